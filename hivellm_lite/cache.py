@@ -103,7 +103,7 @@ class Cache:
         path = self.root / kind / key
         try:
             info = json.loads((path / "entry.json").read_text("utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise CacheError(
@@ -111,6 +111,22 @@ class Cache:
                 "Remove it with 'hivellm-lite cache clear'."
             ) from error
         return CacheEntry(kind, key, path, info)
+
+    def find_by_sources(
+        self, kind: str, sources: Iterable[Path], **wanted: object
+    ) -> CacheEntry | None:
+        """The entry that was made from exactly these files, unchanged since, and whose
+        ``entry.json`` holds the ``wanted`` values. Spares hashing large files again.
+        """
+        known = [source_of(path) for path in sources]
+        for entry in self.entries():
+            if (
+                entry.kind == kind
+                and list(entry.sources) == known
+                and all(entry.info.get(name) == value for name, value in wanted.items())
+            ):
+                return entry
+        return None
 
     def get_or_build(
         self,
@@ -251,6 +267,8 @@ class Cache:
                 "Make room, run 'hivellm-lite cache prune', or set HIVELLM_HOME "
                 "(or cache_dir=) to a folder on another disk."
             )
+        if error.filename and self.root not in Path(os.fsdecode(error.filename)).parents:
+            return LoadError(f"cannot read {error.filename}: {error.strerror}")
         return CacheError(
             f"cannot write to the cache folder {self.root}: {error.strerror or error}\n"
             "Set HIVELLM_HOME (or cache_dir=) to a folder that can be written."
@@ -278,3 +296,16 @@ def _flush_tree(folder: Path) -> None:
         if path.is_file():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
+
+
+def copy_whole(source: Path, target: str | os.PathLike[str]) -> None:
+    """Copy a file so that ``target`` is never seen half written."""
+    place = Path(target)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(place)
+    except OSError as error:
+        raise CacheError(f"cannot write {place}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+# make test   set everything up and run the tests
+# make demo   set everything up and run two experts on a real model
+# Both need Python 3.10 or newer, a C++ compiler and cmake, and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BASE := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: test demo check wheel evaluate bench train clean
+
+test: $(VENV)/.ready $(BASE)
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+demo: $(VENV)/.ready $(BASE)
+	@$(BIN)/python examples/demo.py --base $(BASE)
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typed && $(BIN)/python -m pip install --quiet --no-deps --target build/typed .
+	MYPYPATH=build/typed $(BIN)/mypy -p hivellm_lite
+
+# The wheel, installed where nothing else is, and its command run from there.
+wheel: $(VENV)/.ready
+	rm -rf dist build/lib build/empty && $(BIN)/python -m build --wheel --outdir dist .
+	$(PYTHON) -m venv build/empty
+	$(PYTHON) scripts/install_llama_cpp.py build/empty
+	build/empty/bin/python -m pip install --quiet dist/*.whl
+	cd build && empty/bin/hivellm-lite --version && empty/bin/hivellm-lite doctor
+	cd build && empty/bin/hivellm-lite inspect ../examples/experts/sql.expert
+
+evaluate: $(VENV)/.ready $(BASE)
+	$(BIN)/python examples/evaluate.py --base $(BASE)
+
+bench: $(VENV)/.ready $(BASE)
+	$(BIN)/python benchmarks/run.py --base $(BASE)
+
+train: $(BASE)
+	$(PYTHON) -m venv .training-venv
+	.training-venv/bin/python -m pip install --quiet -r examples/training/requirements.txt
+	for expert in sql json cypher; do \
+		.training-venv/bin/python -m examples.training.train --expert $$expert \
+			--base-gguf $(BASE) --out examples/experts || exit 1; done
+
+clean:
+	rm -rf $(VENV) .training-venv .demo build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/.ready: pyproject.toml scripts/install_llama_cpp.py
+	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) scripts/install_llama_cpp.py $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(BASE):
+	$(PYTHON) scripts/fetch_smollm2.py $@

@@ -1,0 +1,116 @@
+"""From the bytes of tokens to the text of an answer.
+
+bytes ─► characters ─► thought │ answer ─► stop sequences ─► text
+
+Characters are never cut, the thought (``<think>…</think>``) is kept apart, and
+stop sequences count in the answer alone.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from .stops import StopScanner
+
+__all__ = ["AnswerText", "ThoughtSplitter"]
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class ThoughtSplitter:
+    """Separates a thought at the beginning of a text from the answer behind it.
+
+    ``push`` returns the answer's part of what is decided so far; the thought
+    collects in ``thought``. White space around the thought belongs to neither.
+    """
+
+    def __init__(self) -> None:
+        self._stage = "start"
+        self._pending = ""
+        self._thought: list[str] = []
+
+    @property
+    def thought(self) -> str:
+        """The thought so far, without the white space around it."""
+        return "".join(self._thought).strip()
+
+    @property
+    def inside(self) -> bool:
+        """Whether the text has begun a thought and not ended it."""
+        return self._stage == "thought"
+
+    def push(self, text: str) -> str:
+        if self._stage == "answer":
+            return text
+        self._pending += text
+        if self._stage == "start":
+            begun = self._pending.lstrip()
+            if _OPEN.startswith(begun[: len(_OPEN)]) and len(begun) < len(_OPEN):
+                return ""
+            if not begun.startswith(_OPEN):
+                return self._answer(self._pending)
+            self._stage, self._pending = "thought", begun[len(_OPEN) :]
+        if self._stage == "thought":
+            thought, close, rest = self._pending.partition(_CLOSE)
+            if not close:
+                held = len(_CLOSE) - 1
+                self._thought.append(self._pending[:-held])
+                self._pending = self._pending[-held:]
+                return ""
+            self._thought.append(thought)
+            self._stage, self._pending = "gap", rest
+        rest = self._pending.lstrip()
+        self._pending = ""
+        return self._answer(rest) if rest else ""
+
+    def finish(self) -> str:
+        """What was held back: a text that only looked like a thought, or the thought's end."""
+        if self._stage == "thought":
+            self._thought.append(self._pending)
+            self._pending = ""
+            return ""
+        return self._answer(self._pending)
+
+    def _answer(self, text: str) -> str:
+        self._stage, self._pending = "answer", ""
+        return text
+
+
+class AnswerText:
+    """The text of one answer, built from token bytes.
+
+    ``push`` and ``finish`` return what can be shown; ``text`` is all of it.
+    """
+
+    def __init__(self, stops: StopScanner) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._splitter = ThoughtSplitter()
+        self._stops = stops
+        self._shown: list[str] = []
+
+    def push(self, data: bytes) -> str:
+        return self._show(self._stops.push(self._splitter.push(self._decoder.decode(data))))
+
+    def finish(self) -> str:
+        """Everything that was held back, once no more bytes come."""
+        rest = self._splitter.push(self._decoder.decode(b"", final=True)) + self._splitter.finish()
+        shown = self._stops.push(rest)
+        return self._show(shown + self._stops.finish())
+
+    def _show(self, text: str) -> str:
+        if text:
+            self._shown.append(text)
+        return text
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The stop sequence that ended the answer, or None."""
+        return self._stops.stopped_by
+
+    @property
+    def text(self) -> str:
+        return "".join(self._shown)
+
+    @property
+    def thinking(self) -> str:
+        return self._splitter.thought

@@ -1,0 +1,49 @@
+"""``hivellm-lite doctor``: does llama.cpp work here?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .options import json_option, print_json
+
+__all__ = ["doctor"]
+
+
+@click.command()
+@click.option(
+    "--base",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Decode with this .gguf instead of a tiny model made for the purpose.",
+)
+@json_option
+def doctor(base: str | None, as_json: bool) -> None:
+    """Check the installed llama.cpp: version, devices, and a decode in a child process.
+
+    Exits with 1 if something is wrong, and says what to do about it.
+    """
+    from ..doctor import examine
+
+    report = examine(base)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        _print(report.as_dict())
+    if not report.healthy:
+        raise click.exceptions.Exit(1)
+
+
+def _print(facts: dict[str, Any]) -> None:
+    for name, value in facts.items():
+        if name == "devices":
+            for device in value:
+                free, total = device["memory_free"] / 1e9, device["memory_total"] / 1e9
+                memory = f", {free:.1f} of {total:.1f} GB free" if total else ""
+                click.echo(f"device            {device['name']}: {device['description']}{memory}")
+        elif name not in ("advice", "healthy"):
+            click.echo(f"{name.replace('_', ' '):<17} {value}")
+    click.secho("healthy" if facts["healthy"] else "not healthy", bold=True)
+    for line in facts["advice"]:
+        click.echo(f"  {line}")

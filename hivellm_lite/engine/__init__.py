@@ -1,0 +1,34 @@
+"""Every call into llama.cpp. No llama.cpp name and no ctypes appears outside this folder.
+
+Three objects own native memory: `Model` (weights and vocabulary), `Context`
+(KV cache and compute buffers of one model) and `Sampler`. An `Adapter` belongs
+to its model; which adapter applies belongs to a context. Each is freed by
+``close()`` or when it is collected, children before parents.
+
+What this folder does not know: prompts, packages, stop strings, text decoding.
+It is not thread-safe: one context is used by one thread at a time.
+
+Sources: ``include/llama.h`` and ``ggml/include/ggml-backend.h`` of llama.cpp.
+"""
+
+from __future__ import annotations
+
+from .context import KV_TYPES, Context, ContextOptions
+from .devices import Device, devices
+from .model import Adapter, Model
+from .native import library_file, library_version, system_info
+from .sampler import Sampler
+
+__all__ = [
+    "KV_TYPES",
+    "Adapter",
+    "Context",
+    "ContextOptions",
+    "Device",
+    "Model",
+    "Sampler",
+    "devices",
+    "library_file",
+    "library_version",
+    "system_info",
+]

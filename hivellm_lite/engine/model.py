@@ -1,0 +1,156 @@
+"""A model file in memory, and adapters for it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InferenceError, LoadError
+from .devices import select_devices, use_extra_buffers
+from .native import Native, fresh_log, llama, reason, start
+
+if TYPE_CHECKING:
+    from .context import Context
+
+__all__ = ["Adapter", "Model"]
+
+
+class Model(Native):
+    """Weights and vocabulary of one GGUF file, memory-mapped.
+
+    Raises LoadError, with llama.cpp's reason, for a file that it refuses.
+    """
+
+    def __init__(self, path: Path, *, device: str = "auto") -> None:
+        start()
+        params = llama.llama_model_default_params()
+        params.use_extra_bufts = use_extra_buffers()
+        chosen = select_devices(device)
+        if chosen is not None:
+            self._devices = (ctypes.c_void_p * (len(chosen) + 1))(*(d.handle for d in chosen))
+            params.devices = ctypes.cast(self._devices, ctypes.c_void_p)
+            params.n_gpu_layers = -1 if chosen else 0
+        with fresh_log():
+            pointer = llama.llama_model_load_from_file(os.fsencode(path), params)
+        if not pointer:
+            raise LoadError(f"llama.cpp cannot load the model {path}\n{reason()}")
+        self._own(pointer, llama.llama_model_free)
+        self.path = path
+        self.device = device
+        self.contexts: weakref.WeakSet[Context] = weakref.WeakSet()
+        self.adapters: weakref.WeakSet[Adapter] = weakref.WeakSet()
+        self._vocab = llama.llama_model_get_vocab(pointer)
+        self.n_vocab: int = llama.llama_vocab_n_tokens(self._vocab)
+        self.n_ctx_train: int = llama.llama_model_n_ctx_train(pointer)
+        self._piece_buffer = ctypes.create_string_buffer(256)
+
+    def close(self) -> None:
+        """Close all contexts and adapters of this model, then the model."""
+        for owned in (self.contexts, self.adapters):
+            for child in list(owned):
+                child.close()
+        super().close()
+
+    @property
+    def description(self) -> str:
+        """For example ``llama 135M Q4_1``."""
+        buffer = ctypes.create_string_buffer(128)
+        llama.llama_model_desc(self.pointer, buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return int(llama.llama_model_size(self.pointer))
+
+    def metadata(self, key: str) -> str | None:
+        """One value of the file's metadata as text, or None."""
+        buffer = ctypes.create_string_buffer(256)
+        n = llama.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if n >= 0 else None
+
+    def kv_values_per_token(self) -> int:
+        """Numbers that the KV cache holds for one position of one sequence."""
+        architecture = self.metadata("general.architecture")
+        heads = llama.llama_model_n_head(self.pointer)
+        usual = llama.llama_model_n_embd(self.pointer) // max(1, heads)
+        lengths = [
+            int(self.metadata(f"{architecture}.attention.{side}_length") or usual)
+            for side in ("key", "value")
+        ]
+        n_kv: int = llama.llama_model_n_head_kv(self.pointer)
+        n_layer: int = llama.llama_model_n_layer(self.pointer)
+        return n_layer * n_kv * sum(lengths)
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids of ``text``, without any begin-of-text token.
+
+        With ``special`` the names of control tokens become those tokens;
+        without it they stay ordinary text, as text from a user must.
+        """
+        data = text.encode("utf-8", "surrogatepass")
+        tokens = (llama.llama_token * (len(data) + 8))()
+        n = llama.llama_tokenize(
+            self._live_vocab, data, len(data), tokens, len(tokens), False, special
+        )
+        if n < 0:
+            raise InferenceError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
+        return list(tokens[:n])
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of one token; may be part of a character. Control tokens are empty
+        unless ``special`` is set.
+        """
+        buffer = self._piece_buffer
+        n = llama.llama_token_to_piece(self._live_vocab, token, buffer, len(buffer), 0, special)
+        if n < 0:
+            self._piece_buffer = ctypes.create_string_buffer(-n)
+            return self.piece(token, special=special)
+        return buffer.raw[:n]
+
+    def special_token(self, text: str) -> int | None:
+        """The id of the control or added token whose name is ``text``, or None."""
+        tokens = self.tokenize(text, special=True)
+        if len(tokens) == 1 and self.piece(tokens[0], special=True) == text.encode():
+            return tokens[0]
+        return None
+
+    def is_end(self, token: int) -> bool:
+        """Whether the token ends a generation (end of text, of turn …)."""
+        return bool(llama.llama_vocab_is_eog(self._live_vocab, token))
+
+    @property
+    def begin_token(self) -> int | None:
+        """The token that must stand first, for models that want one."""
+        if llama.llama_vocab_get_add_bos(self._live_vocab):
+            return int(llama.llama_vocab_bos(self._live_vocab))
+        return None
+
+    @property
+    def _live_vocab(self) -> Any:
+        _ = self.pointer  # raises when the model was closed
+        return self._vocab
+
+
+class Adapter(Native):
+    """A GGUF LoRA of one model. Raises LoadError for a file that llama.cpp refuses."""
+
+    def __init__(self, model: Model, path: Path) -> None:
+        with fresh_log():
+            pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
+        if not pointer:
+            raise LoadError(f"llama.cpp cannot load the adapter {path}\n{reason()}")
+        self._own(pointer, llama.llama_adapter_lora_free)
+        self.model = model
+        model.adapters.add(self)
+
+    def close(self) -> None:
+        """Take the adapter off every context that applies it, then free it."""
+        if not self.closed:
+            for context in list(self.model.contexts):
+                if context.adapter is self and not context.closed:
+                    context.set_adapter(None)
+        super().close()

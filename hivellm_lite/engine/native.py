@@ -1,0 +1,118 @@
+"""The library itself: start, log, version, and ownership of native pointers."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import logging
+import os
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import llama_cpp as llama
+
+from ..errors import InferenceError
+
+__all__ = [
+    "Native",
+    "fresh_log",
+    "library_file",
+    "library_version",
+    "llama",
+    "reason",
+    "start",
+    "system_info",
+]
+
+logger = logging.getLogger("hivellm_lite.llama")
+
+_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.WARNING}
+"""llama.cpp's log levels (debug, info, warn, error) as ours: its own idea of what
+is worth a user's attention is generous."""
+
+_KEPT_FROM = 3
+"""Lines from this level on can explain a failure: some reasons are only warned of."""
+
+_CONTINUATION = 5
+
+_recent: deque[str] = deque(maxlen=20)
+_level = 0
+
+
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
+def _on_log(level: int, text: bytes, _user_data: Any) -> None:
+    """Keep warnings and errors for the next exception; pass all to ``logging``."""
+    global _level
+    if level != _CONTINUATION:
+        _level = level
+    message = text.decode("utf-8", "replace").strip()
+    if message and level != _CONTINUATION:
+        if _level >= _KEPT_FROM:
+            _recent.append(message)
+        logger.log(_LEVELS.get(_level, logging.DEBUG), "%s", message)
+
+
+@contextlib.contextmanager
+def fresh_log() -> Iterator[None]:
+    _recent.clear()
+    yield
+
+
+def reason() -> str:
+    """What llama.cpp logged since `fresh_log`, as lines for an error message."""
+    lines = list(dict.fromkeys(_recent))
+    return "\n".join(f"llama.cpp: {line}" for line in lines[-4:]) or "llama.cpp gave no reason"
+
+
+@functools.cache
+def start() -> None:
+    """Initialise the library once for the process, with our log callback."""
+    llama.llama_log_set(_on_log, ctypes.c_void_p(0))
+    llama.llama_backend_init()
+
+
+def system_info() -> str:
+    """llama.cpp's own line of compiled features, for example ``AVX512 = 1 | …``."""
+    start()
+    return str(llama.llama_print_system_info().decode())
+
+
+def library_file() -> Path:
+    """The shared library that is in use."""
+    folder = Path(os.environ.get("LLAMA_CPP_LIB_PATH") or Path(llama.__file__).parent / "lib")
+    found = sorted(p for p in folder.iterdir() if p.stem in ("libllama", "llama"))
+    return found[0] if found else folder
+
+
+def library_version() -> str:
+    """Version of the binding that carries llama.cpp."""
+    return str(llama.__version__)
+
+
+class Native:
+    """Owner of one native pointer, freed exactly once."""
+
+    _pointer: Any
+    _finalizer: weakref.finalize[Any, Any]
+
+    def _own(self, pointer: Any, free: Any) -> None:
+        self._pointer = pointer
+        self._finalizer = weakref.finalize(self, free, pointer)
+
+    @property
+    def closed(self) -> bool:
+        return not self._finalizer.alive
+
+    def close(self) -> None:
+        """Free the native memory. Using the object afterwards raises InferenceError."""
+        self._finalizer()
+
+    @property
+    def pointer(self) -> Any:
+        if self.closed:
+            raise InferenceError(f"this {type(self).__name__.lower()} was closed")
+        return self._pointer

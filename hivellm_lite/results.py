@@ -1,0 +1,54 @@
+"""What a generation returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["InferenceResult", "TokenScore"]
+
+
+@dataclass(frozen=True)
+class InferenceResult:
+    """One finished answer.
+
+    ``finish_reason`` is ``"stop"`` (an end token or a stop sequence),
+    ``"length"`` (``max_tokens`` or the end of the context) or ``"cancelled"``
+    (the stream was closed; ``text`` is what had come by then).
+    """
+
+    text: str
+    """The answer, without any thought and without the stop sequence."""
+    thinking: str
+    """What stood between ``<think>`` and ``</think>``; empty when there was no thought."""
+    finish_reason: str
+    stop_sequence: str | None
+    """The stop sequence that ended the answer, or None."""
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    """Tokens of the prompt that were still in the KV cache and not computed again."""
+    completion_tokens: int
+    """Tokens generated, those of the thought and the end token included."""
+    time_to_first_token: float
+    """Seconds from the call to the first generated token."""
+    prompt_tokens_per_second: float
+    """Speed of computing the part of the prompt that was not cached; 0 if nothing was."""
+    tokens_per_second: float
+    """Speed of generation after the first token; 0 with fewer than two tokens."""
+    expert: str
+    """``name@version`` of the expert."""
+    seed: int
+    """Seed of the random draws; the same seed and input give the same answer."""
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """How probable one token of a given completion was, after all before it."""
+
+    token: int
+    text: str
+    """The token's text; a replacement character where it is part of a character."""
+    logprob: float
+    """Natural logarithm of its probability."""
+    top_token: int
+    """The most probable token at this place."""
+    top_logprob: float

@@ -1,0 +1,45 @@
+"""How the next token is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+__all__ = ["SamplingParams"]
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """Sampling settings, applied in llama.cpp's order.
+
+    The order is: repetition penalty, top-k, top-p, min-p, temperature, draw.
+
+    ``temperature`` 0 takes the most probable token and makes ``top_k``,
+    ``top_p``, ``min_p`` and ``seed`` irrelevant. ``top_k`` 0, ``top_p`` 1,
+    ``min_p`` 0 and ``repetition_penalty`` 1 switch their step off. The penalty
+    looks at the last 64 tokens, prompt included.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range; NaN is outside every range."""
+        for name, valid, text in (
+            ("temperature", 0.0 <= self.temperature <= 100.0, "from 0 (greedy) to 100"),
+            ("top_k", self.top_k >= 0, "0 (off) or more"),
+            ("top_p", 0.0 < self.top_p <= 1.0, "above 0, up to 1 (off)"),
+            ("min_p", 0.0 <= self.min_p <= 1.0, "from 0 (off) to 1"),
+            ("repetition_penalty", 0.0 < self.repetition_penalty <= 100.0, "above 0; 1 is off"),
+        ):
+            if not valid:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be {text}")
+
+    def override(self, values: Mapping[str, Any]) -> SamplingParams:
+        """A copy with those of ``values`` that are settings of this class and not None."""
+        names = {field.name for field in fields(self)}
+        return replace(self, **{k: v for k, v in values.items() if k in names and v is not None})

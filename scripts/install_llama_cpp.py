@@ -1,0 +1,77 @@
+"""Build llama-cpp-python for this machine and install it into a virtual environment.
+
+Usage: ``python scripts/install_llama_cpp.py VENV``
+
+The build takes 5 to 15 minutes, so the wheel is kept in the user's cache under
+a name that holds what it depends on: version, compiler flags, Python and
+processor. pip's own cache knows only the version, and would hand a wheel that
+was built with other flags to whoever asks next; it is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+VERSION = "0.3.36"
+
+NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+"""GCC before 14 drops the AMX tile configuration: the first decode of a quantised
+model would die of an illegal instruction."""
+
+
+def cmake_arguments() -> str:
+    """CMAKE_ARGS for this system; what the caller has set comes last and wins."""
+    arguments = ["-DLLAVA_BUILD=OFF"]  # the multimodal library: a quarter of the build, unused
+    if sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"):
+        arguments += [f"-DCMAKE_C_FLAGS='{NO_AMX}'", f"-DCMAKE_CXX_FLAGS='{NO_AMX}'"]
+    return " ".join([*arguments, os.environ.get("CMAKE_ARGS", "")]).strip()
+
+
+def processor() -> str:
+    """What the compiler's ``-march=native`` looks at."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    wanted = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
+
+
+def main() -> None:
+    python = Path(sys.argv[1]) / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    flags = cmake_arguments()
+    key = hashlib.sha256("\n".join([VERSION, flags, processor()]).encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hivellm-wheels"
+    folder = cache / f"llama-cpp-python-{VERSION}-{key}"
+    if not list(folder.glob("*.whl")):
+        print(f"Building llama-cpp-python {VERSION} (5 to 15 minutes, once) …", flush=True)
+        cache.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **os.environ,
+            "CMAKE_ARGS": flags,
+            "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1),
+        }
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            built = Path(temporary) / "wheel"
+            subprocess.run(
+                [python, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--quiet"]
+                + ["--no-binary", "llama-cpp-python", "--wheel-dir", built]
+                + [f"llama-cpp-python=={VERSION}"],
+                env=environment,
+                check=True,
+            )
+            if not list(folder.glob("*.whl")):
+                built.rename(folder)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
+    print(f"llama-cpp-python {VERSION} is installed from {wheel.parent.name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
