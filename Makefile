@@ -35,7 +35,7 @@ evaluate: $(VENV)/.ready $(BASE)
 	$(BIN)/python examples/evaluate.py --base $(BASE)
 
 bench: $(VENV)/.ready $(BASE)
-	$(BIN)/python benchmarks/run.py --base $(BASE)
+	$(BIN)/python -m benchmarks.run --base $(BASE)
 
 train: $(BASE)
 	$(PYTHON) -m venv .training-venv

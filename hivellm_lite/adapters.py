@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,6 @@ from .cache import Cache, digest_of
 from .package import Package
 
 __all__ = ["AdapterFile", "prepare_adapter"]
-
-CONVERTER_VERSION = 1
-"""Part of every cache key; raised when the same input gives another file."""
-
 
 @dataclass(frozen=True)
 class AdapterFile:
@@ -36,12 +33,12 @@ def prepare_adapter(package: Package, base: Path, cache: Cache) -> AdapterFile:
     of a kind that is not supported.
     """
     from .converters.gguf_header import read_gguf_header
+    from .converters.lora import FORMAT_VERSION, convert_lora
 
     header = read_gguf_header(base)
-    key = digest_of("lora", CONVERTER_VERSION, package.digest, header.layout_digest)
+    key = digest_of("lora", FORMAT_VERSION, package.digest, header.layout_digest)
 
     def build(folder: Path) -> dict[str, Any]:
-        from .converters.lora import convert_lora
         from .converters.peft import read_adapter
 
         info = package.manifest.adapters[0] if package.manifest.adapters else None
@@ -52,7 +49,9 @@ def prepare_adapter(package: Package, base: Path, cache: Cache) -> AdapterFile:
             alpha=info.alpha if info else None,
         )
         report = convert_lora(adapter, header, folder / "adapter.gguf")
-        return {"expert": package.manifest.identity, "adapter": report.as_dict()}
+        facts = dataclasses.asdict(report)
+        del facts["path"]
+        return {"expert": package.manifest.identity, "adapter": {"method": "lora", **facts}}
 
     entry, built = cache.get_or_build("adapters", key, build, sources=[package.source])
     return AdapterFile(entry.path / "adapter.gguf", entry.info["adapter"], built)

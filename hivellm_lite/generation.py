@@ -150,7 +150,7 @@ def check_length(session: Session, n_prompt: int, n_completion: int = 1) -> None
     needed = n_prompt + n_completion
     if needed <= n_ctx:
         return
-    rounded = -(-needed // 1024) * 1024
+    rounded = min(-(-needed // 1024) * 1024, trained)
     advice = f"Load with n_ctx={rounded} (--n-ctx {rounded})" if needed <= trained else "Shorten it"
     raise ContextLengthError(
         f"the prompt has {n_prompt} tokens, which leaves no room for {n_completion} more "

@@ -60,9 +60,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
             built = Path(temporary) / "wheel"
             subprocess.run(
-                [python, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--quiet"]
-                + ["--no-binary", "llama-cpp-python", "--wheel-dir", built]
-                + [f"llama-cpp-python=={VERSION}"],
+                [
+                    *(python, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--quiet"),
+                    *("--no-binary", "llama-cpp-python", "--wheel-dir", built),
+                    f"llama-cpp-python=={VERSION}",
+                ],
                 env=environment,
                 check=True,
             )

@@ -55,23 +55,30 @@ def test_the_grammars_type_can_say_postgres():
 
 
 @pytest.mark.parametrize(
-    ("capability", "schema", "message"),
+    ("capability", "schema", "lines"),
     [
-        ("database:sql", "CREATE TABLE t (a INT);\n", "Dialect: sql\nSchema:\nCREATE TABLE t (a INT);"),
-        ("database:sql", None, "Dialect: sql"),
-        ("database:neo4j", "Node properties", "Dialect: cypher\nSchema:\nNode properties"),
-        ("format:json", '{"type": "object"}', 'Task: json_generation\nFormat: json_schema\nSchema:\n{"type": "object"}'),
-        ("format:json", '{"openapi": "3.1.0"}', 'Task: json_generation\nFormat: openapi\nSchema:\n{"openapi": "3.1.0"}'),
-        ("format:json", "not json", "Task: json_generation\nFormat: json_schema\nSchema:\nnot json"),
-        ("format:json", None, "Task: json_generation"),
-        ("search:elastic", None, "Dialect: elastic\nTask: query_dsl"),
-        ("language:typescript", None, "Dialect: typescript"),
-        ("other", "S", "Schema:\nS"),
-        ("other", None, None),
+        ("database:sql", "CREATE TABLE t;\n", ["Dialect: sql", "Schema:", "CREATE TABLE t;"]),
+        ("database:sql", None, ["Dialect: sql"]),
+        ("database:neo4j", "Nodes", ["Dialect: cypher", "Schema:", "Nodes"]),
+        ("json", "{}", ["Task: json_generation", "Format: json_schema", "Schema:", "{}"]),
+        (
+            "json",
+            '{"openapi": "3.1.0"}',
+            ["Task: json_generation", "Format: openapi", "Schema:", '{"openapi": "3.1.0"}'],
+        ),
+        ("json", "words", ["Task: json_generation", "Format: json_schema", "Schema:", "words"]),
+        ("json", None, ["Task: json_generation"]),
+        ("search:elastic", None, ["Dialect: elastic", "Task: query_dsl"]),
+        ("language:typescript", None, ["Dialect: typescript"]),
+        ("other", "S", ["Schema:", "S"]),
     ],
-)  # fmt: skip
-def test_the_system_message_is_the_one_of_training(capability, schema, message):
-    assert system_message(manifest(capability), schema) == message
+)
+def test_the_system_message_is_the_one_of_training(capability, schema, lines):
+    assert system_message(manifest(capability), schema) == "\n".join(lines)
+
+
+def test_without_dialect_and_schema_there_is_no_system_message():
+    assert system_message(manifest("other"), None) is None
 
 
 def test_chatml_marks_its_tags_as_control_tokens_and_nothing_else():
@@ -102,9 +109,7 @@ def test_thinking_off_prefills_an_empty_thought():
 
 def test_hivellm_tags_are_ordinary_text():
     segments = render(TEMPLATES["hivellm-tags"], [("system", "S"), ("user", "U")])
-    assert segments == [
-        Segment("<|system|>\nS\n<|end|>\n<|user|>\nU\n<|end|>\n<|assistant|>\n")
-    ]
+    assert segments == [Segment("<|system|>\nS\n<|end|>\n<|user|>\nU\n<|end|>\n<|assistant|>\n")]
 
 
 @pytest.mark.parametrize(

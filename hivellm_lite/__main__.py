@@ -1,0 +1,5 @@
+"""``python -m hivellm_lite``: the same as ``hivellm-lite``."""
+
+from .cli import main
+
+main()

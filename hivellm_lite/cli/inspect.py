@@ -1,0 +1,117 @@
+"""``hivellm-lite inspect``: what a package holds and how it would be run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import json_option, no_verify_option, package_argument, print_json
+
+if TYPE_CHECKING:
+    from ..package import Package
+
+__all__ = ["inspect"]
+
+
+@click.command()
+@package_argument
+@no_verify_option
+@json_option
+@click.pass_obj
+def inspect(settings: dict[str, Any], package: str, no_verify: bool, as_json: bool) -> None:
+    """Show the manifest, adapter and files of PACKAGE. Needs no base model."""
+    from ..cache import Cache
+    from ..package import open_package
+
+    opened = open_package(package, cache=Cache(settings["cache_dir"]), verify=not no_verify)
+    facts = _facts(opened)
+    if as_json:
+        print_json(facts)
+        return
+    for label, value in _lines(facts):
+        click.echo(f"{label:<13} {value}")
+
+
+def _facts(package: Package) -> dict[str, Any]:
+    manifest = package.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "schema_version": manifest.schema_version,
+        "description": manifest.description,
+        "author": manifest.author,
+        "license": manifest.license,
+        "base": dataclasses.asdict(manifest.base),
+        "adapter": _adapter_facts(package),
+        "grammar": package.grammar.name if package.grammar else None,
+        "capabilities": list(manifest.capabilities),
+        "routing": dataclasses.asdict(manifest.routing),
+        "constraints": dataclasses.asdict(manifest.constraints),
+        "decoding": dataclasses.asdict(manifest.decoding),
+        "signed": manifest.integrity is not None,
+        "notes": list(manifest.notes),
+        "digest": package.digest,
+        "files": [{"path": path, "bytes": size} for path, size in package.files],
+        "skipped": list(package.skipped),
+    }
+
+
+def _adapter_facts(package: Package) -> dict[str, Any]:
+    """Kind, ranks and size of the adapter, or why it cannot be converted."""
+    from ..converters.peft import read_adapter
+    from ..errors import ConversionError
+
+    info = package.manifest.adapters[0] if package.manifest.adapters else None
+    facts: dict[str, Any] = {"said_type": info.type if info else None}
+    try:
+        adapter = read_adapter(
+            package.adapter.weights,
+            package.adapter.config,
+            r=info.r if info else None,
+            alpha=info.alpha if info else None,
+        )
+    except ConversionError as error:
+        return {**facts, "runs": False, "problem": str(error)}
+    modules = adapter.modules
+    return {
+        **facts,
+        "runs": True,
+        "kind": "lora",
+        "modules": len(modules),
+        "targets": sorted({module.name.rsplit(".", 1)[-1] for module in modules}),
+        "ranks": sorted({module.rank for module in modules}),
+        "parameters": sum(module.a.size + module.b.size for module in modules),
+    }
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
+    if adapter["runs"]:
+        ranks = ", ".join(map(str, adapter["ranks"]))
+        text = (
+            f"{adapter['kind']}, rank {ranks}, {adapter['modules']} modules "
+            f"({' '.join(adapter['targets'])}), {adapter['parameters'] / 1e6:.2f} M parameters"
+        )
+    else:
+        text = f"cannot be run: {adapter['problem']}"
+    used = {name: value for name, value in decoding.items() if value not in (None, (), False)}
+    size = sum(file["bytes"] for file in facts["files"]) / 1e6
+    lines = [
+        ("expert", f"{facts['name']} {facts['version']} (schema {facts['schema_version']})"),
+        ("description", facts["description"] or ""),
+        ("author", facts["author"] or ""),
+        ("license", facts["license"] or ""),
+        ("base", f"{base['name']} (template: {base['prompt_template'] or 'chatml'})"),
+        ("adapter", text),
+        ("grammar", f"{facts['grammar']} (not enforced yet)" if facts["grammar"] else ""),
+        ("capabilities", " ".join(facts["capabilities"])),
+        ("decoding", " ".join(f"{name}={value!r}" for name, value in used.items())),
+        ("signed", "yes (signature not verified yet)" if facts["signed"] else "no"),
+        ("files", f"{len(facts['files'])}, {size:.1f} MB"),
+        ("left packed", " ".join(facts["skipped"])),
+        ("digest", facts["digest"]),
+    ]
+    lines += [("note", note) for note in facts["notes"]]
+    return [(label, value) for label, value in lines if value]

@@ -1,0 +1,61 @@
+"""Fixtures: a cache of its own for each test, tiny packages, and the real small model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .packages import manifest_bytes, manifest_v2, write_package
+
+# Tests run beside each other and beside other programs; spinning threads would
+# make both crawl. Read by OpenMP when llama.cpp is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+FIXTURES = Path(__file__).parent / "fixtures"
+EXPERTS = Path(__file__).parents[1] / "examples" / "experts"
+REAL_BASE = Path(__file__).parents[1] / ".demo" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """HIVELLM_HOME: an empty folder of this test's own."""
+    path = tmp_path / "home"
+    monkeypatch.setenv("HIVELLM_HOME", str(path))
+    monkeypatch.delenv("HIVELLM_MODELS", raising=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_base() -> Path:
+    """SmolLM2-135M-Instruct; ``make test`` fetches it."""
+    if not REAL_BASE.exists():
+        pytest.skip(
+            f"{REAL_BASE} is missing: run 'make {REAL_BASE.relative_to(REAL_BASE.parents[1])}'"
+        )
+    return REAL_BASE
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny Llama of the fixtures as an F32 GGUF."""
+    from hivellm_lite.converters.base import convert_base
+
+    path = tmp_path_factory.mktemp("base") / "tiny-llama.gguf"
+    convert_base(FIXTURES / "models" / "tiny-llama", path, quant="f32")
+    return path
+
+
+@pytest.fixture
+def tiny_package(tmp_path: Path) -> Callable[..., Path]:
+    """Write a package with the tiny Llama's LoRA: ``tiny_package("name", capabilities=[…])``."""
+
+    def write(name: str = "tiny", adapter: str = "plain", **manifest: object) -> Path:
+        folder = FIXTURES / "adapters" / "tiny-llama" / adapter
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        files["manifest.json"] = manifest_bytes(manifest_v2(name=name, **manifest))
+        return write_package(tmp_path / f"{name}.expert", files)
+
+    return write

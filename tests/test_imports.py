@@ -1,0 +1,67 @@
+"""What importing the package loads, and what its public names are."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hivellm_lite
+
+SOURCES = sorted(Path(hivellm_lite.__file__).parent.rglob("*.py"))
+HEAVY = {"torch", "transformers", "peft", "llama_cpp", "numpy", "gguf", "requests", "yaml"}
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(json.loads(done.stdout))
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    loaded = modules_after("import hivellm_lite")
+    assert not loaded & (HEAVY | {"click", "filelock", "ctypes", "tarfile", "hivellm_lite.expert"})
+    ours = {name for name in loaded if name.startswith("hivellm_lite")}
+    assert ours == {"hivellm_lite", "hivellm_lite._version", "hivellm_lite.errors"}
+
+
+def test_the_help_of_the_command_loads_nothing_heavy():
+    statement = (
+        "from click.testing import CliRunner; from hivellm_lite.cli import cli; "
+        "assert CliRunner().invoke(cli, ['--help']).exit_code == 0"
+    )
+    assert not modules_after(statement) & HEAVY
+
+
+def test_using_the_expert_class_does_not_load_torch():
+    loaded = modules_after("import hivellm_lite; hivellm_lite.Expert; import hivellm_lite.engine")
+    assert "llama_cpp" in loaded
+    assert not loaded & {"torch", "transformers", "peft"}
+
+
+def test_all_is_sorted_and_is_exactly_what_is_public():
+    assert hivellm_lite.__all__ == sorted(hivellm_lite.__all__)
+    for name in hivellm_lite.__all__:
+        assert getattr(hivellm_lite, name) is not None
+    assert dir(hivellm_lite) == hivellm_lite.__all__
+    with pytest.raises(AttributeError, match="no attribute 'Exprt'"):
+        _ = hivellm_lite.Exprt
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_ctypes_and_llama_cpp_appear_in_the_engine_alone(path):
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            imported.add((node.module or "").split(".")[0])
+    if path.parent.name != "engine":
+        assert not imported & {"ctypes", "llama_cpp"}
+    assert not imported & {"torch", "transformers", "peft", "pickle"}
