@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -87,9 +88,18 @@ class CacheEntry:
 
 
 def source_of(path: Path) -> dict[str, Any]:
-    """What is remembered of a user's file, to notice later that it went or changed."""
-    stat = path.stat()
-    return {"path": str(path.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    """What is remembered of a user's file, to notice later that it went or changed.
+
+    Of a folder: the bytes and the latest change of all files in it.
+    """
+    path = path.resolve()
+    files = [path] if not path.is_dir() else sorted(p for p in path.rglob("*") if p.is_file())
+    stats = [file.stat() for file in files]
+    return {
+        "path": str(path),
+        "size": sum(stat.st_size for stat in stats),
+        "mtime_ns": max((stat.st_mtime_ns for stat in stats), default=0),
+    }
 
 
 class Cache:
@@ -99,18 +109,13 @@ class Cache:
         self.root = Path(root).expanduser() if root is not None else default_root()
 
     def find(self, kind: str, key: str) -> CacheEntry | None:
-        """The finished entry of this key, or None."""
+        """The finished entry of this key, or None; one with a damaged ``entry.json`` is none."""
         path = self.root / kind / key
         try:
             info = json.loads((path / "entry.json").read_text("utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        except (OSError, ValueError):
             return None
-        except (OSError, ValueError) as error:
-            raise CacheError(
-                f"unreadable cache entry {path}: {error}\n"
-                "Remove it with 'hivellm-lite cache clear'."
-            ) from error
-        return CacheEntry(kind, key, path, info)
+        return CacheEntry(kind, key, path, info) if isinstance(info, dict) else None
 
     def find_by_sources(
         self, kind: str, sources: Iterable[Path], **wanted: object
@@ -151,7 +156,7 @@ class Cache:
             return self._remember(entry, known), False
         with self._locked(kind, key):
             if (entry := self.find(kind, key)) is not None:
-                return self._remember(entry, known), False
+                return entry, False
             folder = self.root / "tmp" / f"{kind}-{key}"
             try:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -162,6 +167,8 @@ class Cache:
                 _flush_tree(folder)
                 place = self.root / kind / key
                 place.parent.mkdir(parents=True, exist_ok=True)
+                if place.exists():  # damaged: it was not found above
+                    shutil.rmtree(place)
                 folder.rename(place)
             except OSError as error:
                 raise self._explain(error) from error
@@ -175,9 +182,8 @@ class Cache:
             folder = self.root / kind
             if folder.is_dir():
                 for path in sorted(folder.iterdir()):
-                    with contextlib.suppress(CacheError):
-                        if (entry := self.find(kind, path.name)) is not None:
-                            yield entry
+                    if (entry := self.find(kind, path.name)) is not None:
+                        yield entry
 
     def prune(self) -> list[CacheEntry]:
         """Remove entries whose every source was deleted or changed; returns them."""
@@ -227,16 +233,17 @@ class Cache:
 
     def _remember(self, entry: CacheEntry, known: list[dict[str, Any]]) -> CacheEntry:
         """Add new sources to ``entry.json``; a read-only cache is no obstacle."""
-        old = list(entry.sources)
-        new = [source for source in known if source not in old]
-        if not new:
+        if all(source in entry.sources for source in known):
             return entry
-        paths = {source["path"] for source in new}
-        kept = [source for source in old if source["path"] not in paths]
-        info = {**entry.info, "sources": kept + new}
-        with contextlib.suppress(OSError):
-            _write_json(entry.path / "entry.json", info)
-        return CacheEntry(entry.kind, entry.key, entry.path, info)
+        with contextlib.suppress(CacheError), self._locked(entry.kind, entry.key):
+            entry = self.find(entry.kind, entry.key) or entry
+            paths = {source["path"] for source in known}
+            kept = [source for source in entry.sources if source["path"] not in paths]
+            info = {**entry.info, "sources": kept + known}
+            with contextlib.suppress(OSError):
+                _write_json(entry.path / "entry.json", info)
+            return CacheEntry(entry.kind, entry.key, entry.path, info)
+        return entry
 
     @contextlib.contextmanager
     def _locked(self, kind: str, key: str, timeout: float = _LOCK_TIMEOUT_S) -> Iterator[None]:
@@ -283,7 +290,7 @@ def _unchanged(source: Mapping[str, Any]) -> bool:
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{_unique()}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(value, file, indent=1, sort_keys=True)
         file.flush()
@@ -291,17 +298,23 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
+def _unique() -> str:
+    """Part of a temporary name that no other process or thread has."""
+    return f"{os.getpid()}-{threading.get_ident()}"
+
+
 def _flush_tree(folder: Path) -> None:
+    """Have the disk hold every file before the folder gets its final name."""
     for path in folder.rglob("*"):
         if path.is_file():
-            with path.open("rb+") as file:
+            with path.open("rb+" if os.name == "nt" else "rb") as file:
                 os.fsync(file.fileno())
 
 
 def copy_whole(source: Path, target: str | os.PathLike[str]) -> None:
     """Copy a file so that ``target`` is never seen half written."""
     place = Path(target)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    temporary = place.with_name(f".{place.name}.{_unique()}.tmp")
     try:
         shutil.copyfile(source, temporary)
         temporary.replace(place)

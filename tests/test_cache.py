@@ -161,14 +161,29 @@ def test_clear_removes_everything(tmp_path):
     assert cache.clear() == []
 
 
-def test_a_damaged_entry_is_reported_and_can_be_cleared(tmp_path):
+@pytest.mark.parametrize("damage", ["{", "[]", "", None])
+def test_a_damaged_entry_is_built_again(tmp_path, damage):
     cache = Cache(tmp_path)
-    entry, _ = cache.get_or_build("adapters", "k", write("x"))
-    (entry.path / "entry.json").write_text("{")
-    with pytest.raises(CacheError, match="cache clear"):
-        cache.find("adapters", "k")
-    cache.clear()
-    assert cache.find("adapters", "k") is None
+    entry, _ = cache.get_or_build("adapters", "k", write("old"))
+    if damage is None:
+        (entry.path / "entry.json").unlink()
+    else:
+        (entry.path / "entry.json").write_text(damage)
+    assert list(cache.entries()) == []
+    entry, built = cache.get_or_build("adapters", "k", write("new"))
+    assert built
+    assert (entry.path / "file").read_text() == "new"
+
+
+def test_a_folder_as_source_is_its_files(tmp_path):
+    cache = Cache(tmp_path / "cache")
+    folder = tmp_path / "package"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "file").write_text("a")
+    cache.get_or_build("adapters", "k", write("x"), sources=[folder])
+    assert cache.prune() == []
+    (folder / "sub" / "file").write_text("changed")
+    assert [entry.key for entry in cache.prune()] == ["k"]
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
@@ -182,7 +197,7 @@ def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(tmp_path):
         (tmp_path / "gone").read_bytes()
         return {}
 
-    with pytest.raises(LoadError, match="cannot read .*gone"):
+    with pytest.raises(LoadError, match=r"cannot read .*gone"):
         Cache(tmp_path / "cache").get_or_build("adapters", "k", build)
 
 

@@ -1,0 +1,47 @@
+"""Write ``docs/cli.md`` from the commands' own ``--help`` pages.
+
+Usage: ``python scripts/make_cli_docs.py``
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hivellm_lite.cli import cli
+
+PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
+WIDTH = 92
+
+
+def help_pages(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> list[tuple[str, str]]:
+    """(command line, help text) of a command and all below it."""
+    context = command.make_context(
+        name, [], parent, resilient_parsing=True, terminal_width=WIDTH, max_content_width=WIDTH
+    )
+    pages = [(context.command_path, command.get_help(context))]
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            child = command.get_command(context, below)
+            assert child is not None
+            pages += help_pages(child, below, context)
+    return pages
+
+
+def render() -> str:
+    parts = [
+        "# The command-line tool",
+        "Made by `scripts/make_cli_docs.py` from `--help`; a test fails when the two differ.",
+        "Answers go to stdout, everything else to stderr. Exit codes: 0 done, 1 an error that "
+        "the message explains, 2 wrong usage, 130 interrupted.",
+    ]
+    for path, text in help_pages(cli, "hivellm-lite"):
+        parts.append(f"## {path}\n\n```\n{text.rstrip()}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
