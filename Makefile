@@ -19,7 +19,7 @@ demo: $(VENV)/.ready $(BASE)
 check: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/typed && $(BIN)/python -m pip install --quiet --no-deps --target build/typed .
+	rm -rf build/typed build/lib build/bdist* && $(BIN)/python -m pip install --quiet --no-deps --target build/typed .
 	MYPYPATH=build/typed $(BIN)/mypy -p hivellm_lite
 
 # The wheel, installed where nothing else is, and its command run from there.

@@ -13,6 +13,7 @@ from .package import Package
 
 __all__ = ["AdapterFile", "prepare_adapter"]
 
+
 @dataclass(frozen=True)
 class AdapterFile:
     """A GGUF LoRA. ``report`` is what the conversion recorded: tensors, ranks, bytes."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .adapters import AdapterFile, prepare_adapter
 from .bases import QUANTIZATIONS, BaseFile, Progress, find_base
 from .cache import Cache
-from .errors import InferenceError, LoadError
+from .errors import InferenceError
 from .generation import Request, TextStream, check_length, score_tokens
 from .manifest import Manifest
 from .package import Package, open_package
@@ -124,7 +124,7 @@ class Expert:
         base_s = lap()
         adapter_file = prepare_adapter(package, base_file.path, cache)
         adapter_s = lap()
-        session = open_session(base_file.path, device or "auto", options)
+        session = open_session([base_file.path], device or "auto", options)
         try:
             adapter = Adapter(session.model, adapter_file.path)
         except BaseException:

@@ -9,6 +9,7 @@ both right, merely slower, and nobody has to know what the other left behind.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +26,7 @@ __all__ = ["Session", "open_session"]
 class _Key:
     """What must be equal for two experts to share a session."""
 
-    path: Path
-    size: int
-    mtime_ns: int
+    files: tuple[tuple[Path, int, int], ...]  # path, bytes, mtime in nanoseconds
     device: str
     options: ContextOptions
 
@@ -36,19 +35,20 @@ _sessions: dict[_Key, Session] = {}
 _registry_lock = threading.Lock()
 
 
-def open_session(path: Path, device: str, options: ContextOptions) -> Session:
-    """The session for this model file and these options; loads it if there is none.
+def open_session(files: Sequence[Path], device: str, options: ContextOptions) -> Session:
+    """The session for these files of one model and these options; loads it if there is none.
 
     Every call must be paired with `Session.release`; the last one frees the model.
     """
     from .engine import Context, Model
 
-    stat = path.stat()
-    key = _Key(path.resolve(), stat.st_size, stat.st_mtime_ns, device, options)
+    stats = [(path.resolve(), path.stat()) for path in files]
+    marks = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+    key = _Key(marks, device, options)
     with _registry_lock:
         session = _sessions.get(key)
         if session is None:
-            model = Model(path, device=device)
+            model = Model(files, device=device)
             try:
                 session = _sessions[key] = Session(key, model, Context(model, options))
             except BaseException:

@@ -114,6 +114,16 @@ def test_inspect_says_why_an_adapter_cannot_run(tool, tmp_path):
     assert "DoRA" in out
 
 
+def test_inspect_shows_what_was_passed_over(tool, tiny_package):
+    base = {**manifest_v2()["base_models"][0], "adapters": [{"size_bytes": 8388608}]}
+    package = tiny_package(base_models=[base])
+    _, out, _ = tool("inspect", package)
+    assert "bytes, the manifest says 8388608" in out
+    _, out, _ = tool("inspect", package, "--json")
+    (note,) = json.loads(out)["notes"]
+    assert note.startswith("adapter_model.safetensors: ")
+
+
 def test_convert_says_what_it_made_and_the_second_time_that_it_was_there(
     tool, tiny_package, tiny_base, tmp_path
 ):

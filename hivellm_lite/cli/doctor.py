@@ -20,9 +20,11 @@ __all__ = ["doctor"]
 )
 @json_option
 def doctor(base: str | None, as_json: bool) -> None:
-    """Check the installed llama.cpp: version, devices, and a decode in a child process.
+    """Check that the installed llama.cpp works on this machine.
 
-    Exits with 1 if something is wrong, and says what to do about it.
+    Shows its version and devices, and tries a decode in a child process, because a
+    library that was built for another processor takes its process down. Exits with 1
+    if something is wrong, and says what to do about it.
     """
     from ..doctor import examine
 

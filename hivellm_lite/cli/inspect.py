@@ -51,7 +51,7 @@ def _facts(package: Package) -> dict[str, Any]:
         "constraints": dataclasses.asdict(manifest.constraints),
         "decoding": dataclasses.asdict(manifest.decoding),
         "signed": manifest.integrity is not None,
-        "notes": list(manifest.notes),
+        "notes": [*manifest.notes, *package.notes],
         "digest": package.digest,
         "files": [{"path": path, "bytes": size} for path, size in package.files],
         "skipped": list(package.skipped),

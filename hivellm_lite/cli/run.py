@@ -76,14 +76,15 @@ def run(
     stop: tuple[str, ...],
     **options: Any,
 ) -> None:
-    r"""Ask the expert in PACKAGE a question and print its answer.
+    """Ask the expert in PACKAGE a question and print its answer.
 
     The answer goes to stdout and nothing else does. PROMPT "-" reads stdin.
 
     \b
-    hivellm-lite run sql.expert "How many users are there?" \
-        --schema @schema.sql --base SmolLM2-135M-Instruct.Q4_1.gguf
-    """
+    For example:
+      hivellm-lite run sql.expert "How many users are there?" \\
+          --schema @schema.sql --base SmolLM2-135M-Instruct.Q4_1.gguf
+    """  # noqa: D301 - click looks for the control character
     from ..expert import Expert
 
     prompt = sys.stdin.read() if prompt == "-" else prompt

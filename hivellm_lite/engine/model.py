@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,26 +20,34 @@ __all__ = ["Adapter", "Model"]
 
 
 class Model(Native):
-    """Weights and vocabulary of one GGUF file, memory-mapped.
+    """Weights and vocabulary of one GGUF file, or of several parts, memory-mapped.
+
+    Parts are shared with other models that are made of the same files, so their
+    weights are used as they lie in the file and not repacked.
 
     Raises LoadError, with llama.cpp's reason, for a file that it refuses.
     """
 
-    def __init__(self, path: Path, *, device: str = "auto") -> None:
+    def __init__(self, files: Path | Sequence[Path], *, device: str = "auto") -> None:
         start()
+        parts = [files] if isinstance(files, Path) else list(files)
         params = llama.llama_model_default_params()
-        params.use_extra_bufts = use_extra_buffers()
+        params.use_extra_bufts = use_extra_buffers() and len(parts) == 1
         chosen = select_devices(device)
         if chosen is not None:
             self._devices = (ctypes.c_void_p * (len(chosen) + 1))(*(d.handle for d in chosen))
             params.devices = ctypes.cast(self._devices, ctypes.c_void_p)
             params.n_gpu_layers = -1 if chosen else 0
         with fresh_log():
-            pointer = llama.llama_model_load_from_file(os.fsencode(path), params)
+            if len(parts) == 1:
+                pointer = llama.llama_model_load_from_file(os.fsencode(parts[0]), params)
+            else:
+                paths = (ctypes.c_char_p * len(parts))(*map(os.fsencode, parts))
+                pointer = llama.llama_model_load_from_splits(paths, len(parts), params)
         if not pointer:
-            raise LoadError(f"llama.cpp cannot load the model {path}\n{reason()}")
+            raise LoadError(f"llama.cpp cannot load the model {parts[0]}\n{reason()}")
         self._own(pointer, llama.llama_model_free)
-        self.path = path
+        self.files = tuple(parts)
         self.device = device
         self.contexts: weakref.WeakSet[Context] = weakref.WeakSet()
         self.adapters: weakref.WeakSet[Adapter] = weakref.WeakSet()
