@@ -1,0 +1,39 @@
+"""The model architectures that can be converted, one small file each.
+
+To add one: write its table, list it here, add a tiny model to the fixtures.
+"""
+
+from __future__ import annotations
+
+from ...errors import ConversionError
+from .architecture import Architecture, TensorName
+from .llama import LLAMA
+from .qwen3 import QWEN3
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "TensorName",
+    "architecture_of_gguf",
+    "architecture_of_hf",
+]
+
+ARCHITECTURES: tuple[Architecture, ...] = (LLAMA, QWEN3)
+
+
+def architecture_of_gguf(name: str) -> Architecture:
+    """By ``general.architecture``; ConversionError lists the known ones."""
+    for architecture in ARCHITECTURES:
+        if architecture.name == name:
+            return architecture
+    known = ", ".join(architecture.name for architecture in ARCHITECTURES)
+    raise ConversionError(f"architecture {name!r} is not supported yet; supported are {known}")
+
+
+def architecture_of_hf(name: str) -> Architecture:
+    """By ``architectures[0]`` of ``config.json``; ConversionError lists the known ones."""
+    for architecture in ARCHITECTURES:
+        if name in architecture.hf_names:
+            return architecture
+    known = ", ".join(hf for architecture in ARCHITECTURES for hf in architecture.hf_names)
+    raise ConversionError(f"architecture {name!r} is not supported yet; supported are {known}")

@@ -1,0 +1,62 @@
+"""Llama and what shares its graph: SmolLM2, Llama 2 and 3, Mistral 7B.
+
+llama.cpp rotates pairs of neighbouring rows where Transformers rotates row i
+with row i + d/2, so the rows of the query and key projections are reordered
+within each head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .architecture import Architecture
+
+__all__ = ["LLAMA", "llama_shapes"]
+
+
+def llama_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+    """Shapes (out, in) of every module's weight, by Transformers' module name."""
+    n_embd, n_ff, n_vocab = sizes["hidden"], sizes["feed_forward"], sizes["vocab"]
+    n_q = sizes["heads"] * sizes["head_dim"]
+    n_kv = sizes["kv_heads"] * sizes["head_dim"]
+    return {
+        "embed_tokens": (n_vocab, n_embd),
+        "norm": (n_embd,),
+        "lm_head": (n_vocab, n_embd),
+        "input_layernorm": (n_embd,),
+        "self_attn.q_proj": (n_q, n_embd),
+        "self_attn.k_proj": (n_kv, n_embd),
+        "self_attn.v_proj": (n_kv, n_embd),
+        "self_attn.o_proj": (n_embd, n_q),
+        "post_attention_layernorm": (n_embd,),
+        "mlp.gate_proj": (n_ff, n_embd),
+        "mlp.up_proj": (n_ff, n_embd),
+        "mlp.down_proj": (n_embd, n_ff),
+    }
+
+
+LLAMA = Architecture(
+    name="llama",
+    hf_names=("LlamaForCausalLM", "MistralForCausalLM"),
+    layer_modules={
+        "input_layernorm": "attn_norm",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "post_attention_layernorm": "ffn_norm",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+    },
+    global_modules={"embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output"},
+    shapes=llama_shapes,
+    permuted={
+        "self_attn.q_proj": "attention.head_count",
+        "self_attn.k_proj": "attention.head_count_kv",
+    },
+    biases=frozenset(f"self_attn.{name}_proj" for name in "qkvo")
+    | {"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
+    rope_types=frozenset({"default", "linear", "llama3"}),
+    writes_vocab_size=True,
+)

@@ -1,0 +1,209 @@
+"""Reads PEFT's ``adapter_config.json`` as far as plain LoRA goes.
+
+Whatever in it means more than ``W + scale · B · A`` is refused by name: an
+adapter is converted exactly or not at all.
+
+Source: ``LoraConfig`` and ``get_pattern_key`` of PEFT 0.21.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConversionError
+from .json_file import read_json
+
+__all__ = ["LoraConfig", "read_adapter_config"]
+
+MAX_CONFIG_BYTES = 10_000_000
+"""A config with a rank for each module of a large model has about 0.1 MB."""
+
+MAX_RANK = 65_536
+"""Wider than any layer that an adapter could be smaller than."""
+
+MAX_ALPHA = 1e9
+"""Far beyond any use; keeps scaled weights within float32."""
+
+MAX_PATTERN_LENGTH = 256
+MAX_PATTERN_REPEATS = 4
+"""A pattern is matched by Python's backtracking engine: more could take for ever."""
+
+METHODS: Mapping[str, str] = {
+    "ADALORA": "AdaLoRA",
+    "BOFT": "BOFT",
+    "C3A": "C3A",
+    "FOURIERFT": "FourierFT",
+    "HRA": "HRA",
+    "IA3": "IA³",
+    "LN_TUNING": "LayerNorm tuning",
+    "LOHA": "LoHa",
+    "LOKR": "LoKr",
+    "MISS": "MiSS",
+    "OFT": "OFT",
+    "PREFIX_TUNING": "prefix tuning",
+    "PROMPT_TUNING": "prompt tuning",
+    "P_TUNING": "P-tuning",
+    "RANDLORA": "RandLoRA",
+    "TRAINABLE_TOKENS": "trainable tokens",
+    "VBLORA": "VB-LoRA",
+    "VERA": "VeRA",
+    "XLORA": "X-LoRA",
+}
+"""Names for messages; a ``peft_type`` that is missing here is refused as it is spelled."""
+
+REFUSED_OPTIONS: Mapping[str, str] = {
+    "use_dora": "DoRA (a magnitude for each row)",
+    "modules_to_save": "modules saved whole",
+    "lora_bias": "a bias on lora_B",
+    "trainable_token_indices": "trainable tokens",
+    "target_parameters": "LoRA on bare parameters, as in mixtures of experts",
+    "layer_replication": "replicated layers",
+    "alora_invocation_tokens": "activated LoRA (aLoRA)",
+    "use_qalora": "QALoRA (pooled inputs)",
+    "use_bdlora": "block-diagonal LoRA",
+    "arrow_config": "Arrow routing",
+    "kasa_config": "KaSA (a diagonal between A and B)",
+    "monteclora_config": "MonteCLoRA",
+    "megatron_config": "Megatron layers",
+}
+"""Options of ``LoraConfig`` under which the adapter is more, or other, than B · A."""
+
+HARMLESS_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "true", "false", "none"})
+"""Initialisations that leave the base as it is; all others move part of it into A and B."""
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """How the saved A and B become a delta: ``scale_of(module) · B · A``.
+
+    ``source`` says where the numbers come from, for messages.
+    """
+
+    r: int
+    alpha: float
+    source: str
+    use_rslora: bool = False
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def _ranks(self) -> list[tuple[re.Pattern[str], int]]:
+        return [(_compile(key, self.source), rank) for key, rank in self.rank_pattern.items()]
+
+    @cached_property
+    def _alphas(self) -> list[tuple[re.Pattern[str], float]]:
+        return [(_compile(key, self.source), alpha) for key, alpha in self.alpha_pattern.items()]
+
+    def rank_of(self, module: str) -> int:
+        """The rank that PEFT gives ``module``, for example ``model.layers.0.mlp.up_proj``."""
+        return next((rank for pattern, rank in self._ranks if pattern.match(module)), self.r)
+
+    def scale_of(self, module: str) -> float:
+        """The factor before B · A: ``alpha / r``, or ``alpha / √r`` for rsLoRA."""
+        alpha = next((a for pattern, a in self._alphas if pattern.match(module)), self.alpha)
+        rank = self.rank_of(module)
+        return alpha / math.sqrt(rank) if self.use_rslora else alpha / rank
+
+
+def read_adapter_config(
+    path: Path | None, *, r: int | None = None, alpha: float | None = None
+) -> LoraConfig:
+    """The config at ``path``; without one, ``r`` and ``alpha``, which a manifest may give.
+
+    Raises ConversionError when neither says enough, when a value makes no
+    sense, and when the adapter is not plain LoRA.
+    """
+    if path is None:
+        if r is None or alpha is None:
+            raise ConversionError(
+                "the adapter has no adapter_config.json, and r and alpha are not given elsewhere\n"
+                "Add the adapter_config.json that PEFT saved beside the weights."
+            )
+        options: dict[str, Any] = {"r": r, "lora_alpha": alpha}
+        source = "the manifest"
+    else:
+        options = read_json(path, max_bytes=MAX_CONFIG_BYTES)
+        source = str(path)
+        _refuse_other_methods(options, source)
+    rank_pattern = _pattern(options, "rank_pattern", source)
+    for key, rank in rank_pattern.items():
+        _check_rank(rank, f"rank_pattern[{key!r}]", source)
+    alpha_pattern = _pattern(options, "alpha_pattern", source)
+    for key, value in alpha_pattern.items():
+        _check_alpha(value, f"alpha_pattern[{key!r}]", source)
+    config = LoraConfig(
+        r=_check_rank(options.get("r"), "r", source),
+        alpha=_check_alpha(options.get("lora_alpha"), "lora_alpha", source),
+        source=source,
+        use_rslora=_flag(options, "use_rslora", source),
+        rank_pattern=rank_pattern,
+        alpha_pattern=alpha_pattern,
+    )
+    config._ranks, config._alphas  # noqa: B018  # a bad pattern is reported here, not later
+    return config
+
+
+def _refuse_other_methods(options: Mapping[str, Any], source: str) -> None:
+    method = options.get("peft_type", "LORA")
+    if method != "LORA":
+        name = METHODS.get(str(method), method)
+        raise ConversionError(f"{source}: {name} is not supported yet")
+    for option, meaning in REFUSED_OPTIONS.items():
+        if options.get(option):
+            raise ConversionError(f"{source}: {option}: {meaning}: not supported yet")
+    init = options.get("init_lora_weights", True)
+    if str(init).lower() not in HARMLESS_INITS:
+        raise ConversionError(
+            f"{source}: init_lora_weights is {init!r}: the adapter belongs to a base from which "
+            "its initial value was subtracted, not to the original one: not supported yet\n"
+            "Save it with PEFT's path_initial_model_for_weight_conversion to make it plain LoRA."
+        )
+
+
+def _pattern(options: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:
+    pattern = options.get(name) or {}
+    if not isinstance(pattern, dict):
+        raise ConversionError(f"{source}: {name} is not an object")
+    return pattern
+
+
+def _flag(options: Mapping[str, Any], name: str, source: str) -> bool:
+    value = options.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise ConversionError(f"{source}: {name} is {value!r:.50}, expected true or false")
+    return value is True
+
+
+def _check_rank(value: object, name: str, source: str) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_RANK:
+        raise ConversionError(f"{source}: {name} is {value!r:.50}, expected a positive integer")
+    return value
+
+
+def _check_alpha(value: object, name: str, source: str) -> float:
+    # Written so that NaN and integers beyond float's range fail too.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < MAX_ALPHA:
+        raise ConversionError(f"{source}: {name} is {value!r:.50}, expected a number")
+    return value
+
+
+def _compile(key: str, source: str) -> re.Pattern[str]:
+    """PEFT's rule: the key is a regular expression that matches the name's tail at a dot."""
+    bare = re.sub(r"\\.|\[(?:\\.|[^\]])*\]", "x", key)
+    if (
+        len(key) > MAX_PATTERN_LENGTH
+        or len(re.findall(r"[*+{]", bare)) > MAX_PATTERN_REPEATS
+        or re.search(r"\)[*+{]", bare)
+        or re.search(r"\\[1-9]", key)
+    ):
+        raise ConversionError(f"{source}: the pattern {key[:80]!r} is too complex to be matched")
+    try:
+        return re.compile(rf"(.*\.)?({key})$")
+    except re.error as error:
+        raise ConversionError(f"{source}: the pattern {key!r} is malformed: {error}") from error

@@ -1,0 +1,250 @@
+"""Reads ``.safetensors`` files, trusting nothing in them.
+
+A file is eight bytes of header length, a JSON header, and one block of data in
+which the tensors lie back to back. Everything the header claims is checked
+against the file before any tensor is read; every lie has an error of its own
+that names the file, the tensor and the rule.
+
+Tensors are read with positional reads, not through a memory map: a file that
+shrinks while it is mapped ends the process, here it is an error.
+
+Format: https://huggingface.co/docs/safetensors
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConversionError
+from .json_file import parse_json
+
+__all__ = ["SafetensorsFile", "TensorInfo", "to_float32"]
+
+MAX_HEADER_BYTES = 100_000_000
+"""The limit of the reference implementation; the header of a 70B model has 0.1 MB."""
+
+MAX_DIMENSIONS = 8
+"""More than any tensor of a language model has."""
+
+DTYPES: Mapping[str, str] = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",  # numpy has no bfloat16: the upper half of a float32
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
+"""Element types by their safetensors names, as numpy stores their bits."""
+
+FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+
+Array = npt.NDArray[Any]
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One entry of the header. ``begin`` and ``end`` are bytes from the start of the data."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def n_elements(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return math.prod(self.shape)
+
+
+def to_float32(values: Array, dtype: str) -> Float32Array:
+    """Stored elements (see `DTYPES`) as float32; exact for F32, F16 and BF16."""
+    if dtype == "BF16":
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, as in PyTorch
+        return values.astype(np.float32, copy=False)
+
+
+class SafetensorsFile:
+    """One open file; a context manager.
+
+    ::
+
+        with SafetensorsFile(path) as file:
+            weights = file.read_float32("model.norm.weight")
+
+    Raises ConversionError when the file cannot be opened or is malformed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self._file = self.path.open("rb", buffering=0)
+        except OSError as error:
+            raise ConversionError(f"cannot open {self.path}: {error.strerror or error}") from error
+        try:
+            self._parse()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _parse(self) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        prefix = self._file.read(8)
+        if len(prefix) < 8:
+            self._fail(f"has {size} bytes; a safetensors file has at least 8")
+        n_header = int.from_bytes(prefix, "little")
+        if n_header > MAX_HEADER_BYTES:
+            self._fail(f"claims a header of {n_header} bytes; {MAX_HEADER_BYTES} are allowed")
+        if n_header > size - 8:
+            self._fail(f"claims a header of {n_header} bytes but has only {size - 8} behind it")
+        raw = self._file.read(n_header)
+        header = _parse_header(self, raw)
+        metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict) or not all(
+            isinstance(value, str) for value in metadata.values()
+        ):
+            self._fail("__metadata__ is not an object of strings")
+        self.metadata: Mapping[str, str] = metadata
+        self.tensors: Mapping[str, TensorInfo] = {
+            name: _parse_tensor(self, name, entry) for name, entry in header.items()
+        }
+        self._data_start = 8 + n_header
+        self._check_layout(size - self._data_start)
+
+    def _check_layout(self, n_data: int) -> None:
+        """The tensors cover the data from its first to its last byte, each byte once."""
+        position = 0
+        order = sorted(self.tensors.items(), key=lambda item: (item[1].begin, item[1].end))
+        for name, info in order:
+            if info.end > n_data:
+                self._fail(
+                    f"tensor {name!r} ends at byte {info.end} of the data, "
+                    f"the file holds {n_data}: it is cut off"
+                )
+            if info.begin < position:
+                self._fail(f"tensor {name!r} overlaps the one before it")
+            if info.begin > position:
+                self._fail(f"hole of {info.begin - position} bytes before tensor {name!r}")
+            position = info.end
+        if position < n_data:
+            self._fail(f"{n_data - position} bytes behind the last tensor belong to none")
+
+    def _fail(self, what: str) -> NoReturn:
+        raise ConversionError(f"{self.path}: {what}")
+
+    def info(self, name: str) -> TensorInfo:
+        """The header entry of ``name``; ConversionError when there is none."""
+        try:
+            return self.tensors[name]
+        except KeyError:
+            self._fail(f"has no tensor {name!r}")
+
+    def read(self, name: str) -> Array:
+        """The tensor as stored; BF16, which numpy lacks, as float32."""
+        info = self.info(name)
+        values = self.read_stored(name)
+        return to_float32(values, "BF16") if info.dtype == "BF16" else values
+
+    def read_float32(self, name: str) -> Float32Array:
+        """The tensor as float32; ConversionError for integers and booleans."""
+        info = self.info(name)
+        if info.dtype not in FLOATS:
+            self._fail(f"tensor {name!r} is {info.dtype}, expected one of {', '.join(FLOATS)}")
+        return to_float32(self.read_stored(name), info.dtype)
+
+    def read_stored(self, name: str, start: int = 0, stop: int | None = None) -> Array:
+        """Rows ``start:stop`` of the first dimension as the bits in the file (see `DTYPES`)."""
+        info = self.info(name)
+        dtype = np.dtype(DTYPES[info.dtype])
+        shape, offset = info.shape, 0
+        if info.shape:
+            stop = info.shape[0] if stop is None else stop
+            row_bytes = math.prod(info.shape[1:]) * dtype.itemsize
+            shape, offset = (stop - start, *info.shape[1:]), start * row_bytes
+        values = np.empty(shape, dtype)
+        self._read_into(name, values, self._data_start + info.begin + offset)
+        return values
+
+    def _read_into(self, name: str, values: Array, offset: int) -> None:
+        view = values.reshape(-1).view(np.uint8).data
+        self._file.seek(offset)
+        while len(view):
+            n_read = self._file.readinto(view)
+            if not n_read:
+                self._fail(f"tensor {name!r}: the file became shorter while it was read")
+            view = view[n_read:]
+
+    def close(self) -> None:
+        """Close the file; arrays that were read stay valid."""
+        self._file.close()
+
+    def __enter__(self) -> SafetensorsFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _parse_header(file: SafetensorsFile, raw: bytes) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            file._fail(f"the header has the key {twice!r} twice")
+        return result
+
+    if not raw.startswith(b"{"):
+        file._fail("the header does not begin with '{'")
+    try:
+        header = parse_json(raw.decode("utf-8"), pairs_hook=unique)
+    except UnicodeDecodeError as error:
+        file._fail(f"the header is not UTF-8: {error.reason} at byte {error.start}")
+    except ValueError as error:
+        file._fail(f"the header is not JSON: {error}")
+    assert isinstance(header, dict)  # it began with '{'  # noqa: S101
+    return header
+
+
+def _parse_tensor(file: SafetensorsFile, name: str, entry: object) -> TensorInfo:
+    where = f"tensor {name!r}"
+    if any("\ud800" <= char <= "\udfff" for char in name):
+        file._fail(f"{where}: the name is not valid Unicode")
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        file._fail(f"{where}: the entry is not an object of dtype, shape and data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        file._fail(f"{where}: unknown dtype {dtype!r}; known are {', '.join(DTYPES)}")
+    if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
+        file._fail(f"{where}: the shape is not a list of up to {MAX_DIMENSIONS} sizes")
+    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        file._fail(f"{where}: data_offsets is not [begin, end] with 0 <= begin <= end")
+    info = TensorInfo(dtype, tuple(shape), offsets[0], offsets[1])
+    n_bytes = info.n_elements * np.dtype(DTYPES[dtype]).itemsize
+    if n_bytes != info.end - info.begin:
+        file._fail(
+            f"{where}: {dtype} of shape {list(shape)} takes {n_bytes} bytes, "
+            f"its offsets span {info.end - info.begin}"
+        )
+    return info
+
+
+def _are_sizes(value: object) -> bool:
+    # bool is an int in Python, and 2**63 is where file offsets end.
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)

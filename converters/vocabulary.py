@@ -1,0 +1,264 @@
+"""Turns a Hugging Face tokenizer into the vocabulary part of a GGUF file.
+
+Byte-level BPE only (GPT-2, Llama 3, Qwen, SmolLM). A tokenizer that GGUF cannot
+express exactly is refused; differences in corner cases end up in ``notes``.
+
+Source: ``get_vocab_base`` in conversion/base.py and ``SpecialVocab`` in
+gguf-py of llama.cpp.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConversionError
+from .json_file import read_json
+from .model_config import ModelConfig
+from .pre_tokenizers import IGNORE_MERGES, recognise
+from .special_tokens import SpecialTokens, read_chat_template, read_special_tokens
+
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
+
+__all__ = ["Vocabulary", "read_vocabulary", "write_vocabulary"]
+
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
+"""``llama_token_type``."""
+
+_CONTROL_WORDS = frozenset({"<pad>", "<mask>", "<2mass>", "[@BOS@]"})
+"""Control tokens that some published tokenizers forgot to mark as special."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """All of ``tokenizer.*``. ``tokens`` and ``types`` have the model's vocabulary size.
+
+    ``merges`` are pairs joined by a space, best first. ``chat_template`` is
+    Jinja source, kept as data, or a list of named ones.
+    """
+
+    pre_tokenizer: str
+    tokens: tuple[str, ...]
+    types: tuple[int, ...]
+    merges: tuple[str, ...]
+    special: SpecialTokens
+    chat_template: str | list[dict[str, str]] | None
+    add_space_prefix: bool | None
+    notes: tuple[str, ...]
+
+
+def read_vocabulary(
+    folder: Path, config: ModelConfig, *, pre_tokenizer: str | None = None
+) -> Vocabulary:
+    """Read ``tokenizer.json`` and its companions in ``folder``.
+
+    ``pre_tokenizer`` forces ``tokenizer.ggml.pre``. Raises ConversionError when
+    the tokenizer is of another kind, malformed, or larger than the model.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ConversionError(f"{folder} has no tokenizer.json")
+    tokenizer = read_json(path)
+    companion = folder / "tokenizer_config.json"
+    options = read_json(companion) if companion.is_file() else {}
+    model = _check_model(tokenizer, path)
+    notes = _check_normalizer(tokenizer, path)
+    added = _added_tokens(tokenizer, options, model["vocab"], path)
+    tokens, types = _tokens(model["vocab"], added, config, path)
+    pre = pre_tokenizer or recognise(tokenizer, path)
+    special = read_special_tokens(
+        tokenizer,
+        options,
+        config.token_ids,
+        {text: token_id for token_id, (text, _, _) in added.items()},
+        len(tokens),
+        bos_by_default=pre in IGNORE_MERGES,
+        source=path,
+    )
+    prefix = options.get("add_prefix_space") if config.architecture.name == "llama" else None
+    return Vocabulary(
+        pre_tokenizer=pre,
+        tokens=tokens,
+        types=types,
+        merges=_merges(model, path),
+        special=special,
+        chat_template=read_chat_template(folder, options),
+        add_space_prefix=prefix if isinstance(prefix, bool) else None,
+        notes=notes + _strip_notes(added),
+    )
+
+
+def write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
+    """Add ``vocabulary`` to the metadata of a GGUF file."""
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(vocabulary.pre_tokenizer)
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_types(vocabulary.types)
+    writer.add_token_merges(vocabulary.merges)
+    for kind, token_id in vocabulary.special.ids.items():
+        getattr(writer, f"add_{kind}_token_id")(token_id)
+    for kind, value in vocabulary.special.add.items():
+        getattr(writer, f"add_add_{kind}_token")(value)
+    if vocabulary.add_space_prefix is not None:
+        writer.add_add_space_prefix(vocabulary.add_space_prefix)
+    if vocabulary.chat_template is not None:
+        writer.add_chat_template(vocabulary.chat_template)
+
+
+def _check_model(tokenizer: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    model = tokenizer.get("model")
+    if not isinstance(model, dict):
+        raise ConversionError(f"{path}: has no model")
+    kind = model.get("type")
+    if model.get("byte_fallback") is True:
+        raise ConversionError(
+            f"{path}: a SentencePiece tokenizer (byte_fallback), as of Llama 2 and the first "
+            "Mistrals, is not supported yet\nUse a ready GGUF file of the base."
+        )
+    if kind != "BPE":
+        raise ConversionError(f"{path}: a {kind} tokenizer is not supported, only byte-level BPE")
+    for option in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
+        if model.get(option):
+            raise ConversionError(f"{path}: BPE with {option} is not supported")
+    vocab = model.get("vocab")
+    if not isinstance(vocab, dict) or not all(type(i) is int for i in vocab.values()):
+        raise ConversionError(f"{path}: model.vocab does not map tokens to ids")
+    return model
+
+
+def _check_normalizer(tokenizer: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    normalizer = tokenizer.get("normalizer")
+    if normalizer is None:
+        return ()
+    if isinstance(normalizer, dict):
+        members = (
+            normalizer.get("normalizers") if normalizer.get("type") == "Sequence" else [normalizer]
+        )
+        members = members if isinstance(members, list) else []
+        kinds = [str(m.get("type") if isinstance(m, dict) else m) for m in members]
+        if not kinds:
+            return ()
+        if set(kinds) == {"NFC"}:
+            return ("the tokenizer brings text into Unicode form NFC first; llama.cpp does not",)
+        raise ConversionError(f"{path}: the normalizer {kinds} has no counterpart in llama.cpp")
+    raise ConversionError(f"{path}: the normalizer is malformed")
+
+
+def _added_tokens(
+    tokenizer: Mapping[str, Any], options: Mapping[str, Any], vocab: Mapping[str, int], path: Path
+) -> dict[int, tuple[str, bool, bool]]:
+    """Id → (text, special, strips spaces around it) of the tokens outside the BPE model.
+
+    Transformers 4 repeats them in ``tokenizer_config.json``, and what is only
+    there counts too.
+    """
+    decoder = options.get("added_tokens_decoder")
+    entries = tokenizer.get("added_tokens") or []
+    if not isinstance(entries, list):
+        raise ConversionError(f"{path}: added_tokens is not a list")
+    seen = [str(entry.get("id")) for entry in entries if isinstance(entry, dict)]
+    if isinstance(decoder, dict):
+        entries = entries + [
+            {**entry, "id": int(key)}
+            for key, entry in decoder.items()
+            if isinstance(entry, dict) and re.fullmatch("[0-9]{1,9}", key) and key not in seen
+        ]
+    added: dict[int, tuple[str, bool, bool]] = {}
+    for entry in entries:
+        text = entry.get("content") if isinstance(entry, dict) else None
+        token_id = entry.get("id") if isinstance(entry, dict) else None
+        if not isinstance(text, str) or not text or type(token_id) is not int:
+            raise ConversionError(f"{path}: an added token has no content or id: {entry!r}")
+        if token_id in added or vocab.get(text, token_id) != token_id:
+            raise ConversionError(f"{path}: added token {text!r} ({token_id}) is defined twice")
+        strips = any(entry.get(flag) is True for flag in ("lstrip", "rstrip", "single_word"))
+        added[token_id] = (text, entry.get("special") is True, strips)
+    for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
+        # A token with such a role is special in Transformers, whatever its entry says.
+        role = options.get(f"{name}_token")
+        text = role.get("content") if isinstance(role, dict) else role
+        for token_id, (content, _, strips) in added.items():
+            if content == text:
+                added[token_id] = (content, True, strips)
+    return added
+
+
+def _strip_notes(added: Mapping[int, tuple[str, bool, bool]]) -> tuple[str, ...]:
+    texts = [text for text, _, strips in added.values() if strips]
+    if not texts:
+        return ()
+    return (f"spaces around {', '.join(texts[:5])} are kept, Transformers would swallow them",)
+
+
+def _tokens(
+    vocab: Mapping[str, int],
+    added: Mapping[int, tuple[str, bool, bool]],
+    config: ModelConfig,
+    path: Path,
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Texts and types by id; ids of the model without a token become unused padding."""
+    size = config.sizes["vocab"]
+    tokens = [f"[PAD{i}]" for i in range(size)]
+    types = [UNUSED] * size
+    for text, token_id in vocab.items():
+        if not 0 <= token_id < size:
+            raise ConversionError(_beyond(path, text, token_id, config))
+        if types[token_id] != UNUSED:
+            raise ConversionError(f"{path}: {tokens[token_id]!r} and {text!r} are both {token_id}")
+        tokens[token_id], types[token_id] = text, NORMAL
+    for token_id, (text, special, _) in added.items():
+        if not 0 <= token_id < size:
+            raise ConversionError(_beyond(path, text, token_id, config))
+        if types[token_id] != UNUSED and tokens[token_id] != text:
+            raise ConversionError(f"{path}: {tokens[token_id]!r} and {text!r} are both {token_id}")
+        control = special or _looks_special(text)
+        # llama.cpp compares user-defined tokens with plain text.
+        tokens[token_id] = text if control else text.replace("\u2581", " ")
+        types[token_id] = CONTROL if control else USER_DEFINED
+    for text in tokens:
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise ConversionError(f"{path}: token {text!r} is not valid Unicode")
+    return tuple(tokens), tuple(types)
+
+
+def _beyond(path: Path, text: str, token_id: int, config: ModelConfig) -> str:
+    return (
+        f"{path}: token {text!r} has the id {token_id}, "
+        f"but the model's vocabulary has {config.sizes['vocab']} entries"
+    )
+
+
+def _looks_special(text: str) -> bool:
+    return (
+        text in _CONTROL_WORDS
+        or (text.startswith("<|") and text.endswith("|>"))
+        or (text.startswith("<｜") and text.endswith("｜>"))
+        or (text.startswith("<unused") and text.endswith(">"))
+    )
+
+
+def _merges(model: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """Merges as ``"left right"``; newer files hold pairs, older ones such strings."""
+    merges, vocab = model.get("merges"), model["vocab"]
+    if not isinstance(merges, list) or not merges:
+        raise ConversionError(f"{path}: model.merges is missing or empty")
+    result = []
+    for index, merge in enumerate(merges):
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        if (
+            not isinstance(pair, list)
+            or len(pair) != 2
+            or not all(isinstance(part, str) and part for part in pair)
+            or pair[0] + pair[1] not in vocab
+        ):
+            raise ConversionError(
+                f"{path}: merge {index} is no pair of parts of a token: {merge!r}"
+            )
+        # A space inside a part would be taken for the one between the parts; "Ġ" is its
+        # byte-level spelling.
+        result.append(" ".join(part.replace(" ", "\u0120") for part in pair))
+    return tuple(result)

@@ -1,0 +1,234 @@
+"""Our conversion against llama.cpp's own, tensor by tensor, and against PyTorch's logits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hivellm_lite.converters import base as base_module
+from hivellm_lite.converters.base import convert_base, estimate_size
+from hivellm_lite.converters.gguf_header import read_gguf_header
+from hivellm_lite.converters.model_config import Rope
+from hivellm_lite.converters.rope import llama3_factors
+from hivellm_lite.converters.safetensors import SafetensorsFile
+
+from hivellm_lite.errors import ConversionError
+
+from ..fixtures.record_llama_cpp_digests import describe
+from . import llama
+from .files import FIXTURES, MODELS, change_json, copy_model, framed, safetensors
+
+REFERENCE = np.load(FIXTURES / "reference.npz")
+DIGESTS = json.loads((FIXTURES / "llama_cpp_digests.json").read_text())
+NAMES = ("tiny-llama", "tiny-llama3", "tiny-qwen3")
+TOLERANCE = 1e-3
+
+OF_PAIRS = {"tokenizer.ggml.add_sep_token"}
+"""Written by llama.cpp's converter about pairs of texts, which generation never has."""
+
+
+@pytest.mark.parametrize("case", sorted(DIGESTS))
+def test_tensors_and_metadata_are_those_of_llama_cpp_s_converter(case: str, tmp_path: Path) -> None:
+    name, quant = case.split("/")
+    out = tmp_path / "model.gguf"
+    convert_base(MODELS / name, out, quant=quant)
+    found, expected = describe(out), DIGESTS[case]
+    assert found["tensors"] == expected["tensors"]
+    theirs = {key: v for key, v in expected["metadata"].items() if key not in OF_PAIRS}
+    assert found["metadata"] == theirs
+
+
+@pytest.mark.parametrize("prompt", [0, 1])
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_are_those_of_pytorch(name: str, prompt: int, tmp_path: Path) -> None:
+    out = tmp_path / "model.gguf"
+    convert_base(MODELS / name, out, quant="f32")
+    logits = llama.logits(out, REFERENCE[f"{name}/ids/{prompt}"])
+    expected = REFERENCE[f"{name}/logits/{prompt}"]
+    assert np.abs(logits - expected).max() < TOLERANCE
+    np.testing.assert_array_equal(logits.argmax(1), expected.argmax(1))
+
+
+@pytest.mark.parametrize("style", ["rope_parameters", "rope_scaling"])
+def test_linear_rope_scaling_is_applied(style: str, tmp_path: Path) -> None:
+    rope: dict[str, Any] = {"rope_parameters": None, "rope_theta": 5000.0}
+    if style == "rope_parameters":
+        rope[style] = {"rope_type": "linear", "factor": 2.0, "rope_theta": 5000.0}
+        rope["rope_theta"] = None
+    else:
+        rope[style] = {"type": "linear", "factor": 2.0}
+    folder = copy_model("tiny-llama", tmp_path, **rope)
+    out = tmp_path / "model.gguf"
+    convert_base(folder, out, quant="f32")
+    logits, expected = (
+        llama.logits(out, REFERENCE["tiny-llama/ids/0"]),
+        REFERENCE["tiny-llama/linear"],
+    )
+    assert np.abs(expected - REFERENCE["tiny-llama/logits/0"]).max() > 1
+    assert np.abs(logits - expected).max() < TOLERANCE
+
+
+def test_llama3_factors_are_those_of_pytorch() -> None:
+    """Llama 3.1 8B's own numbers; expected values from llama.cpp's converter."""
+    rope = Rope(
+        "llama3",
+        500_000.0,
+        {
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192.0,
+        },
+    )
+    factors = llama3_factors(rope, 128)
+    assert factors.dtype == np.float32
+    assert factors.shape == (64,)
+    np.testing.assert_array_equal(factors[:29], 1)
+    np.testing.assert_array_equal(factors[35:], 8)
+    blended = [1.2074839, 1.5534146, 2.026313, 2.69453, 3.6842532, 5.257327]
+    np.testing.assert_array_equal(factors[29:35], np.array(blended, np.float32))
+
+
+def test_memory_blocks_do_not_change_the_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert_base(MODELS / "tiny-llama", tmp_path / "a", quant="q8_0")
+    monkeypatch.setattr(base_module, "BLOCK_ELEMENTS", 100)
+    convert_base(MODELS / "tiny-llama", tmp_path / "b", quant="q8_0")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_progress_counts_up_to_all_the_data(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    out = tmp_path / "model.gguf"
+    report = convert_base(
+        MODELS / "tiny-llama", out, quant="f16", progress=lambda *call: calls.append(call)
+    )
+    done, totals = zip(*calls, strict=True)
+    assert list(done) == sorted(done)
+    assert set(totals) == {done[-1]}
+    assert done[-1] < out.stat().st_size == report.bytes
+
+
+@pytest.mark.parametrize("quant", ["f32", "q8_0"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_estimate_is_close(name: str, quant: str, tmp_path: Path) -> None:
+    out = tmp_path / "model.gguf"
+    size = convert_base(MODELS / name, out, quant=quant).bytes
+    assert abs(estimate_size(MODELS / name, quant) - size) < 30_000
+
+
+def test_the_report_says_where_the_file_differs_from_transformers(tmp_path: Path) -> None:
+    folder = copy_model(
+        "tiny-llama", tmp_path, architectures=["MistralForCausalLM"], sliding_window=128
+    )
+    report = convert_base(folder, tmp_path / "model.gguf", quant="f16")
+    assert "window of 128 tokens is not applied" in report.notes[0]
+    assert (report.architecture, report.quant, report.tensors) == ("llama", "f16", 21)
+    assert "path" not in report.as_dict()
+
+
+def test_a_tied_head_that_is_stored_too_is_not_written(tmp_path: Path) -> None:
+    folder = copy_model("tiny-llama", tmp_path, tie_word_embeddings=True)
+    convert_base(folder, tmp_path / "model.gguf", quant="f16")
+    assert "output.weight" not in read_gguf_header(tmp_path / "model.gguf").tensors
+
+
+def test_an_unknown_quant_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="cannot write 'q4_k'; known are f32, f16, bf16"):
+        convert_base(MODELS / "tiny-llama", tmp_path / "model.gguf", quant="q4_k")
+
+
+def rewrite(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Store the checkpoint as F32 with some tensors replaced or added; None removes one."""
+    path = folder / "model.safetensors"
+    with SafetensorsFile(path) as file:
+        tensors: dict[str, Any] = {name: file.read_float32(name) for name in file.tensors}
+    tensors |= changes
+    path.write_bytes(
+        safetensors({n: values for n, values in tensors.items() if values is not None})
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"model.layers.1.mlp.up_proj.weight": None}, r"'model\.layers\.1.* is missing"),
+        ({"lm_head.weight": None}, r"lm_head\.weight' is missing and tie_word_embeddings"),
+        ({"model.norm.weight": np.ones(63, np.float32)}, r"shape \[63\], config.json asks"),
+        ({"model.norm.weight": np.ones(64, np.int32)}, "is I32, expected floats"),
+        ({"visual.weight": np.ones(1, np.float32)}, "'visual.weight' has no place in llama"),
+        (
+            {"model.layers.0.mlp.up_proj.weight": np.full((80, 64), np.nan, np.float32)},
+            "up_proj.weight' has NaN or infinity",
+        ),
+        (
+            {"model.layers.0.mlp.up_proj.bias": np.ones(80, np.float32)},
+            "up_proj.bias' has no place in llama",
+        ),
+        (
+            {"lm_head.weight": np.full((500, 64), 1e6, np.float32)},
+            "exceeds the range of float16\nConvert to bf16 or f32",
+        ),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_its_config_is_refused(
+    changes: dict[str, Any], rule: str, tmp_path: Path
+) -> None:
+    folder = copy_model("tiny-llama", tmp_path)
+    rewrite(folder, changes)
+    with pytest.raises(ConversionError, match=rule):
+        convert_base(folder, tmp_path / "model.gguf", quant="f16")
+
+
+def test_a_bias_that_the_config_promises_must_be_there(tmp_path: Path) -> None:
+    folder = copy_model("tiny-llama", tmp_path, mlp_bias=True)
+    with pytest.raises(ConversionError, match=r"gate_proj\.bias' is missing"):
+        convert_base(folder, tmp_path / "model.gguf", quant="f16")
+
+
+def test_constants_of_old_checkpoints_are_skipped(tmp_path: Path) -> None:
+    folder = copy_model("tiny-llama", tmp_path)
+    rewrite(folder, {"model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(8, np.float32)})
+    assert convert_base(folder, tmp_path / "model.gguf", quant="f16").tensors == 21
+
+
+def test_an_f32_checkpoint_gives_the_same_file(tmp_path: Path) -> None:
+    folder = copy_model("tiny-llama", tmp_path)
+    rewrite(folder, {})
+    for source, name in ((MODELS / "tiny-llama", "a"), (folder, "b")):
+        convert_base(source, tmp_path / name, quant="bf16")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_damaged_shard_is_refused(tmp_path: Path) -> None:
+    folder = copy_model("tiny-llama3", tmp_path)
+    (folder / "model-00002-of-00003.safetensors").write_bytes(framed(b"{}"))
+    with pytest.raises(ConversionError, match="does not hold tensor"):
+        convert_base(folder, tmp_path / "model.gguf", quant="f16")
+
+
+def test_a_qwen_checkpoint_with_biases_is_refused(tmp_path: Path) -> None:
+    folder = copy_model("tiny-qwen3", tmp_path, attention_bias=True)
+    with pytest.raises(ConversionError, match="attention_bias is not supported for qwen3"):
+        convert_base(folder, tmp_path / "model.gguf", quant="f16")
+
+
+def test_a_write_error_is_left_to_the_caller(tmp_path: Path) -> None:
+    """The cache explains full disks and missing folders."""
+    with pytest.raises(OSError, match="gone"):
+        convert_base(MODELS / "tiny-llama", tmp_path / "gone" / "model.gguf", quant="f16")
+
+
+def test_a_forced_pre_tokenizer_is_written(tmp_path: Path) -> None:
+    folder = copy_model("tiny-llama", tmp_path)
+    change_json(folder / "tokenizer.json", pre_tokenizer={"type": "Whitespace"})
+    with pytest.raises(ConversionError, match="--pre-tokenizer"):
+        convert_base(folder, tmp_path / "model.gguf", quant="f16")
+    convert_base(folder, tmp_path / "model.gguf", quant="f16", pre_tokenizer="smollm")
+    metadata = read_gguf_header(tmp_path / "model.gguf").metadata
+    assert metadata["tokenizer.ggml.pre"] == "smollm"

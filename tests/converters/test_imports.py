@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from hivellm_lite import converters
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_importing_the_package_loads_neither_numpy_nor_gguf() -> None:
+    heavy = "{'numpy', 'gguf', 'llama_cpp', 'torch', 'transformers', 'peft'}"
+    assert run(f"import hivellm_lite.converters, sys; print({heavy} & set(sys.modules))") == "set()"
+
+
+def test_converting_loads_neither_llama_cpp_nor_torch() -> None:
+    code = (
+        "import sys\n"
+        "from hivellm_lite.converters import base, checkpoint, gguf_header, lora, peft\n"
+        "print({'llama_cpp', 'torch', 'transformers', 'peft'} & set(sys.modules))"
+    )
+    assert run(code) == "set()"
+
+
+def test_every_public_name_is_there() -> None:
+    assert converters.__all__ == sorted(converters.__all__)
+    for name in converters.__all__:
+        assert getattr(converters, name).__name__ == name
+
+
+def test_other_names_are_not() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        converters.nonsense  # noqa: B018
