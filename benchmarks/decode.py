@@ -67,7 +67,7 @@ def main(base: Path, package: Path) -> None:
     expert = Expert.load(package, base=base)
     # a stop sequence that cannot occur: the scanner works, and nothing ends early
     options = {"max_tokens": N_TOKENS, "stop": ["\x00"], "temperature": 0.0, "adapter_scale": 1.0}
-    plain = PlainLoop(base, expert.adapter_file.path)
+    plain = PlainLoop(base, expert.prepared.lora)
     prompt = expert.tokenize_prompt(PROMPT)
     ours: list[float] = []
     theirs: list[float] = []

@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from .base import BaseReport, convert_base, estimate_size
     from .checkpoint import open_checkpoint
     from .gguf_header import GGUFHeader, GGUFTensor, read_gguf_header
+    from .gguf_split import split_gguf
     from .lora import LoraReport, convert_lora
-    from .peft import Adapter, LoraConfig, LoraModule, read_adapter, read_adapter_config
+    from .peft import Adapter, AdapterConfig, AdapterTensor, read_adapter, read_adapter_config
     from .safetensors import SafetensorsFile, TensorInfo
 
 __all__ = [
     "Adapter",
+    "AdapterConfig",
+    "AdapterTensor",
     "BaseReport",
     "GGUFHeader",
     "GGUFTensor",
-    "LoraConfig",
-    "LoraModule",
     "LoraReport",
     "SafetensorsFile",
     "TensorInfo",
@@ -39,6 +40,7 @@ __all__ = [
     "read_adapter",
     "read_adapter_config",
     "read_gguf_header",
+    "split_gguf",
 ]
 
 _HOMES = {
@@ -46,7 +48,8 @@ _HOMES = {
     "checkpoint": ("open_checkpoint",),
     "gguf_header": ("GGUFHeader", "GGUFTensor", "read_gguf_header"),
     "lora": ("LoraReport", "convert_lora"),
-    "peft": ("Adapter", "LoraConfig", "LoraModule", "read_adapter", "read_adapter_config"),
+    "gguf_split": ("split_gguf",),
+    "peft": ("Adapter", "AdapterConfig", "AdapterTensor", "read_adapter", "read_adapter_config"),
     "safetensors": ("SafetensorsFile", "TensorInfo"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConversionError
+from .gguf_types import n_tensor_bytes, type_name
 
 __all__ = ["GGUFHeader", "GGUFTensor", "read_gguf_header"]
 
@@ -84,6 +85,14 @@ class GGUFTensor:
     type_name: str
     offset: int
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of its data; ConversionError for a type that is not known."""
+        n_bytes = n_tensor_bytes(self.shape, self.type_name)
+        if n_bytes is None:
+            raise ConversionError(f"tensor {self.name!r} has the unknown type {self.type_name}")
+        return n_bytes
+
 
 @dataclass(frozen=True)
 class GGUFHeader:
@@ -91,6 +100,7 @@ class GGUFHeader:
 
     ``array_lengths`` has the number of elements of each array instead;
     ``n_vocab`` is the number of tokens, 0 in a file without a vocabulary.
+    ``metadata_end`` is where the key-value pairs end, in bytes from the start.
     """
 
     path: Path
@@ -100,6 +110,7 @@ class GGUFHeader:
     architecture: str
     tensors: Mapping[str, GGUFTensor]
     data_offset: int
+    metadata_end: int
 
     @property
     def n_vocab(self) -> int:
@@ -132,8 +143,11 @@ class GGUFHeader:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_gguf_header(path: str | os.PathLike[str]) -> GGUFHeader:
-    """The header of ``path``; ConversionError when it cannot be read or is malformed."""
+def read_gguf_header(path: str | os.PathLike[str], *, part: bool = False) -> GGUFHeader:
+    """The header of ``path``; ConversionError when it cannot be read or is malformed.
+
+    ``part``: a file of a split model, which need not name the architecture.
+    """
     path = Path(path)
     n_read = FIRST_READ_BYTES
     try:
@@ -143,7 +157,7 @@ def read_gguf_header(path: str | os.PathLike[str]) -> GGUFHeader:
                 file.seek(0)
                 data = file.read(n_read)
                 try:
-                    return _Parser(path, data, size).parse()
+                    return _Parser(path, data, size).parse(part=part)
                 except _EndOfDataError:
                     if len(data) >= min(size, MAX_HEADER_BYTES):
                         raise ConversionError(
@@ -164,7 +178,7 @@ class _Parser:
     def __init__(self, path: Path, data: bytes, size: int) -> None:
         self._path, self._data, self._size, self._position = path, data, size, 0
 
-    def parse(self) -> GGUFHeader:
+    def parse(self, *, part: bool) -> GGUFHeader:
         if (magic := self._take(4)) != MAGIC:
             raise self._error(f"not a GGUF file: it begins with {magic!r}")
         version = int(self._scalar(4))
@@ -174,7 +188,8 @@ class _Parser:
         n_tensors = self._count("tensors", MAX_TENSORS)
         n_keys = self._count("metadata keys", MAX_KEYS)
         metadata, array_lengths = self._metadata(n_keys)
-        architecture = metadata.get("general.architecture")
+        metadata_end = self._position
+        architecture = metadata.get("general.architecture", "?" if part else None)
         if not isinstance(architecture, str) or not architecture:
             raise self._error("general.architecture is missing or not a string")
         alignment = metadata.get("general.alignment", 32)
@@ -189,7 +204,14 @@ class _Parser:
         data_offset = -(-self._position // alignment) * alignment
         self._check_data(tensors, data_offset)
         return GGUFHeader(
-            self._path, version, metadata, array_lengths, architecture, tensors, data_offset
+            self._path,
+            version,
+            metadata,
+            array_lengths,
+            architecture,
+            tensors,
+            data_offset,
+            metadata_end,
         )
 
     def _metadata(self, n_keys: int) -> tuple[dict[str, Scalar], dict[str, int]]:
@@ -221,11 +243,11 @@ class _Parser:
         type_code, offset = int(self._scalar(4)), int(self._scalar(10))
         if offset % alignment:
             raise self._error(f"tensor {name!r} begins at {offset}, not a multiple of {alignment}")
-        return GGUFTensor(name, shape, _type_name(type_code), offset)
+        return GGUFTensor(name, shape, type_name(type_code), offset)
 
     def _check_data(self, tensors: Mapping[str, GGUFTensor], data_offset: int) -> None:
         for tensor in tensors.values():
-            if (n_bytes := _tensor_bytes(tensor)) is None:
+            if (n_bytes := n_tensor_bytes(tensor.shape, tensor.type_name)) is None:
                 continue  # a type newer than this gguf package: llama.cpp checks it itself
             if n_bytes < 0:
                 raise self._error(
@@ -294,24 +316,3 @@ class _Parser:
 
     def _error(self, what: str) -> ConversionError:
         return ConversionError(f"{self._path}: {what}")
-
-
-def _type_name(code: int) -> str:
-    from gguf.constants import GGMLQuantizationType
-
-    try:
-        return str(GGMLQuantizationType(code).name)
-    except ValueError:
-        return f"type {code}"
-
-
-def _tensor_bytes(tensor: GGUFTensor) -> int | None:
-    """Size of the data; None for an unknown type, negative for an impossible row length."""
-    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
-
-    if tensor.type_name not in GGMLQuantizationType.__members__:
-        return None
-    block, n_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[tensor.type_name]]
-    if tensor.shape[-1] % block:
-        return -1
-    return int(math.prod(tensor.shape) // block * n_bytes)

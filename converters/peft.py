@@ -1,9 +1,11 @@
-"""Reads a LoRA adapter as PEFT saves it: weights, scales and what else is in the file.
+"""Reads an adapter as PEFT saves it: what it does to which module.
 
-Every tensor is either part of a LoRA pair, a known harmless copy, or an error:
-nothing is dropped silently.
+Every tensor of the file is part of an update, a known harmless copy, or an
+error: nothing is dropped silently. Covered are LoRA with all its options that
+leave the base's weights in place, DoRA, IA³, LoHa, LoKr, trained biases and
+modules saved whole.
 
-Source: ``get_peft_model_state_dict`` and ``tuners/lora/layer.py`` of PEFT 0.21.
+Source: ``get_peft_model_state_dict`` and ``tuners/`` of PEFT 0.21.
 """
 
 from __future__ import annotations
@@ -13,62 +15,65 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import ConversionError
-from .peft_config import LoraConfig, read_adapter_config
-from .safetensors import Float32Array, SafetensorsFile
+from .peft_config import AdapterConfig, read_adapter_config
+from .peft_methods import build_updates
+from .safetensors import SafetensorsFile
+from .updates import Dora, Hadamard, Kronecker, LowRank, Replaced, Scaled, Update
 
-__all__ = ["Adapter", "LoraConfig", "LoraModule", "read_adapter", "read_adapter_config"]
+__all__ = ["Adapter", "AdapterConfig", "AdapterTensor", "read_adapter", "read_adapter_config"]
 
 MAX_NAME_LENGTH = 200
 """``base_model.model.model.layers.27.self_attn.q_proj.lora_A.default.weight`` has 69."""
 
-_LINEAR = re.compile(r"(?P<module>[\w.]+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>\w+))?\.weight")
-_EMBEDDING = re.compile(r"(?P<module>[\w.]+)\.lora_embedding_(?P<side>[AB])(?:\.(?P<adapter>\w+))?")
+_ADAPTER = r"(?:\.(?P<adapter>\w+))?"
+_ROLES = tuple(
+    re.compile(rf"(?P<module>[\w.]+?)\.{pattern}")
+    for pattern in (
+        rf"(?P<role>lora_[AB]){_ADAPTER}\.weight",
+        rf"(?P<role>lora_embedding_[AB]){_ADAPTER}",
+        r"(?P<role>lora_magnitude_vector)(?:\.(?P<adapter>(?!weight$)\w+))?(?:\.weight)?",
+        rf"(?P<role>lora_B){_ADAPTER}\.(?P<bias>bias)",
+        rf"(?P<role>ia3_l){_ADAPTER}",
+        rf"(?P<role>hada_w[12]_[ab]){_ADAPTER}",
+        rf"(?P<role>lokr_w[12](?:_[ab])?){_ADAPTER}",
+        rf"modules_to_save{_ADAPTER}\.(?P<role>weight|bias)",
+        r"base_layer\.(?P<role>bias)",
+        r"(?P<role>weight|bias)",
+    )
+)
+"""How a tensor's name says its module and its role, first hit first."""
+
 _COPY = re.compile(r"(?P<module>(?:[\w.]+\.)?(?:embed_tokens|lm_head))\.base_layer\.weight")
 
 _WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|_fsdp_wrapped_module)\.)*(?:base_model\.model\.)?")
 """What PEFT, compilation and distributed training put before a module's own name."""
 
 _OTHER_METHODS: Mapping[str, str] = {
-    r"lora_magnitude_vector": "DoRA",
-    r"\.lora_[AB](\.\w+)?\.bias$": "a bias on lora_B (lora_bias)",
-    r"\.lora_E\b|\.ranknum\b|\.lora_[AB]$": "AdaLoRA",
+    r"\.lora_E\b|\.ranknum\b": "AdaLoRA",
     r"\.lora_diag\b": "KaSA",
-    r"\.ia3_l\b": "IA³",
-    r"\.hada_": "LoHa",
-    r"\.lokr_": "LoKr",
+    r"\.hada_t[12]\b": "LoHa on convolutions",
+    r"\.lokr_t2\b": "LoKr on convolutions",
     r"\.boft_": "BOFT",
     r"\.oft_": "OFT",
     r"\.vera_": "VeRA",
     r"trainable_tokens": "trainable tokens",
     r"prompt_embeddings|prompt_encoder": "prompt, prefix or P-tuning",
-    r"\.modules_to_save\.": "a module saved whole (modules_to_save)",
-    r"\.bias$": "trained biases",
-    r"(?<!lora_A)(?<!lora_B)\.weight$": "a module saved whole (modules_to_save, new tokens)",
 }
-"""Tensor names by which an adapter betrays that it is not plain LoRA, first hit first."""
+"""Tensor names by which an adapter betrays a method that is not covered, first hit first."""
 
 
 @dataclass(frozen=True)
-class LoraModule:
-    """One adapted module: the delta is ``scale · b @ a``.
+class AdapterTensor:
+    """What happens to the tensor ``module`` + ``suffix`` (``.weight`` or ``.bias``).
 
-    ``a`` is (rank, in), ``b`` is (out, rank), both float32 as trained, without
-    the scale. For an embedding ``in`` is the vocabulary.
+    ``optional``: only if the base has that tensor.
     """
 
-    name: str
-    a: Float32Array
-    b: Float32Array
-    scale: float
-    is_embedding: bool
-
-    @property
-    def rank(self) -> int:
-        """Rows of ``a``."""
-        return int(self.a.shape[0])
+    module: str
+    suffix: str
+    update: Update
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,26 @@ class Adapter:
     """
 
     path: Path
-    config: LoraConfig
-    modules: tuple[LoraModule, ...]
+    config: AdapterConfig
+    tensors: tuple[AdapterTensor, ...]
     base_copies: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def is_lora(self) -> bool:
+        """Whether every update is exactly low rank, as a GGUF LoRA can hold it."""
+        return all(type(tensor.update) is LowRank for tensor in self.tensors)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods in it, such as ``("DoRA",)``."""
+        return tuple(sorted({_method(tensor) for tensor in self.tensors}))
+
+
+def _method(tensor: AdapterTensor) -> str:
+    if isinstance(tensor.update, Replaced):
+        return "trained biases" if tensor.suffix == ".bias" else "modules saved whole"
+    names = {Dora: "DoRA", LowRank: "LoRA", Scaled: "IA³", Hadamard: "LoHa", Kronecker: "LoKr"}
+    return names.get(type(tensor.update), "a bias on lora_B")
 
 
 def read_adapter(
@@ -95,32 +117,33 @@ def read_adapter(
     """Read ``adapter_model.safetensors`` and, if it exists, ``adapter_config.json``.
 
     ``r`` and ``alpha`` are used only without a config. Raises ConversionError
-    for anything that is not plain LoRA and for weights that cannot be used:
-    half a pair, mismatched ranks, empty, NaN or infinite.
+    for a method that is not covered and for weights that cannot be used: half a
+    pair, mismatched ranks, empty, NaN or infinite.
     """
     options = read_adapter_config(config, r=r, alpha=alpha)
     with SafetensorsFile(weights) as file:
-        pairs, copies = _sort_tensors(file)
-        modules = tuple(
-            _read_module(file, options, *key, pairs[key]) for key in sorted(pairs, key=_natural)
-        )
-        known = {module.name for module in modules}
-        for name, tensor in copies.items():
-            if name not in known:
-                raise _refuse(file, tensor, "a module saved whole (modules_to_save, new tokens)")
-        base_copies = tuple((name, file.info(tensor).shape) for name, tensor in copies.items())
-    if not modules:
+        modules, copies = _sort_tensors(file)
+        tensors = []
+        for module in sorted(modules, key=_natural):
+            updates = build_updates(file, options, module, modules[module])
+            tensors += [AdapterTensor(module, *update) for update in updates]
+        for module, name in copies.items():
+            if module not in modules:
+                raise ConversionError(
+                    f"{file.path}: {name!r} stands beside no LoRA: what it is for is unknown"
+                )
+        base_copies = tuple((module, file.info(name).shape) for module, name in copies.items())
+    if not tensors:
         raise ConversionError(f"{weights}: holds no LoRA tensors")
-    return Adapter(Path(weights), options, modules, base_copies)
+    return Adapter(Path(weights), options, tuple(tensors), base_copies)
 
 
-def _sort_tensors(
-    file: SafetensorsFile,
-) -> tuple[dict[tuple[str, bool], dict[str, str]], dict[str, str]]:
-    """Tensor names by (module, is embedding) and side, and those of copied base weights."""
-    pairs: dict[tuple[str, bool], dict[str, str]] = {}
+def _sort_tensors(file: SafetensorsFile) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Tensor names by module and role, and those of copied base weights by module."""
+    modules: dict[str, dict[str, str]] = {}
     copies: dict[str, str] = {}
     adapters: dict[str, str] = {}
+    _refuse_other_methods(file)
     for name in file.tensors:
         if len(name) > MAX_NAME_LENGTH:
             raise ConversionError(
@@ -129,22 +152,31 @@ def _sort_tensors(
         if copy := _COPY.fullmatch(name):
             copies[_module_name(copy["module"])] = name
             continue
-        match = _LINEAR.fullmatch(name) or _EMBEDDING.fullmatch(name)
+        match = next((m for pattern in _ROLES if (m := pattern.fullmatch(name))), None)
         if match is None:
-            raise _refuse(file, name, _method_of(name))
-        adapters.setdefault(match["adapter"] or "", name)
-        sides = pairs.setdefault((_module_name(match["module"]), match.re is _EMBEDDING), {})
-        if match["side"] in sides:
-            raise ConversionError(
-                f"{file.path}: {sides[match['side']]!r} and {name!r} are the same tensor"
-            )
-        sides[match["side"]] = name
+            raise ConversionError(f"{file.path}: {name!r} is not a tensor of a PEFT adapter")
+        groups = match.groupdict()
+        if "adapter" in groups and not name.endswith(".bias"):
+            adapters.setdefault(groups["adapter"] or "", name)
+        role = groups["role"] + (".bias" if groups.get("bias") else "")
+        roles = modules.setdefault(_module_name(match["module"]), {})
+        if role in roles:
+            raise ConversionError(f"{file.path}: {roles[role]!r} and {name!r} are the same tensor")
+        roles[role] = name
     if len(adapters) > 1:
         first, second, *_ = adapters.values()
         raise ConversionError(
             f"{file.path}: tensors of several adapters in one file: {first!r} and {second!r}"
         )
-    return pairs, copies
+    return modules, copies
+
+
+def _refuse_other_methods(file: SafetensorsFile) -> None:
+    """Any tensor of the file may be the one whose name betrays the method."""
+    for pattern, method in _OTHER_METHODS.items():
+        for name in file.tensors:
+            if re.search(pattern, name):
+                raise ConversionError(f"{file.path}: {name!r}: {method}: not supported yet")
 
 
 def _module_name(name: str) -> str:
@@ -152,57 +184,8 @@ def _module_name(name: str) -> str:
     return name[match.end() :] if match else name
 
 
-def _method_of(name: str) -> str:
-    hits = (method for pattern, method in _OTHER_METHODS.items() if re.search(pattern, name))
-    return next(hits, "")
-
-
-def _refuse(file: SafetensorsFile, name: str, method: str) -> ConversionError:
-    if method:
-        return ConversionError(f"{file.path}: {name!r}: {method}: not supported yet")
-    return ConversionError(f"{file.path}: {name!r} is not a tensor of a PEFT LoRA adapter")
-
-
-def _natural(key: tuple[str, bool]) -> list[tuple[bool, int, str]]:
+def _natural(name: str) -> list[tuple[bool, int, str]]:
     """Sort key that puts layer 2 before layer 10."""
     return [
-        (part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in key[0].split(".")
+        (part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in name.split(".")
     ]
-
-
-def _read_module(
-    file: SafetensorsFile,
-    config: LoraConfig,
-    module: str,
-    is_embedding: bool,
-    sides: Mapping[str, str],
-) -> LoraModule:
-    for side, other in ("AB", "BA"):
-        if side not in sides:
-            raise ConversionError(f"{file.path}: {sides[other]!r} has no lora_{side} beside it")
-    a, b = (_read_matrix(file, sides[side]) for side in "AB")
-    if a.shape[0] != b.shape[1]:
-        raise ConversionError(
-            f"{file.path}: {module}: lora_A {list(a.shape)} has rank {a.shape[0]}, "
-            f"lora_B {list(b.shape)} has {b.shape[1]}"
-        )
-    if a.shape[0] != (rank := config.rank_of(module)):
-        raise ConversionError(
-            f"{file.path}: {module} has rank {a.shape[0]}, but {config.source} says {rank}"
-        )
-    return LoraModule(module, a, b, config.scale_of(module), is_embedding)
-
-
-def _read_matrix(file: SafetensorsFile, name: str) -> Float32Array:
-    shape = file.info(name).shape
-    if len(shape) != 2:
-        raise ConversionError(
-            f"{file.path}: {name!r} has shape {list(shape)}, expected a matrix\n"
-            "LoRA on convolutions is not supported; a flat shape is a shard that was not gathered."
-        )
-    if 0 in shape:
-        raise ConversionError(f"{file.path}: {name!r} is empty (shape {list(shape)})")
-    values = file.read_float32(name)
-    if not np.isfinite(values).all():
-        raise ConversionError(f"{file.path}: {name!r} contains NaN or infinity")
-    return values

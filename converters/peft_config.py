@@ -1,9 +1,9 @@
-"""Reads PEFT's ``adapter_config.json`` as far as plain LoRA goes.
+"""Reads PEFT's ``adapter_config.json``.
 
-Whatever in it means more than ``W + scale · B · A`` is refused by name: an
+Whatever in it means something that is not covered is refused by name: an
 adapter is converted exactly or not at all.
 
-Source: ``LoraConfig`` and ``get_pattern_key`` of PEFT 0.21.
+Source: the config classes and ``get_pattern_key`` of PEFT 0.21.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import ConversionError
 from .json_file import read_json
 
-__all__ = ["LoraConfig", "read_adapter_config"]
+__all__ = ["AdapterConfig", "read_adapter_config"]
 
 MAX_CONFIG_BYTES = 10_000_000
 """A config with a rank for each module of a large model has about 0.1 MB."""
@@ -40,10 +40,7 @@ METHODS: Mapping[str, str] = {
     "C3A": "C3A",
     "FOURIERFT": "FourierFT",
     "HRA": "HRA",
-    "IA3": "IA³",
     "LN_TUNING": "LayerNorm tuning",
-    "LOHA": "LoHa",
-    "LOKR": "LoKr",
     "MISS": "MiSS",
     "OFT": "OFT",
     "PREFIX_TUNING": "prefix tuning",
@@ -57,10 +54,10 @@ METHODS: Mapping[str, str] = {
 }
 """Names for messages; a ``peft_type`` that is missing here is refused as it is spelled."""
 
+COVERED = ("LORA", "IA3", "LOHA", "LOKR")
+"""Values of ``peft_type`` that are converted."""
+
 REFUSED_OPTIONS: Mapping[str, str] = {
-    "use_dora": "DoRA (a magnitude for each row)",
-    "modules_to_save": "modules saved whole",
-    "lora_bias": "a bias on lora_B",
     "trainable_token_indices": "trainable tokens",
     "target_parameters": "LoRA on bare parameters, as in mixtures of experts",
     "layer_replication": "replicated layers",
@@ -72,15 +69,17 @@ REFUSED_OPTIONS: Mapping[str, str] = {
     "monteclora_config": "MonteCLoRA",
     "megatron_config": "Megatron layers",
 }
-"""Options of ``LoraConfig`` under which the adapter is more, or other, than B · A."""
+"""Options of ``LoraConfig`` under which the adapter is more, or other, than what is covered."""
 
 HARMLESS_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "true", "false", "none"})
 """Initialisations that leave the base as it is; all others move part of it into A and B."""
 
 
 @dataclass(frozen=True)
-class LoraConfig:
-    """How the saved A and B become a delta: ``scale_of(module) · B · A``.
+class AdapterConfig:
+    """How the saved matrices become a delta: ``scale_of(module)`` times their product.
+
+    ``r`` and ``alpha`` are 1 for IA³, which has neither.
 
     ``source`` says where the numbers come from, for messages.
     """
@@ -89,6 +88,7 @@ class LoraConfig:
     alpha: float
     source: str
     use_rslora: bool = False
+    use_dora: bool = False
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
 
@@ -113,11 +113,11 @@ class LoraConfig:
 
 def read_adapter_config(
     path: Path | None, *, r: int | None = None, alpha: float | None = None
-) -> LoraConfig:
+) -> AdapterConfig:
     """The config at ``path``; without one, ``r`` and ``alpha``, which a manifest may give.
 
     Raises ConversionError when neither says enough, when a value makes no
-    sense, and when the adapter is not plain LoRA.
+    sense, and when it asks for something that is not covered.
     """
     if path is None:
         if r is None or alpha is None:
@@ -137,9 +137,13 @@ def read_adapter_config(
     alpha_pattern = _pattern(options, "alpha_pattern", source)
     for key, value in alpha_pattern.items():
         _check_alpha(value, f"alpha_pattern[{key!r}]", source)
-    config = LoraConfig(
+    method = options.get("peft_type", "LORA")
+    alpha_key = "lora_alpha" if method == "LORA" else "alpha"
+    if method == "IA3":
+        options = {**options, "r": 1, alpha_key: 1}
+    config = AdapterConfig(
         r=_check_rank(options.get("r"), "r", source),
-        alpha=_check_alpha(options.get("lora_alpha"), "lora_alpha", source),
+        alpha=_check_alpha(options.get(alpha_key), alpha_key, source),
         source=source,
         use_rslora=_flag(options, "use_rslora", source),
         rank_pattern=rank_pattern,
@@ -151,7 +155,7 @@ def read_adapter_config(
 
 def _refuse_other_methods(options: Mapping[str, Any], source: str) -> None:
     method = options.get("peft_type", "LORA")
-    if method != "LORA":
+    if method not in COVERED:
         name = METHODS.get(str(method), method)
         raise ConversionError(f"{source}: {name} is not supported yet")
     for option, meaning in REFUSED_OPTIONS.items():

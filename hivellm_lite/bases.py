@@ -2,49 +2,64 @@
 
 Places, in this order:
 
-1. the path that the caller gives: a ``.gguf`` file, a folder with one, or a
-   Hugging Face folder (``config.json`` and safetensors), which is converted;
+1. what the caller gives: a ``.gguf`` file, a folder with one, a Hugging Face
+   folder (``config.json`` and safetensors), which is converted, or a repository
+   on the Hub, ``owner/repository[@revision][:file.gguf]``;
 2. ``base/`` inside the package, a Hugging Face folder;
 3. the folders of ``HIVELLM_MODELS`` (separated as in ``PATH``) and ``models/``
    in the cache folder, for a ``NAME*.gguf`` or a folder ``NAME``;
-4. bases of that name that were converted before.
+4. bases of that name that were converted before;
+5. the Hugging Face cache, for repositories that the name stands for (`base_names`);
+6. these repositories on the Hub, unless offline.
 
-A name matches by its last path component, without regard to case.
+A name matches by its last path component, without regard to case. In 5 and 6 a
+ready GGUF of the wanted quantisation comes first, then safetensors to convert.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cache import Cache, digest_file, digest_of
-from .errors import BaseNotFoundError, LoadError, OutOfMemoryError
+from .base_conversion import QUANTIZATIONS, Origin, convert_folder, converted_bases, gguf_of
+from .base_names import read_known_bases
+from .cache import Cache, CacheEntry
+from .errors import BaseNotFoundError, LoadError
+from .hub import Hub, HubReference, parse_reference
+from .hub.cache import commit_of, digest_of_blob
+from .hub.models import fetch_weights, is_complete
+from .hub.search import BaseSource, cached_model, cached_weights, fetch_model
 from .package import Package
+from .progress import Progress
 
-__all__ = ["QUANTIZATIONS", "BaseFile", "find_base"]
-
-QUANTIZATIONS = ("q8_0", "f16", "bf16", "f32")
-"""What a Hugging Face folder can be converted to; the first is the default."""
-
-CONVERTER_VERSION = 1
-"""Part of every cache key; raised when the same input gives another file."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with a label, the bytes done and the bytes in all."""
+__all__ = ["QUANTIZATIONS", "BaseFile", "Progress", "find_base", "find_float_weights"]
 
 
 @dataclass(frozen=True)
 class BaseFile:
-    """A base model ready to load: its GGUF, where it came from, and whether it was
-    converted just now.
+    """A base model ready to load.
+
+    ``origin`` is the file, folder or repository that it comes from, ``revision``
+    the commit of the latter, ``converted`` whether that was done just now.
+    ``digests`` are the SHA-256 of the files it was made of, where they are known
+    without reading them again.
     """
 
     path: Path
     origin: str
     converted: bool = False
+    revision: str | None = None
+    digests: tuple[str, ...] = ()
+
+    def has_digest(self, digest: str | None) -> bool | None:
+        """Whether ``digest`` is that of a file it was made of; None if that is not known.
+
+        A manifest's ``sha256`` of the base is not defined any closer, so a
+        difference is worth a remark and no more.
+        """
+        return digest in self.digests if digest and self.digests else None
 
 
 def find_base(
@@ -54,35 +69,206 @@ def find_base(
     cache: Cache,
     quantization: str = QUANTIZATIONS[0],
     progress: Progress | None = None,
+    hub: Hub | None = None,
 ) -> BaseFile:
     """The base of ``package``; see the module's docstring for the places.
 
-    Raises BaseNotFoundError that lists every place, ConversionError for a
-    folder that cannot be converted.
+    ``hub`` is where and whether the Hub is asked, by default as the environment
+    says. Raises BaseNotFoundError that lists every place, ConversionError for a
+    folder that cannot be converted, LoadError for a download that fails.
     """
     if quantization not in QUANTIZATIONS:
         known = ", ".join(QUANTIZATIONS)
         raise LoadError(f"unknown quantization {quantization!r}; known: {known}")
+    search = _Search(cache, quantization, progress, hub or Hub.from_environment())
     if given is not None:
-        return _from_path(Path(given).expanduser(), cache, quantization, progress)
+        return search.given(given)
     if package.base_folder is not None:
-        return _convert(package.base_folder, cache, quantization, progress)
-    name = package.manifest.base.short_name
-    looked = []
-    for folder in _model_folders(cache):
-        looked.append(f"{folder}{os.sep}{name}*")
-        if (path := _named(folder, name)) is not None:
-            return _from_path(path, cache, quantization, progress)
-    looked.append(f"converted bases in {cache.root / 'bases'}")
-    for entry in cache.entries():
-        same = entry.kind == "bases" and str(entry.info.get("name", "")).lower() == name.lower()
-        if same and entry.info.get("quantization") == quantization:
-            return BaseFile(entry.path / "model.gguf", str(entry.info.get("origin", "cache")))
-    raise BaseNotFoundError(
-        f"{package.manifest.identity} needs the base model {name!r}, which was not found\n"
-        + "\n".join(f"  looked for {place}" for place in looked)
-        + "\nGive it with base=PATH (--base PATH): a .gguf file or a Hugging Face folder; "
-        "or put it into one of these folders."
+        return search.convert(package.base_folder)
+    return search.by_name(package)
+
+
+def find_float_weights(
+    package: Package,
+    *,
+    given: str | os.PathLike[str] | None = None,
+    cache: Cache,
+    download: bool = False,
+    progress: Progress | None = None,
+    hub: Hub | None = None,
+) -> Path | None:
+    """The base of ``package`` as a Hugging Face folder with all its safetensors.
+
+    The places are those of `find_base`; of a base that was converted before, the
+    folder it was converted from. The Hub is asked only with ``download=True``.
+    None if there is none; raises LoadError for a download that fails.
+    """
+    from .converters.model_config import read_model_config
+
+    hub = hub or Hub.from_environment()
+    known = read_known_bases(cache.root)
+    base = package.manifest.base
+    places: list[Path | None] = []
+    if given is not None:
+        reference = _reference(given)
+        source = known.of_reference(reference) if reference else None
+        places.append(Path(given).expanduser())
+    else:
+        source = known.of_manifest(base.name)
+        places.append(package.base_folder)
+        places += [
+            _named(folder, base.short_name, folders=True) for folder in _model_folders(cache)
+        ]
+        for entry in converted_bases(cache, name=base.short_name, repository=None):
+            places.append(Path(str(entry.info.get("origin"))))
+    for place in filter(None, places):
+        if is_complete(place):
+            return place
+    if source is None or source.weights is None:
+        return None
+    found = cached_weights(hub, source.weights)
+    if found is not None or not download or hub.offline:
+        return found
+    return fetch_weights(hub, hub.list_files(source.weights), progress, read_model_config)
+
+
+class _Search:
+    """One search, with what it was asked for; ``looked`` collects where it was in vain."""
+
+    def __init__(
+        self, cache: Cache, quantization: str, progress: Progress | None, hub: Hub
+    ) -> None:
+        self.cache = cache
+        self.quantization = quantization
+        self.progress = progress
+        self.hub = hub
+        self.looked: list[str] = []
+
+    def given(self, given: str | os.PathLike[str]) -> BaseFile:
+        path = Path(given).expanduser()
+        reference = _reference(given)
+        if reference is None:
+            return self.local(path)
+        self.looked.append(f"{path}: no such file or folder")
+        if reference.file is None and (found := self.converted(reference=reference)) is not None:
+            return found
+        source = read_known_bases(self.cache.root).of_reference(reference)
+        return self.from_hub(source, f"no base model {given}")
+
+    def by_name(self, package: Package) -> BaseFile:
+        base = package.manifest.base
+        for folder in _model_folders(self.cache):
+            self.looked.append(f"{folder}{os.sep}{base.short_name}*")
+            if (path := _named(folder, base.short_name)) is not None:
+                return self.local(path)
+        if (found := self.converted(name=base.short_name)) is not None:
+            return found
+        source = read_known_bases(self.cache.root).of_manifest(base.name)
+        problem = (
+            f"{package.manifest.identity} needs the base model {base.short_name!r}, "
+            "which was not found"
+        )
+        if source is None:
+            self.looked.append(
+                "the Hub: no repository is known by this name; "
+                f"{self.cache.root / 'bases.json'} could name one"
+            )
+            raise self.not_found(problem)
+        return self.from_hub(source, problem)
+
+    def local(self, path: Path) -> BaseFile:
+        if path.is_file():
+            digest = digest_of_blob(path)
+            return BaseFile(path, str(path), digests=(digest,) if digest else ())
+        if not path.is_dir():
+            raise BaseNotFoundError(
+                f"no base model at {path}: no such file or folder\n"
+                "Give a .gguf file, a Hugging Face folder (config.json, *.safetensors), or "
+                "owner/repository on the Hub."
+            )
+        if (path / "config.json").is_file():
+            return self.convert(path)
+        files = sorted(path.glob("*.gguf"))
+        if len(files) == 1:
+            return self.local(files[0])
+        names = ", ".join(f.name for f in files)
+        raise BaseNotFoundError(
+            f"{path} is not one base model: "
+            f"found {names or 'neither config.json nor a .gguf file'}\n"
+            "Give one .gguf file, or a Hugging Face folder (config.json, *.safetensors)."
+        )
+
+    def convert(self, folder: Path, reference: HubReference | None = None) -> BaseFile:
+        name = reference.name if reference else folder.resolve().name
+        repository = reference.repository if reference else None
+        origin = Origin(name, repository, commit_of(folder))
+        entry, built = convert_folder(
+            folder, self.cache, self.quantization, self.progress, origin=origin
+        )
+        return _of_entry(entry, str(reference or folder), built)
+
+    def converted(
+        self, *, name: str | None = None, reference: HubReference | None = None
+    ) -> BaseFile | None:
+        """A base that was converted before, of this name or from this repository."""
+        self.looked.append(f"converted bases in {self.cache.root / 'bases'}")
+        repository, revision = (reference.repository, reference.revision) if reference else ("", "")
+        for entry in converted_bases(self.cache, name=name, repository=repository or None):
+            same = entry.info.get("quantization") == self.quantization
+            if same and (not revision or entry.info.get("revision") == revision):
+                return _of_entry(entry, str(entry.info.get("origin", "cache")))
+        return None
+
+    def from_hub(self, source: BaseSource, problem: str) -> BaseFile:
+        """From the Hugging Face cache, otherwise from the Hub."""
+        from .converters.model_config import read_model_config
+
+        listed = ", ".join(str(reference) for reference in source.references)
+        self.looked.append(f"the Hugging Face cache {self.hub.cache} for {listed}")
+        model = cached_model(self.hub, source, self.quantization)
+        if model is None:
+            self.looked.append(f"{self.hub.endpoint} for {listed}")
+            try:
+                model = fetch_model(
+                    self.hub, source, self.quantization, self.progress, read_model_config
+                )
+            except BaseNotFoundError as error:
+                raise self.not_found(problem, error) from error
+        if model.path.is_dir():
+            return self.convert(model.path, model.reference)
+        digest = digest_of_blob(model.path)
+        return BaseFile(
+            path=model.path,
+            origin=str(model.reference),
+            revision=model.reference.revision,
+            digests=(digest,) if digest else (),
+        )
+
+    def not_found(self, problem: str, error: Exception | None = None) -> BaseNotFoundError:
+        lines = [problem, *(f"  looked for {place}" for place in self.looked)]
+        lines += [str(error)] if error else []
+        lines.append(
+            "Give it with base=PATH (--base PATH): a .gguf file, a Hugging Face folder or "
+            "owner/repository on the Hub; or put it into one of these folders."
+        )
+        return BaseNotFoundError("\n".join(lines))
+
+
+def _reference(given: str | os.PathLike[str]) -> HubReference | None:
+    """The repository that the caller means; what exists here is a path."""
+    if not isinstance(given, str) or Path(given).expanduser().exists():
+        return None
+    return parse_reference(given)
+
+
+def _of_entry(entry: CacheEntry, origin: str, converted: bool = False) -> BaseFile:
+    revision, digests = entry.info.get("revision"), entry.info.get("digests")
+    return BaseFile(
+        path=gguf_of(entry),
+        origin=origin,
+        converted=converted,
+        revision=revision if isinstance(revision, str) else None,
+        digests=tuple(digests.values()) if isinstance(digests, dict) else (),
     )
 
 
@@ -93,78 +279,15 @@ def _model_folders(cache: Cache) -> Iterator[Path]:
     yield cache.root / "models"
 
 
-def _named(folder: Path, name: str) -> Path | None:
+def _named(folder: Path, name: str, *, folders: bool = False) -> Path | None:
     """The entry of ``folder`` that carries the name: exactly, or as ``name….gguf``."""
     if not folder.is_dir():
         return None
     wanted = name.lower()
-    entries = sorted(folder.iterdir())
+    entries = [e for e in sorted(folder.iterdir()) if e.is_dir() or not folders]
     for entry in entries:
         if entry.name.lower() in (wanted, f"{wanted}.gguf"):
             return entry
     return next(
         (e for e in entries if e.suffix == ".gguf" and e.name.lower().startswith(wanted)), None
     )
-
-
-def _from_path(path: Path, cache: Cache, quantization: str, progress: Progress | None) -> BaseFile:
-    if path.is_file():
-        return BaseFile(path, str(path))
-    if not path.is_dir():
-        raise BaseNotFoundError(
-            f"no base model at {path}: no such file or folder\n"
-            "Give a .gguf file or a Hugging Face folder (config.json, *.safetensors)."
-        )
-    if (path / "config.json").is_file():
-        return _convert(path, cache, quantization, progress)
-    files = sorted(path.glob("*.gguf"))
-    if len(files) == 1:
-        return BaseFile(files[0], str(files[0]))
-    found = ", ".join(f.name for f in files) if files else "neither config.json nor a .gguf file"
-    raise BaseNotFoundError(
-        f"{path} is not one base model: found {found}\n"
-        "Give one .gguf file, or a Hugging Face folder (config.json, *.safetensors)."
-    )
-
-
-def _convert(folder: Path, cache: Cache, quantization: str, progress: Progress | None) -> BaseFile:
-    """The folder as a GGUF in the cache, converted unless that was done before."""
-    from .converters.base import convert_base, estimate_size
-
-    files = sorted(f for f in folder.iterdir() if f.suffix in (".json", ".safetensors", ".model"))
-    if (entry := cache.find_by_sources("bases", files, quantization=quantization)) is not None:
-        return BaseFile(entry.path / "model.gguf", str(folder))
-    size = estimate_size(folder, quantization)
-    _check_disk(cache.root, size)
-    digests = [(f.name, digest_file(f)) for f in files]
-    key = digest_of("base", CONVERTER_VERSION, digests, quantization)
-
-    def build(target: Path) -> dict[str, object]:
-        report = None if progress is None else lambda done, total: progress("base", done, total)
-        try:
-            convert_base(folder, target / "model.gguf", quant=quantization, progress=report)
-        except MemoryError:
-            raise OutOfMemoryError(
-                f"not enough memory to convert {folder}: its largest tensor does not fit"
-            ) from None
-        return {
-            "name": folder.resolve().name,
-            "origin": str(folder.resolve()),
-            "quantization": quantization,
-        }
-
-    entry, built = cache.get_or_build("bases", key, build, sources=files)
-    return BaseFile(entry.path / "model.gguf", str(folder), built)
-
-
-def _check_disk(root: Path, needed: int) -> None:
-    place = root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if needed > free:
-        raise LoadError(
-            f"converting the base needs {needed / 1e6:.0f} MB in {root}; "
-            f"{free / 1e6:.0f} MB are free\n"
-            "Make room, run 'hivellm-lite cache prune', or set HIVELLM_HOME to another disk."
-        )

@@ -28,10 +28,22 @@ from typing import Any
 
 from .errors import CacheError, ExpertError, LoadError
 
-__all__ = ["KINDS", "Cache", "CacheEntry", "default_root", "digest_file", "digest_of"]
+__all__ = [
+    "KINDS",
+    "Cache",
+    "CacheEntry",
+    "copy_whole",
+    "default_root",
+    "digest_file",
+    "digest_of",
+    "source_of",
+]
 
-KINDS = ("packages", "adapters", "bases")
-"""Kinds of entries: unpacked packages, converted adapters, converted bases."""
+KINDS = ("packages", "adapters", "bases", "splits")
+"""Kinds of entries: unpacked packages, converted adapters and bases, bases in parts."""
+
+FINGERPRINTS = "fingerprints"
+"""Folder below the root with the digests of large files, by path, size and time."""
 
 _LOCK_TIMEOUT_S = 3600.0
 """How long to wait for another process that builds the same entry."""
@@ -151,9 +163,10 @@ class Cache:
         Raises CacheError when the folder cannot be written, and whatever
         ``build`` raises.
         """
+        sources = list(sources)
         known = [source_of(path) for path in sources]
-        if (entry := self.find(kind, key)) is not None:
-            return self._remember(entry, known), False
+        if (entry := self.reuse(kind, key, sources=sources)) is not None:
+            return entry, False
         with self._locked(kind, key):
             if (entry := self.find(kind, key)) is not None:
                 return entry, False
@@ -175,6 +188,25 @@ class Cache:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             return CacheEntry(kind, key, place, info), True
+
+    def reuse(self, kind: str, key: str, *, sources: Iterable[Path] = ()) -> CacheEntry | None:
+        """The entry of ``key`` if there is one, remembering ``sources`` too."""
+        entry = self.find(kind, key)
+        return entry and self._remember(entry, [source_of(path) for path in sources])
+
+    def fingerprint(self, path: Path) -> str:
+        """SHA-256 of a large file, remembered for as long as its size and time stay."""
+        note = self.root / FINGERPRINTS / digest_of(source_of(path))
+        try:
+            return note.read_text("ascii")
+        except OSError:
+            digest = digest_file(path)
+        with contextlib.suppress(OSError):  # a read-only cache only costs the time
+            note.parent.mkdir(parents=True, exist_ok=True)
+            temporary = note.with_name(f"{note.name}.{_unique()}")
+            temporary.write_text(digest, "ascii")
+            temporary.replace(note)
+        return digest
 
     def entries(self) -> Iterator[CacheEntry]:
         """All finished entries, by kind and key."""
@@ -203,6 +235,7 @@ class Cache:
             if folder.is_dir():
                 for path in folder.iterdir():
                     self._remove_folder(kind, path)
+        shutil.rmtree(self.root / FINGERPRINTS, ignore_errors=True)
         self._remove_leftovers()
         return removed
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .adapters import AdapterFile, prepare_adapter
-from .bases import QUANTIZATIONS, BaseFile, Progress, find_base
+from .adapters import AdapterOptions, PreparedAdapter, prepare_adapter
+from .bases import QUANTIZATIONS, BaseFile, Progress, find_base, find_float_weights
 from .cache import Cache
 from .errors import InferenceError
 from .generation import Request, TextStream, check_length, score_tokens
+from .hub import Hub, locate_package
 from .manifest import Manifest
 from .package import Package, open_package
 from .prompts import NO_THOUGHT, TEMPLATES, Segment, check_messages, render, system_message
@@ -64,14 +65,14 @@ class Expert:
         self,
         package: Package,
         base: BaseFile,
-        adapter_file: AdapterFile,
+        prepared: PreparedAdapter,
         session: Session,
-        adapter: Adapter,
+        adapter: Adapter | None,
         load_times: LoadTimes,
     ) -> None:
         self.package = package
         self.base = base
-        self.adapter_file = adapter_file
+        self.prepared = prepared
         self.load_times = load_times
         self._session: Session | None = session
         self._adapter = adapter
@@ -89,19 +90,27 @@ class Expert:
         kv_type: str = "f16",
         flash_attention: bool | None = None,
         quantization: str = QUANTIZATIONS[0],
+        adapter_mode: str = "auto",
+        extra_rank: int | None = None,
+        variant_type: str | None = None,
+        force: bool = False,
         verify: bool = True,
+        offline: bool = False,
         progress: Progress | None = None,
     ) -> Expert:
         """Open a package, find its base, convert what is not yet converted, load.
 
-        ``path`` is a ``.expert`` archive or a folder. ``base`` is a GGUF file or a
-        Hugging Face folder; without it the base is looked for by its name.
+        ``path`` is a ``.expert`` archive, a folder, or ``owner/repository`` on the
+        Hub (``@revision``, ``:file.expert``). ``base`` is a GGUF file, a Hugging Face
+        folder or such a repository; without it the base is looked for by its name.
         ``device``: ``auto`` (default), ``cpu``, ``cuda``, ``cuda:1``, ``metal``,
         ``vulkan``. ``cache_dir`` overrides ``HIVELLM_HOME``. ``n_ctx`` is in
         tokens. ``kv_type``: ``f32``, ``f16``, ``bf16``, ``q8_0``.
-        ``quantization``: what a Hugging Face folder is converted to.
-        ``verify=False`` ignores a digest file beside the package.
-        ``progress(label, done, total)`` is called while converting.
+        ``quantization``: what safetensors are converted to. ``adapter_mode``,
+        ``extra_rank``, ``variant_type``, ``force``: see `AdapterOptions`.
+        ``verify=False`` ignores a digest file beside the package. ``offline=True``
+        asks no network, as ``HF_HUB_OFFLINE=1`` does.
+        ``progress(label, done, total)`` is called while downloading and converting.
 
         Raises LoadError or one of its kinds, OutOfMemoryError, and ValueError
         for an argument out of range.
@@ -109,6 +118,7 @@ class Expert:
         from .engine import Adapter, ContextOptions
 
         options = ContextOptions(n_ctx, n_threads, kv_type, flash_attention)
+        adapter_options = AdapterOptions(adapter_mode, extra_rank, variant_type, force)
         cache = Cache(cache_dir)
         clock = [time.perf_counter()]
 
@@ -116,24 +126,35 @@ class Expert:
             clock.append(time.perf_counter())
             return clock[-1] - clock[-2]
 
+        hub = Hub.from_environment(offline=offline)
+        path = locate_package(path, hub=hub, progress=progress)
         package = open_package(path, cache=cache, verify=verify)
         package_s = lap()
         base_file = find_base(
-            package, given=base, cache=cache, quantization=quantization, progress=progress
+            package, given=base, cache=cache, quantization=quantization, progress=progress, hub=hub
         )
         base_s = lap()
-        adapter_file = prepare_adapter(package, base_file.path, cache)
+        prepared = prepare_adapter(
+            package,
+            base_file.path,
+            cache,
+            adapter_options,
+            float_weights=lambda: find_float_weights(package, given=base, cache=cache, hub=hub),
+            progress=progress,
+        )
         adapter_s = lap()
-        session = open_session([base_file.path], device or "auto", options)
+        session = open_session(
+            prepared.files, device or "auto", options, n_tensors=prepared.n_tensors
+        )
         try:
-            adapter = Adapter(session.model, adapter_file.path)
+            adapter = Adapter(session.model, prepared.lora) if prepared.lora else None
         except BaseException:
             session.release()
             raise
         times = LoadTimes(
-            package_s, base_s, adapter_s, lap(), base_file.converted, adapter_file.converted
+            package_s, base_s, adapter_s, lap(), base_file.converted, prepared.converted
         )
-        return cls(package, base_file, adapter_file, session, adapter, times)
+        return cls(package, base_file, prepared, session, adapter, times)
 
     # --- use -------------------------------------------------------------------------
 
@@ -208,8 +229,8 @@ class Expert:
             Request(
                 expert=self.manifest.identity,
                 prompt=tokens,
-                adapter=self._adapter if adapter_scale else None,
-                adapter_scale=adapter_scale if adapter_scale else 1.0,
+                adapter=self._adapter_at(adapter_scale),
+                adapter_scale=adapter_scale or 1.0,
                 sampling=sampling,
                 seed=secrets.randbits(32) if seed is None else seed,
                 max_tokens=limit,
@@ -240,7 +261,7 @@ class Expert:
         tokens = self._prompt_tokens(prompt, schema, system, messages, False, template)
         wanted = session.model.tokenize(completion)
         check_length(session, len(tokens), len(wanted))
-        adapter = self._adapter if adapter_scale else None
+        adapter = self._adapter_at(adapter_scale)
         return score_tokens(session, tokens, wanted, adapter, adapter_scale or 1.0)
 
     def tokenize_prompt(
@@ -272,7 +293,8 @@ class Expert:
         """Free the adapter, and the base model if no other expert uses it."""
         if self._session is not None:
             session, self._session = self._session, None
-            session.forget_adapter(self._adapter)
+            if self._adapter is not None:
+                session.forget_adapter(self._adapter)
             session.release()
 
     def __enter__(self) -> Expert:
@@ -284,6 +306,15 @@ class Expert:
     def __repr__(self) -> str:
         state = "closed" if self._session is None else f"on {self.base.path.name}"
         return f"<Expert {self.manifest.identity} {state}>"
+
+    def _adapter_at(self, scale: float) -> Adapter | None:
+        """The adapter to apply; none for the base alone, and for a variant, which is merged."""
+        if self._adapter is None and scale != 1.0:
+            raise ValueError(
+                f"adapter_scale={scale}: a variant is merged and has no scale; "
+                "load the expert with adapter_mode='lora'"
+            )
+        return self._adapter if scale else None
 
     # --- prompt ----------------------------------------------------------------------
 

@@ -35,8 +35,13 @@ _sessions: dict[_Key, Session] = {}
 _registry_lock = threading.Lock()
 
 
-def open_session(files: Sequence[Path], device: str, options: ContextOptions) -> Session:
+def open_session(
+    files: Sequence[Path], device: str, options: ContextOptions, *, n_tensors: int | None = None
+) -> Session:
     """The session for these files of one model and these options; loads it if there is none.
+
+    ``n_tensors``: how many tensors several files have together, if not as many as
+    the first says.
 
     Every call must be paired with `Session.release`; the last one frees the model.
     """
@@ -48,7 +53,7 @@ def open_session(files: Sequence[Path], device: str, options: ContextOptions) ->
     with _registry_lock:
         session = _sessions.get(key)
         if session is None:
-            model = Model(files, device=device)
+            model = Model(files, device=device, n_tensors=n_tensors)
             try:
                 session = _sessions[key] = Session(key, model, Context(model, options))
             except BaseException:

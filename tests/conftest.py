@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from hivellm_lite.hub import Hub
+
+from .hub_server import HubServer
 from .packages import manifest_bytes, manifest_v2, write_package
 
 # Tests run beside each other and beside other programs; spinning threads would
@@ -21,10 +25,13 @@ REAL_BASE = Path(__file__).parents[1] / ".demo" / "SmolLM2-135M-Instruct.Q4_1.gg
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """HIVELLM_HOME: an empty folder of this test's own."""
+    """HIVELLM_HOME: an empty folder of this test's own. The Hub is not to be asked."""
     path = tmp_path / "home"
     monkeypatch.setenv("HIVELLM_HOME", str(path))
-    monkeypatch.delenv("HIVELLM_MODELS", raising=False)
+    for name in ("HIVELLM_MODELS", "HIVELLM_BASES", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return path
 
 
@@ -59,3 +66,30 @@ def tiny_package(tmp_path: Path) -> Callable[..., Path]:
         return write_package(tmp_path / f"{name}.expert", files)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def running_server() -> Iterator[HubServer]:
+    with HubServer() as running:
+        yield running
+
+
+@pytest.fixture
+def server(running_server: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    """An empty Hub on 127.0.0.1; the environment points to it."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", "/nonexistent")
+    monkeypatch.setenv("HF_ENDPOINT", running_server.url)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    running_server.reset()
+    return running_server
+
+
+@pytest.fixture
+def hub(server: HubServer) -> Hub:
+    """The client of that Hub: waits nowhere."""
+    return dataclasses.replace(Hub.from_environment(), wait=lambda _: None)

@@ -94,7 +94,7 @@ def test_arguments_out_of_range_are_errors_not_tracebacks(tool, tiny_package, ti
 def test_inspect_shows_what_would_run(tool, tiny_package):
     code, out, _ = tool("inspect", tiny_package())
     assert code == 0
-    for text in ("tiny 0.3.0 (schema 2.0)", "tiny-base", "lora, rank", "database:sql", "top_k=20"):
+    for text in ("tiny 0.3.0 (schema 2.0)", "tiny-base", "LoRA, rank", "database:sql", "top_k=20"):
         assert text in out
     _, out, _ = tool("inspect", tiny_package(), "--json")
     facts = json.loads(out)
@@ -104,14 +104,14 @@ def test_inspect_shows_what_would_run(tool, tiny_package):
 
 
 def test_inspect_says_why_an_adapter_cannot_run(tool, tmp_path):
-    folder = FIXTURES / "adapters" / "refused" / "dora"
+    folder = FIXTURES / "adapters" / "refused" / "vera"
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     files["manifest.json"] = manifest_bytes(manifest_v2())
     package = write_package(tmp_path / "d.expert", files)
     code, out, _ = tool("inspect", package)
     assert code == 0
     assert "cannot be run" in out
-    assert "DoRA" in out
+    assert "VeRA" in out
 
 
 def test_inspect_shows_what_was_passed_over(tool, tiny_package):
@@ -131,7 +131,7 @@ def test_convert_says_what_it_made_and_the_second_time_that_it_was_there(
     arguments = ("convert", tiny_package(), "--base", tiny_base, "--output", target)
     code, out, _ = tool(*arguments)
     assert code == 0
-    assert "adapter converted" in out
+    assert "converted to a GGUF LoRA (rank 4, 14 tensors, exact)" in out
     assert target.read_bytes()[:4] == b"GGUF"
     _, out, _ = tool(*arguments, "--json")
     facts = json.loads(out)

@@ -309,4 +309,4 @@ def test_a_missing_base_lists_where_it_was_looked_for(tiny_package, home, monkey
     assert "'tiny-base'" in message.splitlines()[0]
     assert str(tmp_path / "models") in message
     assert str(home / "models") in message
-    assert "--base PATH" in message
+    assert "--base" in message

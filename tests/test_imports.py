@@ -13,7 +13,11 @@ import pytest
 import hivellm_lite
 
 SOURCES = sorted(Path(hivellm_lite.__file__).parent.rglob("*.py"))
-HEAVY = {"torch", "transformers", "peft", "llama_cpp", "numpy", "gguf", "requests", "yaml"}
+HEAVY = {"torch", "transformers", "peft", "llama_cpp", "numpy", "gguf", "requests", "yaml"} | {
+    "huggingface_hub",
+    "httpx2",
+    "httpx",
+}
 
 
 def modules_after(statement: str) -> set[str]:

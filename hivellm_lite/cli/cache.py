@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,11 +19,12 @@ def cache() -> None:
 
 
 def _facts(entry: CacheEntry) -> dict[str, Any]:
-    label = entry.info.get("expert") or entry.info.get("name") or "?"
+    named = entry.info.get("expert") or entry.info.get("name")
+    first = Path(entry.sources[0]["path"]).name if entry.sources else "?"
     return {
         "kind": entry.kind,
         "key": entry.key,
-        "name": label,
+        "name": named or first,
         "bytes": entry.size,
         "sources": [source["path"] for source in entry.sources],
         "path": str(entry.path),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from .options import (
+    adapter_options,
     base_options,
     json_option,
     no_verify_option,
@@ -16,18 +18,19 @@ from .options import (
     progress_bar,
 )
 
-__all__ = ["convert"]
+__all__ = ["convert", "describe_form"]
 
 
 @click.command()
 @package_argument
 @base_options
+@adapter_options
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Also copy the adapter's GGUF here.",
+    help="Also copy the adapter's GGUF here (not for a variant).",
 )
 @no_verify_option
 @json_option
@@ -37,36 +40,60 @@ def convert(
     package: str,
     base: str | None,
     quantization: str,
+    offline: bool,
     output: str | None,
     no_verify: bool,
+    adapter_mode: str,
+    extra_rank: int | None,
+    variant_type: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Convert the adapter in PACKAGE, and its base if that is a Hugging Face folder.
 
     The results are kept in the cache, where 'run' finds them.
     """
-    from ..adapters import prepare_adapter
-    from ..bases import find_base
+    from ..adapters import AdapterOptions, prepare_adapter
+    from ..bases import find_base, find_float_weights
     from ..cache import Cache, copy_whole
+    from ..hub import Hub, locate_package
     from ..package import open_package
 
     started = time.perf_counter()
     cache = Cache(settings["cache_dir"])
-    opened = open_package(package, cache=cache, verify=not no_verify)
+    hub = Hub.from_environment(offline=offline)
     with progress_bar() as progress:
+        path = locate_package(package, hub=hub, progress=progress)
+        opened = open_package(path, cache=cache, verify=not no_verify)
         base_file = find_base(
-            opened, given=base, cache=cache, quantization=quantization, progress=progress
+            opened, given=base, cache=cache, quantization=quantization, progress=progress, hub=hub
         )
-    adapter = prepare_adapter(opened, base_file.path, cache)
+        adapter = prepare_adapter(
+            opened,
+            base_file.path,
+            cache,
+            AdapterOptions(adapter_mode, extra_rank, variant_type, force),
+            float_weights=lambda: find_float_weights(opened, given=base, cache=cache, hub=hub),
+            progress=progress,
+        )
     if output is not None:
-        copy_whole(adapter.path, output)
-    facts = {
+        if adapter.lora is None:
+            raise click.UsageError(
+                "--output copies a GGUF LoRA; this adapter became a variant, which is several files"
+            )
+        copy_whole(adapter.lora, output)
+    place = output or str(adapter.lora or adapter.entry.path)
+    facts: dict[str, Any] = {
         "expert": opened.manifest.identity,
         "base": str(base_file.path),
         "base_converted": base_file.converted,
-        "adapter": output or str(adapter.path),
+        "base_origin": base_file.origin,
+        "base_revision": base_file.revision,
+        "base_sha256_matches": base_file.has_digest(opened.manifest.base.sha256),
+        "adapter": place,
+        "adapter_form": adapter.form,
         "adapter_converted": adapter.converted,
-        "adapter_bytes": adapter.path.stat().st_size,
+        "adapter_bytes": adapter.size,
         "seconds": round(time.perf_counter() - started, 3),
         "report": dict(adapter.report),
     }
@@ -74,9 +101,25 @@ def convert(
         print_json(facts)
         return
     done = "converted" if adapter.converted else "already converted"
-    click.echo(f"{facts['expert']}: adapter {done}, {facts['adapter_bytes'] / 1e6:.1f} MB")
-    click.echo(f"  adapter  {facts['adapter']}")
+    click.echo(f"{facts['expert']}: {done} to {describe_form(adapter.report)}")
+    click.echo(f"  because  {adapter.report['why']}")
+    click.echo(f"  adapter  {place} ({adapter.size / 1e6:.1f} MB)")
     click.echo(f"  base     {facts['base']}{' (converted)' if base_file.converted else ''}")
-    for name, value in adapter.report.items():
-        click.echo(f"  {name:<8} {value}")
     click.echo(f"  took     {facts['seconds']:.2f} s")
+
+
+def describe_form(report: Mapping[str, Any]) -> str:
+    """A form in words, with its size and error: ``a GGUF LoRA (rank 8, exact)``."""
+    if report["form"] == "variant":
+        return (
+            f"a variant ({report['merged']} tensors merged from {report['source']}, "
+            f"stored at {report['quantization']})"
+        )
+    if report["form"] == "lora":
+        ranks = ", ".join(map(str, report["ranks"]))
+        return f"a GGUF LoRA (rank {ranks}, {report['tensors'] // 2} tensors, exact)"
+    return (
+        f"a low-rank GGUF LoRA ({report['extra_rank']} extra ranks, "
+        f"relative error {report['error']:.1e}, {report['delta_error']:.1e} of the adapter; "
+        f"from {report['source']})"
+    )

@@ -43,9 +43,9 @@ def _print(facts: dict[str, Any]) -> None:
             for device in value:
                 free, total = device["memory_free"] / 1e9, device["memory_total"] / 1e9
                 memory = f", {free:.1f} of {total:.1f} GB free" if total else ""
-                click.echo(f"device            {device['name']}: {device['description']}{memory}")
-        elif name not in ("advice", "healthy"):
-            click.echo(f"{name.replace('_', ' '):<17} {value}")
+                click.echo(f"{'device':<26} {device['name']}: {device['description']}{memory}")
+        elif name not in ("advice", "healthy") and value != "not tried":
+            click.echo(f"{name.replace('_', ' '):<26} {value}")
     click.secho("healthy" if facts["healthy"] else "not healthy", bold=True)
     for line in facts["advice"]:
         click.echo(f"  {line}")

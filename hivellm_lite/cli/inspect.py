@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .convert import describe_form
 from .options import json_option, no_verify_option, package_argument, print_json
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def inspect(settings: dict[str, Any], package: str, no_verify: bool, as_json: bo
     from ..package import open_package
 
     opened = open_package(package, cache=Cache(settings["cache_dir"]), verify=not no_verify)
-    facts = _facts(opened)
+    facts = {**_facts(opened), "converted": _prepared_facts(opened, settings)}
     if as_json:
         print_json(facts)
         return
@@ -60,30 +61,39 @@ def _facts(package: Package) -> dict[str, Any]:
 
 def _adapter_facts(package: Package) -> dict[str, Any]:
     """Kind, ranks and size of the adapter, or why it cannot be converted."""
-    from ..converters.peft import read_adapter
+    from ..adapters import read_package_adapter
+    from ..converters.updates import LowRank
     from ..errors import ConversionError
 
     info = package.manifest.adapters[0] if package.manifest.adapters else None
     facts: dict[str, Any] = {"said_type": info.type if info else None}
     try:
-        adapter = read_adapter(
-            package.adapter.weights,
-            package.adapter.config,
-            r=info.r if info else None,
-            alpha=info.alpha if info else None,
-        )
+        adapter = read_package_adapter(package)
     except ConversionError as error:
         return {**facts, "runs": False, "problem": str(error)}
-    modules = adapter.modules
+    tensors = adapter.tensors
+    ranks = {tensor.update.rank for tensor in tensors if isinstance(tensor.update, LowRank)}
     return {
         **facts,
         "runs": True,
-        "kind": "lora",
-        "modules": len(modules),
-        "targets": sorted({module.name.rsplit(".", 1)[-1] for module in modules}),
-        "ranks": sorted({module.rank for module in modules}),
-        "parameters": sum(module.a.size + module.b.size for module in modules),
+        "methods": list(adapter.methods),
+        "is_low_rank": adapter.is_lora,
+        "tensors": len(tensors),
+        "targets": sorted({tensor.module.rsplit(".", 1)[-1] for tensor in tensors}),
+        "ranks": sorted(ranks),
     }
+
+
+def _prepared_facts(package: Package, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was made of this package before, on which bases."""
+    from ..cache import Cache
+
+    found = []
+    for entry in Cache(settings["cache_dir"]).entries():
+        sources = [source["path"] for source in entry.sources]
+        if entry.kind == "adapters" and str(package.source.resolve()) in sources:
+            found.append({**entry.info["adapter"], "path": str(entry.path)})
+    return found
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -91,12 +101,13 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if adapter["runs"]:
         ranks = ", ".join(map(str, adapter["ranks"]))
         text = (
-            f"{adapter['kind']}, rank {ranks}, {adapter['modules']} modules "
-            f"({' '.join(adapter['targets'])}), {adapter['parameters'] / 1e6:.2f} M parameters"
+            f"{', '.join(adapter['methods'])}{f', rank {ranks}' if ranks else ''}, "
+            f"{adapter['tensors']} tensors ({' '.join(adapter['targets'])}), "
+            f"{'exactly' if adapter['is_low_rank'] else 'not exactly'} low rank"
         )
     else:
         text = f"cannot be run: {adapter['problem']}"
-    used = {name: value for name, value in decoding.items() if value not in (None, (), False)}
+    used = {n: v for n, v in decoding.items() if v is not None and v is not False and v != ()}
     size = sum(file["bytes"] for file in facts["files"]) / 1e6
     lines = [
         ("expert", f"{facts['name']} {facts['version']} (schema {facts['schema_version']})"),
@@ -112,6 +123,10 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("files", f"{len(facts['files'])}, {size:.1f} MB"),
         ("left packed", " ".join(facts["skipped"])),
         ("digest", facts["digest"]),
+    ]
+    lines += [
+        ("converted", f"to {describe_form(form)}, {form['bytes'] / 1e6:.1f} MB: {form['why']}")
+        for form in facts["converted"]
     ]
     lines += [("note", note) for note in facts["notes"]]
     return [(label, value) for label, value in lines if value]

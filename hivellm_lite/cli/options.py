@@ -11,9 +11,12 @@ from typing import Any, TypeVar
 
 import click
 
-from ..bases import QUANTIZATIONS, Progress
+from ..adapters import MODES, VARIANT_TYPES
+from ..base_conversion import QUANTIZATIONS
+from ..progress import Progress
 
 __all__ = [
+    "adapter_options",
     "base_options",
     "json_option",
     "no_verify_option",
@@ -33,21 +36,56 @@ no_verify_option = click.option(
 
 
 def base_options(command: _Command) -> _Command:
-    """``--base`` and ``--quantization``."""
+    """``--base``, ``--quantization`` and ``--offline``."""
     command = click.option(
+        "--offline",
+        is_flag=True,
+        help="Use what is on this machine; ask no network [default: as HF_HUB_OFFLINE says].",
+    )(command)
+    command = click.option(
+        "--quant",
         "--quantization",
+        "quantization",
         type=click.Choice(QUANTIZATIONS),
         default=QUANTIZATIONS[0],
         show_default=True,
-        help="What a Hugging Face folder is converted to.",
+        help="What safetensors are converted to, and which ready GGUF is taken.",
     )(command)
     return click.option(
         "--base",
         type=click.Path(),
-        metavar="PATH",
-        help="The base model: a .gguf file or a Hugging Face folder "
-        "[default: looked for by its name].",
+        metavar="PATH|REPO",
+        help="The base model: a .gguf file, a Hugging Face folder, or "
+        "owner/repository[@revision][:file] on the Hub [default: looked for by its name].",
     )(command)
+
+
+def adapter_options(command: _Command) -> _Command:
+    """``--adapter-mode``, ``--extra-rank``, ``--variant-type`` and ``--force``."""
+    for option in (
+        click.option("--force", is_flag=True, help="Store a variant at less than its base allows."),
+        click.option(
+            "--variant-type",
+            type=click.Choice(VARIANT_TYPES),
+            help="What a variant is stored at [default: q8_0 from float weights, else f16].",
+        ),
+        click.option(
+            "--extra-rank",
+            type=int,
+            help="Ranks of the low-rank form beyond the adapter's own "
+            "[default: as few as its error allows].",
+        ),
+        click.option(
+            "--adapter-mode",
+            type=click.Choice(MODES),
+            default=MODES[0],
+            show_default=True,
+            help="lora: the low-rank form of anything; exact: the adapted tensors merged; "
+            "auto: a LoRA where that is exact enough, otherwise merged.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def text_or_file(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -70,16 +108,19 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar on stderr that appears with the first report; nothing without a terminal."""
+    """A bar on stderr for each label that is reported; nothing without a terminal."""
     bar: Any = None
     done_before = 0
 
     def report(label: str, done: int, total: int) -> None:
         nonlocal bar, done_before
+        if bar is not None and bar.label != label:
+            bar.__exit__(None, None, None)
+            bar, done_before = None, 0
         if bar is None:
             bar = click.progressbar(
                 length=max(1, total),
-                label=f"Converting {label}",
+                label=label,
                 file=sys.stderr,
                 hidden=not sys.stderr.isatty(),
                 show_eta=True,

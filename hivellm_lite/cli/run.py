@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .options import (
+    adapter_options,
     base_options,
     json_option,
     no_verify_option,
@@ -37,6 +38,7 @@ __all__ = ["run"]
     help="A system message of your own instead of the expert's.",
 )
 @base_options
+@adapter_options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, metal…")
 @click.option("--max-tokens", type=int, help="Longest answer [default: the manifest's, or 512].")
 @click.option("--temperature", type=float, help="0 takes the most probable token.")
@@ -62,15 +64,21 @@ __all__ = ["run"]
 @click.pass_obj
 def run(
     settings: dict[str, Any],
+    /,
     package: str,
     prompt: str,
     base: str | None,
     quantization: str,
+    offline: bool,
     device: str,
     n_ctx: int,
     n_threads: int | None,
     kv_type: str,
     no_verify: bool,
+    adapter_mode: str,
+    extra_rank: int | None,
+    variant_type: str | None,
+    force: bool,
     as_json: bool,
     stats: bool,
     stop: tuple[str, ...],
@@ -98,7 +106,12 @@ def run(
             n_threads=n_threads,
             kv_type=kv_type,
             quantization=quantization,
+            adapter_mode=adapter_mode,
+            extra_rank=extra_rank,
+            variant_type=variant_type,
+            force=force,
             verify=not no_verify,
+            offline=offline,
             progress=progress,
         )
     with expert, expert.generate_stream(prompt, stop=stop or None, **options) as stream:

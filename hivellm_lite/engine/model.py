@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,16 @@ class Model(Native):
     Raises LoadError, with llama.cpp's reason, for a file that it refuses.
     """
 
-    def __init__(self, files: Path | Sequence[Path], *, device: str = "auto") -> None:
+    def __init__(
+        self,
+        files: Path | Sequence[Path],
+        *,
+        device: str = "auto",
+        n_tensors: int | None = None,
+    ) -> None:
+        """``n_tensors``: how many tensors the parts have together, where that differs from
+        what the first part says (a variant may bring tensors that its base has not).
+        """
         start()
         parts = [files] if isinstance(files, Path) else list(files)
         params = llama.llama_model_default_params()
@@ -42,6 +51,10 @@ class Model(Native):
             if len(parts) == 1:
                 pointer = llama.llama_model_load_from_file(os.fsencode(parts[0]), params)
             else:
+                counts = {"split.count": len(parts)}
+                if n_tensors is not None:
+                    counts["split.tensors.count"] = n_tensors
+                params.kv_overrides = _integer_overrides(counts)
                 paths = (ctypes.c_char_p * len(parts))(*map(os.fsencode, parts))
                 pointer = llama.llama_model_load_from_splits(paths, len(parts), params)
         if not pointer:
@@ -142,6 +155,16 @@ class Model(Native):
     def _live_vocab(self) -> Any:
         _ = self.pointer  # raises when the model was closed
         return self._vocab
+
+
+def _integer_overrides(values: Mapping[str, int]) -> Any:
+    """llama.cpp's list of metadata values to use instead of the file's, ended by an empty key."""
+    array = (llama.llama_model_kv_override * (len(values) + 1))()
+    for slot, (key, value) in zip(array, values.items(), strict=False):
+        slot.tag = llama.LLAMA_KV_OVERRIDE_TYPE_INT
+        slot.key = key.encode()
+        slot.value.val_i64 = value
+    return array
 
 
 class Adapter(Native):

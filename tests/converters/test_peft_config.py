@@ -9,7 +9,7 @@ import pytest
 from hivellm_lite.converters.peft_config import (
     MAX_CONFIG_BYTES,
     REFUSED_OPTIONS,
-    LoraConfig,
+    AdapterConfig,
     read_adapter_config,
 )
 
@@ -18,7 +18,7 @@ from hivellm_lite.errors import ConversionError
 Q0 = "model.layers.0.self_attn.q_proj"
 
 
-def config(folder: Path, **options: Any) -> LoraConfig:
+def config(folder: Path, **options: Any) -> AdapterConfig:
     path = folder / "adapter_config.json"
     path.write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8, **options}))
     return read_adapter_config(path)
@@ -117,7 +117,7 @@ def test_options_beyond_plain_lora_are_refused_by_name(option: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("method", "name"), [("IA3", "IA³"), ("VERA", "VeRA"), ("BRANDNEW", "BRANDNEW")]
+    ("method", "name"), [("OFT", "OFT"), ("VERA", "VeRA"), ("BRANDNEW", "BRANDNEW")]
 )
 def test_other_methods_are_refused_by_name(method: str, name: str, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=f"{name} is not supported yet"):
@@ -135,6 +135,18 @@ def test_an_initialisation_that_leaves_the_base_alone_is_accepted(
     init: object, tmp_path: Path
 ) -> None:
     assert config(tmp_path, init_lora_weights=init).r == 4
+
+
+@pytest.mark.parametrize("method", ["LOHA", "LOKR"])
+def test_other_methods_call_their_alpha_alpha(method: str, tmp_path: Path) -> None:
+    options = config(tmp_path, peft_type=method, alpha=12, lora_alpha=None)
+    assert options.scale_of(Q0) == 3
+    with pytest.raises(ConversionError, match="alpha is None, expected a number"):
+        config(tmp_path, peft_type=method)
+
+
+def test_ia3_has_neither_rank_nor_alpha(tmp_path: Path) -> None:
+    assert config(tmp_path, peft_type="IA3", r=None, lora_alpha=None).scale_of(Q0) == 1
 
 
 def test_without_a_config_the_manifest_gives_r_and_alpha() -> None:

@@ -1,0 +1,174 @@
+"""Writes one model as several GGUF files, one for each kind of tensor.
+
+llama.cpp loads a list of files as one model. A base stored this way shares,
+memory-mapped, every kind of tensor that a variant does not bring itself.
+
+The first file holds the metadata and no tensor, byte for byte as the source has
+them; each other one all tensors of a kind (``attn_q``, ``token_embd`` …), byte
+for byte too. Every file carries its place in the list, so a variant's file for
+a kind takes exactly the place of the base's.
+
+Source: ``llama_model_loader`` in src/llama-model-loader.cpp of llama.cpp.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import ConversionError
+from .gguf_header import GGUFHeader, read_gguf_header
+from .gguf_types import type_number
+
+__all__ = ["METADATA_FILE", "kind_file", "kind_of", "split_gguf", "write_part"]
+
+METADATA_FILE = "metadata.gguf"
+
+ALIGNMENT = 32
+"""GGUF's default alignment of tensor data, in bytes; every part uses it."""
+
+_LAYER = re.compile(r"blk\.\d+\.")
+_UINT16, _INT32, _STRING = 2, 5, 8
+_COPY_BYTES = 8 << 20
+
+
+def kind_of(tensor: str) -> str:
+    """``attn_q`` of ``blk.3.attn_q.weight``, ``token_embd`` of ``token_embd.weight``.
+
+    A bias belongs to the kind of its weight.
+    """
+    return _LAYER.sub("", tensor).rsplit(".", 1)[0]
+
+
+def kind_file(kind: str) -> str:
+    """File name of a kind's part."""
+    return f"{kind}.gguf"
+
+
+@dataclass(frozen=True)
+class PartTensor:
+    """One tensor of a part: ``write(file)`` writes exactly ``n_bytes``."""
+
+    name: str
+    shape: tuple[int, ...]
+    type_name: str
+    n_bytes: int
+    write: Callable[[BinaryIO], None]
+
+
+def split_gguf(
+    source: Path,
+    folder: Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Write the parts of ``source`` into ``folder``; returns their names in loading order.
+
+    ``progress`` is called with the bytes copied so far and in all. Raises
+    ConversionError for a file that is split already or has tensors of a type
+    that is not known.
+    """
+    header = read_gguf_header(source)
+    if header.metadata.get("split.count", 1) not in (0, 1):
+        raise ConversionError(f"{source} is one part of a split model; merge it first")
+    kinds: dict[str, list[str]] = {}
+    for name in header.tensors:
+        kinds.setdefault(kind_of(name), []).append(name)
+    names = [METADATA_FILE, *(kind_file(kind) for kind in kinds)]
+    total = sum(tensor.n_bytes for tensor in header.tensors.values())
+    done = 0
+
+    def copying(name: str) -> Callable[[BinaryIO], None]:
+        def copy(target: BinaryIO) -> None:
+            nonlocal done
+            tensor = header.tensors[name]
+            file.seek(header.data_offset + tensor.offset)
+            left = tensor.n_bytes
+            while left:
+                data = file.read(min(left, _COPY_BYTES))
+                target.write(data)
+                left -= len(data)
+                done += len(data)
+                if progress is not None:
+                    progress(done, total)
+
+        return copy
+
+    with source.open("rb") as file:
+        _write_metadata(file, header, folder / METADATA_FILE, len(names))
+        for number, (kind, tensors) in enumerate(kinds.items(), start=1):
+            parts = [
+                PartTensor(
+                    name,
+                    header.tensors[name].shape,
+                    header.tensors[name].type_name,
+                    header.tensors[name].n_bytes,
+                    copying(name),
+                )
+                for name in tensors
+            ]
+            write_part(folder / kind_file(kind), number, parts)
+    return names
+
+
+def write_part(out: Path, number: int, tensors: Sequence[PartTensor]) -> None:
+    """Write the part that stands at place ``number`` of the list."""
+    keys = _key("split.no", _UINT16, struct.pack("<H", number))
+    infos, offset = b"", 0
+    for tensor in tensors:
+        infos += _string(tensor.name) + struct.pack("<I", len(tensor.shape))
+        infos += struct.pack(f"<{len(tensor.shape)}Q", *reversed(tensor.shape))
+        infos += struct.pack("<IQ", type_number(tensor.type_name), offset)
+        offset += _padded(tensor.n_bytes)
+    with out.open("wb") as file:
+        file.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 1) + keys + infos)
+        _pad(file)
+        for tensor in tensors:
+            before = file.tell()
+            tensor.write(file)
+            written = file.tell() - before
+            if written != tensor.n_bytes:
+                raise ConversionError(
+                    f"{tensor.name}: {written} bytes were written instead of {tensor.n_bytes}"
+                )
+            _pad(file)
+
+
+def _write_metadata(file: BinaryIO, header: GGUFHeader, out: Path, n_parts: int) -> None:
+    """The source's key-value bytes as they are, and what makes it the first of several."""
+    added: Mapping[str, tuple[int, bytes]] = {
+        "split.no": (_UINT16, struct.pack("<H", 0)),
+        "split.count": (_UINT16, struct.pack("<H", n_parts)),
+        "split.tensors.count": (_INT32, struct.pack("<i", len(header.tensors))),
+    }
+    if present := added.keys() & header.metadata.keys():
+        raise ConversionError(f"{header.path} already has {', '.join(sorted(present))}")
+    start = 4 + struct.calcsize("<IQQ")
+    file.seek(start)
+    keys = file.read(header.metadata_end - start)
+    n_keys = len(header.metadata) + len(header.array_lengths) + len(added)
+    keys += b"".join(_key(name, *value) for name, value in added.items())
+    with out.open("wb") as target:
+        target.write(b"GGUF" + struct.pack("<IQQ", header.version, 0, n_keys) + keys)
+        _pad(target)
+
+
+def _key(name: str, kind: int, value: bytes) -> bytes:
+    return _string(name) + struct.pack("<I", kind) + value
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def _padded(n_bytes: int) -> int:
+    return -(-n_bytes // ALIGNMENT) * ALIGNMENT
+
+
+def _pad(file: BinaryIO) -> None:
+    file.write(bytes(_padded(file.tell()) - file.tell()))

@@ -1,0 +1,179 @@
+"""Which tensor of a base an adapter's tensor belongs to, and in which order its rows lie.
+
+One rule for every form of adapter: the module must exist in the architecture,
+the layer in the base, the shape must be the base's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConversionError
+from .architectures import Architecture, architecture_of_gguf
+from .gguf_header import GGUFHeader
+from .peft import Adapter, AdapterTensor
+from .permutation import rotary_order
+from .safetensors import Array
+from .updates import LowRank, Scaled, Update
+
+__all__ = ["Target", "find_target", "find_targets"]
+
+PROBLEMS_SHOWN = 8
+"""An adapter of another base does not fit in hundreds of places."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One tensor: its names on both sides, its shape (out, in), and what differs between them.
+
+    ``n_heads`` is set where llama.cpp wants the rows of each head in another order.
+    ``exists`` is False for a tensor that the base can have but has not: an own head, a bias.
+    """
+
+    hf_name: str
+    gguf_name: str
+    module: str
+    shape: tuple[int, ...]
+    n_heads: int | None
+    exists: bool
+
+    @property
+    def _order(self) -> npt.NDArray[np.intp] | None:
+        if self.n_heads is None:
+            return None
+        return rotary_order(self.shape[0], self.n_heads)
+
+    def to_gguf(self, values: Array) -> Array:
+        """``values`` with the rows of this tensor (a weight, a bias, a lora_B) in GGUF's order."""
+        return values if self._order is None else values[self._order]
+
+    def from_gguf(self, values: Array) -> Array:
+        """The inverse of `to_gguf`."""
+        if self._order is None:
+            return values
+        result = np.empty_like(values)
+        result[self._order] = values
+        return result
+
+
+def find_targets(
+    adapter: Adapter, base: GGUFHeader, *, for_lora: bool = False
+) -> list[tuple[Target, Update]]:
+    """Every update of ``adapter`` with the tensor of ``base`` that it changes.
+
+    ``for_lora`` also refuses what llama.cpp cannot do with an adapter file, but
+    can with a variant. Raises ConversionError that lists what does not fit.
+    """
+    architecture = architecture_of_gguf(base.architecture)
+    found: list[tuple[Target, Update]] = []
+    problems: list[str] = []
+    for tensor in adapter.tensors:
+        target = find_target(tensor.module, tensor.suffix, architecture, base)
+        if tensor.optional and (isinstance(target, str) or not target.exists):
+            continue
+        problem = target if isinstance(target, str) else _misfit(tensor, target)
+        if not problem and for_lora and isinstance(target, Target):
+            problem = _not_for_lora(tensor, target, architecture, base)
+        if problem:
+            problems.append(problem)
+        elif isinstance(target, Target):
+            found.append((target, tensor.update))
+    for module, shape in adapter.base_copies:
+        copied = find_target(module, ".weight", architecture, base)
+        if isinstance(copied, Target) and copied.shape != shape:
+            problems.append(
+                f"{module}: the adapter's copy of it has {list(shape)}, the base "
+                f"{list(copied.shape)}{_vocabulary_hint(copied)}"
+            )
+    if problems:
+        more = ["…"] if len(problems) > PROBLEMS_SHOWN else []
+        shown = problems[:PROBLEMS_SHOWN] + more
+        raise ConversionError(
+            f"{adapter.path} does not fit {base.path.name}: {shown[0]}\n"
+            + "".join(f"{line}\n" for line in shown[1:])
+            + "It was trained for another base, or in a form that cannot be applied to this one."
+        )
+    return found
+
+
+def _misfit(tensor: AdapterTensor, target: Target) -> str:
+    """Why the update cannot apply to its target; empty if it can."""
+    update, name = tensor.update, tensor.module
+    if isinstance(update, LowRank):
+        if update.is_embedding != (target.module == "embed_tokens"):
+            return f"{name}: an embedding's LoRA on another module, or the other way round"
+        if update.rank > min(target.shape):
+            return (
+                f"{name}: rank {update.rank} is larger than the matrix, {list(target.shape)}: "
+                "the adapter is damaged"
+            )
+    if isinstance(update, Scaled):
+        n = target.shape[update.axis] if update.axis < len(target.shape) else 0
+        if n != len(update.factors):
+            return f"{name}: {len(update.factors)} factors for {n} of {target.gguf_name}"
+    elif update.shape != target.shape:
+        return (
+            f"{name} adapts a weight of shape {list(update.shape or ())}, "
+            f"{target.gguf_name} has {list(target.shape)}{_vocabulary_hint(target)}"
+        )
+    return ""
+
+
+def _vocabulary_hint(target: Target) -> str:
+    if target.module not in ("embed_tokens", "lm_head"):
+        return ""
+    return " (an adapter that changes the size of the vocabulary is not supported)"
+
+
+def _not_for_lora(
+    tensor: AdapterTensor, target: Target, architecture: Architecture, base: GGUFHeader
+) -> str:
+    tied = f"{architecture.global_modules['lm_head']}.weight" not in base.tensors
+    if target.module == "lm_head" and tied:
+        return (
+            f"{tensor.module}: the base's head is tied to its embedding, which llama.cpp "
+            "cannot adapt separately with a LoRA"
+        )
+    if target.module == "embed_tokens" and tied:
+        # llama.cpp finds adapters by tensor name, so it would also apply this one,
+        # transposed, to the head: an assertion that ends the process.
+        return (
+            f"{tensor.module}: the base's embedding is also its head, which llama.cpp "
+            "cannot adapt separately with a LoRA"
+        )
+    if len(target.shape) < 2:
+        return f"{tensor.module}: {target.gguf_name} is a vector, which a LoRA cannot change"
+    return ""
+
+
+def find_target(
+    module: str, suffix: str, architecture: Architecture, base: GGUFHeader
+) -> Target | str:
+    """The target of ``module`` + ``suffix`` (``.weight`` or ``.bias``), or why there is none."""
+    place = architecture.tensor_name(module)
+    if place is None:
+        return f"{module} is no module of the architecture {architecture.name}"
+    if place.layer is not None and place.layer >= base.n_layers:
+        return f"{module}: the base has {base.n_layers} layers, 0 to {base.n_layers - 1}"
+    tensor = base.tensors.get(place.gguf + suffix)
+    weight = base.tensors.get(f"{place.gguf}.weight")
+    embedding = base.tensors.get(f"{architecture.global_modules['embed_tokens']}.weight")
+    if tensor is not None:
+        shape = tensor.shape
+    elif suffix == ".bias" and place.module in architecture.biases and weight is not None:
+        shape = weight.shape[:1]
+    elif place.module == "lm_head" and embedding is not None:
+        shape = embedding.shape
+    else:
+        return f"{module}: the base has no tensor {place.gguf}{suffix}"
+    n_heads = None
+    if (heads_key := architecture.permuted.get(place.module)) is not None:
+        n_heads = base.hyper_parameter(heads_key)
+        if shape[0] % (2 * n_heads):
+            return f"{module}: {shape[0]} rows cannot be {n_heads} heads"
+    return Target(
+        module + suffix, place.gguf + suffix, place.module, shape, n_heads, tensor is not None
+    )

@@ -1,0 +1,119 @@
+"""The base's weights in float32, from wherever they are at hand.
+
+Merging wants the float weights that the adapter was trained on. A quantised
+GGUF gives them back only as far as its grid allows; which of the two was used
+is recorded with every result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+
+from ..errors import ConversionError
+from .checkpoint import open_checkpoint
+from .gguf_header import GGUFHeader, GGUFTensor, read_gguf_header
+from .safetensors import Float32Array, SafetensorsFile
+from .targets import Target
+
+__all__ = ["FLOAT_TYPES", "GGUFWeights", "WeightSource", "checkpoint_weights", "gguf_weights"]
+
+FLOAT_TYPES = frozenset({"F32", "F16", "BF16"})
+"""GGUF types that are floats themselves: nothing was lost to a grid."""
+
+
+class WeightSource(Protocol):
+    """``is_float``: whether these are float weights; ``origin`` names them for reports."""
+
+    @property
+    def is_float(self) -> bool: ...
+
+    @property
+    def origin(self) -> str: ...
+
+    def read(self, target: Target) -> Float32Array:
+        """The target's tensor, rows in Transformers' order; zeros for a bias that is not there."""
+
+
+class _CheckpointWeights:
+    is_float = True
+
+    def __init__(self, folder: Path, tensors: Mapping[str, SafetensorsFile]) -> None:
+        self.origin = f"float weights of {folder.name}"
+        self._folder = folder
+        self._tensors = tensors
+
+    def read(self, target: Target) -> Float32Array:
+        name = target.hf_name
+        if name not in self._tensors and not name.startswith(("model.", "lm_head")):
+            name = f"model.{name}"
+        if name not in self._tensors and target.module == "lm_head":
+            name = "model.embed_tokens.weight"  # the head is tied
+        if name not in self._tensors:
+            if not target.exists:
+                return np.zeros(target.shape, np.float32)
+            raise ConversionError(f"{self._folder}: tensor {name!r} is missing")
+        values = self._tensors[name].read_float32(name)
+        if values.shape != target.shape:
+            raise ConversionError(
+                f"{self._folder}: {name!r} has shape {list(values.shape)}, "
+                f"the base's {target.gguf_name} {list(target.shape)}: another model"
+            )
+        return values
+
+
+class GGUFWeights:
+    """Reads tensors of an open GGUF file as float32."""
+
+    def __init__(self, header: GGUFHeader, file: BinaryIO, embedding: str) -> None:
+        self.header = header
+        self._file = file
+        self._embedding = embedding
+        types = {t.type_name for t in header.tensors.values() if len(t.shape) > 1}
+        self.is_float = types <= FLOAT_TYPES
+        kinds = "/".join(sorted(types - FLOAT_TYPES)) or "float"
+        self.origin = f"{kinds} weights of {header.path.name}"
+
+    def read(self, target: Target) -> Float32Array:
+        tensor = self.header.tensors.get(target.gguf_name)
+        if tensor is None and target.module == "lm_head":
+            tensor = self.header.tensors[f"{self._embedding}.weight"]
+        if tensor is None:
+            return np.zeros(target.shape, np.float32)
+        values: Float32Array = target.from_gguf(self.read_tensor(tensor))
+        return values
+
+    def read_tensor(self, tensor: GGUFTensor) -> Float32Array:
+        """A tensor as float32, rows as they lie in the file."""
+        from gguf import GGMLQuantizationType
+        from gguf.quants import dequantize
+
+        self._file.seek(self.header.data_offset + tensor.offset)
+        n_bytes = tensor.n_bytes
+        data = np.frombuffer(self._file.read(n_bytes), np.uint8)
+        if data.size != n_bytes:
+            raise ConversionError(f"{self.header.path}: {tensor.name} is cut off")
+        if tensor.type_name == "F32":
+            return data.view(np.float32).reshape(tensor.shape)
+        rows = data.reshape(*tensor.shape[:-1], -1)
+        values: Float32Array = dequantize(rows, GGMLQuantizationType[tensor.type_name])
+        return values.astype(np.float32, copy=False).reshape(tensor.shape)
+
+
+@contextmanager
+def checkpoint_weights(folder: Path) -> Iterator[WeightSource]:
+    """The safetensors of a Hugging Face folder."""
+    with open_checkpoint(folder) as tensors:
+        yield _CheckpointWeights(folder, tensors)
+
+
+@contextmanager
+def gguf_weights(path: Path, embedding: str = "token_embd") -> Iterator[GGUFWeights]:
+    """The tensors of a GGUF file, dequantised."""
+    header = read_gguf_header(path)
+    with path.open("rb") as file:
+        yield GGUFWeights(header, file, embedding)

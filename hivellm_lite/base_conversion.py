@@ -1,0 +1,108 @@
+"""Converts a Hugging Face folder to a GGUF in the cache, once for each of its states."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .cache import Cache, CacheEntry, digest_file, digest_of
+from .errors import LoadError, OutOfMemoryError
+from .progress import Progress
+
+__all__ = ["QUANTIZATIONS", "Origin", "convert_folder", "converted_bases", "gguf_of"]
+
+QUANTIZATIONS = ("q8_0", "f16", "bf16", "f32")
+"""What a Hugging Face folder can be converted to; the first is the default."""
+
+CONVERTER_VERSION = 1
+"""Part of every cache key; raised when the same input gives another file."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What ``entry.json`` remembers of a folder from the Hub, whose own name is a commit."""
+
+    name: str
+    repository: str | None = None
+    revision: str | None = None
+
+
+def convert_folder(
+    folder: Path,
+    cache: Cache,
+    quantization: str,
+    progress: Progress | None = None,
+    *,
+    origin: Origin | None = None,
+) -> tuple[CacheEntry, bool]:
+    """The entry with ``model.gguf``, and whether it was converted just now.
+
+    Raises ConversionError for a folder that cannot be converted, LoadError when
+    the disk is too small, OutOfMemoryError.
+    """
+    from .converters.base import convert_base, estimate_size
+
+    files = sorted(f for f in folder.iterdir() if f.suffix in (".json", ".safetensors", ".model"))
+    if (entry := cache.find_by_sources("bases", files, quantization=quantization)) is not None:
+        return entry, False
+    size = estimate_size(folder, quantization)
+    _check_disk(cache.root, size)
+    digests = [(f.name, digest_file(f)) for f in files]
+    key = digest_of("base", CONVERTER_VERSION, digests, quantization)
+    origin = origin or Origin(folder.resolve().name)
+
+    def build(target: Path) -> dict[str, object]:
+        def report(done: int, total: int) -> None:
+            if progress is not None:
+                progress("Converting the base", done, total)
+
+        try:
+            convert_base(folder, target / "model.gguf", quant=quantization, progress=report)
+        except MemoryError:
+            raise OutOfMemoryError(
+                f"not enough memory to convert {folder}: its largest tensor does not fit"
+            ) from None
+        return {
+            "name": origin.name,
+            "origin": str(folder.resolve()),
+            "repository": origin.repository,
+            "revision": origin.revision,
+            "quantization": quantization,
+            "digests": dict(digests),
+        }
+
+    return cache.get_or_build("bases", key, build, sources=files)
+
+
+def converted_bases(
+    cache: Cache, *, name: str | None, repository: str | None
+) -> Iterator[CacheEntry]:
+    """Entries that were converted from a base of this name, or from this repository."""
+    for entry in cache.entries():
+        if entry.kind != "bases":
+            continue
+        if _same(entry.info.get("name"), name) or _same(entry.info.get("repository"), repository):
+            yield entry
+
+
+def gguf_of(entry: CacheEntry) -> Path:
+    return entry.path / "model.gguf"
+
+
+def _same(found: object, wanted: str | None) -> bool:
+    return isinstance(found, str) and wanted is not None and found.lower() == wanted.lower()
+
+
+def _check_disk(root: Path, needed: int) -> None:
+    place = root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise LoadError(
+            f"converting the base needs {needed / 1e6:.0f} MB in {root}; "
+            f"{free / 1e6:.0f} MB are free\n"
+            "Make room, run 'hivellm-lite cache prune', or set HIVELLM_HOME to another disk."
+        )

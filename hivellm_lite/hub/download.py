@@ -1,0 +1,195 @@
+"""Downloads files of a repository into the Hugging Face cache.
+
+A download grows in ``blobs/<digest>.incomplete``. It is checked against the size
+and digest that the Hub lists, then renamed: what is in the cache under its name
+is whole. A broken download goes on where it stopped, in this run or a later one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..errors import LoadError
+from ..progress import Progress
+from .cache import RepositoryCache
+from .connection import TIMEOUT_S, Hub, HubFile, Listing, request_headers
+from .failures import explain, is_transient, transport_errors
+
+__all__ = ["fetch_files"]
+
+_CHUNK = 1 << 20
+
+_LOCK_TIMEOUT_S = 6 * 3600.0
+"""How long another process may take to download the same file."""
+
+
+def fetch_files(
+    hub: Hub, listing: Listing, names: Iterable[str], progress: Progress | None = None
+) -> Path:
+    """Have these files of the listing in the cache; returns the snapshot's folder.
+
+    ``progress`` counts the bytes of all of them. Raises BaseNotFoundError when a
+    file has gone, LoadError for every other failure.
+    """
+    cache = RepositoryCache.of(hub, listing.reference)
+    wanted = set(names)
+    files = [file for file in listing.files if file.name in wanted]
+    missing = [file for file in files if not cache.holds(listing.commit, file)]
+    total = sum(file.size for file in files)
+    before = total - sum(file.size for file in missing)
+    label = f"Downloading {listing.reference.repository}"
+    try:
+        _check_disk(cache, missing)
+        for file in missing:
+
+            def report(done: int, before: int = before) -> None:
+                if progress is not None:
+                    progress(label, before + done, total)
+
+            _fetch(hub, listing, cache, file, report)
+            before += file.size
+        cache.remember(listing.reference, listing.commit)
+    except OSError as error:
+        raise _explain_disk(error, hub.cache) from error
+    return cache.place(listing.commit, "")
+
+
+def _fetch(
+    hub: Hub, listing: Listing, cache: RepositoryCache, file: HubFile, report: Callable[[int], None]
+) -> None:
+    """Have one file in place: linked if its contents are known, otherwise downloaded."""
+    import filelock
+
+    lock = cache.lock(file)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(lock, timeout=_LOCK_TIMEOUT_S):
+            if not cache.link(listing.commit, file):
+                _download(hub, listing, cache, file, report)
+                cache.link(listing.commit, file)
+    except filelock.Timeout:
+        raise LoadError(
+            f"another process has been downloading {file.name} for over "
+            f"{_LOCK_TIMEOUT_S / 3600:.0f} hours\nIf none is running, delete {lock}."
+        ) from None
+
+
+def _download(
+    hub: Hub, listing: Listing, cache: RepositoryCache, file: HubFile, report: Callable[[int], None]
+) -> None:
+    partial = cache.partial(file)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    resumed = _size(partial) > 0
+    while True:
+        _receive(hub, listing, partial, file, report)
+        problem = _difference(partial, file)
+        if problem is None:
+            break
+        partial.unlink()
+        # What an earlier run left may be to blame: once more, from the start.
+        if not resumed:
+            raise LoadError(
+                f"{file.name} of {listing.reference.repository} is not what the Hub lists\n"
+                f"  {problem}\nIt was removed. Try again; if it stays so, the server, a mirror "
+                "or a proxy in between alters the file."
+            )
+        resumed = False
+    with partial.open("rb") as done:
+        os.fsync(done.fileno())
+    partial.replace(cache.blob(file))
+
+
+def _receive(
+    hub: Hub, listing: Listing, partial: Path, file: HubFile, report: Callable[[int], None]
+) -> None:
+    """Let ``partial`` grow to the file's size, or to what the server makes of it."""
+    url = hub.file_url(listing.reference.repository, listing.commit, file.name)
+    failures = 0
+    if _size(partial) > file.size:
+        partial.unlink()
+    while (start := _size(partial)) < file.size or not partial.exists():
+        try:
+            _append(url, partial, start, file.size, report)
+        except transport_errors() as error:  # noqa: PERF203 - this loop is for errors
+            failures = 1 if _size(partial) > start else failures + 1
+            if failures > hub.retries or not is_transient(error, connecting=True):
+                raise explain(error, hub.endpoint, listing.reference, file.name) from error
+            hub.pause(failures)
+        else:
+            return
+
+
+def _append(url: str, partial: Path, start: int, size: int, report: Callable[[int], None]) -> None:
+    """One request: write what comes behind ``start``, one chunk more than ``size`` at most."""
+    from huggingface_hub import get_session
+    from huggingface_hub.utils import hf_raise_for_status
+
+    headers = request_headers(range=f"bytes={start}-") if start else request_headers()
+    with get_session().stream(
+        "GET", url, headers=headers, timeout=TIMEOUT_S, follow_redirects=True
+    ) as response:
+        hf_raise_for_status(response)
+        # 200 instead of 206: the server knows no ranges and sends everything.
+        done = start if response.status_code == 206 else 0
+        with partial.open("ab" if done else "wb") as out:
+            report(done)
+            for chunk in response.iter_bytes():
+                out.write(chunk)
+                done += len(chunk)
+                report(min(done, size))
+                if done > size:
+                    return
+
+
+def _difference(path: Path, file: HubFile) -> str | None:
+    """What is wrong with the received file; None if it is the one that the Hub lists."""
+    size = _size(path)
+    if size != file.size:
+        found = f"over {file.size}" if size > file.size else f"{size}"
+        return f"found {found} bytes, expected {file.size}"
+    large = len(file.digest) == 64
+    # Not for security: it is how git names the small files.
+    digest = hashlib.sha256() if large else hashlib.sha1(f"blob {size}\0".encode())  # noqa: S324
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() == file.digest:
+        return None
+    return (
+        f"found {'SHA-256' if large else 'git SHA-1'} {digest.hexdigest()}, expected {file.digest}"
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _check_disk(cache: RepositoryCache, files: list[HubFile]) -> None:
+    needed = sum(file.size - min(file.size, _size(cache.partial(file))) for file in files)
+    place = cache.hub_cache
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise LoadError(
+            f"the download needs {needed / 1e6:.0f} MB in {cache.hub_cache}; "
+            f"{free / 1e6:.0f} MB are free\nMake room, or set HF_HOME to a folder on another disk."
+        )
+
+
+def _explain_disk(error: OSError, folder: Path) -> LoadError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return LoadError(
+            f"the disk of the Hugging Face cache {folder} is full\n"
+            "Make room, or set HF_HOME to a folder on another disk. "
+            "What has arrived is kept; the next try goes on from there."
+        )
+    return LoadError(
+        f"cannot write to the Hugging Face cache {folder}: {error.strerror or error}\n"
+        "Set HF_HOME to a folder that can be written."
+    )

@@ -1,0 +1,141 @@
+"""Base models on the Hub: which files of a repository are wanted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..errors import BaseNotFoundError
+from ..progress import Progress
+from .connection import Hub, Listing
+from .download import fetch_files
+
+__all__ = ["choose_gguf", "fetch_gguf", "fetch_weights", "is_complete"]
+
+_CONFIG = "config.json"
+_INDEX = "model.safetensors.index.json"
+_WEIGHTS = "model.safetensors"
+_SMALL_FILES = (
+    *(_CONFIG, "generation_config.json", _INDEX, "tokenizer.json", "tokenizer_config.json"),
+    *("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
+    *("chat_template.jinja", "chat_template.json"),
+)
+"""All that a conversion reads besides the weights. Pickles are never asked for."""
+
+_SPELLINGS = {"f16": "f16|fp16", "f32": "f32|fp32"}
+"""A quantisation in file names, where it has several names."""
+
+_PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
+
+_NAMES_SHOWN = 10
+
+
+def choose_gguf(names: Iterable[str], quantization: str, *, any_single: bool = False) -> str | None:
+    """The .gguf file of this quantisation, by its name; None if there is none.
+
+    Parts of a split file and ``mmproj`` files, which hold image encoders, are no
+    base models. Of several the shortest name wins: ``x-Q8_0`` before ``x-2507-Q8_0``.
+    With ``any_single`` the only one is taken whatever it is, if there are no
+    safetensors beside it.
+    """
+    names = tuple(names)
+    models = _models(names)
+    spellings = _SPELLINGS.get(quantization, quantization)
+    pattern = re.compile(rf"(?:^|[-._])(?:{spellings})\.gguf$", re.IGNORECASE)
+    if found := [name for name in models if pattern.search(name)]:
+        return min(found, key=lambda name: (len(name), name))
+    return models[0] if any_single and len(models) == 1 and not _has_weights(names) else None
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a Hugging Face folder has its configuration, tokenizer and all weights."""
+    if not all((folder / name).is_file() for name in (_CONFIG, "tokenizer.json")):
+        return False
+    shards = _shards(folder)
+    return bool(shards) and all((folder / shard).is_file() for shard in shards)
+
+
+def fetch_gguf(
+    hub: Hub,
+    listing: Listing,
+    quantization: str,
+    progress: Progress | None,
+    *,
+    any_single: bool = False,
+) -> Path | None:
+    """Download the .gguf file that `choose_gguf` chooses, or that the reference names.
+
+    None if the repository has none. Raises BaseNotFoundError when a named file
+    is not there.
+    """
+    name = listing.reference.file
+    if name is not None and name not in listing.names:
+        raise BaseNotFoundError(
+            f"{listing.reference.repository} holds no file {name}\n{_offer(listing)}"
+        )
+    name = name or choose_gguf(listing.names, quantization, any_single=any_single)
+    return fetch_files(hub, listing, [name], progress) / name if name else None
+
+
+def fetch_weights(
+    hub: Hub, listing: Listing, progress: Progress | None, check: Callable[[Path], object]
+) -> Path:
+    """Download configuration, tokenizer and safetensors; returns their folder.
+
+    ``check(folder)`` may raise when the configuration alone shows that the model
+    cannot be used: it is called before gigabytes are fetched.
+    """
+    if not _has_weights(listing.names) or _CONFIG not in listing.names:
+        raise BaseNotFoundError(
+            f"{listing.reference.repository} holds no base model that can be used: "
+            f"no {_CONFIG} with safetensors\n{_offer(listing)}"
+        )
+    folder = fetch_files(hub, listing, set(_SMALL_FILES) & set(listing.names))
+    check(folder)
+    shards = _shards(folder)
+    absent = sorted(set(shards) - set(listing.names))
+    if absent or not shards:
+        raise BaseNotFoundError(
+            f"{listing.reference.repository} is not complete: {_INDEX} lists "
+            f"{absent[0] + ', which is not there' if absent else 'no files'}"
+        )
+    return fetch_files(hub, listing, shards, progress)
+
+
+def _models(names: Iterable[str]) -> list[str]:
+    """The .gguf files at the top of a repository that are one whole model each."""
+    return [
+        name
+        for name in names
+        if name.lower().endswith(".gguf")
+        and "/" not in name
+        and "mmproj" not in name.lower()
+        and not _PART.search(name)
+    ]
+
+
+def _has_weights(names: Iterable[str]) -> bool:
+    return not {_WEIGHTS, _INDEX}.isdisjoint(names)
+
+
+def _shards(folder: Path) -> list[str]:
+    """The weights' file names; none if ``model.safetensors.index.json`` cannot be read."""
+    if not (folder / _INDEX).is_file():
+        return [_WEIGHTS]
+    try:
+        index = json.loads((folder / _INDEX).read_text("utf-8"))
+        return sorted({str(name) for name in index["weight_map"].values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+
+
+def _offer(listing: Listing) -> str:
+    """What could be asked for instead."""
+    repository = listing.reference.repository
+    if models := _models(listing.names):
+        listed = "\n".join(f"  {repository}:{name}" for name in models)
+        return f"It has these .gguf files, which can be asked for with base= (--base):\n{listed}"
+    found = ", ".join(listing.names[:_NAMES_SHOWN]) or "nothing"
+    return f"It holds {found}{' …' if len(listing.names) > _NAMES_SHOWN else ''}"
