@@ -2,15 +2,18 @@
 
 Tensors and hyper-parameters come out as llama.cpp's own converter writes them,
 without torch, and in blocks of rows: the memory needed does not depend on the
-size of the model.
+size of the model. llama.cpp's mixes of types are made by llama.cpp itself, from
+a float file that lies beside the result meanwhile.
 
-Source: conversion/base.py, llama.py and qwen.py of llama.cpp.
+Source: conversion/base.py and its neighbours in llama.cpp.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,17 +21,27 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import ConversionError
+from ..hardware import physical_cores
 from .checkpoint import open_checkpoint
 from .model_config import ModelConfig, read_model_config
 from .permutation import rotary_order
-from .quantization import TensorType, encode_rows, row_bytes, tensor_type
-from .rope import llama3_factors
+from .quantization import (
+    TensorType,
+    bits_per_weight,
+    checked,
+    encode_rows,
+    file_type,
+    is_mix,
+    row_bytes,
+    tensor_type,
+)
+from .rope import rope_metadata, rope_tensors
 from .safetensors import FLOATS, Array, Float32Array, SafetensorsFile, to_float32
 from .vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 
 __all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of cache keys: raised when the same folder would become another file."""
 
 BLOCK_ELEMENTS = 1 << 20
@@ -37,12 +50,8 @@ BLOCK_ELEMENTS = 1 << 20
 ALIGNMENT = 32
 """GGUF's default alignment of tensor data, in bytes."""
 
-_FILE_TYPES: Mapping[str, str] = {
-    "f32": "ALL_F32",
-    "f16": "MOSTLY_F16",
-    "bf16": "MOSTLY_BF16",
-    "q8_0": "MOSTLY_Q8_0",
-}
+_FLOAT_TYPES: Mapping[str, TensorType] = {"F64": "F32", "F32": "F32", "F16": "F16", "BF16": "BF16"}
+"""What keeps a checkpoint's floats as they are."""
 
 _IGNORED_SUFFIXES = (".rotary_emb.inv_freq", ".attention.masked_bias", ".attention.bias")
 """Constants that old checkpoints carry."""
@@ -70,7 +79,8 @@ class BaseReport:
 class _Tensor:
     """One tensor to write: from ``source`` in the checkpoint, or ``values`` made here.
 
-    ``n_heads`` is set where the rows have to be reordered.
+    ``n_heads`` is set where the rows have to be reordered; ``offset`` is added
+    to every value.
     """
 
     name: str
@@ -79,6 +89,7 @@ class _Tensor:
     source: str = ""
     values: Float32Array | None = None
     n_heads: int | None = None
+    offset: float = 0.0
 
     @property
     def n_bytes(self) -> int:
@@ -92,32 +103,36 @@ def convert_base(
     quant: str,
     progress: Callable[[int, int], None] | None = None,
     pre_tokenizer: str | None = None,
+    threads: int | None = None,
 ) -> BaseReport:
     """Write the model in ``folder`` to ``out``; the bytes are deterministic.
 
-    ``quant`` is ``f32``, ``f16``, ``bf16`` or ``q8_0``. ``progress`` is called
-    with the bytes of tensor data written so far and in all. ``pre_tokenizer``
-    forces ``tokenizer.ggml.pre`` where it cannot be recognised. Raises
-    ConversionError when the model cannot be converted exactly, and OSError when
-    ``out`` cannot be written.
+    ``quant`` is one of `QUANTIZATIONS`, in upper or lower case. ``progress`` is
+    called with the bytes of tensor data written so far and in all; for the
+    mixes of llama.cpp (``q4_k_m`` and so on) those of the float file that they
+    are made from. ``pre_tokenizer`` forces ``tokenizer.ggml.pre`` where it cannot
+    be recognised. ``threads``: by default as many as there are physical cores.
+    Raises ConversionError when the model cannot be converted exactly, and
+    OSError when ``out`` cannot be written.
     """
+    quant = checked(quant)
+    threads = threads or physical_cores()
     config = read_model_config(folder)
-    with open_checkpoint(folder) as checkpoint:
-        tensors = _plan(config, checkpoint, quant)
-        # After the plan: a vocabulary size that no tensor has is never allocated.
-        vocabulary = read_vocabulary(folder, config, pre_tokenizer=pre_tokenizer)
-        _write_header(config, vocabulary, tensors, quant, out)
-        total = sum(tensor.n_bytes for tensor in tensors)
-        done = 0
-        with out.open("ab") as file:
-            _pad(file)
-            for tensor in tensors:
-                for block in _blocks(tensor, checkpoint):
-                    file.write(np.ascontiguousarray(block).data)
-                    done += block.nbytes
-                    if progress is not None:
-                        progress(done, total)
-                _pad(file)
+    floats = out.with_name(f"{out.name}.float") if is_mix(quant) else out
+    try:
+        with open_checkpoint(folder) as checkpoint:
+            tensors = _plan(config, checkpoint, quant)
+            # After the plan: a vocabulary size that no tensor has is never allocated.
+            vocabulary = read_vocabulary(folder, config, pre_tokenizer=pre_tokenizer)
+            _write_header(config, vocabulary, tensors, quant, floats)
+            _write_tensors(tensors, checkpoint, floats, threads, progress)
+        if is_mix(quant):
+            from ..engine.quantizer import quantize_file
+
+            quantize_file(floats, out, file_type(quant), threads=threads)
+    finally:
+        if is_mix(quant):
+            floats.unlink(missing_ok=True)
     return BaseReport(
         path=out,
         architecture=config.architecture.name,
@@ -129,11 +144,18 @@ def convert_base(
 
 
 def estimate_size(folder: Path, quant: str) -> int:
-    """Bytes that `convert_base` will write: tensor data exactly, the rest roughly."""
+    """Bytes on disk that `convert_base` needs: tensor data exactly, the rest roughly.
+
+    For the mixes of llama.cpp that is the float file and, roughly, the result.
+    """
+    quant = checked(quant)
     config = read_model_config(folder)
     with open_checkpoint(folder) as checkpoint:
         tensors = _plan(config, checkpoint, quant)
     data = sum(-(-tensor.n_bytes // ALIGNMENT) * ALIGNMENT for tensor in tensors)
+    if is_mix(quant):
+        weights = sum(math.prod(tensor.shape) for tensor in tensors)
+        data += int(weights * bits_per_weight(quant) / 8)
     # The tokenizer's JSON is a little longer than the vocabulary and merges in GGUF.
     tokenizer = folder / "tokenizer.json"
     return data + (tokenizer.stat().st_size if tokenizer.is_file() else 0)
@@ -143,15 +165,16 @@ def _plan(
     config: ModelConfig, checkpoint: Mapping[str, SafetensorsFile], quant: str
 ) -> list[_Tensor]:
     """All tensors of the file in their order; every problem of the checkpoint shows here."""
-    if quant not in _FILE_TYPES:
-        raise ConversionError(f"cannot write {quant!r}; known are {', '.join(_FILE_TYPES)}")
     architecture, shapes = config.architecture, config.architecture.shapes(config.sizes)
     heads = {"attention.head_count": "heads", "attention.head_count_kv": "kv_heads"}
     globals_ = [m for m in architecture.global_modules if not (m == "lm_head" and config.tied_head)]
     modules = [m if m == "lm_head" else f"model.{m}" for m in globals_]
     for layer in range(config.n_layers):
         modules += [f"model.layers.{layer}.{name}" for name in architecture.layer_modules]
-    plan = _rope_factors(config)
+    plan = [
+        _Tensor(name, values.shape, "F32", values=values)
+        for name, values in rope_tensors(config.rope, config.sizes["head_dim"]).items()
+    ]
     used = {"lm_head.weight"} if config.tied_head else set()
     for module in modules:
         place = architecture.tensor_name(module)
@@ -167,7 +190,10 @@ def _plan(
             _check_source(config, checkpoint, source, shape)
             used.add(source)
             kind = tensor_type(quant, shape)
-            plan.append(_Tensor(place.gguf + suffix, shape, kind, source, None, n_heads))
+            if is_mix(quant) and len(shape) > 1:
+                kind = _FLOAT_TYPES[checkpoint[source].info(source).dtype]
+            offset = architecture.offset(place.module) if suffix == ".weight" else 0.0
+            plan.append(_Tensor(place.gguf + suffix, shape, kind, source, None, n_heads, offset))
     for source in checkpoint:
         if source not in used and not source.endswith(_IGNORED_SUFFIXES):
             raise ConversionError(
@@ -195,25 +221,11 @@ def _check_source(
         raise ConversionError(f"{file.path}: tensor {source!r} is {info.dtype}, expected floats")
 
 
-def _rope_factors(config: ModelConfig) -> list[_Tensor]:
-    if config.rope.kind != "llama3":
-        return []
-    values = llama3_factors(config.rope, config.sizes["head_dim"])
-    return [_Tensor("rope_freqs.weight", values.shape, "F32", values=values)]
-
-
 def _write_header(
     config: ModelConfig, vocabulary: Vocabulary, tensors: list[_Tensor], quant: str, out: Path
 ) -> None:
     """Everything before the tensor data."""
-    from gguf import (
-        GGML_QUANT_VERSION,
-        GGMLQuantizationType,
-        GGUFType,
-        GGUFWriter,
-        LlamaFileType,
-        RopeScalingType,
-    )
+    from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, GGUFType, GGUFWriter
 
     writer = GGUFWriter(path=None, arch=config.architecture.name)
     sizes = config.sizes
@@ -224,17 +236,19 @@ def _write_header(
     writer.add_feed_forward_length(sizes["feed_forward"])
     writer.add_head_count(sizes["heads"])
     writer.add_head_count_kv(sizes["kv_heads"])
-    writer.add_key_length(sizes["head_dim"])
-    writer.add_value_length(sizes["head_dim"])
+    if config.writes_head_dim:
+        writer.add_key_length(sizes["head_dim"])
+        writer.add_value_length(sizes["head_dim"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope.theta)
-    if config.rope.kind == "linear":
-        writer.add_rope_scaling_type(RopeScalingType.LINEAR)
-        writer.add_rope_scaling_factor(config.rope.parameters["factor"])
-    if config.architecture.writes_vocab_size:
-        writer.add_vocab_size(sizes["vocab"])
-        writer.add_rope_dimension_count(sizes["head_dim"])
-    writer.add_file_type(LlamaFileType[_FILE_TYPES[quant]])
+    for key, value in {**rope_metadata(config.rope), **config.hyper_parameters}.items():
+        name = f"{config.architecture.name}.{key}"
+        if isinstance(value, str):
+            writer.add_string(name, value)
+        elif isinstance(value, int):
+            writer.add_uint32(name, value)
+        else:
+            writer.add_float32(name, value)
+    writer.add_file_type(file_type("f16" if is_mix(quant) else quant))
     writer.add_quantization_version(GGML_QUANT_VERSION)
     write_vocabulary(writer, vocabulary)
     for tensor in tensors:
@@ -251,13 +265,52 @@ def _write_header(
         writer.close()
 
 
-def _blocks(tensor: _Tensor, checkpoint: Mapping[str, SafetensorsFile]) -> Iterator[Array]:
-    """The tensor's data in blocks of rows."""
+def _write_tensors(
+    tensors: list[_Tensor],
+    checkpoint: Mapping[str, SafetensorsFile],
+    out: Path,
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Append all tensor data; blocks are encoded in threads and written in order."""
+    total, done = sum(tensor.n_bytes for tensor in tensors), 0
+    pending: deque[tuple[Future[Array], bool]] = deque()
+    with out.open("ab") as file, ThreadPoolExecutor(threads) as pool:
+
+        def write_next() -> None:
+            nonlocal done
+            future, is_last = pending.popleft()
+            block = future.result()
+            file.write(np.ascontiguousarray(block).data)
+            done += block.nbytes
+            if progress is not None:
+                progress(done, total)
+            if is_last:
+                _pad(file)
+
+        _pad(file)
+        try:
+            for tensor in tensors:
+                for block, is_last in _blocks(tensor, checkpoint):
+                    pending.append((pool.submit(_encode, tensor, block, checkpoint), is_last))
+                    # Bounds the memory, and keeps every thread busy.
+                    if len(pending) > threads:
+                        write_next()
+            while pending:
+                write_next()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _blocks(
+    tensor: _Tensor, checkpoint: Mapping[str, SafetensorsFile]
+) -> Iterator[tuple[Array, bool]]:
+    """The tensor's data as stored, in blocks of rows, and whether a block is the last."""
     if tensor.values is not None:
-        yield encode_rows(tensor.values, tensor.kind)
+        yield tensor.values, True
         return
     file = checkpoint[tensor.source]
-    dtype = file.info(tensor.source).dtype
     n_rows = tensor.shape[0]
     step = max(1, BLOCK_ELEMENTS // math.prod(tensor.shape[1:]))
     whole: Array | None = None
@@ -269,16 +322,26 @@ def _blocks(tensor: _Tensor, checkpoint: Mapping[str, SafetensorsFile]) -> Itera
         stored = (
             file.read_stored(tensor.source, start, stop) if whole is None else whole[start:stop]
         )
-        values = to_float32(stored, dtype)
-        if not np.isfinite(values).all():
-            raise ConversionError(f"{file.path}: tensor {tensor.source!r} has NaN or infinity")
-        block = encode_rows(values, tensor.kind)
-        if tensor.kind == "F16" and not np.isfinite(block).all():
-            raise ConversionError(
-                f"{file.path}: tensor {tensor.source!r} exceeds the range of float16\n"
-                "Convert to bf16 or f32 instead."
-            )
-        yield block
+        yield stored, stop == n_rows
+
+
+def _encode(tensor: _Tensor, stored: Array, checkpoint: Mapping[str, SafetensorsFile]) -> Array:
+    """A block as the bytes of the file; ConversionError for values that it cannot hold."""
+    if tensor.values is not None:
+        return encode_rows(tensor.values, tensor.kind)
+    file = checkpoint[tensor.source]
+    values = to_float32(stored, file.info(tensor.source).dtype)
+    if not np.isfinite(values).all():
+        raise ConversionError(f"{file.path}: tensor {tensor.source!r} has NaN or infinity")
+    if tensor.offset:
+        values = values + np.float32(tensor.offset)
+    block = encode_rows(values, tensor.kind)
+    if tensor.kind == "F16" and not np.isfinite(block).all():
+        raise ConversionError(
+            f"{file.path}: tensor {tensor.source!r} exceeds the range of float16\n"
+            "Convert to bf16 or f32 instead."
+        )
+    return block
 
 
 def _pad(file: BinaryIO) -> None:

@@ -24,7 +24,15 @@ from ..errors import ConversionError
 from .gguf_header import GGUFHeader, read_gguf_header
 from .gguf_types import type_number
 
-__all__ = ["METADATA_FILE", "kind_file", "kind_of", "split_gguf", "write_part"]
+__all__ = [
+    "METADATA_FILE",
+    "PartTensor",
+    "kind_file",
+    "kind_of",
+    "split_gguf",
+    "split_metadata",
+    "write_part",
+]
 
 METADATA_FILE = "metadata.gguf"
 
@@ -98,8 +106,8 @@ def split_gguf(
 
         return copy
 
+    split_metadata(header, folder / METADATA_FILE, len(names))
     with source.open("rb") as file:
-        _write_metadata(file, header, folder / METADATA_FILE, len(names))
         for number, (kind, tensors) in enumerate(kinds.items(), start=1):
             parts = [
                 PartTensor(
@@ -138,8 +146,10 @@ def write_part(out: Path, number: int, tensors: Sequence[PartTensor]) -> None:
             _pad(file)
 
 
-def _write_metadata(file: BinaryIO, header: GGUFHeader, out: Path, n_parts: int) -> None:
-    """The source's key-value bytes as they are, and what makes it the first of several."""
+def split_metadata(header: GGUFHeader, out: Path, n_parts: int) -> None:
+    """Write the first part: the source's key-value bytes as they are, and that it is the
+    first of ``n_parts``.
+    """
     added: Mapping[str, tuple[int, bytes]] = {
         "split.no": (_UINT16, struct.pack("<H", 0)),
         "split.count": (_UINT16, struct.pack("<H", n_parts)),
@@ -148,8 +158,9 @@ def _write_metadata(file: BinaryIO, header: GGUFHeader, out: Path, n_parts: int)
     if present := added.keys() & header.metadata.keys():
         raise ConversionError(f"{header.path} already has {', '.join(sorted(present))}")
     start = 4 + struct.calcsize("<IQQ")
-    file.seek(start)
-    keys = file.read(header.metadata_end - start)
+    with header.path.open("rb") as file:
+        file.seek(start)
+        keys = file.read(header.metadata_end - start)
     n_keys = len(header.metadata) + len(header.array_lengths) + len(added)
     keys += b"".join(_key(name, *value) for name, value in added.items())
     with out.open("wb") as target:

@@ -81,8 +81,19 @@ class LowRankAdapter:
         return self._relative(self.base_squared)
 
     def smallest_rank_within(self, budget: float) -> int | None:
-        """The least of `EXTRA_RANKS` whose error is below ``budget``; None if none is."""
-        return next((rank for rank in EXTRA_RANKS if self.error(rank) < budget), None)
+        """The least of `EXTRA_RANKS` whose error is below ``budget``; None if none is, or if
+        the form would then be larger than the merged tensors at Q8_0.
+        """
+        rank = next((rank for rank in EXTRA_RANKS if self.error(rank) < budget), None)
+        merged = sum(target.shape[0] * target.shape[1] for target, _ in self.forms) * 34 / 32
+        return rank if rank is not None and self.n_bytes(rank) < merged else None
+
+    def n_bytes(self, extra_rank: int) -> int:
+        """Bytes of A and B in float32."""
+        return sum(
+            4 * (form.exact_rank + min(extra_rank, len(form.values))) * sum(target.shape)
+            for target, form in self.forms
+        )
 
     def _relative(self, squared: float) -> float:
         return float(np.sqrt(squared / self.weight_squared)) if self.weight_squared else 0.0

@@ -1,8 +1,6 @@
 """Reads ``config.json`` of a Hugging Face model folder into checked numbers.
 
-Both ways of writing RoPE are read: ``rope_theta`` with ``rope_scaling`` (before
-Transformers 5) and ``rope_parameters``. What the GGUF file could not express is
-refused by name.
+What the GGUF file could not express is refused by name.
 """
 
 from __future__ import annotations
@@ -12,38 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConversionError
-from .architectures import Architecture, architecture_of_hf
+from .architectures import Architecture, HyperParameters, architecture_of_hf
+from .config_fields import ConfigFields
 from .json_file import read_json
+from .rope import Rope, read_rope
 
-__all__ = ["ModelConfig", "Rope", "read_model_config"]
-
-MAX_SIZE = 1 << 24
-"""Of any dimension: beyond every known model, and products stay below 2^53."""
+__all__ = ["ModelConfig", "read_model_config"]
 
 MAX_LAYERS = 10_000
-
-MAX_NUMBER = 1e12
-"""Of RoPE's numbers and epsilons: the largest known rope_theta is 1e8."""
-
-
-@dataclass(frozen=True)
-class Rope:
-    """Rotary position embedding: ``kind`` is ``default``, ``linear`` or ``llama3``."""
-
-    kind: str
-    theta: float
-    parameters: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The hyper-parameters that end up in a GGUF file.
 
-    ``sizes`` holds hidden, feed_forward, heads, kv_heads, head_dim, vocab;
-    ``biased`` the layer modules that have a bias; ``token_ids`` what config and
-    generation config say about special tokens; ``notes`` what the GGUF file
-    does differently from Transformers.
+    ``sizes`` holds hidden, feed_forward, heads, kv_heads, head_dim, rotary (how
+    much of each head is rotated), layers and vocab; ``hyper_parameters`` what only
+    this architecture has, by GGUF key; ``biased`` the layer modules that have a
+    bias; ``token_ids`` what config and generation config say about special
+    tokens; ``notes`` what the GGUF file does differently from Transformers.
     """
 
     path: Path
@@ -52,7 +37,9 @@ class ModelConfig:
     n_layers: int
     n_context: int
     rms_norm_eps: float
+    writes_head_dim: bool
     rope: Rope
+    hyper_parameters: HyperParameters
     tied_head: bool
     biased: frozenset[str]
     token_ids: Mapping[str, int]
@@ -62,108 +49,113 @@ class ModelConfig:
 def read_model_config(folder: Path) -> ModelConfig:
     """Read ``folder/config.json``; ConversionError when the model cannot be converted."""
     path = folder / "config.json"
-    config = read_json(path)
-    names = config.get("architectures")
+    fields = ConfigFields(path, read_json(path))
+    names = fields.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
-        raise ConversionError(f"{path}: architectures does not name the model's class")
+        raise fields.error("architectures does not name the model's class")
     architecture = architecture_of_hf(names[0])
-    _refuse_unsupported(config, path)
-    heads = _size(config, "num_attention_heads", path)
-    hidden = _size(config, "hidden_size", path)
-    sizes = {
-        "hidden": hidden,
-        "feed_forward": _size(config, "intermediate_size", path),
-        "heads": heads,
-        "kv_heads": _size(config, "num_key_value_heads", path, heads),
-        "head_dim": _size(config, "head_dim", path, hidden // heads),
-        "vocab": _size(config, "vocab_size", path),
-    }
-    if sizes["heads"] % sizes["kv_heads"] or sizes["head_dim"] % 2:
-        raise ConversionError(
-            f"{path}: {heads} heads of size {sizes['head_dim']} cannot share "
-            f"{sizes['kv_heads']} key-value heads"
-        )
-    if (n_layers := _size(config, "num_hidden_layers", path)) > MAX_LAYERS:
-        raise ConversionError(f"{path}: {n_layers} layers; {MAX_LAYERS} are allowed")
+    _refuse_unsupported(fields, architecture)
+    sizes = _sizes(fields, architecture)
+    tied_head = fields.get("tie_word_embeddings", architecture.tied_head) is True
+    if not tied_head and not architecture.own_head:
+        raise fields.error(f"a head of its own is not supported for {architecture.name}")
     return ModelConfig(
         path=path,
         architecture=architecture,
         sizes=sizes,
-        n_layers=n_layers,
-        n_context=_size(config, "max_position_embeddings", path),
-        rms_norm_eps=_number(config, "rms_norm_eps", path),
-        rope=_read_rope(config, architecture, path),
-        tied_head=config.get("tie_word_embeddings") is True,
-        biased=_biased(config, architecture, path),
-        token_ids=_token_ids(folder, config),
-        notes=_notes(config, names[0]),
+        n_layers=sizes["layers"],
+        n_context=fields.size("max_position_embeddings"),
+        rms_norm_eps=fields.number("rms_norm_eps"),
+        writes_head_dim=fields.get("head_dim") is not None,
+        rope=read_rope(fields, architecture, sizes["rotary"]),
+        hyper_parameters=architecture.hyper_parameters(fields, sizes),
+        tied_head=tied_head,
+        biased=_biased(fields, architecture),
+        token_ids=_token_ids(folder, fields.values),
+        notes=_notes(fields, names[0]),
     )
 
 
-def _refuse_unsupported(config: Mapping[str, Any], path: Path) -> None:
-    quantization = config.get("quantization_config")
+def _sizes(fields: ConfigFields, architecture: Architecture) -> dict[str, int]:
+    heads, hidden = fields.size("num_attention_heads"), fields.size("hidden_size")
+    head_dim = fields.size("head_dim", hidden // heads)
+    kv_heads = fields.size("num_key_value_heads", heads)
+    sizes = {
+        "hidden": hidden,
+        "feed_forward": fields.size("intermediate_size"),
+        "heads": heads,
+        "kv_heads": kv_heads,
+        "head_dim": head_dim,
+        "rotary": _rotary(fields, architecture, head_dim),
+        "layers": fields.size("num_hidden_layers"),
+        "vocab": fields.size("vocab_size"),
+    }
+    if heads % kv_heads or head_dim % 2:
+        raise fields.error(
+            f"{heads} heads of size {head_dim} cannot share {kv_heads} key-value heads"
+        )
+    if architecture.head_fills_hidden and heads * head_dim != hidden:
+        raise fields.error(
+            f"{heads} heads of size {head_dim} do not make the hidden size {hidden}: "
+            f"llama.cpp expects that of {architecture.name}"
+        )
+    if sizes["layers"] > MAX_LAYERS:
+        raise fields.error(f"{sizes['layers']} layers; {MAX_LAYERS} are allowed")
+    return sizes
+
+
+def _rotary(fields: ConfigFields, architecture: Architecture, head_dim: int) -> int:
+    """How many values of each head are rotated."""
+    places = [fields.values, fields.get("rope_parameters"), fields.get("rope_scaling")]
+    found = [place.get("partial_rotary_factor") for place in places if isinstance(place, dict)]
+    factor = next((value for value in found if value is not None), 1.0)
+    if factor in (1, None):
+        return head_dim
+    if not architecture.partial_rotary:
+        raise fields.error(f"partial_rotary_factor is not supported for {architecture.name}")
+    if not isinstance(factor, float) or not 0 < factor < 1 or int(factor * head_dim) % 2:
+        raise fields.error(f"partial_rotary_factor {factor!r:.50} of {head_dim} is no even number")
+    return int(factor * head_dim)
+
+
+def _refuse_unsupported(fields: ConfigFields, architecture: Architecture) -> None:
+    quantization = fields.get("quantization_config")
     if quantization:
         method = quantization.get("quant_method") if isinstance(quantization, dict) else None
-        raise ConversionError(
-            f"{path}: the checkpoint is quantised ({method or 'quantization_config'})\n"
+        raise fields.error(
+            f"the checkpoint is quantised ({method or 'quantization_config'})\n"
             "Convert the original float checkpoint, or use a ready GGUF file."
         )
-    if (activation := config.get("hidden_act", "silu")) not in ("silu", "swish"):
-        raise ConversionError(f"{path}: hidden_act {activation!r} is not supported, only silu")
-    if config.get("partial_rotary_factor", 1.0) not in (1, None):
-        raise ConversionError(f"{path}: partial_rotary_factor is not supported")
+    default = min(architecture.activations)
+    activation = fields.get("hidden_activation", fields.get("hidden_act", default))
+    if activation not in architecture.activations:
+        supported = " or ".join(sorted(architecture.activations))
+        raise fields.error(
+            f"hidden_act {activation!r} is not supported for {architecture.name}, only {supported}"
+        )
 
 
-def _biased(config: Mapping[str, Any], architecture: Architecture, path: Path) -> frozenset[str]:
-    modules: set[str] = set()
+def _biased(fields: ConfigFields, architecture: Architecture) -> frozenset[str]:
+    modules = set(architecture.fixed_biases)
     for option, prefix in (("attention_bias", "self_attn."), ("mlp_bias", "mlp.")):
-        if config.get(option):
+        if fields.get(option):
             found = {name for name in architecture.biases if name.startswith(prefix)}
             if not found:
-                raise ConversionError(f"{path}: {option} is not supported for {architecture.name}")
+                raise fields.error(f"{option} is not supported for {architecture.name}")
             modules |= found
     return frozenset(modules)
 
 
-def _notes(config: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    window = config.get("sliding_window")
-    # Qwen has a switch beside the number, Mistral only the number.
-    used = config.get("use_sliding_window", name == "MistralForCausalLM")
-    if window and used:
+def _notes(fields: ConfigFields, name: str) -> tuple[str, ...]:
+    window = fields.get("sliding_window")
+    # Qwen has a switch beside the number, Mistral and Phi only the number; Gemma's is applied.
+    used = fields.get("use_sliding_window", name in ("MistralForCausalLM", "Phi3ForCausalLM"))
+    if window and used and window < fields.size("max_position_embeddings"):
         return (
             f"the sliding attention window of {window} tokens is not applied: beyond it "
             "answers differ from Transformers",
         )
     return ()
-
-
-def _read_rope(config: Mapping[str, Any], architecture: Architecture, path: Path) -> Rope:
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(rope, dict):
-        raise ConversionError(f"{path}: the RoPE parameters are not an object")
-    kind = rope.get("rope_type", rope.get("type")) or "default"
-    if not isinstance(kind, str) or kind not in architecture.rope_types:
-        supported = ", ".join(sorted(architecture.rope_types))
-        raise ConversionError(
-            f"{path}: RoPE scaling {kind!r} is not supported for {architecture.name}, "
-            f"only {supported}"
-        )
-    if rope.get("partial_rotary_factor", 1.0) not in (1, None):
-        raise ConversionError(f"{path}: partial_rotary_factor is not supported")
-    theta = _number({"rope_theta": 10000.0, **config, **rope}, "rope_theta", path)
-    wanted: Mapping[str, tuple[str, ...]] = {
-        "linear": ("factor",),
-        "llama3": (
-            "factor",
-            "low_freq_factor",
-            "high_freq_factor",
-            "original_max_position_embeddings",
-        ),
-    }
-    parameters = {name: _number(rope, name, path) for name in wanted.get(kind, ())}
-    if kind == "llama3" and parameters["high_freq_factor"] == parameters["low_freq_factor"]:
-        raise ConversionError(f"{path}: low_freq_factor and high_freq_factor are equal")
-    return Rope(kind, theta, parameters)
 
 
 def _token_ids(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
@@ -179,21 +171,3 @@ def _token_ids(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
         if type(value) is int and value >= 0:
             ids[kind] = value
     return ids
-
-
-def _size(config: Mapping[str, Any], name: str, path: Path, default: int | None = None) -> int:
-    value = config.get(name)
-    value = default if value is None else value
-    if type(value) is not int or not 1 <= value <= MAX_SIZE:
-        raise ConversionError(f"{path}: {name} is {value!r:.50}, expected a positive integer")
-    return value
-
-
-def _number(config: Mapping[str, Any], name: str, path: Path) -> float:
-    value = config.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConversionError(f"{path}: {name} is {value!r:.50}, expected a number")
-    # Written so that NaN and integers beyond float's range fail too.
-    if not 0 < value < MAX_NUMBER:
-        raise ConversionError(f"{path}: {name} is {value!r:.50}, expected a positive number")
-    return value

@@ -25,6 +25,11 @@ _TEKKEN = (
     r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
     r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_GPT4O = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+CONTRACTION"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*CONTRACTION"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+).replace("CONTRACTION", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?")
 
 _KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
     (("byte-level words",), False): "gpt-2",
@@ -33,6 +38,7 @@ _KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
     ((f"split {_WORDS.replace('DIGITS', '{1,3}')}", "byte-level"), True): "llama-bpe",
     ((f"split {_WORDS.replace('DIGITS', '{1,3}')}", "byte-level"), False): "smaug-bpe",
     ((f"split {_TEKKEN}", "byte-level"), True): "tekken",
+    ((f"split {_GPT4O}", "byte-level"), False): "gpt-4o",
 }
 """(steps, whether whole tokens bypass the merges) → ``tokenizer.ggml.pre``."""
 

@@ -1,21 +1,69 @@
-"""Encodes rows of float32 weights as GGUF tensor data.
+"""What weights can be stored as, and the encoding of their rows.
 
-Bit for bit what ``gguf.quants`` makes, which is bit for bit what ggml makes;
-Q8_0 is computed here in another order of steps because it decides how long the
-conversion of a base takes (three times faster than ``gguf.quants``).
+The plain floats and Q8_0 are computed here, bit for bit as ggml computes them;
+every other type by ggml itself, which is loaded only then.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 
+from ..errors import ConversionError
 from .safetensors import Array, Float32Array
 
-__all__ = ["TensorType", "encode_rows", "row_bytes", "tensor_type"]
+__all__ = [
+    "QUANTIZATIONS",
+    "TensorType",
+    "encode_rows",
+    "file_type",
+    "is_mix",
+    "row_bytes",
+    "tensor_type",
+]
 
-TensorType = Literal["F32", "F16", "BF16", "Q8_0"]
+TensorType = str
+"""A ggml type by its name in GGUF files, such as ``Q8_0``."""
+
+_FILE_TYPES: Mapping[str, str] = {
+    "q8_0": "MOSTLY_Q8_0",
+    "f16": "MOSTLY_F16",
+    "bf16": "MOSTLY_BF16",
+    "f32": "ALL_F32",
+}
+"""One type for all matrices, as llama.cpp's converter writes them: name → ``LlamaFileType``."""
+
+_MIXES: Mapping[str, tuple[str, float]] = {
+    "q6_k": ("MOSTLY_Q6_K", 6.57),
+    "q5_k_m": ("MOSTLY_Q5_K_M", 5.7),
+    "q5_k_s": ("MOSTLY_Q5_K_S", 5.57),
+    "q5_1": ("MOSTLY_Q5_1", 6.0),
+    "q5_0": ("MOSTLY_Q5_0", 5.57),
+    "q4_k_m": ("MOSTLY_Q4_K_M", 4.89),
+    "q4_k_s": ("MOSTLY_Q4_K_S", 4.67),
+    "q4_1": ("MOSTLY_Q4_1", 5.1),
+    "q4_0": ("MOSTLY_Q4_0", 4.66),
+    "iq4_nl": ("MOSTLY_IQ4_NL", 4.68),
+    "iq4_xs": ("MOSTLY_IQ4_XS", 4.46),
+    "q3_k_l": ("MOSTLY_Q3_K_L", 4.3),
+    "q3_k_m": ("MOSTLY_Q3_K_M", 4.0),
+    "q3_k_s": ("MOSTLY_Q3_K_S", 3.64),
+    "iq3_m": ("MOSTLY_IQ3_M", 3.76),
+    "iq3_s": ("MOSTLY_IQ3_S", 3.66),
+    "q2_k": ("MOSTLY_Q2_K", 3.16),
+}
+"""llama.cpp's mixes of types: name → (``LlamaFileType``, bits a weight in an 8B Llama).
+
+In a small model the embedding, which is stored finer, weighs more.
+"""
+
+_NEEDS_MATRIX = frozenset(
+    {"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs", "iq3_xs", "q2_k_s"}
+)
+
+QUANTIZATIONS: tuple[str, ...] = (*_FILE_TYPES, *_MIXES)
+"""What `convert_base` can write; the first is the default."""
 
 Q8_0_BLOCK = 32
 """Elements that share one scale."""
@@ -25,6 +73,37 @@ Q8_0_BLOCK_BYTES = 34
 
 Q8_0_CHUNK = 2048
 """Blocks encoded at a time, 0.25 MB of float32: intermediate results stay in the cache."""
+
+
+def checked(quant: str) -> str:
+    """The name in lower case; ConversionError lists the known ones."""
+    name = quant.lower()
+    if name in _NEEDS_MATRIX:
+        raise ConversionError(
+            f"cannot write {quant!r}: it needs an importance matrix, which llama.cpp's "
+            "llama-imatrix computes from sample texts\nUse iq3_s or q2_k, or a ready GGUF file."
+        )
+    if name not in QUANTIZATIONS:
+        raise ConversionError(f"cannot write {quant!r}; known are {', '.join(QUANTIZATIONS)}")
+    return name
+
+
+def is_mix(quant: str) -> bool:
+    """Whether llama.cpp chooses a type for each tensor."""
+    return quant in _MIXES
+
+
+def bits_per_weight(quant: str) -> float:
+    """Of a mix, roughly."""
+    return _MIXES[quant][1]
+
+
+def file_type(quant: str) -> int:
+    """``llama_ftype``, which GGUF keeps as ``general.file_type``."""
+    from gguf import LlamaFileType
+
+    name = _MIXES[quant][0] if is_mix(quant) else _FILE_TYPES[quant]
+    return int(LlamaFileType[name])
 
 
 def tensor_type(quant: str, shape: tuple[int, ...]) -> TensorType:
@@ -41,14 +120,30 @@ def tensor_type(quant: str, shape: tuple[int, ...]) -> TensorType:
 
 
 def row_bytes(kind: TensorType, n_elements: int) -> int:
-    """Bytes of a row of ``n_elements``."""
-    if kind == "Q8_0":
-        return n_elements // Q8_0_BLOCK * Q8_0_BLOCK_BYTES
-    return n_elements * (4 if kind == "F32" else 2)
+    """Bytes of a row of ``n_elements``; ConversionError where these are not whole blocks."""
+    block, n_bytes = _block(kind)
+    if n_elements % block:
+        raise ConversionError(
+            f"rows of {n_elements} weights cannot be {kind}, which has blocks of {block}"
+        )
+    return n_elements // block * n_bytes
+
+
+def _block(kind: TensorType) -> tuple[int, int]:
+    """Elements and bytes of a block."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    if kind not in GGMLQuantizationType.__members__:
+        raise ConversionError(f"{kind} is no tensor type")
+    block, n_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
+    return int(block), int(n_bytes)
 
 
 def encode_rows(values: Float32Array, kind: TensorType) -> Array:
-    """``values`` as ``kind``. Values beyond float16's range become infinite there."""
+    """``values`` as ``kind``. Values beyond float16's range become infinite there.
+
+    ConversionError where the type needs an importance matrix or whole blocks.
+    """
     if kind == "F32":
         return values
     if kind == "F16":
@@ -56,7 +151,22 @@ def encode_rows(values: Float32Array, kind: TensorType) -> Array:
             return values.astype(np.float16)
     if kind == "BF16":
         return _encode_bf16(values)
-    return _encode_q8_0(values)
+    if kind == "Q8_0":
+        return _encode_q8_0(values)
+    return _encode_by_library(values, kind)
+
+
+def _encode_by_library(values: Float32Array, kind: TensorType) -> Array:
+    if kind.lower() in _NEEDS_MATRIX:
+        checked(kind)
+    n_bytes = row_bytes(kind, values.shape[-1])
+    from gguf import GGMLQuantizationType
+
+    from ..engine.quantizer import quantize_rows
+
+    rows = values.reshape(-1, values.shape[-1])
+    encoded = quantize_rows(rows, int(GGMLQuantizationType[kind]), n_bytes)
+    return encoded.reshape(*values.shape[:-1], n_bytes)
 
 
 def _encode_bf16(values: Float32Array) -> Array:

@@ -1,18 +1,155 @@
-"""Llama 3's scaling of rotary position embeddings, as a tensor of divisors.
+"""Rotary position embeddings: their scaling in ``config.json`` and what GGUF holds of it.
 
-Source: ``generate_extra_tensors`` of llama.cpp's conversion/llama.py.
+Both ways of writing it are read: ``rope_theta`` with ``rope_scaling`` (before
+Transformers 5) and ``rope_parameters``. What GGUF cannot express is refused by name.
+
+Source: ``set_gguf_parameters`` of llama.cpp's conversion/base.py, and
+``generate_extra_tensors`` of conversion/llama.py and phi.py.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
+from .architectures import Architecture
+from .config_fields import ConfigFields
 
-from .model_config import Rope
-from .safetensors import Float32Array
+if TYPE_CHECKING:
+    from .safetensors import Float32Array
 
-__all__ = ["llama3_factors"]
+__all__ = ["Rope", "llama3_factors", "read_rope", "rope_metadata", "rope_tensors"]
+
+
+@dataclass(frozen=True)
+class Rope:
+    """``kind`` is ``default``, ``linear``, ``llama3``, ``yarn`` or ``longrope``.
+
+    ``parameters`` are the numbers of that kind; ``divisors`` its tensors, by
+    GGUF name without suffix.
+    """
+
+    kind: str
+    theta: float
+    parameters: Mapping[str, float]
+    divisors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+_LLAMA3 = (
+    "factor",
+    "low_freq_factor",
+    "high_freq_factor",
+    "original_max_position_embeddings",
+)
+
+
+def read_rope(config: ConfigFields, architecture: Architecture, n_rotary: int) -> Rope:
+    """The scaling that ``config`` asks for; ConversionError for one that cannot be written.
+
+    ``n_rotary`` is how many values of each head are rotated.
+    """
+    rope = _rope_fields(config)
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    kind = "longrope" if kind == "su" else kind  # as the first Phi-3 called it
+    if not isinstance(kind, str) or kind not in architecture.rope_types:
+        supported = ", ".join(sorted(architecture.rope_types))
+        raise config.error(
+            f"RoPE scaling {kind!r} is not supported for {architecture.name}, only {supported}"
+        )
+    theta = rope.number("rope_theta", config.number("rope_theta", architecture.rope_theta))
+    if kind == "linear":
+        return Rope(kind, theta, {"factor": rope.number("factor")})
+    if kind == "llama3":
+        parameters = {name: rope.number(name) for name in _LLAMA3}
+        if parameters["high_freq_factor"] == parameters["low_freq_factor"]:
+            raise config.error("low_freq_factor and high_freq_factor are equal")
+        return Rope(kind, theta, parameters)
+    if kind == "yarn":
+        return Rope(kind, theta, _yarn(config, rope))
+    if kind == "longrope":
+        divisors = {
+            f"rope_factors_{length}": rope.numbers(f"{length}_factor", n_rotary // 2)
+            for length in ("long", "short")
+        }
+        return Rope(kind, theta, _longrope(config, rope), divisors)
+    return Rope(kind, theta, {})
+
+
+def _rope_fields(config: ConfigFields) -> ConfigFields:
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if isinstance(rope, dict) and isinstance(rope.get("full_attention"), dict):
+        rope = rope["full_attention"]  # one scaling for each kind of layer
+    if not isinstance(rope, dict):
+        raise config.error("the RoPE parameters are not an object")
+    return ConfigFields(config.path, rope)
+
+
+def _yarn(config: ConfigFields, rope: ConfigFields) -> dict[str, float]:
+    factor = rope.number("factor")
+    # llama.cpp computes this one itself.
+    attention = 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
+    given = rope.number("attention_factor", attention)
+    if not math.isclose(given, attention, rel_tol=1e-4):
+        raise config.error(f"YaRN's attention_factor is {given:g}, llama.cpp uses {attention:g}")
+    for name in ("mscale", "mscale_all_dim"):
+        if rope.get(name) is not None:
+            raise config.error(f"YaRN with {name} is not supported")
+    if rope.get("truncate") is False:
+        raise config.error("YaRN without truncate is not supported")
+    context = config.size("max_position_embeddings")
+    return {
+        "factor": factor,
+        "original_max_position_embeddings": rope.size("original_max_position_embeddings", context),
+        **{
+            name: rope.number(name)
+            for name in ("beta_fast", "beta_slow")
+            if rope.get(name) is not None
+        },
+    }
+
+
+def _longrope(config: ConfigFields, rope: ConfigFields) -> dict[str, float]:
+    context = config.size("max_position_embeddings")
+    original = rope.size(
+        "original_max_position_embeddings", config.size("original_max_position_embeddings", 4096)
+    )
+    # Transformers multiplies what is rotated by this.
+    attention = (
+        math.sqrt(1 + math.log(context / original) / math.log(original))
+        if context > original
+        else 1.0
+    )
+    given = rope.number("attention_factor", attention)
+    return {"attention_factor": float(given)}
+
+
+def rope_metadata(rope: Rope) -> Mapping[str, str | int | float]:
+    """The keys of GGUF's metadata, without the architecture's name."""
+    found: dict[str, str | int | float] = {"rope.freq_base": float(rope.theta)}
+    parameters = rope.parameters
+    if rope.kind in ("linear", "yarn"):
+        found["rope.scaling.type"] = rope.kind
+        found["rope.scaling.factor"] = float(parameters["factor"])
+    if rope.kind == "yarn":
+        original = int(parameters["original_max_position_embeddings"])
+        found["rope.scaling.original_context_length"] = original
+        for name in ("beta_fast", "beta_slow"):
+            if name in parameters:
+                found[f"rope.scaling.yarn_{name}"] = float(parameters[name])
+    if rope.kind == "longrope":
+        found["rope.scaling.attn_factor"] = parameters["attention_factor"]
+    return found
+
+
+def rope_tensors(rope: Rope, head_dim: int) -> dict[str, Float32Array]:
+    """Divisors of the frequencies that the file holds as tensors, by full name."""
+    import numpy as np
+
+    if rope.kind == "llama3":
+        return {"rope_freqs.weight": llama3_factors(rope, head_dim)}
+    return {f"{name}.weight": np.array(v, np.float32) for name, v in rope.divisors.items()}
 
 
 def llama3_factors(rope: Rope, head_dim: int) -> Float32Array:
@@ -20,6 +157,8 @@ def llama3_factors(rope: Rope, head_dim: int) -> Float32Array:
 
     In float32 throughout, as llama.cpp's converter computes them.
     """
+    import numpy as np
+
     one, exponents = (
         np.float32(1),
         np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim),

@@ -1,6 +1,7 @@
 """Turns a Hugging Face tokenizer into the vocabulary part of a GGUF file.
 
-Byte-level BPE only (GPT-2, Llama 3, Qwen, SmolLM). A tokenizer that GGUF cannot
+Two kinds: byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM, Phi-4), and SentencePiece
+with byte fallback (Llama 2, Mistral, Gemma, Phi-3). A tokenizer that GGUF cannot
 express exactly is refused; differences in corner cases end up in ``notes``.
 
 Source: ``get_vocab_base`` in conversion/base.py and ``SpecialVocab`` in
@@ -19,6 +20,8 @@ from ..errors import ConversionError
 from .json_file import read_json
 from .model_config import ModelConfig
 from .pre_tokenizers import IGNORE_MERGES, recognise
+from .sentencepiece_model import Piece
+from .sentencepiece_vocabulary import UNMERGED_SCORE, is_sentencepiece, pieces_of
 from .special_tokens import SpecialTokens, read_chat_template, read_special_tokens
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ __all__ = ["Vocabulary", "read_vocabulary", "write_vocabulary"]
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """``llama_token_type``."""
 
+PADDING_SCORE = -10000.0
+
 _CONTROL_WORDS = frozenset({"<pad>", "<mask>", "<2mass>", "[@BOS@]"})
 """Control tokens that some published tokenizers forgot to mark as special."""
 
@@ -37,13 +42,17 @@ _CONTROL_WORDS = frozenset({"<pad>", "<mask>", "<2mass>", "[@BOS@]"})
 class Vocabulary:
     """All of ``tokenizer.*``. ``tokens`` and ``types`` have the model's vocabulary size.
 
-    ``merges`` are pairs joined by a space, best first. ``chat_template`` is
-    Jinja source, kept as data, or a list of named ones.
+    ``model`` is ``gpt2`` or ``llama`` (SentencePiece). ``merges`` are pairs joined
+    by a space, best first; SentencePiece has ``scores`` instead, the highest
+    merged first. ``chat_template`` is Jinja source, kept as data, or a list of
+    named ones.
     """
 
+    model: str
     pre_tokenizer: str
     tokens: tuple[str, ...]
     types: tuple[int, ...]
+    scores: tuple[float, ...]
     merges: tuple[str, ...]
     special: SpecialTokens
     chat_template: str | list[dict[str, str]] | None
@@ -54,21 +63,46 @@ class Vocabulary:
 def read_vocabulary(
     folder: Path, config: ModelConfig, *, pre_tokenizer: str | None = None
 ) -> Vocabulary:
-    """Read ``tokenizer.json`` and its companions in ``folder``.
+    """Read ``tokenizer.json`` or ``tokenizer.model`` and their companions in ``folder``.
 
     ``pre_tokenizer`` forces ``tokenizer.ggml.pre``. Raises ConversionError when
     the tokenizer is of another kind, malformed, or larger than the model.
     """
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise ConversionError(f"{folder} has no tokenizer.json")
-    tokenizer = read_json(path)
+    path, model = folder / "tokenizer.json", folder / "tokenizer.model"
+    if not path.is_file() and not model.is_file():
+        raise ConversionError(f"{folder} has no tokenizer.json and no tokenizer.model")
+    tokenizer = read_json(path) if path.is_file() else None
     companion = folder / "tokenizer_config.json"
     options = read_json(companion) if companion.is_file() else {}
+    if tokenizer is None or is_sentencepiece(tokenizer):
+        return _sentencepiece(folder, config, tokenizer, options)
+    return _byte_level(folder, config, tokenizer, options, pre_tokenizer)
+
+
+def _byte_level(
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Mapping[str, Any],
+    options: Mapping[str, Any],
+    pre_tokenizer: str | None,
+) -> Vocabulary:
+    path, size = folder / "tokenizer.json", config.sizes["vocab"]
     model = _check_model(tokenizer, path)
     notes = _check_normalizer(tokenizer, path)
-    added = _added_tokens(tokenizer, options, model["vocab"], path)
-    tokens, types = _tokens(model["vocab"], added, config, path)
+    added, beyond = _added_tokens(folder, tokenizer, options, model["vocab"], size)
+    pieces = dict[int, Piece]()
+    for text, token_id in model["vocab"].items():
+        if not 0 <= token_id < size:
+            raise ConversionError(
+                f"{path}: token {text!r} has the id {token_id}, "
+                f"but the model's vocabulary has {size} entries"
+            )
+        if token_id in pieces:
+            raise ConversionError(
+                f"{path}: {pieces[token_id].text!r} and {text!r} are both {token_id}"
+            )
+        pieces[token_id] = Piece(text, 0.0, NORMAL)
+    tokens, types, _ = _tokens(pieces, added, size, path)
     pre = pre_tokenizer or recognise(tokenizer, path)
     special = read_special_tokens(
         tokenizer,
@@ -81,24 +115,70 @@ def read_vocabulary(
     )
     prefix = options.get("add_prefix_space") if config.architecture.name == "llama" else None
     return Vocabulary(
+        model="gpt2",
         pre_tokenizer=pre,
         tokens=tokens,
         types=types,
+        scores=(),
         merges=_merges(model, path),
         special=special,
         chat_template=read_chat_template(folder, options),
         add_space_prefix=prefix if isinstance(prefix, bool) else None,
-        notes=notes + _strip_notes(added),
+        notes=notes + beyond + _strip_notes(added),
+    )
+
+
+def _sentencepiece(
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+) -> Vocabulary:
+    size = config.sizes["vocab"]
+    path = folder / ("tokenizer.model" if tokenizer is None else "tokenizer.json")
+    pieces, splitting, notes = pieces_of(folder, tokenizer, size)
+    vocab = {piece.text: token_id for token_id, piece in pieces.items()}
+    added, beyond = _added_tokens(folder, tokenizer or {}, options, vocab, size)
+    tokens, types, scores = _tokens(pieces, added, size, path)
+    controls = {p.text: i for i, p in pieces.items() if p.type == CONTROL}
+    special = read_special_tokens(
+        tokenizer or {},
+        options,
+        config.token_ids,
+        controls | {text: token_id for token_id, (text, _, _) in added.items()},
+        size,
+        # llama.cpp adds BOS unless told otherwise; without tokenizer.json so does Transformers.
+        bos_by_default=tokenizer is not None,
+        source=path,
+    )
+    # llama.cpp adds the space unless told otherwise.
+    given = config.architecture.name == "llama" and isinstance(
+        options.get("add_prefix_space"), bool
+    )
+    return Vocabulary(
+        model="llama",
+        pre_tokenizer="default",
+        tokens=tokens,
+        types=types,
+        scores=scores,
+        merges=(),
+        special=special,
+        chat_template=read_chat_template(folder, options),
+        add_space_prefix=splitting.adds_space if given or not splitting.adds_space else None,
+        notes=notes + splitting.notes + beyond + _strip_notes(added),
     )
 
 
 def write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     """Add ``vocabulary`` to the metadata of a GGUF file."""
-    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_model(vocabulary.model)
     writer.add_tokenizer_pre(vocabulary.pre_tokenizer)
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types(vocabulary.types)
-    writer.add_token_merges(vocabulary.merges)
+    if vocabulary.scores:
+        writer.add_token_scores(vocabulary.scores)
+    if vocabulary.merges:
+        writer.add_token_merges(vocabulary.merges)
     for kind, token_id in vocabulary.special.ids.items():
         getattr(writer, f"add_{kind}_token_id")(token_id)
     for kind, value in vocabulary.special.add.items():
@@ -114,13 +194,11 @@ def _check_model(tokenizer: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(model, dict):
         raise ConversionError(f"{path}: has no model")
     kind = model.get("type")
-    if model.get("byte_fallback") is True:
-        raise ConversionError(
-            f"{path}: a SentencePiece tokenizer (byte_fallback), as of Llama 2 and the first "
-            "Mistrals, is not supported yet\nUse a ready GGUF file of the base."
-        )
     if kind != "BPE":
-        raise ConversionError(f"{path}: a {kind} tokenizer is not supported, only byte-level BPE")
+        raise ConversionError(
+            f"{path}: a {kind} tokenizer is not supported, only byte-level BPE and SentencePiece "
+            "with byte fallback"
+        )
     for option in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
         if model.get(option):
             raise ConversionError(f"{path}: BPE with {option} is not supported")
@@ -149,13 +227,18 @@ def _check_normalizer(tokenizer: Mapping[str, Any], path: Path) -> tuple[str, ..
 
 
 def _added_tokens(
-    tokenizer: Mapping[str, Any], options: Mapping[str, Any], vocab: Mapping[str, int], path: Path
-) -> dict[int, tuple[str, bool, bool]]:
-    """Id → (text, special, strips spaces around it) of the tokens outside the BPE model.
+    folder: Path,
+    tokenizer: Mapping[str, Any],
+    options: Mapping[str, Any],
+    vocab: Mapping[str, int],
+    size: int,
+) -> tuple[dict[int, tuple[str, bool, bool]], tuple[str, ...]]:
+    """Id → (text, special, strips spaces around it) of the tokens outside the BPE model, and notes.
 
     Transformers 4 repeats them in ``tokenizer_config.json``, and what is only
-    there counts too.
+    there counts too. Tokens beyond the model's vocabulary are left out.
     """
+    path = folder / "tokenizer.json"
     decoder = options.get("added_tokens_decoder")
     entries = tokenizer.get("added_tokens") or []
     if not isinstance(entries, list):
@@ -168,6 +251,7 @@ def _added_tokens(
             if isinstance(entry, dict) and re.fullmatch("[0-9]{1,9}", key) and key not in seen
         ]
     added: dict[int, tuple[str, bool, bool]] = {}
+    beyond = []
     for entry in entries:
         text = entry.get("content") if isinstance(entry, dict) else None
         token_id = entry.get("id") if isinstance(entry, dict) else None
@@ -175,6 +259,9 @@ def _added_tokens(
             raise ConversionError(f"{path}: an added token has no content or id: {entry!r}")
         if token_id in added or vocab.get(text, token_id) != token_id:
             raise ConversionError(f"{path}: added token {text!r} ({token_id}) is defined twice")
+        if token_id >= size:
+            beyond.append(text)
+            continue
         strips = any(entry.get(flag) is True for flag in ("lstrip", "rstrip", "single_word"))
         added[token_id] = (text, entry.get("special") is True, strips)
     for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
@@ -184,7 +271,10 @@ def _added_tokens(
         for token_id, (content, _, strips) in added.items():
             if content == text:
                 added[token_id] = (content, True, strips)
-    return added
+    if not beyond:
+        return added, ()
+    names = ", ".join(beyond[:5])
+    return added, (f"{names} left out: the model's vocabulary has {size} entries",)
 
 
 def _strip_notes(added: Mapping[int, tuple[str, bool, bool]]) -> tuple[str, ...]:
@@ -195,41 +285,32 @@ def _strip_notes(added: Mapping[int, tuple[str, bool, bool]]) -> tuple[str, ...]
 
 
 def _tokens(
-    vocab: Mapping[str, int],
+    pieces: Mapping[int, Piece],
     added: Mapping[int, tuple[str, bool, bool]],
-    config: ModelConfig,
+    size: int,
     path: Path,
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Texts and types by id; ids of the model without a token become unused padding."""
-    size = config.sizes["vocab"]
+) -> tuple[tuple[str, ...], tuple[int, ...], tuple[float, ...]]:
+    """Texts, types and scores by id; ids of the model without a token become unused padding."""
     tokens = [f"[PAD{i}]" for i in range(size)]
     types = [UNUSED] * size
-    for text, token_id in vocab.items():
-        if not 0 <= token_id < size:
-            raise ConversionError(_beyond(path, text, token_id, config))
-        if types[token_id] != UNUSED:
-            raise ConversionError(f"{path}: {tokens[token_id]!r} and {text!r} are both {token_id}")
-        tokens[token_id], types[token_id] = text, NORMAL
+    scores = [PADDING_SCORE] * size
+    for token_id, piece in pieces.items():
+        tokens[token_id], types[token_id] = piece.text, piece.type
+        scores[token_id] = piece.score
     for token_id, (text, special, _) in added.items():
-        if not 0 <= token_id < size:
-            raise ConversionError(_beyond(path, text, token_id, config))
+        if token_id < 0:
+            raise ConversionError(f"{path}: token {text!r} has the id {token_id}")
         if types[token_id] != UNUSED and tokens[token_id] != text:
             raise ConversionError(f"{path}: {tokens[token_id]!r} and {text!r} are both {token_id}")
         control = special or _looks_special(text)
         # llama.cpp compares user-defined tokens with plain text.
         tokens[token_id] = text if control else text.replace("\u2581", " ")
         types[token_id] = CONTROL if control else USER_DEFINED
+        scores[token_id] = UNMERGED_SCORE
     for text in tokens:
         if any("\ud800" <= char <= "\udfff" for char in text):
             raise ConversionError(f"{path}: token {text!r} is not valid Unicode")
-    return tuple(tokens), tuple(types)
-
-
-def _beyond(path: Path, text: str, token_id: int, config: ModelConfig) -> str:
-    return (
-        f"{path}: token {text!r} has the id {token_id}, "
-        f"but the model's vocabulary has {config.sizes['vocab']} entries"
-    )
+    return tuple(tokens), tuple(types), tuple(scores)
 
 
 def _looks_special(text: str) -> bool:

@@ -69,10 +69,9 @@ class _CheckpointWeights:
 class GGUFWeights:
     """Reads tensors of an open GGUF file as float32."""
 
-    def __init__(self, header: GGUFHeader, file: BinaryIO, embedding: str) -> None:
+    def __init__(self, header: GGUFHeader, file: BinaryIO) -> None:
         self.header = header
         self._file = file
-        self._embedding = embedding
         types = {t.type_name for t in header.tensors.values() if len(t.shape) > 1}
         self.is_float = types <= FLOAT_TYPES
         kinds = "/".join(sorted(types - FLOAT_TYPES)) or "float"
@@ -81,7 +80,7 @@ class GGUFWeights:
     def read(self, target: Target) -> Float32Array:
         tensor = self.header.tensors.get(target.gguf_name)
         if tensor is None and target.module == "lm_head":
-            tensor = self.header.tensors[f"{self._embedding}.weight"]
+            tensor = self.header.tensors["token_embd.weight"]
         if tensor is None:
             return np.zeros(target.shape, np.float32)
         values: Float32Array = target.from_gguf(self.read_tensor(tensor))
@@ -112,8 +111,8 @@ def checkpoint_weights(folder: Path) -> Iterator[WeightSource]:
 
 
 @contextmanager
-def gguf_weights(path: Path, embedding: str = "token_embd") -> Iterator[GGUFWeights]:
-    """The tensors of a GGUF file, dequantised."""
-    header = read_gguf_header(path)
+def gguf_weights(path: Path, *, part: bool = False) -> Iterator[GGUFWeights]:
+    """The tensors of a GGUF file, dequantised; ``part``: of one file of a split model."""
+    header = read_gguf_header(path, part=part)
     with path.open("rb") as file:
-        yield GGUFWeights(header, file, embedding)
+        yield GGUFWeights(header, file)

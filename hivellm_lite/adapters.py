@@ -26,6 +26,7 @@ from .progress import Progress
 
 if TYPE_CHECKING:
     from .converters.gguf_header import GGUFHeader
+    from .converters.low_rank_adapter import LowRankAdapter
     from .converters.peft import Adapter
     from .converters.targets import Target
     from .converters.updates import Update
@@ -248,8 +249,7 @@ def _builder(
             elif obstacle or measured is None:
                 why = obstacle
             else:
-                error = measured.error(EXTRA_RANKS[-1])
-                why = _compared(error, measured.base_error, measured.base_measured)
+                why = _too_large(measured)
             return _variant(folder, updates, source, why)
 
     def _variant(
@@ -312,6 +312,16 @@ def _compared(error: float, budget: float, measured: bool) -> str:
         f"the low-rank form's error of {error:.1e} {verb} what the base's quantisation costs "
         f"({budget:.1e}{how})"
     )
+
+
+def _too_large(measured: LowRankAdapter) -> str:
+    """Why no extra rank is good enough and small enough."""
+    from .converters.low_rank_adapter import EXTRA_RANKS
+
+    error = measured.error(EXTRA_RANKS[-1])
+    if error >= measured.base_error:
+        return _compared(error, measured.base_error, measured.base_measured)
+    return "a low-rank form that is exact enough would be larger than the merged tensors"
 
 
 def _labelled(progress: Progress | None, label: str) -> Callable[[int, int], None] | None:

@@ -98,6 +98,12 @@ class CacheEntry:
         """The user's files that it was made from: ``{path, size, mtime_ns}`` each."""
         return tuple(self.info.get("sources", ()))
 
+    def record(self, name: str, value: Any) -> None:
+        """Add a value to ``entry.json``; a read-only cache is no obstacle."""
+        with contextlib.suppress(OSError):
+            info = json.loads((self.path / "entry.json").read_text("utf-8"))
+            _write_json(self.path / "entry.json", {**info, name: value})
+
 
 def source_of(path: Path) -> dict[str, Any]:
     """What is remembered of a user's file, to notice later that it went or changed.

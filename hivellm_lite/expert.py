@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .adapters import AdapterOptions, PreparedAdapter, prepare_adapter
@@ -69,6 +70,7 @@ class Expert:
         session: Session,
         adapter: Adapter | None,
         load_times: LoadTimes,
+        find_weights: Callable[[], Path | None] = lambda: None,
     ) -> None:
         self.package = package
         self.base = base
@@ -76,6 +78,7 @@ class Expert:
         self.load_times = load_times
         self._session: Session | None = session
         self._adapter = adapter
+        self._find_weights = find_weights
 
     @classmethod
     def load(
@@ -134,12 +137,16 @@ class Expert:
             package, given=base, cache=cache, quantization=quantization, progress=progress, hub=hub
         )
         base_s = lap()
+
+        def find_weights() -> Path | None:
+            return find_float_weights(package, given=base, cache=cache, hub=hub)
+
         prepared = prepare_adapter(
             package,
             base_file.path,
             cache,
             adapter_options,
-            float_weights=lambda: find_float_weights(package, given=base, cache=cache, hub=hub),
+            float_weights=find_weights,
             progress=progress,
         )
         adapter_s = lap()
@@ -154,7 +161,7 @@ class Expert:
         times = LoadTimes(
             package_s, base_s, adapter_s, lap(), base_file.converted, prepared.converted
         )
-        return cls(package, base_file, prepared, session, adapter, times)
+        return cls(package, base_file, prepared, session, adapter, times, find_weights)
 
     # --- use -------------------------------------------------------------------------
 
@@ -276,6 +283,11 @@ class Expert:
     ) -> list[int]:
         """The token ids that `generate` would compute for these arguments."""
         return self._prompt_tokens(prompt, schema, system, messages, thinking, template)
+
+    @property
+    def float_weights(self) -> Path | None:
+        """The base as a Hugging Face folder with its float weights, if it is on this machine."""
+        return self._find_weights()
 
     @property
     def manifest(self) -> Manifest:

@@ -136,7 +136,8 @@ def make_qwen3(folder: Path) -> None:
 
 def make_gemma2(folder: Path) -> None:
     tokenizer = save_tokenizer("gemma", folder)
-    options = common(tokenizer, tokenizer.get_vocab_size())
+    # One token fewer than the tokenizer has, as in Gemma 3 1B.
+    options = common(tokenizer, tokenizer.get_vocab_size() - 1)
     # A window much shorter than the prompts, and caps that the values reach.
     options |= {"sliding_window": 8, "head_dim": 32, "query_pre_attn_scalar": 32}
     options |= {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 10.0}

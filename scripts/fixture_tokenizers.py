@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import shutil
+import json
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +195,13 @@ def from_sentencepiece(kind: str, model: bytes) -> Tokenizer:
     if kind == "gemma":
         tokenizer.add_special_tokens([AddedToken("<image_soft_token>", special=True)])
     else:
+        # Phi-3's own tokens swallow the spaces behind them.
         tokenizer.add_special_tokens(
-            [AddedToken(t, normalized=False) for t in ("<|endoftext|>", "<|im_start|>")]
+            [
+                AddedToken(text, normalized=False, rstrip=kind == "phi3", special=True)
+                for text in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+            ]
         )
-        # Phi-3's own turns end in tokens that swallow the spaces behind them.
-        tokenizer.add_tokens([AddedToken("<|im_end|>", normalized=False, rstrip=kind == "phi3")])
     first = "<bos>" if kind == "gemma" else "<s>"
     if kind != "phi3":
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -208,6 +210,16 @@ def from_sentencepiece(kind: str, model: bytes) -> Tokenizer:
             special_tokens=[(first, ids[first])],
         )
     return tokenizer
+
+
+def repeat_added_tokens(folder: Path, kind: str) -> None:
+    """As Transformers 4 does; llama.cpp's converter reads them only there."""
+    path = folder / "tokenizer_config.json"
+    options = json.loads(path.read_text())
+    added = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+    options["added_tokens_decoder"] = {str(token.pop("id")): token for token in added}
+    options["add_bos_token"] = kind != "phi3"
+    path.write_text(json.dumps(options, indent=2, sort_keys=True) + "\n")
 
 
 def save_tokenizer(kind: str, folder: Path) -> Tokenizer:
@@ -235,4 +247,5 @@ def save_tokenizer(kind: str, folder: Path) -> Tokenizer:
     wrapped.save_pretrained(folder)
     if kind in SENTENCEPIECE:
         (folder / "tokenizer.model").write_bytes(model)
+        repeat_added_tokens(folder, kind)
     return Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -6,19 +6,23 @@ To add one: write its table, list it here, add a tiny model to the fixtures.
 from __future__ import annotations
 
 from ...errors import ConversionError
-from .architecture import Architecture, TensorName
+from .architecture import Architecture, HyperParameters, TensorName
+from .gemma import GEMMA2, GEMMA3
 from .llama import LLAMA
+from .phi3 import PHI3
+from .qwen2 import QWEN2
 from .qwen3 import QWEN3
 
 __all__ = [
     "ARCHITECTURES",
     "Architecture",
+    "HyperParameters",
     "TensorName",
     "architecture_of_gguf",
     "architecture_of_hf",
 ]
 
-ARCHITECTURES: tuple[Architecture, ...] = (LLAMA, QWEN3)
+ARCHITECTURES: tuple[Architecture, ...] = (LLAMA, QWEN2, QWEN3, GEMMA2, GEMMA3, PHI3)
 
 
 def architecture_of_gguf(name: str) -> Architecture:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .architecture import Architecture
+from ..config_fields import ConfigFields
+from .architecture import Architecture, HyperParameters
 
 __all__ = ["LLAMA", "llama_shapes"]
 
@@ -35,6 +36,10 @@ def llama_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
     }
 
 
+def _hyper_parameters(_fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:
+    return {"vocab_size": sizes["vocab"], "rope.dimension_count": sizes["head_dim"]}
+
+
 LLAMA = Architecture(
     name="llama",
     hf_names=("LlamaForCausalLM", "MistralForCausalLM"),
@@ -57,6 +62,6 @@ LLAMA = Architecture(
     },
     biases=frozenset(f"self_attn.{name}_proj" for name in "qkvo")
     | {"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
-    rope_types=frozenset({"default", "linear", "llama3"}),
-    writes_vocab_size=True,
+    rope_types=frozenset({"default", "linear", "llama3", "yarn"}),
+    hyper_parameters=_hyper_parameters,
 )

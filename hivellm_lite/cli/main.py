@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": ("run", "run"),
     "inspect": ("inspect", "inspect"),
     "convert": ("convert", "convert"),
+    "verify-conversion": ("verify", "verify_conversion"),
     "cache": ("cache", "cache"),
     "doctor": ("doctor", "doctor"),
 }

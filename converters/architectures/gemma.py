@@ -1,0 +1,132 @@
+"""Gemma 2 and 3, text only.
+
+Norms are stored as the difference from one, four of them in each layer. Most
+layers see only a window of the text; which ones is fixed in llama.cpp's graph
+by a period. The scale of the embeddings is part of that graph.
+
+Source: conversion/gemma.py, src/models/gemma2.cpp and gemma3.cpp of llama.cpp.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ..config_fields import ConfigFields
+from .architecture import Architecture, HyperParameters
+from .llama import LLAMA, llama_shapes
+
+__all__ = ["GEMMA2", "GEMMA3"]
+
+_NORMS = {
+    "post_attention_layernorm": "post_attention_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
+
+
+def _gemma2_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+    return {**llama_shapes(sizes), **dict.fromkeys(_NORMS, (sizes["hidden"],))}
+
+
+def _gemma3_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+    head = (sizes["head_dim"],)
+    return {**_gemma2_shapes(sizes), "self_attn.q_norm": head, "self_attn.k_norm": head}
+
+
+def _check_scale(fields: ConfigFields, sizes: Mapping[str, int], largest: int) -> None:
+    """llama.cpp divides by √head size, but by √(hidden / heads) in the largest model."""
+    is_largest = sizes["layers"] == largest
+    expected = sizes["hidden"] // sizes["heads"] if is_largest else sizes["head_dim"]
+    given = fields.number("query_pre_attn_scalar", 256)
+    if not math.isclose(given, expected):
+        raise fields.error(
+            f"query_pre_attn_scalar is {given:g}, but llama.cpp computes with {expected}"
+        )
+
+
+def _check_windows(fields: ConfigFields, sizes: Mapping[str, int], period: int) -> None:
+    """Every ``period``-th layer sees everything, the others a window."""
+    kinds = fields.get("layer_types")
+    if kinds is None:
+        given = fields.get("sliding_window_pattern", fields.get("_sliding_window_pattern", period))
+        if given != period:
+            raise fields.error(
+                f"sliding_window_pattern is {given!r:.50}, llama.cpp computes with {period}"
+            )
+        return
+    expected = [
+        "sliding_attention" if (layer + 1) % period else "full_attention"
+        for layer in range(sizes["layers"])
+    ]
+    if kinds != expected:
+        raise fields.error(
+            f"layer_types is not {period - 1} layers of sliding_attention and then one of "
+            "full_attention, as llama.cpp computes"
+        )
+
+
+def _gemma2(fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:
+    _check_scale(fields, sizes, largest=46)
+    _check_windows(fields, sizes, period=2)
+    return {
+        "attn_logit_softcapping": float(fields.number("attn_logit_softcapping")),
+        "final_logit_softcapping": float(fields.number("final_logit_softcapping")),
+        "attention.sliding_window": fields.size("sliding_window"),
+    }
+
+
+def _gemma3(fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:
+    _check_scale(fields, sizes, largest=62)
+    _check_windows(fields, sizes, period=6)
+    if fields.get("attn_logit_softcapping") is not None:
+        raise fields.error("attn_logit_softcapping is not supported for gemma3")
+    if fields.get("use_bidirectional_attention"):
+        raise fields.error("use_bidirectional_attention is not supported")
+    rope = fields.get("rope_parameters")
+    local = rope.get("sliding_attention") if isinstance(rope, dict) else None
+    local = ConfigFields(fields.path, local if isinstance(local, dict) else {})
+    if local.get("rope_type", "default") != "default":
+        raise fields.error("RoPE scaling of the sliding_attention layers is not supported")
+    found: dict[str, int | float] = {
+        "attention.sliding_window": fields.size("sliding_window"),
+        "rope.freq_base_swa": float(
+            local.number("rope_theta", fields.number("rope_local_base_freq", 10_000.0))
+        ),
+    }
+    if fields.get("final_logit_softcapping") is not None:
+        found["final_logit_softcapping"] = float(fields.number("final_logit_softcapping"))
+    return found
+
+
+GEMMA2 = Architecture(
+    name="gemma2",
+    hf_names=("Gemma2ForCausalLM",),
+    layer_modules={**LLAMA.layer_modules, **_NORMS},
+    global_modules=LLAMA.global_modules,
+    shapes=_gemma2_shapes,
+    norm_offset=1.0,
+    activations=frozenset({"gelu_pytorch_tanh"}),
+    rope_types=frozenset({"default"}),
+    tied_head=True,
+    own_head=False,
+    hyper_parameters=_gemma2,
+)
+
+GEMMA3 = Architecture(
+    name="gemma3",
+    hf_names=("Gemma3ForCausalLM",),
+    layer_modules={
+        **GEMMA2.layer_modules,
+        "self_attn.q_norm": "attn_q_norm",
+        "self_attn.k_norm": "attn_k_norm",
+    },
+    global_modules=LLAMA.global_modules,
+    shapes=_gemma3_shapes,
+    norm_offset=1.0,
+    activations=frozenset({"gelu_pytorch_tanh"}),
+    rope_types=frozenset({"default", "linear"}),
+    rope_theta=1_000_000.0,
+    tied_head=True,
+    hyper_parameters=_gemma3,
+)

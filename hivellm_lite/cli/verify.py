@@ -1,0 +1,108 @@
+"""``hivellm-lite verify-conversion``: prove what a conversion is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .convert import describe_form
+from .options import (
+    adapter_options,
+    base_options,
+    json_option,
+    no_verify_option,
+    package_argument,
+    print_json,
+    progress_bar,
+    text_or_file,
+)
+
+if TYPE_CHECKING:
+    from ..verification import LogitError, Verification
+
+__all__ = ["verify_conversion"]
+
+TENSORS_SHOWN = 5
+
+
+@click.command("verify-conversion")
+@package_argument
+@click.option(
+    "--prompts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="One prompt a line: also compare the logits with those of an exact float32 model.",
+)
+@click.option(
+    "--schema", metavar="TEXT|@FILE", callback=text_or_file, help="The prompts' schema, as in run."
+)
+@click.option("--max-tokens", type=int, default=48, show_default=True, help="Of each answer.")
+@base_options
+@adapter_options
+@no_verify_option
+@json_option
+@click.pass_obj
+def verify_conversion(
+    settings: dict[str, Any],
+    /,
+    package: str,
+    prompts: Path | None,
+    schema: str | None,
+    max_tokens: int,
+    no_verify: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Hold what is served for PACKAGE against what its adapter means in float32.
+
+    Prints the relative error of every adapted tensor, and with --prompts the
+    divergence of the served logits from an exact model's, next to what the base's
+    quantisation costs by itself. The result is kept with the converted adapter.
+    """
+    from ..expert import Expert
+    from ..verification import verify_conversion as verify
+
+    lines = prompts.read_text("utf-8").splitlines() if prompts else []
+    questions = [line for line in lines if line.strip()]
+    with progress_bar() as progress:
+        expert = Expert.load(
+            package,
+            cache_dir=settings["cache_dir"],
+            verify=not no_verify,
+            progress=progress,
+            **options,
+        )
+        with expert:
+            result = verify(
+                expert, questions, schema=schema, max_tokens=max_tokens, progress=progress
+            )
+            form = describe_form(expert.prepared.report)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        _print(result, form)
+
+
+def _print(result: Verification, form: str) -> None:
+    click.echo(f"{result.expert}: {form}")
+    click.echo(f"compared with PEFT's merge of {result.source} in float32\n")
+    click.echo(f"{'tensor':<28} {'served':>9} {'base alone':>11} {'change':>9}")
+    worst = sorted(result.tensors, key=lambda tensor: -tensor.delta)
+    for tensor in worst[:TENSORS_SHOWN]:
+        click.echo(
+            f"{tensor.name:<28} {tensor.served:9.1e} {tensor.base:11.1e} {tensor.delta:9.1e}"
+        )
+    if len(worst) > TENSORS_SHOWN:
+        click.echo(f"… and {len(worst) - TENSORS_SHOWN} more with a smaller error of the change")
+    for label, error in (("served", result.served), ("base alone", result.base_only)):
+        if error is not None:
+            click.echo(f"{label:<11} {_divergence(error)}")
+
+
+def _divergence(error: LogitError) -> str:
+    return (
+        f"KL mean {error.kl_mean:.1e}, largest {error.kl_max:.1e} nats a token, "
+        f"same top token at {error.top1:.1%} of {error.positions} places"
+    )

@@ -1,0 +1,291 @@
+"""Proof of a conversion: what is served, held against what the adapter means.
+
+Per tensor, in numpy: the weights that llama.cpp will compute with against PEFT's
+own merge in float32. With prompts, through llama.cpp: the served logits against
+those of an exact float32 model, next to what the base's quantisation alone
+costs. All is recorded with the converted adapter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .adapters import read_package_adapter
+from .expert import Expert
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .converters.gguf_header import GGUFHeader
+    from .converters.safetensors import Float32Array
+    from .converters.targets import Target
+    from .converters.updates import Update
+    from .converters.weights import WeightSource
+    from .engine import Adapter
+    from .progress import Progress
+    from .session import Session
+
+__all__ = ["LogitError", "TensorError", "Verification", "verify_conversion"]
+
+
+@dataclass(frozen=True)
+class TensorError:
+    """One adapted tensor. All errors are relative, in the Frobenius norm.
+
+    ``served``: of the served weight to the exact one. ``base``: what of this the
+    base's quantisation costs by itself. ``delta``: of the served change (served
+    weight less the base's) to the exact change; for a variant of the merged weight
+    itself, as it replaces the base's.
+    """
+
+    name: str
+    served: float
+    base: float
+    delta: float
+
+
+@dataclass(frozen=True)
+class LogitError:
+    """Divergence from the exact model over ``positions`` places of the answers.
+
+    ``kl_mean`` and ``kl_max`` in nats per token, ``top1`` the share of places with the
+    same most probable token.
+    """
+
+    kl_mean: float
+    kl_max: float
+    top1: float
+    positions: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The whole proof.
+
+    ``served`` is this expert, ``base_only`` the base without adapter, each against its own
+    exact float32 form; both None without prompts.
+    """
+
+    expert: str
+    form: str
+    source: str
+    tensors: tuple[TensorError, ...]
+    served: LogitError | None = None
+    base_only: LogitError | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def verify_conversion(
+    expert: Expert,
+    prompts: Sequence[str] = (),
+    *,
+    schema: str | None = None,
+    max_tokens: int = 48,
+    progress: Progress | None = None,
+) -> Verification:
+    """Measure ``expert`` and record the result in its cache entry.
+
+    ``prompts`` are answered greedily by the exact model, up to ``max_tokens`` each, and
+    the distributions behind every token of these answers are compared. The
+    exact model is written to a temporary folder: 4 bytes a parameter.
+
+    Raises ConversionError when the adapter or the float weights cannot be read.
+    """
+    from .converters.targets import find_targets
+    from .converters.weights import checkpoint_weights, gguf_weights
+
+    base = expert.base.path
+    with ExitStack() as stack:
+        weights = stack.enter_context(gguf_weights(base))
+        source: WeightSource = weights
+        if expert.float_weights is not None:
+            source = stack.enter_context(checkpoint_weights(expert.float_weights))
+        updates = find_targets(read_package_adapter(expert.package), weights.header)
+        tensors = _tensor_errors(expert, weights.header, updates, source, progress)
+        result = Verification(
+            expert.manifest.identity, expert.prepared.form, source.origin, tuple(tensors)
+        )
+        if prompts:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hivellm-")))
+            served, base_only = _logit_errors(
+                expert, weights, source, updates, folder, prompts, schema, max_tokens
+            )
+            result = dataclasses.replace(result, served=served, base_only=base_only)
+    expert.prepared.entry.record("verification", result.as_dict())
+    return result
+
+
+def _tensor_errors(
+    expert: Expert,
+    header: GGUFHeader,
+    updates: Sequence[tuple[Target, Update]],
+    source: WeightSource,
+    progress: Progress | None,
+) -> list[TensorError]:
+    from .converters.variant import merged
+    from .converters.weights import gguf_weights
+
+    steps: dict[str, tuple[Target, list[Update]]] = {}
+    for target, update in updates:
+        steps.setdefault(target.gguf_name, (target, []))[1].append(update)
+    found = []
+    with gguf_weights(header.path) as base:
+        for done, (target, changes) in enumerate(steps.values(), start=1):
+            exact = merged(target, changes, source)
+            original = source.read(target)
+            quantised = base.read(target)
+            served, change = _served(expert, target, quantised)
+            wanted = exact - original
+            if change is None:  # merged: what is served replaces the base's weight
+                change = served - original
+            found.append(
+                TensorError(
+                    target.gguf_name,
+                    _relative(served - exact, exact),
+                    _relative(quantised - original, original),
+                    _relative(change - wanted, wanted),
+                )
+            )
+            if progress is not None:
+                progress("Comparing tensors", done, len(steps))
+    return found
+
+
+def _served(
+    expert: Expert, target: Target, quantised: Float32Array
+) -> tuple[Float32Array, Float32Array | None]:
+    """The weight that is computed with, and the change that a LoRA makes (None for a variant)."""
+    from .converters.gguf_split import kind_file, kind_of
+    from .converters.weights import gguf_weights
+
+    prepared = expert.prepared
+    if prepared.lora is None:
+        part = prepared.entry.path / kind_file(kind_of(target.gguf_name))
+        with gguf_weights(part, part=True) as file:
+            tensor = file.header.tensors[target.gguf_name]
+            return target.from_gguf(file.read_tensor(tensor)), None
+    with gguf_weights(prepared.lora) as file:
+        pair = [file.header.tensors.get(f"{target.gguf_name}.lora_{side}") for side in "ab"]
+        if pair[0] is None or pair[1] is None:  # an update that changes nothing
+            return quantised, np.zeros_like(quantised)
+        a, b = (file.read_tensor(tensor) for tensor in pair if tensor is not None)
+    # an embedding's A is stored flipped, and its delta is the transpose
+    change = (b @ a.T).T if target.module == "embed_tokens" else target.from_gguf(b @ a)
+    return quantised + change, change
+
+
+def _relative(error: Float32Array, whole: Float32Array) -> float:
+    size = float(np.linalg.norm(whole))
+    return float(np.linalg.norm(error)) / size if size else float(np.linalg.norm(error))
+
+
+def _logit_errors(
+    expert: Expert,
+    weights: Any,
+    source: WeightSource,
+    updates: Sequence[tuple[Target, Update]],
+    folder: Path,
+    prompts: Sequence[str],
+    schema: str | None,
+    max_tokens: int,
+) -> tuple[LogitError, LogitError]:
+    from .converters.float_model import write_float_model
+    from .engine import ContextOptions
+    from .session import open_session
+
+    questions = [expert.tokenize_prompt(prompt, schema=schema) for prompt in prompts]
+    n_ctx = max(map(len, questions)) + max_tokens
+    options = ContextOptions(n_ctx, kv_type="f32", flash_attention=False)
+    results = []
+    for name, changes in (("exact", updates), ("plain", [])):
+        place = folder / name
+        place.mkdir()
+        parts, n_tensors = write_float_model(weights, source, changes, place)
+        reference = open_session(parts, "cpu", options, n_tensors=n_tensors)
+        try:
+            answers = [_greedy(reference, question, max_tokens) for question in questions]
+            expected = [
+                _log_probabilities(reference, None, *pair)
+                for pair in zip(questions, answers, strict=True)
+            ]
+        finally:
+            reference.release()
+        for part in parts:
+            part.unlink()
+        served = open_session(
+            expert.prepared.files if changes else [expert.base.path],
+            "cpu",
+            options,
+            n_tensors=expert.prepared.n_tensors if changes else None,
+        )
+        try:
+            adapter = _adapter(served, expert) if changes else None
+            found = [
+                _log_probabilities(served, adapter, *pair)
+                for pair in zip(questions, answers, strict=True)
+            ]
+            if adapter is not None:
+                served.forget_adapter(adapter)
+        finally:
+            served.release()
+        results.append(_compare(expected, found))
+    return results[0], results[1]
+
+
+def _adapter(session: Session, expert: Expert) -> Adapter | None:
+    from .engine import Adapter
+
+    return Adapter(session.model, expert.prepared.lora) if expert.prepared.lora else None
+
+
+def _greedy(session: Session, prompt: list[int], max_tokens: int) -> list[int]:
+    """The exact model's answer, the end token included."""
+    tokens = list(prompt)
+    room = min(max_tokens, session.context.n_ctx - len(prompt))
+    while len(tokens) - len(prompt) < room:
+        with session.lock:
+            session.advance(tokens, None)
+            tokens.append(int(session.context.logits().argmax()))
+        if session.model.is_end(tokens[-1]):
+            break
+    return tokens[len(prompt) :]
+
+
+def _log_probabilities(
+    session: Session, adapter: Adapter | None, prompt: list[int], answer: list[int]
+) -> NDArray[np.float64]:
+    """Rows (answer tokens, vocabulary) of log-probabilities behind every answer token."""
+    rows = []
+    tokens = prompt + answer
+    place = len(prompt)
+    while place < len(tokens):
+        n = min(session.context.n_outputs, len(tokens) - place)
+        with session.lock:
+            session.advance(tokens[: place + n - 1], adapter, n_logits=n)
+            rows += [session.context.logits(i - n).astype(np.float64) for i in range(n)]
+        place += n
+    logits = np.stack(rows)
+    logits -= logits.max(axis=1, keepdims=True)
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return logits
+
+
+def _compare(expected: list[NDArray[np.float64]], found: list[NDArray[np.float64]]) -> LogitError:
+    p, q = np.concatenate(expected), np.concatenate(found)
+    divergence = (np.exp(p) * (p - q)).sum(axis=1)
+    return LogitError(
+        kl_mean=float(divergence.mean()),
+        kl_max=float(divergence.max()),
+        top1=float((p.argmax(axis=1) == q.argmax(axis=1)).mean()),
+        positions=len(p),
+    )
