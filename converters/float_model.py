@@ -94,5 +94,5 @@ class _Writer:
         if self.target is None:
             values = self.base.read_tensor(self.base.header.tensors[self.name])
         else:
-            values = self.target.to_gguf(merged(self.target, self.updates, self.source))
+            values = self.target.stored(merged(self.target, self.updates, self.source))
         file.write(np.ascontiguousarray(values, dtype=np.float32).data)

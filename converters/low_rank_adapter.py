@@ -26,6 +26,12 @@ __all__ = ["EXTRA_RANKS", "LowRankAdapter", "measure_low_rank", "write_low_rank"
 EXTRA_RANKS = (0, 8, 16, 32, 64)
 """Ranks beyond the adapter's own that are tried; each doubles what it costs per token."""
 
+PROBE_TENSORS = 12
+"""Tensors, two layers of a usual adapter, after which a hopeless measurement may end."""
+
+HOPELESS = 2.0
+"""An error this many times the base's own on the first tensors does not become small."""
+
 TYPE_ERRORS: Mapping[str, float] = {
     "F32": 0.0,
     "F16": 2.1e-4,
@@ -56,7 +62,8 @@ class LowRankAdapter:
     ``weight_squared``, ``delta_squared`` and ``base_squared`` are sums of squares over all
     adapted tensors: of the adapted weights, of what the adapter changes, and of what the
     base's quantisation lost. ``base_measured``: whether the last one was measured against
-    float weights; it is estimated from the types otherwise.
+    float weights; it is estimated from the types otherwise. ``complete`` is False where
+    the measurement ended early because no rank was going to be enough.
     """
 
     forms: tuple[tuple[Target, LowRankForm], ...]
@@ -65,6 +72,7 @@ class LowRankAdapter:
     delta_squared: float
     base_squared: float
     base_measured: bool
+    complete: bool = True
 
     def error(self, extra_rank: int) -> float:
         """Relative error of the adapted weights: what is missing, to the whole."""
@@ -84,6 +92,8 @@ class LowRankAdapter:
         """The least of `EXTRA_RANKS` whose error is below ``budget``; None if none is, or if
         the form would then be larger than the merged tensors at Q8_0.
         """
+        if not self.complete:
+            return None
         rank = next((rank for rank in EXTRA_RANKS if self.error(rank) < budget), None)
         merged = sum(target.shape[0] * target.shape[1] for target, _ in self.forms) * 34 / 32
         return rank if rank is not None and self.n_bytes(rank) < merged else None
@@ -105,17 +115,31 @@ def measure_low_rank(
     source: WeightSource,
     *,
     max_extra_rank: int = EXTRA_RANKS[-1],
+    may_give_up: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> LowRankAdapter:
     """Decompose every update; g comes from ``source``. One weight is in memory at a time.
 
+    ``may_give_up`` ends after `PROBE_TENSORS` tensors if no rank is going to be enough.
     ``progress`` is called with the bytes of float32 weights done and in all.
     """
-    forms = []
+    forms: list[tuple[Target, LowRankForm]] = []
     weight_squared = delta_squared = base_squared = 0.0
     measured = source.is_float and not base.is_float
     total = sum(4 * int(np.prod(target.shape)) for target, _ in updates)
     done = 0
+
+    def result(complete: bool) -> LowRankAdapter:
+        return LowRankAdapter(
+            forms=tuple(forms),
+            source=source.origin,
+            weight_squared=weight_squared,
+            delta_squared=delta_squared,
+            base_squared=base_squared,
+            base_measured=measured,
+            complete=complete,
+        )
+
     for target, update in updates:
         weight = source.read(target)
         form = _form(target, update, weight, max_extra_rank)
@@ -128,12 +152,14 @@ def measure_low_rank(
             base_squared += float(np.sum(np.square(lost, dtype=np.float64)))
         else:
             base_squared += squared * _type_error(base.header, target) ** 2
+        if may_give_up and len(forms) == PROBE_TENSORS < len(updates):
+            probe = result(complete=False)
+            if probe.error(max_extra_rank) > HOPELESS * probe.base_error:
+                return probe
         done += 4 * weight.size
         if progress is not None:
             progress(done, total)
-    return LowRankAdapter(
-        tuple(forms), source.origin, weight_squared, delta_squared, base_squared, measured
-    )
+    return result(complete=True)
 
 
 def write_low_rank(adapter: LowRankAdapter, extra_rank: int, base: GGUFHeader, out: Path) -> None:

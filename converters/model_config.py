@@ -128,7 +128,7 @@ def _refuse_unsupported(fields: ConfigFields, architecture: Architecture) -> Non
         )
     default = min(architecture.activations)
     activation = fields.get("hidden_activation", fields.get("hidden_act", default))
-    if activation not in architecture.activations:
+    if not isinstance(activation, str) or activation not in architecture.activations:
         supported = " or ".join(sorted(architecture.activations))
         raise fields.error(
             f"hidden_act {activation!r} is not supported for {architecture.name}, only {supported}"
@@ -147,10 +147,11 @@ def _biased(fields: ConfigFields, architecture: Architecture) -> frozenset[str]:
 
 
 def _notes(fields: ConfigFields, name: str) -> tuple[str, ...]:
-    window = fields.get("sliding_window")
     # Qwen has a switch beside the number, Mistral and Phi only the number; Gemma's is applied.
     used = fields.get("use_sliding_window", name in ("MistralForCausalLM", "Phi3ForCausalLM"))
-    if window and used and window < fields.size("max_position_embeddings"):
+    if not fields.get("sliding_window") or not used:
+        return ()
+    if (window := fields.size("sliding_window")) < fields.size("max_position_embeddings"):
         return (
             f"the sliding attention window of {window} tokens is not applied: beyond it "
             "answers differ from Transformers",

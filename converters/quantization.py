@@ -16,6 +16,8 @@ from .safetensors import Array, Float32Array
 __all__ = [
     "QUANTIZATIONS",
     "TensorType",
+    "bits_per_weight",
+    "checked",
     "encode_rows",
     "file_type",
     "is_mix",
@@ -24,7 +26,7 @@ __all__ = [
 ]
 
 TensorType = str
-"""A ggml type by its name in GGUF files, such as ``Q8_0``."""
+"""A ggml type by its name, such as ``Q8_0``."""
 
 _FILE_TYPES: Mapping[str, str] = {
     "q8_0": "MOSTLY_Q8_0",
@@ -64,6 +66,14 @@ _NEEDS_MATRIX = frozenset(
 
 QUANTIZATIONS: tuple[str, ...] = (*_FILE_TYPES, *_MIXES)
 """What `convert_base` can write; the first is the default."""
+
+_BY_LIBRARY = frozenset({"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ3_S", "IQ4_NL", "IQ4_XS"}) | {
+    "Q4_0",
+    "Q4_1",
+    "Q5_0",
+    "Q5_1",
+}
+"""Types that ggml encodes without an importance matrix; it ends the process for those it cannot."""
 
 Q8_0_BLOCK = 32
 """Elements that share one scale."""
@@ -121,28 +131,21 @@ def tensor_type(quant: str, shape: tuple[int, ...]) -> TensorType:
 
 def row_bytes(kind: TensorType, n_elements: int) -> int:
     """Bytes of a row of ``n_elements``; ConversionError where these are not whole blocks."""
-    block, n_bytes = _block(kind)
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    block, n_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
     if n_elements % block:
         raise ConversionError(
             f"rows of {n_elements} weights cannot be {kind}, which has blocks of {block}"
         )
-    return n_elements // block * n_bytes
-
-
-def _block(kind: TensorType) -> tuple[int, int]:
-    """Elements and bytes of a block."""
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
-    if kind not in GGMLQuantizationType.__members__:
-        raise ConversionError(f"{kind} is no tensor type")
-    block, n_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
-    return int(block), int(n_bytes)
+    return int(n_elements // block * n_bytes)
 
 
 def encode_rows(values: Float32Array, kind: TensorType) -> Array:
-    """``values`` as ``kind``. Values beyond float16's range become infinite there.
+    """``values`` (finite) as ``kind``. Values beyond float16's range become infinite there.
 
-    ConversionError where the type needs an importance matrix or whole blocks.
+    ConversionError for a type that needs an importance matrix, and for rows that
+    are not whole blocks. May be called from several threads at once.
     """
     if kind == "F32":
         return values
@@ -157,8 +160,9 @@ def encode_rows(values: Float32Array, kind: TensorType) -> Array:
 
 
 def _encode_by_library(values: Float32Array, kind: TensorType) -> Array:
-    if kind.lower() in _NEEDS_MATRIX:
+    if kind not in _BY_LIBRARY:
         checked(kind)
+        raise ConversionError(f"cannot encode weights as {kind}")
     n_bytes = row_bytes(kind, values.shape[-1])
     from gguf import GGMLQuantizationType
 

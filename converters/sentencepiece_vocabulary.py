@@ -78,9 +78,9 @@ def splitting_of(tokenizer: Mapping[str, Any], path: Path) -> Splitting:
             "A wrong one gives wrong tokens. Use a ready GGUF file of the base."
         )
     scheme = metaspaces[0].get("prepend_scheme", "always") if metaspaces else "never"
-    notes = ()
-    if scheme == "first":
-        notes = ("behind a control token too a space is put in front of a text",)
+    notes = tuple[str, ...]()
+    if metaspaces and scheme != "never":
+        notes = ("a space is put in front of every text, also of one that begins with a space",)
     return Splitting(bool(prefixes) or scheme != "never", notes)
 
 

@@ -16,7 +16,7 @@ from .architectures import Architecture, architecture_of_gguf
 from .gguf_header import GGUFHeader
 from .peft import Adapter, AdapterTensor
 from .permutation import rotary_order
-from .safetensors import Array
+from .safetensors import Array, Float32Array
 from .updates import LowRank, Scaled, Update
 
 __all__ = ["Target", "find_target", "find_targets"]
@@ -29,7 +29,8 @@ PROBLEMS_SHOWN = 8
 class Target:
     """One tensor: its names on both sides, its shape (out, in), and what differs between them.
 
-    ``n_heads`` is set where llama.cpp wants the rows of each head in another order.
+    ``n_heads`` is set where llama.cpp wants the rows of each head in another order,
+    ``offset`` is added to the values where it wants them so (Gemma's norms).
     ``exists`` is False for a tensor that the base can have but has not: an own head, a bias.
     """
 
@@ -39,6 +40,7 @@ class Target:
     shape: tuple[int, ...]
     n_heads: int | None
     exists: bool
+    offset: float = 0.0
 
     @property
     def _order(self) -> npt.NDArray[np.intp] | None:
@@ -49,6 +51,17 @@ class Target:
     def to_gguf(self, values: Array) -> Array:
         """``values`` with the rows of this tensor (a weight, a bias, a lora_B) in GGUF's order."""
         return values if self._order is None else values[self._order]
+
+    def stored(self, values: Float32Array) -> Float32Array:
+        """The whole tensor as GGUF stores it: rows in its order, offset added."""
+        ordered: Float32Array = self.to_gguf(values)
+        return ordered + np.float32(self.offset) if self.offset else ordered
+
+    def loaded(self, values: Float32Array) -> Float32Array:
+        """The inverse of `stored`."""
+        plain = values - np.float32(self.offset) if self.offset else values
+        loaded: Float32Array = self.from_gguf(plain)
+        return loaded
 
     def from_gguf(self, values: Array) -> Array:
         """The inverse of `to_gguf`."""
@@ -165,7 +178,7 @@ def find_target(
         shape = tensor.shape
     elif suffix == ".bias" and place.module in architecture.biases and weight is not None:
         shape = weight.shape[:1]
-    elif place.module == "lm_head" and embedding is not None:
+    elif place.module == "lm_head" and embedding is not None and architecture.own_head:
         shape = embedding.shape
     else:
         return f"{module}: the base has no tensor {place.gguf}{suffix}"
@@ -175,5 +188,11 @@ def find_target(
         if shape[0] % (2 * n_heads):
             return f"{module}: {shape[0]} rows cannot be {n_heads} heads"
     return Target(
-        module + suffix, place.gguf + suffix, place.module, shape, n_heads, tensor is not None
+        hf_name=module + suffix,
+        gguf_name=place.gguf + suffix,
+        module=place.module,
+        shape=shape,
+        n_heads=n_heads,
+        exists=tensor is not None,
+        offset=architecture.offset(place.module) if suffix == ".weight" else 0.0,
     )

@@ -184,8 +184,7 @@ class _Merge:
     stored: TensorType
 
     def __call__(self, file: BinaryIO) -> None:
-        values = merged(self.target, self.updates, self.source)
-        values = self.target.to_gguf(values)
+        values = self.target.stored(merged(self.target, self.updates, self.source))
         step = max(1, BLOCK_ELEMENTS // max(1, math.prod(values.shape[1:])))
         for start in range(0, values.shape[0], step):
             block = encode_rows(np.ascontiguousarray(values[start : start + step]), self.stored)

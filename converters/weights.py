@@ -83,8 +83,7 @@ class GGUFWeights:
             tensor = self.header.tensors["token_embd.weight"]
         if tensor is None:
             return np.zeros(target.shape, np.float32)
-        values: Float32Array = target.from_gguf(self.read_tensor(tensor))
-        return values
+        return target.loaded(self.read_tensor(tensor))
 
     def read_tensor(self, tensor: GGUFTensor) -> Float32Array:
         """A tensor as float32, rows as they lie in the file."""

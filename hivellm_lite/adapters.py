@@ -221,6 +221,7 @@ def _builder(
                     base,
                     source,
                     max_extra_rank=max(options.extra_rank or 0, EXTRA_RANKS[-1]),
+                    may_give_up=options.mode == "auto" and options.extra_rank is None,
                     progress=_labelled(progress, "Measuring the adapter"),
                 )
                 budget = measured.base_error
@@ -320,7 +321,9 @@ def _too_large(measured: LowRankAdapter) -> str:
 
     error = measured.error(EXTRA_RANKS[-1])
     if error >= measured.base_error:
-        return _compared(error, measured.base_error, measured.base_measured)
+        why = _compared(error, measured.base_error, measured.base_measured)
+        n = len(measured.forms)
+        return why if measured.complete else f"on the first {n} tensors {why}"
     return "a low-rank form that is exact enough would be larger than the merged tensors"
 
 

@@ -173,7 +173,7 @@ def _served(
         part = prepared.entry.path / kind_file(kind_of(target.gguf_name))
         with gguf_weights(part, part=True) as file:
             tensor = file.header.tensors[target.gguf_name]
-            return target.from_gguf(file.read_tensor(tensor)), None
+            return target.loaded(file.read_tensor(tensor)), None
     with gguf_weights(prepared.lora) as file:
         pair = [file.header.tensors.get(f"{target.gguf_name}.lora_{side}") for side in "ab"]
         if pair[0] is None or pair[1] is None:  # an update that changes nothing

@@ -106,7 +106,7 @@ FORMS: dict[str, dict[str, Callable[[], peft.PeftConfig]]] = {
             modules_to_save=["norm", "post_feedforward_layernorm", "k_norm"],
         ),
     },
-    "tiny-gemma2": {"plain": lora(), "dora": lora(ATTENTION, use_dora=True)},
+    "tiny-gemma2": {"plain": lora(lora_alpha=32), "dora": lora(ATTENTION, use_dora=True)},
     "tiny-phi3": {
         "plain": lora(FUSED),
         "dora": lora(FUSED, use_dora=True),

@@ -212,13 +212,16 @@ def from_sentencepiece(kind: str, model: bytes) -> Tokenizer:
     return tokenizer
 
 
-def repeat_added_tokens(folder: Path, kind: str) -> None:
-    """As Transformers 4 does; llama.cpp's converter reads them only there."""
-    path = folder / "tokenizer_config.json"
-    options = json.loads(path.read_text())
+def repeated_added_tokens(folder: Path, kind: str) -> dict[str, Any]:
+    """As Transformers 4 writes them; llama.cpp's converter reads them only there."""
     added = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
-    options["added_tokens_decoder"] = {str(token.pop("id")): token for token in added}
-    options["add_bos_token"] = kind != "phi3"
+    decoder = {str(token.pop("id")): token for token in added}
+    return {"added_tokens_decoder": decoder, "add_bos_token": kind != "phi3"}
+
+
+def change_options(folder: Path, **changes: Any) -> None:
+    path = folder / "tokenizer_config.json"
+    options = json.loads(path.read_text()) | changes
     path.write_text(json.dumps(options, indent=2, sort_keys=True) + "\n")
 
 
@@ -247,5 +250,8 @@ def save_tokenizer(kind: str, folder: Path) -> Tokenizer:
     wrapped.save_pretrained(folder)
     if kind in SENTENCEPIECE:
         (folder / "tokenizer.model").write_bytes(model)
-        repeat_added_tokens(folder, kind)
+        change_options(folder, **repeated_added_tokens(folder, kind))
+    elif kind == "gpt-4o":
+        # What llama.cpp's converter tells Phi-4 from Phi-3 by.
+        change_options(folder, tokenizer_class="GPT2Tokenizer")
     return Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -25,4 +25,5 @@ QWEN3 = Architecture(
     },
     global_modules=LLAMA.global_modules,
     shapes=_shapes,
+    biases=frozenset({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}),
 )

@@ -9,6 +9,7 @@ include/llama.h.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -30,13 +31,8 @@ MAX_BUFFER = 256 << 20
 @functools.cache
 def _ggml() -> Any:
     """libggml-base, which libllama has loaded already."""
-    folder = library_file().parent
-    for path in sorted(folder.iterdir()):
-        if path.stem in ("libggml-base", "ggml-base"):
-            library = ctypes.CDLL(str(path))
-            break
-    else:
-        raise ConversionError(f"{folder} has no ggml-base library: llama.cpp cannot quantise")
+    file = library_file()
+    library = ctypes.CDLL(str(file.with_name(file.name.replace("llama", "ggml-base"))))
     library.ggml_quantize_init.argtypes = [ctypes.c_int]
     library.ggml_quantize_init.restype = None
     library.ggml_quantize_chunk.argtypes = [
@@ -94,5 +90,6 @@ def quantize_file(source: Path, out: Path, file_type: int, *, threads: int) -> N
             os.fsencode(source), os.fsencode(out), ctypes.byref(parameters)
         )
         if status != 0:
-            out.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                out.unlink()
             raise ConversionError(f"cannot quantise {source.name}\n{reason()}")

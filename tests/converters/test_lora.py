@@ -74,8 +74,8 @@ def test_logits_are_those_of_peft(
     out = tmp_path / "adapter.gguf"
     convert_lora(saved(base, form), read_gguf_header(base_of(base)), out)
     tokens, expected = REFERENCE[f"{base}/ids/0"], REFERENCE[name]
-    # The adapters change the logits by more than 10, so this tests them and not the base.
-    assert np.abs(expected - REFERENCE[f"{base}/logits/0"]).max() > 10
+    # The adapters change the logits by more than 5, so this tests them and not the base.
+    assert np.abs(expected - REFERENCE[f"{base}/logits/0"]).max() > 5
     logits = llama.logits(base_of(base), tokens, out)
     assert np.abs(logits - expected).max() < TOLERANCE
     np.testing.assert_array_equal(logits.argmax(1), expected.argmax(1))

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hivellm_lite.converters.architectures import ARCHITECTURES
 from hivellm_lite.converters.model_config import ModelConfig, read_model_config
+from hivellm_lite.converters.rope import rope_metadata
 
 from hivellm_lite.errors import ConversionError
 
@@ -24,6 +26,8 @@ def test_sizes_are_read() -> None:
         "heads": 4,
         "kv_heads": 2,
         "head_dim": 32,
+        "rotary": 32,
+        "layers": 2,
         "vocab": 516,
     }
     assert (found.n_layers, found.n_context, found.tied_head) == (2, 512, True)
@@ -50,7 +54,7 @@ def test_rope_theta_is_found_where_each_version_puts_it(
     assert config(tmp_path, **changes).rope.theta == 777
 
 
-@pytest.mark.parametrize("kind", ["yarn", "dynamic", "longrope", "su", "new"])
+@pytest.mark.parametrize("kind", ["dynamic", "longrope", "ntk-by-parts", "new"])
 def test_other_rope_scalings_are_refused_by_name(kind: str, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=f"RoPE scaling '{kind}' is not supported for llama"):
         config(tmp_path, rope_parameters={"rope_type": kind, "rope_theta": 1e4, "factor": 2.0})
@@ -87,7 +91,7 @@ LLAMA3 = {
         ({"head_dim": 15}, "heads of size 15"),
         ({"rms_norm_eps": "small"}, "rms_norm_eps is 'small', expected a number"),
         ({"rms_norm_eps": 0}, "rms_norm_eps is 0, expected a positive number"),
-        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported for llama, only silu"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
         ({"quantization_config": {"quant_method": "gptq"}}, r"is quantised \(gptq\)\nConvert"),
         ({"quantization_config": "x"}, r"is quantised \(quantization_config\)"),
@@ -104,6 +108,83 @@ def test_a_config_that_cannot_be_converted_is_refused(
 ) -> None:
     with pytest.raises(ConversionError, match=rule):
         config(tmp_path, **changes)
+
+
+YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}
+LONG = {"rope_type": "longrope", "short_factor": [1.0] * 6, "long_factor": [2.0] * 6}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "rule"),
+    [
+        ("tiny-qwen3", {"rope_parameters": {**YARN, "factor": None}}, "factor is None"),
+        (
+            "tiny-qwen3",
+            {"rope_parameters": {**YARN, "attention_factor": 1.0}},
+            "attention_factor is 1, llama.cpp uses 1.1386",
+        ),
+        ("tiny-qwen3", {"rope_parameters": {**YARN, "mscale": 1.0}}, "YaRN with mscale"),
+        ("tiny-qwen3", {"rope_parameters": {**YARN, "truncate": False}}, "without truncate"),
+        ("tiny-qwen2", {"head_dim": 32}, "4 heads of size 32 do not make the hidden size 64"),
+        ("tiny-qwen2", {"attention_bias": True, "mlp_bias": True}, "mlp_bias is not supported"),
+        ("tiny-phi4", {"rope_parameters": {**LONG, "long_factor": [1.0]}}, "list of 8 numbers"),
+        (
+            "tiny-phi4",
+            {"rope_parameters": {**LONG, "partial_rotary_factor": 0.75, "long_factor": [0] * 6}},
+            "long_factor is 0, expected a positive number",
+        ),
+        ("tiny-phi4", {"partial_rotary_factor": 2}, "factor 2 of 16 is no even number"),
+        ("tiny-phi3", {"rope_parameters": YARN}, "'yarn' is not supported for phi3, only default"),
+        ("tiny-gemma2", {"query_pre_attn_scalar": 64}, "is 64, but llama.cpp computes with 32"),
+        ("tiny-gemma2", {"tie_word_embeddings": False}, "a head of its own is not supported"),
+        ("tiny-gemma2", {"sliding_window": None}, "sliding_window is None"),
+        ("tiny-gemma2", {"final_logit_softcapping": None}, "final_logit_softcapping is None"),
+        ("tiny-gemma2", {"hidden_activation": "silu"}, "only gelu_pytorch_tanh"),
+        ("tiny-gemma3", {"layer_types": ["full_attention"] * 7}, "5 layers of sliding_attention"),
+        (
+            "tiny-gemma3",
+            {"layer_types": None, "sliding_window_pattern": 4},
+            "sliding_window_pattern is 4, llama.cpp computes with 6",
+        ),
+        ("tiny-gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
+        ("tiny-gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        (
+            "tiny-gemma3",
+            {"rope_parameters": {"sliding_attention": {"rope_type": "yarn"}}},
+            "of the sliding_attention layers",
+        ),
+    ],
+)
+def test_what_an_architecture_cannot_do_is_refused(
+    name: str, changes: dict[str, Any], rule: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConversionError, match=rule):
+        read_model_config(copy_model(name, tmp_path, **changes))
+
+
+def test_the_supported_architectures_are_listed(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError) as caught:
+        config(tmp_path, architectures=["MambaForCausalLM"])
+    for architecture in ARCHITECTURES:
+        assert all(name in str(caught.value) for name in architecture.hf_names)
+
+
+def test_gemma_s_final_soft_cap_is_read(tmp_path: Path) -> None:
+    found = read_model_config(copy_model("tiny-gemma3", tmp_path, final_logit_softcapping=30.0))
+    assert found.hyper_parameters["final_logit_softcapping"] == 30
+
+
+def test_yarn_s_numbers_are_read(tmp_path: Path) -> None:
+    rope = {**YARN, "attention_factor": 1.1386294, "beta_fast": 16, "beta_slow": 2}
+    found = read_model_config(copy_model("tiny-qwen3", tmp_path, rope_parameters=rope)).rope
+    assert rope_metadata(found) == {
+        "rope.freq_base": 1e4,
+        "rope.scaling.type": "yarn",
+        "rope.scaling.factor": 4.0,
+        "rope.scaling.original_context_length": 512,
+        "rope.scaling.yarn_beta_fast": 16.0,
+        "rope.scaling.yarn_beta_slow": 2.0,
+    }
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 200_000, "\xff"])

@@ -49,9 +49,12 @@ def with_value(original: str, path: tuple[Any, ...], odd: Any) -> str:
     [
         ("tiny-llama", "config.json"),
         ("tiny-llama3", "config.json"),
+        ("tiny-gemma3", "config.json"),
+        ("tiny-phi4", "config.json"),
         ("tiny-llama", "generation_config.json"),
         ("tiny-llama", "tokenizer_config.json"),
         ("tiny-llama3", "tokenizer.json"),
+        ("tiny-mistral", "tokenizer.json"),
         ("tiny-llama3", "model.safetensors.index.json"),
     ],
 )
