@@ -114,4 +114,5 @@ def _orthonormal(columns: Float32Array) -> Float32Array:
     squares, vectors = np.linalg.eigh(wide.T @ wide)
     kept = squares > squares[-1] * 1e-14
     result = wide @ (vectors[:, kept] / np.sqrt(squares[kept]))
-    return result.astype(np.float32)
+    narrow: Float32Array = result.astype(np.float32)
+    return narrow

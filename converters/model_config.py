@@ -137,10 +137,13 @@ def _refuse_unsupported(fields: ConfigFields, architecture: Architecture) -> Non
 
 def _biased(fields: ConfigFields, architecture: Architecture) -> frozenset[str]:
     modules = set(architecture.fixed_biases)
-    for option, prefix in (("attention_bias", "self_attn."), ("mlp_bias", "mlp.")):
+    for option, prefix, names in (
+        ("attention_bias", "self_attn", "qkvo"),
+        ("mlp_bias", "mlp", ("gate", "up", "down")),
+    ):
         if fields.get(option):
-            found = {name for name in architecture.biases if name.startswith(prefix)}
-            if not found:
+            found = {f"{prefix}.{name}_proj" for name in names}
+            if not found <= architecture.biases:
                 raise fields.error(f"{option} is not supported for {architecture.name}")
             modules |= found
     return frozenset(modules)

@@ -89,13 +89,17 @@ def checked(quant: str) -> str:
     """The name in lower case; ConversionError lists the known ones."""
     name = quant.lower()
     if name in _NEEDS_MATRIX:
-        raise ConversionError(
-            f"cannot write {quant!r}: it needs an importance matrix, which llama.cpp's "
-            "llama-imatrix computes from sample texts\nUse iq3_s or q2_k, or a ready GGUF file."
-        )
+        raise _needs_matrix(quant)
     if name not in QUANTIZATIONS:
         raise ConversionError(f"cannot write {quant!r}; known are {', '.join(QUANTIZATIONS)}")
     return name
+
+
+def _needs_matrix(name: str) -> ConversionError:
+    return ConversionError(
+        f"cannot write {name!r}: it needs an importance matrix, which llama.cpp's "
+        "llama-imatrix computes from sample texts\nUse iq3_s or q2_k, or a ready GGUF file."
+    )
 
 
 def is_mix(quant: str) -> bool:
@@ -160,8 +164,9 @@ def encode_rows(values: Float32Array, kind: TensorType) -> Array:
 
 
 def _encode_by_library(values: Float32Array, kind: TensorType) -> Array:
+    if kind.lower() in _NEEDS_MATRIX:
+        raise _needs_matrix(kind)
     if kind not in _BY_LIBRARY:
-        checked(kind)
         raise ConversionError(f"cannot encode weights as {kind}")
     n_bytes = row_bytes(kind, values.shape[-1])
     from gguf import GGMLQuantizationType

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConversionError
+from .merges import read_merges
 from .sentencepiece_model import (
     BPE,
     BYTE,
@@ -167,24 +168,12 @@ def _from_merges(model: Mapping[str, Any], path: Path) -> dict[int, Piece]:
     for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges"):
         if model.get(option):
             raise ConversionError(f"{path}: SentencePiece BPE with {option} is not supported")
-    vocab, merges = model.get("vocab"), model.get("merges")
+    vocab = model.get("vocab")
     if not isinstance(vocab, dict) or not all(type(i) is int for i in vocab.values()):
         raise ConversionError(f"{path}: model.vocab does not map tokens to ids")
-    if not isinstance(merges, list):
-        raise ConversionError(f"{path}: model.merges is not a list")
     ranks: dict[str, int] = {}
-    for index, merge in enumerate(merges):
-        pair = merge.split(" ") if isinstance(merge, str) else merge
-        if (
-            not isinstance(pair, list)
-            or len(pair) != 2
-            or not all(isinstance(part, str) for part in pair)
-            or pair[0] + pair[1] not in vocab
-        ):
-            raise ConversionError(
-                f"{path}: merge {index} is no pair of parts of a token: {merge!r}"
-            )
-        ranks.setdefault(pair[0] + pair[1], len(ranks))
+    for left, right in read_merges(model, path):
+        ranks.setdefault(left + right, len(ranks))
     unknown, pieces = model.get("unk_token"), dict[int, Piece]()
     for text, token_id in vocab.items():
         if token_id in pieces:

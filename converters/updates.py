@@ -172,7 +172,8 @@ class AddedBias(Update):
         return self.values.shape
 
     def apply(self, weight: Float32Array) -> Float32Array:
-        return weight + np.float32(self.scale) * self.values
+        moved: Float32Array = weight + np.float32(self.scale) * self.values
+        return moved
 
 
 @dataclass(frozen=True)

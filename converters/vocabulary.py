@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConversionError
 from .json_file import read_json
+from .merges import read_merges
 from .model_config import ModelConfig
 from .pre_tokenizers import IGNORE_MERGES, recognise
 from .sentencepiece_model import Piece
@@ -307,9 +308,11 @@ def _tokens(
         tokens[token_id] = text if control else text.replace("\u2581", " ")
         types[token_id] = CONTROL if control else USER_DEFINED
         scores[token_id] = UNMERGED_SCORE
-    for text in tokens:
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            raise ConversionError(f"{path}: token {text!r} is not valid Unicode")
+    try:
+        "".join(tokens).encode()
+    except UnicodeEncodeError as error:
+        text = error.object[error.start : error.start + 1]
+        raise ConversionError(f"{path}: a token with {text!r} is not valid Unicode") from error
     return tuple(tokens), tuple(types), tuple(scores)
 
 
@@ -323,23 +326,11 @@ def _looks_special(text: str) -> bool:
 
 
 def _merges(model: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """Merges as ``"left right"``; newer files hold pairs, older ones such strings."""
-    merges, vocab = model.get("merges"), model["vocab"]
-    if not isinstance(merges, list) or not merges:
-        raise ConversionError(f"{path}: model.merges is missing or empty")
-    result = []
-    for index, merge in enumerate(merges):
-        pair = merge.split(" ") if isinstance(merge, str) else merge
-        if (
-            not isinstance(pair, list)
-            or len(pair) != 2
-            or not all(isinstance(part, str) and part for part in pair)
-            or pair[0] + pair[1] not in vocab
-        ):
-            raise ConversionError(
-                f"{path}: merge {index} is no pair of parts of a token: {merge!r}"
-            )
-        # A space inside a part would be taken for the one between the parts; "Ġ" is its
-        # byte-level spelling.
-        result.append(" ".join(part.replace(" ", "\u0120") for part in pair))
-    return tuple(result)
+    """Merges as ``"left right"``."""
+    pairs = read_merges(model, path)
+    if not pairs:
+        raise ConversionError(f"{path}: model.merges is empty")
+    # A space inside a part would be taken for the one between the parts; "Ġ" is its
+    # byte-level spelling.
+    spelled = ((left.replace(" ", "\u0120"), right.replace(" ", "\u0120")) for left, right in pairs)
+    return tuple(f"{left} {right}" for left, right in spelled)

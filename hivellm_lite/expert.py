@@ -97,6 +97,7 @@ class Expert:
         extra_rank: int | None = None,
         variant_type: str | None = None,
         force: bool = False,
+        float_weights: str | os.PathLike[str] | None = None,
         verify: bool = True,
         offline: bool = False,
         progress: Progress | None = None,
@@ -111,6 +112,8 @@ class Expert:
         tokens. ``kv_type``: ``f32``, ``f16``, ``bf16``, ``q8_0``.
         ``quantization``: what safetensors are converted to. ``adapter_mode``,
         ``extra_rank``, ``variant_type``, ``force``: see `AdapterOptions`.
+        ``float_weights``: the base's Hugging Face folder to measure and merge with,
+        where ``base`` is a quantised GGUF; looked for if not given.
         ``verify=False`` ignores a digest file beside the package. ``offline=True``
         asks no network, as ``HF_HUB_OFFLINE=1`` does.
         ``progress(label, done, total)`` is called while downloading and converting.
@@ -139,6 +142,8 @@ class Expert:
         base_s = lap()
 
         def find_weights() -> Path | None:
+            if float_weights is not None:
+                return Path(float_weights).expanduser()
             return find_float_weights(package, given=base, cache=cache, hub=hub)
 
         prepared = prepare_adapter(
@@ -283,6 +288,16 @@ class Expert:
     ) -> list[int]:
         """The token ids that `generate` would compute for these arguments."""
         return self._prompt_tokens(prompt, schema, system, messages, thinking, template)
+
+    def load_adapter(self, session: Session) -> Adapter | None:
+        """The adapter on another session of the same model; None for a variant.
+
+        Give it back with ``session.forget_adapter``.
+        """
+        from .engine import Adapter
+
+        lora = self.prepared.lora
+        return Adapter(session.model, lora) if lora is not None else None
 
     @property
     def float_weights(self) -> Path | None:

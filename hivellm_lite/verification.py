@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .session import Session
 
-__all__ = ["LogitError", "TensorError", "Verification", "verify_conversion"]
+__all__ = [
+    "LogitError",
+    "TensorError",
+    "Verification",
+    "compare",
+    "log_probabilities",
+    "verify_conversion",
+]
 
 
 @dataclass(frozen=True)
@@ -215,7 +222,7 @@ def _logit_errors(
         try:
             answers = [_greedy(reference, question, max_tokens) for question in questions]
             expected = [
-                _log_probabilities(reference, None, *pair)
+                log_probabilities(reference, None, *pair)
                 for pair in zip(questions, answers, strict=True)
             ]
         finally:
@@ -229,23 +236,17 @@ def _logit_errors(
             n_tensors=expert.prepared.n_tensors if changes else None,
         )
         try:
-            adapter = _adapter(served, expert) if changes else None
+            adapter = expert.load_adapter(served) if changes else None
             found = [
-                _log_probabilities(served, adapter, *pair)
+                log_probabilities(served, adapter, *pair)
                 for pair in zip(questions, answers, strict=True)
             ]
             if adapter is not None:
                 served.forget_adapter(adapter)
         finally:
             served.release()
-        results.append(_compare(expected, found))
+        results.append(compare(expected, found))
     return results[0], results[1]
-
-
-def _adapter(session: Session, expert: Expert) -> Adapter | None:
-    from .engine import Adapter
-
-    return Adapter(session.model, expert.prepared.lora) if expert.prepared.lora else None
 
 
 def _greedy(session: Session, prompt: list[int], max_tokens: int) -> list[int]:
@@ -261,7 +262,7 @@ def _greedy(session: Session, prompt: list[int], max_tokens: int) -> list[int]:
     return tokens[len(prompt) :]
 
 
-def _log_probabilities(
+def log_probabilities(
     session: Session, adapter: Adapter | None, prompt: list[int], answer: list[int]
 ) -> NDArray[np.float64]:
     """Rows (answer tokens, vocabulary) of log-probabilities behind every answer token."""
@@ -280,7 +281,7 @@ def _log_probabilities(
     return logits
 
 
-def _compare(expected: list[NDArray[np.float64]], found: list[NDArray[np.float64]]) -> LogitError:
+def compare(expected: list[NDArray[np.float64]], found: list[NDArray[np.float64]]) -> LogitError:
     p, q = np.concatenate(expected), np.concatenate(found)
     divergence = (np.exp(p) * (p - q)).sum(axis=1)
     return LogitError(

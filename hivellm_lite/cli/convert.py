@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,6 +48,7 @@ def convert(
     extra_rank: int | None,
     variant_type: str | None,
     force: bool,
+    float_weights: str | None,
     as_json: bool,
 ) -> None:
     """Convert the adapter in PACKAGE, and its base if that is a Hugging Face folder.
@@ -68,12 +70,18 @@ def convert(
         base_file = find_base(
             opened, given=base, cache=cache, quantization=quantization, progress=progress, hub=hub
         )
+
+        def find_weights() -> Path | None:
+            if float_weights is not None:
+                return Path(float_weights)
+            return find_float_weights(opened, given=base, cache=cache, hub=hub)
+
         adapter = prepare_adapter(
             opened,
             base_file.path,
             cache,
             AdapterOptions(adapter_mode, extra_rank, variant_type, force),
-            float_weights=lambda: find_float_weights(opened, given=base, cache=cache, hub=hub),
+            float_weights=find_weights,
             progress=progress,
         )
     if output is not None:

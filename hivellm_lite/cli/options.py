@@ -61,8 +61,15 @@ def base_options(command: _Command) -> _Command:
 
 
 def adapter_options(command: _Command) -> _Command:
-    """``--adapter-mode``, ``--extra-rank``, ``--variant-type`` and ``--force``."""
+    """``--adapter-mode`` and what belongs to it."""
     for option in (
+        click.option(
+            "--float-weights",
+            type=click.Path(exists=True, file_okay=False),
+            metavar="FOLDER",
+            help="The base's Hugging Face folder to measure and merge with, beside a "
+            "quantised .gguf [default: looked for].",
+        ),
         click.option("--force", is_flag=True, help="Store a variant at less than its base allows."),
         click.option(
             "--variant-type",

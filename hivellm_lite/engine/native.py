@@ -58,6 +58,10 @@ def _on_log(level: int, text: bytes, _user_data: Any) -> None:
 
 @contextlib.contextmanager
 def fresh_log() -> Iterator[None]:
+    """Collect llama.cpp's log for `reason`. The callback is the library's only one, and
+    other users of it in this process may have set theirs meanwhile.
+    """
+    llama.llama_log_set(_on_log, ctypes.c_void_p(0))
     _recent.clear()
     yield
 
@@ -70,9 +74,9 @@ def reason() -> str:
 
 @functools.cache
 def start() -> None:
-    """Initialise the library once for the process, with our log callback."""
-    llama.llama_log_set(_on_log, ctypes.c_void_p(0))
-    llama.llama_backend_init()
+    """Initialise the library once for the process, quietly."""
+    with fresh_log():
+        llama.llama_backend_init()
 
 
 def system_info() -> str:

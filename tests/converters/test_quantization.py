@@ -127,7 +127,7 @@ def test_types_that_need_an_importance_matrix_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["I32", "Q8_K", "nonsense"])
 def test_types_that_are_not_for_weights_are_refused(kind: str) -> None:
-    with pytest.raises(ConversionError, match=f"cannot .* '?{kind}"):
+    with pytest.raises(ConversionError, match=f"cannot encode weights as {kind}"):
         encode_rows(noise(2, 256), kind)
 
 

@@ -200,7 +200,7 @@ def changed(**model: Any) -> dict[str, Any]:
         (changed(vocab={"a": 1, "b": 1}, merges=[]), "'a' and 'b' are both 1"),
         (changed(vocab={"a": 1}, merges=[]), "0 of the 256 byte tokens"),
         (changed(vocab={"a": 9999}, merges=[]), "'a' has the id 9999"),
-        (changed(merges=None), "merges is not a list"),
+        (changed(merges=None), "merges is missing"),
         (changed(merges=["a"]), "merge 0 is no pair"),
         (changed(merges=[["a", "zzzz"]]), "merge 0 is no pair"),
     ],
