@@ -136,13 +136,13 @@ def _refuse_unsupported(fields: ConfigFields, architecture: Architecture) -> Non
 
 
 def _biased(fields: ConfigFields, architecture: Architecture) -> frozenset[str]:
-    modules = set(architecture.fixed_biases)
-    for option, prefix, names in (
-        ("attention_bias", "self_attn", "qkvo"),
-        ("mlp_bias", "mlp", ("gate", "up", "down")),
-    ):
-        if fields.get(option) and not any(name.startswith(prefix) for name in modules):
-            found = {f"{prefix}.{name}_proj" for name in names}
+    if architecture.fixed_biases:
+        return architecture.fixed_biases  # Transformers looks at no option either
+    modules: set[str] = set()
+    for option, prefix in (("attention_bias", "self_attn."), ("mlp_bias", "mlp.")):
+        if fields.get(option):
+            names = {name for name in architecture.layer_modules if name.startswith(prefix)}
+            found = {name for name in names if name.endswith("_proj")}
             if not found <= architecture.biases:
                 raise fields.error(f"{option} is not supported for {architecture.name}")
             modules |= found

@@ -126,7 +126,7 @@ LONG = {"rope_type": "longrope", "short_factor": [1.0] * 6, "long_factor": [2.0]
         ("tiny-qwen3", {"rope_parameters": {**YARN, "mscale": 1.0}}, "YaRN with mscale"),
         ("tiny-qwen3", {"rope_parameters": {**YARN, "truncate": False}}, "without truncate"),
         ("tiny-qwen2", {"head_dim": 32}, "4 heads of size 32 do not make the hidden size 64"),
-        ("tiny-qwen2", {"attention_bias": True, "mlp_bias": True}, "mlp_bias is not supported"),
+        ("tiny-qwen3", {"mlp_bias": True}, "mlp_bias is not supported for qwen3"),
         ("tiny-phi4", {"rope_parameters": {**LONG, "long_factor": [1.0]}}, "list of 8 numbers"),
         (
             "tiny-phi4",
