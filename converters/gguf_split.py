@@ -27,6 +27,7 @@ from .gguf_types import type_number
 __all__ = [
     "METADATA_FILE",
     "PartTensor",
+    "copied",
     "kind_file",
     "kind_of",
     "split_gguf",
@@ -90,37 +91,46 @@ def split_gguf(
     total = sum(tensor.n_bytes for tensor in header.tensors.values())
     done = 0
 
-    def copying(name: str) -> Callable[[BinaryIO], None]:
-        def copy(target: BinaryIO) -> None:
-            nonlocal done
-            tensor = header.tensors[name]
-            file.seek(header.data_offset + tensor.offset)
-            left = tensor.n_bytes
-            while left:
-                data = file.read(min(left, _COPY_BYTES))
-                target.write(data)
-                left -= len(data)
-                done += len(data)
-                if progress is not None:
-                    progress(done, total)
-
-        return copy
+    def report(n_bytes: int) -> None:
+        nonlocal done
+        done += n_bytes
+        if progress is not None:
+            progress(done, total)
 
     split_metadata(header, folder / METADATA_FILE, len(names))
-    with source.open("rb") as file:
-        for number, (kind, tensors) in enumerate(kinds.items(), start=1):
-            parts = [
-                PartTensor(
-                    name,
-                    header.tensors[name].shape,
-                    header.tensors[name].type_name,
-                    header.tensors[name].n_bytes,
-                    copying(name),
-                )
-                for name in tensors
-            ]
-            write_part(folder / kind_file(kind), number, parts)
+    for number, (kind, tensors) in enumerate(kinds.items(), start=1):
+        parts = [copied(header, name, report) for name in tensors]
+        write_part(folder / kind_file(kind), number, parts)
     return names
+
+
+def copied(
+    header: GGUFHeader,
+    source: str,
+    report: Callable[[int], None] | None = None,
+    *,
+    name: str | None = None,
+) -> PartTensor:
+    """The tensor ``source`` of ``header``'s file, byte for byte, called ``name`` in the part.
+
+    ``report`` is called with the bytes of each piece that was copied.
+    """
+    tensor = header.tensors[source]
+
+    def copy(target: BinaryIO) -> None:
+        left = tensor.n_bytes
+        with header.path.open("rb") as file:
+            file.seek(header.data_offset + tensor.offset)
+            while left:
+                data = file.read(min(left, _COPY_BYTES))
+                if not data:
+                    raise ConversionError(f"{header.path}: {source} is cut off")
+                target.write(data)
+                left -= len(data)
+                if report is not None:
+                    report(len(data))
+
+    return PartTensor(name or source, tensor.shape, tensor.type_name, tensor.n_bytes, copy)
 
 
 def write_part(out: Path, number: int, tensors: Sequence[PartTensor]) -> None:

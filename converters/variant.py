@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import ConversionError
 from .gguf_header import GGUFHeader
-from .gguf_split import PartTensor, kind_file, kind_of, write_part
+from .gguf_split import PartTensor, copied, kind_file, kind_of, write_part
 from .quantization import TensorType, encode_rows, row_bytes, tensor_type
 from .safetensors import Float32Array
 from .targets import Target
@@ -35,8 +35,6 @@ FORMAT_VERSION = 1
 
 BLOCK_ELEMENTS = 4 << 20
 """Elements encoded at a time."""
-
-_COPY_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -163,16 +161,8 @@ def _plan(
                 )
             )
         else:
-            origin = base.tensors.get(name) or base.tensors["token_embd.weight"]
-            plan.append(
-                PartTensor(
-                    name,
-                    origin.shape,
-                    origin.type_name,
-                    origin.n_bytes,
-                    _Copy(base, origin.name),
-                )
-            )
+            origin = name if name in base.tensors else "token_embd.weight"
+            plan.append(copied(base, origin, name=name))
     return plan
 
 
@@ -193,24 +183,6 @@ class _Merge:
                     f"{self.target.hf_name}: merged values exceed the range of float16; use bf16"
                 )
             file.write(block.data)
-
-
-@dataclass(frozen=True)
-class _Copy:
-    base: GGUFHeader
-    name: str
-
-    def __call__(self, target: BinaryIO) -> None:
-        tensor = self.base.tensors[self.name]
-        left = tensor.n_bytes
-        with self.base.path.open("rb") as file:
-            file.seek(self.base.data_offset + tensor.offset)
-            while left:
-                data = file.read(min(left, _COPY_BYTES))
-                if not data:
-                    raise ConversionError(f"{self.base.path}: {self.name} is cut off")
-                target.write(data)
-                left -= len(data)
 
 
 def merged(target: Target, updates: Sequence[Update], source: WeightSource) -> Float32Array:

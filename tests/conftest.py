@@ -59,8 +59,10 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_package(tmp_path: Path) -> Callable[..., Path]:
     """Write a package with the tiny Llama's LoRA: ``tiny_package("name", capabilities=[…])``."""
 
-    def write(name: str = "tiny", adapter: str = "plain", **manifest: object) -> Path:
-        folder = FIXTURES / "adapters" / "tiny-llama" / adapter
+    def write(
+        name: str = "tiny", adapter: str = "plain", model: str = "tiny-llama", **manifest: object
+    ) -> Path:
+        folder = FIXTURES / "adapters" / model / adapter
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
         files["manifest.json"] = manifest_bytes(manifest_v2(name=name, **manifest))
         return write_package(tmp_path / f"{name}.expert", files)

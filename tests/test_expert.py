@@ -16,6 +16,8 @@ from hivellm_lite import (
 )
 from hivellm_lite.session import _sessions
 
+from .conftest import FIXTURES
+
 OPTIONS = {"n_ctx": 256, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 12, "stop": []}
 
@@ -203,6 +205,20 @@ def test_the_thought_is_prefilled_only_for_models_that_think(expert):
     thinks = model.special_token("<think>") is not None
     differ = expert.tokenize_prompt("Hi") != expert.tokenize_prompt("Hi", thinking=True)
     assert differ == thinks
+
+
+def test_a_qwen_thinks_only_when_asked_and_composes_characters(tmp_path, tiny_package):
+    from hivellm_lite.converters.base import convert_base
+
+    base = tmp_path / "tiny-qwen3.gguf"
+    convert_base(FIXTURES / "models" / "tiny-qwen3", base, quant="f32")
+    package = tiny_package(model="tiny-qwen3")
+    with Expert.load(package, base=base, **OPTIONS) as expert:
+        think = expert._session.model.special_token("<think>")
+        assert think is not None
+        assert think in expert.tokenize_prompt("Hi")
+        assert think not in expert.tokenize_prompt("Hi", thinking=True)
+        assert expert.tokenize_prompt("cafe\u0301") == expert.tokenize_prompt("caf\u00e9")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import unicodedata
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from .context import Context
 
 __all__ = ["Adapter", "Model"]
+
+
+_NFC_VOCABULARIES = frozenset({"qwen2"})
+"""Vocabularies whose tokenizers compose characters (Unicode NFC) first; llama.cpp does not."""
 
 
 class Model(Native):
@@ -67,6 +72,7 @@ class Model(Native):
         self._vocab = llama.llama_model_get_vocab(pointer)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self._vocab)
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(pointer)
+        self._normalises = self.metadata("tokenizer.ggml.pre") in _NFC_VOCABULARIES
         self._piece_buffer = ctypes.create_string_buffer(256)
 
     def close(self) -> None:
@@ -113,6 +119,8 @@ class Model(Native):
         With ``special`` the names of control tokens become those tokens;
         without it they stay ordinary text, as text from a user must.
         """
+        if self._normalises:
+            text = unicodedata.normalize("NFC", text)
         data = text.encode("utf-8", "surrogatepass")
         tokens = (llama.llama_token * (len(data) + 8))()
         n = llama.llama_tokenize(
@@ -129,7 +137,8 @@ class Model(Native):
         buffer = self._piece_buffer
         n = llama.llama_token_to_piece(self._live_vocab, token, buffer, len(buffer), 0, special)
         if n < 0:
-            self._piece_buffer = ctypes.create_string_buffer(-n)
+            self._normalises = self.metadata("tokenizer.ggml.pre") in _NFC_VOCABULARIES
+        self._piece_buffer = ctypes.create_string_buffer(-n)
             return self.piece(token, special=special)
         return buffer.raw[:n]
 
