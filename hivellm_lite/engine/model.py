@@ -137,8 +137,7 @@ class Model(Native):
         buffer = self._piece_buffer
         n = llama.llama_token_to_piece(self._live_vocab, token, buffer, len(buffer), 0, special)
         if n < 0:
-            self._normalises = self.metadata("tokenizer.ggml.pre") in _NFC_VOCABULARIES
-        self._piece_buffer = ctypes.create_string_buffer(-n)
+            self._piece_buffer = ctypes.create_string_buffer(-n)
             return self.piece(token, special=special)
         return buffer.raw[:n]
 
