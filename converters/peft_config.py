@@ -146,6 +146,7 @@ def read_adapter_config(
         alpha=_check_alpha(options.get(alpha_key), alpha_key, source),
         source=source,
         use_rslora=_flag(options, "use_rslora", source),
+        use_dora=_flag(options, "use_dora", source),
         rank_pattern=rank_pattern,
         alpha_pattern=alpha_pattern,
     )
