@@ -22,21 +22,19 @@ import numpy as np
 
 from ..errors import ConversionError
 from ..hardware import physical_cores
+from .base_plan import PlannedTensor, plan_tensors
 from .checkpoint import open_checkpoint
 from .model_config import ModelConfig, read_model_config
 from .permutation import rotary_order
 from .quantization import (
-    TensorType,
     bits_per_weight,
     checked,
     encode_rows,
     file_type,
     is_mix,
-    row_bytes,
-    tensor_type,
 )
-from .rope import rope_metadata, rope_tensors
-from .safetensors import FLOATS, Array, Float32Array, SafetensorsFile, to_float32
+from .rope import rope_metadata
+from .safetensors import Array, SafetensorsFile, to_float32
 from .vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 
 __all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
@@ -49,12 +47,6 @@ BLOCK_ELEMENTS = 1 << 18
 
 ALIGNMENT = 32
 """GGUF's default alignment of tensor data, in bytes."""
-
-_FLOAT_TYPES: Mapping[str, TensorType] = {"F64": "F32", "F32": "F32", "F16": "F16", "BF16": "BF16"}
-"""What keeps a checkpoint's floats as they are."""
-
-_IGNORED_SUFFIXES = (".rotary_emb.inv_freq", ".attention.masked_bias", ".attention.bias")
-"""Constants that old checkpoints carry."""
 
 
 @dataclass(frozen=True)
@@ -73,27 +65,6 @@ class BaseReport:
         facts = asdict(self)
         del facts["path"]
         return facts
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    """One tensor to write: from ``source`` in the checkpoint, or ``values`` made here.
-
-    ``n_heads`` is set where the rows have to be reordered; ``offset`` is added
-    to every value.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    kind: TensorType
-    source: str = ""
-    values: Float32Array | None = None
-    n_heads: int | None = None
-    offset: float = 0.0
-
-    @property
-    def n_bytes(self) -> int:
-        return math.prod(self.shape[:-1]) * row_bytes(self.kind, self.shape[-1])
 
 
 def convert_base(
@@ -121,7 +92,7 @@ def convert_base(
     floats = out.with_name(f"{out.name}.float") if is_mix(quant) else out
     try:
         with open_checkpoint(folder) as checkpoint:
-            tensors = _plan(config, checkpoint, quant)
+            tensors = plan_tensors(config, checkpoint, quant)
             # After the plan: a vocabulary size that no tensor has is never allocated.
             vocabulary = read_vocabulary(folder, config, pre_tokenizer=pre_tokenizer)
             _write_header(config, vocabulary, tensors, quant, floats)
@@ -151,7 +122,7 @@ def estimate_size(folder: Path, quant: str) -> int:
     quant = checked(quant)
     config = read_model_config(folder)
     with open_checkpoint(folder) as checkpoint:
-        tensors = _plan(config, checkpoint, quant)
+        tensors = plan_tensors(config, checkpoint, quant)
     data = sum(-(-tensor.n_bytes // ALIGNMENT) * ALIGNMENT for tensor in tensors)
     if is_mix(quant):
         weights = sum(math.prod(tensor.shape) for tensor in tensors)
@@ -161,68 +132,8 @@ def estimate_size(folder: Path, quant: str) -> int:
     return data + (tokenizer.stat().st_size if tokenizer.is_file() else 0)
 
 
-def _plan(
-    config: ModelConfig, checkpoint: Mapping[str, SafetensorsFile], quant: str
-) -> list[_Tensor]:
-    """All tensors of the file in their order; every problem of the checkpoint shows here."""
-    architecture, shapes = config.architecture, config.architecture.shapes(config.sizes)
-    heads = {"attention.head_count": "heads", "attention.head_count_kv": "kv_heads"}
-    globals_ = [m for m in architecture.global_modules if not (m == "lm_head" and config.tied_head)]
-    modules = [m if m == "lm_head" else f"model.{m}" for m in globals_]
-    for layer in range(config.n_layers):
-        modules += [f"model.layers.{layer}.{name}" for name in architecture.layer_modules]
-    plan = [
-        _Tensor(name, values.shape, "F32", values=values)
-        for name, values in rope_tensors(config.rope, config.sizes["head_dim"]).items()
-    ]
-    used = {"lm_head.weight"} if config.tied_head else set()
-    for module in modules:
-        place = architecture.tensor_name(module)
-        assert place is not None  # built from the same tables  # noqa: S101
-        heads_key = architecture.permuted.get(place.module)
-        n_heads = config.sizes[heads[heads_key]] if heads_key else None
-        for suffix in (".weight", ".bias"):
-            source, shape = module + suffix, shapes[place.module]
-            if suffix == ".bias":
-                if place.module not in config.biased:
-                    continue
-                shape = shape[:1]
-            _check_source(config, checkpoint, source, shape)
-            used.add(source)
-            kind = tensor_type(quant, shape)
-            if is_mix(quant) and len(shape) > 1:
-                kind = _FLOAT_TYPES[checkpoint[source].info(source).dtype]
-            offset = architecture.offset(place.module) if suffix == ".weight" else 0.0
-            plan.append(_Tensor(place.gguf + suffix, shape, kind, source, None, n_heads, offset))
-    for source in checkpoint:
-        if source not in used and not source.endswith(_IGNORED_SUFFIXES):
-            raise ConversionError(
-                f"{checkpoint[source].path}: tensor {source!r} has no place in {architecture.name}"
-            )
-    return plan
-
-
-def _check_source(
-    config: ModelConfig,
-    checkpoint: Mapping[str, SafetensorsFile],
-    source: str,
-    shape: tuple[int, ...],
-) -> None:
-    if (file := checkpoint.get(source)) is None:
-        hint = " and tie_word_embeddings is not set" if source == "lm_head.weight" else ""
-        raise ConversionError(f"{config.path.parent}: tensor {source!r} is missing{hint}")
-    info = file.info(source)
-    if info.shape != shape:
-        raise ConversionError(
-            f"{file.path}: tensor {source!r} has shape {list(info.shape)}, "
-            f"{config.path.name} asks for {list(shape)}"
-        )
-    if info.dtype not in FLOATS:
-        raise ConversionError(f"{file.path}: tensor {source!r} is {info.dtype}, expected floats")
-
-
 def _write_header(
-    config: ModelConfig, vocabulary: Vocabulary, tensors: list[_Tensor], quant: str, out: Path
+    config: ModelConfig, vocabulary: Vocabulary, tensors: list[PlannedTensor], quant: str, out: Path
 ) -> None:
     """Everything before the tensor data."""
     from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, GGUFType, GGUFWriter
@@ -266,7 +177,7 @@ def _write_header(
 
 
 def _write_tensors(
-    tensors: list[_Tensor],
+    tensors: list[PlannedTensor],
     checkpoint: Mapping[str, SafetensorsFile],
     out: Path,
     threads: int,
@@ -304,7 +215,7 @@ def _write_tensors(
 
 
 def _blocks(
-    tensor: _Tensor, checkpoint: Mapping[str, SafetensorsFile]
+    tensor: PlannedTensor, checkpoint: Mapping[str, SafetensorsFile]
 ) -> Iterator[tuple[Array, bool]]:
     """The tensor's data as stored, in blocks of rows, and whether a block is the last."""
     if tensor.values is not None:
@@ -325,7 +236,9 @@ def _blocks(
         yield stored, stop == n_rows
 
 
-def _encode(tensor: _Tensor, stored: Array, checkpoint: Mapping[str, SafetensorsFile]) -> Array:
+def _encode(
+    tensor: PlannedTensor, stored: Array, checkpoint: Mapping[str, SafetensorsFile]
+) -> Array:
     """A block as the bytes of the file; ConversionError for values that it cannot hold."""
     if tensor.values is not None:
         return encode_rows(tensor.values, tensor.kind)

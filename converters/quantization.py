@@ -6,11 +6,10 @@ every other type by ggml itself, which is loaded only then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from ..errors import ConversionError
+from .file_types import FILE_TYPES, MIXES, QUANTIZATIONS
 from .safetensors import Array, Float32Array
 
 __all__ = [
@@ -28,44 +27,9 @@ __all__ = [
 TensorType = str
 """A ggml type by its name, such as ``Q8_0``."""
 
-_FILE_TYPES: Mapping[str, str] = {
-    "q8_0": "MOSTLY_Q8_0",
-    "f16": "MOSTLY_F16",
-    "bf16": "MOSTLY_BF16",
-    "f32": "ALL_F32",
-}
-"""One type for all matrices, as llama.cpp's converter writes them: name → ``LlamaFileType``."""
-
-_MIXES: Mapping[str, tuple[str, float]] = {
-    "q6_k": ("MOSTLY_Q6_K", 6.57),
-    "q5_k_m": ("MOSTLY_Q5_K_M", 5.7),
-    "q5_k_s": ("MOSTLY_Q5_K_S", 5.57),
-    "q5_1": ("MOSTLY_Q5_1", 6.0),
-    "q5_0": ("MOSTLY_Q5_0", 5.57),
-    "q4_k_m": ("MOSTLY_Q4_K_M", 4.89),
-    "q4_k_s": ("MOSTLY_Q4_K_S", 4.67),
-    "q4_1": ("MOSTLY_Q4_1", 5.1),
-    "q4_0": ("MOSTLY_Q4_0", 4.66),
-    "iq4_nl": ("MOSTLY_IQ4_NL", 4.68),
-    "iq4_xs": ("MOSTLY_IQ4_XS", 4.46),
-    "q3_k_l": ("MOSTLY_Q3_K_L", 4.3),
-    "q3_k_m": ("MOSTLY_Q3_K_M", 4.0),
-    "q3_k_s": ("MOSTLY_Q3_K_S", 3.64),
-    "iq3_m": ("MOSTLY_IQ3_M", 3.76),
-    "iq3_s": ("MOSTLY_IQ3_S", 3.66),
-    "q2_k": ("MOSTLY_Q2_K", 3.16),
-}
-"""llama.cpp's mixes of types: name → (``LlamaFileType``, bits a weight in an 8B Llama).
-
-In a small model the embedding, which is stored finer, weighs more.
-"""
-
 _NEEDS_MATRIX = frozenset(
     {"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs", "iq3_xs", "q2_k_s"}
 )
-
-QUANTIZATIONS: tuple[str, ...] = (*_FILE_TYPES, *_MIXES)
-"""What `convert_base` can write; the first is the default."""
 
 _BY_LIBRARY = frozenset({"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ3_S", "IQ4_NL", "IQ4_XS"}) | {
     "Q4_0",
@@ -104,19 +68,19 @@ def _needs_matrix(name: str) -> ConversionError:
 
 def is_mix(quant: str) -> bool:
     """Whether llama.cpp chooses a type for each tensor."""
-    return quant in _MIXES
+    return quant in MIXES
 
 
 def bits_per_weight(quant: str) -> float:
     """Of a mix, roughly."""
-    return _MIXES[quant][1]
+    return MIXES[quant][1]
 
 
 def file_type(quant: str) -> int:
     """``llama_ftype``, which GGUF keeps as ``general.file_type``."""
     from gguf import LlamaFileType
 
-    name = _MIXES[quant][0] if is_mix(quant) else _FILE_TYPES[quant]
+    name = MIXES[quant][0] if is_mix(quant) else FILE_TYPES[quant]
     return int(LlamaFileType[name])
 
 

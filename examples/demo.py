@@ -81,7 +81,8 @@ def show_rows(database: sqlite3.Connection, query: str) -> None:
     rows = [[str(value) for value in row] for row in cursor]
     widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
     for line in [names, ["─" * width for width in widths], *rows]:
-        print("    " + "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)))
+        cells = zip(line, widths, strict=True)
+        print("    " + "  ".join(f"{cell:<{width}}" for cell, width in cells))
     print()
 
 

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cache import Cache, CacheEntry, digest_file, digest_of
+from .converters.file_types import QUANTIZATIONS
 from .errors import LoadError, OutOfMemoryError
 from .progress import Progress
 
 __all__ = ["QUANTIZATIONS", "Origin", "convert_folder", "converted_bases", "gguf_of"]
 
-QUANTIZATIONS = ("q8_0", "f16", "bf16", "f32")
-"""What a Hugging Face folder can be converted to; the first is the default."""
 
-CONVERTER_VERSION = 1
-"""Part of every cache key; raised when the same input gives another file."""
+_SUFFIXES = (".json", ".jinja", ".model", ".safetensors")
+"""Files of a model folder that the result depends on."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,15 @@ def convert_folder(
     Raises ConversionError for a folder that cannot be converted, LoadError when
     the disk is too small, OutOfMemoryError.
     """
-    from .converters.base import convert_base, estimate_size
+    from .converters.base import FORMAT_VERSION, convert_base, estimate_size
 
-    files = sorted(f for f in folder.iterdir() if f.suffix in (".json", ".safetensors", ".model"))
+    files = sorted(f for f in folder.iterdir() if f.suffix in _SUFFIXES)
     if (entry := cache.find_by_sources("bases", files, quantization=quantization)) is not None:
         return entry, False
     size = estimate_size(folder, quantization)
     _check_disk(cache.root, size)
     digests = [(f.name, digest_file(f)) for f in files]
-    key = digest_of("base", CONVERTER_VERSION, digests, quantization)
+    key = digest_of("base", FORMAT_VERSION, digests, quantization)
     origin = origin or Origin(folder.resolve().name)
 
     def build(target: Path) -> dict[str, object]:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from ..adapters import MODES, VARIANT_TYPES
-from ..base_conversion import QUANTIZATIONS
+from ..adapter_options import MODES, VARIANT_TYPES
+from ..converters.file_types import QUANTIZATIONS
 from ..progress import Progress
 
 __all__ = [
@@ -46,10 +46,12 @@ def base_options(command: _Command) -> _Command:
         "--quant",
         "--quantization",
         "quantization",
-        type=click.Choice(QUANTIZATIONS),
+        type=click.Choice(QUANTIZATIONS, case_sensitive=False),
+        metavar="TYPE",
         default=QUANTIZATIONS[0],
         show_default=True,
-        help="What safetensors are converted to, and which ready GGUF is taken.",
+        help="What safetensors are converted to, and which ready GGUF is taken: "
+        f"{', '.join(QUANTIZATIONS)}.",
     )(command)
     return click.option(
         "--base",

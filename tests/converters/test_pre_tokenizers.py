@@ -23,13 +23,14 @@ def sequence(*members: object) -> dict[str, Any]:
     return {"type": "Sequence", "pretokenizers": list(members)}
 
 
-def qwen2_regex() -> str:
-    tokenizer = json.loads((MODELS / "tiny-qwen3" / "tokenizer.json").read_text())
+def regex_of(model: str) -> str:
+    tokenizer = json.loads((MODELS / model / "tokenizer.json").read_text())
     regex: str = tokenizer["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"]
     return regex
 
 
-QWEN2 = qwen2_regex()
+QWEN2 = regex_of("tiny-qwen3")
+GPT4O = regex_of("tiny-phi4")
 LLAMA3 = QWEN2.replace(r"\p{N}| ", r"\p{N}{1,3}| ")
 
 
@@ -43,6 +44,7 @@ LLAMA3 = QWEN2.replace(r"\p{N}| ", r"\p{N}{1,3}| ")
         (sequence(split(QWEN2.replace(r"\r\n", "\r\n")), BYTES), False, "qwen2"),
         (sequence(split(LLAMA3), BYTES), True, "llama-bpe"),
         (sequence(split(LLAMA3), BYTES), False, "smaug-bpe"),
+        (sequence(split(GPT4O), BYTES), False, "gpt-4o"),
         (sequence(sequence(split(QWEN2)), BYTES), False, "qwen2"),
     ],
 )
@@ -67,6 +69,7 @@ def test_known_structures_have_names(
         (sequence(split(QWEN2)), False),
         (sequence(split(QWEN2), WORDS), False),
         (sequence(split(QWEN2), BYTES), True),
+        (sequence(split(GPT4O), BYTES), True),
         (sequence(split(QWEN2 + "x"), BYTES), False),
         (sequence(split(QWEN2, behavior="Removed"), BYTES), False),
         (sequence(split(QWEN2, invert=True), BYTES), False),

@@ -59,7 +59,8 @@ def test_fields_that_are_not_needed_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.model"
     others = [integer(9, 5), bytes([9 << 3 | 5]) + bytes(4), bytes([9 << 3 | 1]) + bytes(8)]
     score = bytes([2 << 3 | 5]) + b"\0\0\x80\xbf"
-    path.write_bytes(model_file(piece("y", score), *others))
+    rules = message(1, b"identity") + message(2, b"charsmap") + integer(4, 0)
+    path.write_bytes(model_file(piece("y", score), *others, normalizer=rules))
     assert read_sentencepiece_model(path) == SentencePieceModel(
         (
             *(Piece(f"<0x{byte:02X}>", 0.0, BYTE) for byte in range(256)),
