@@ -40,9 +40,9 @@ bench: $(VENV)/.ready $(BASE)
 train: $(BASE)
 	$(PYTHON) -m venv .training-venv
 	.training-venv/bin/python -m pip install --quiet -r examples/training/requirements.txt
-	for expert in sql json cypher; do \
-		.training-venv/bin/python -m examples.training.train --expert $$expert \
-			--base-gguf $(BASE) --out examples/experts || exit 1; done
+	cd examples && for expert in sql json cypher; do \
+		../.training-venv/bin/python -m training.train --expert $$expert \
+			--base-gguf ../$(BASE) --out experts || exit 1; done
 
 clean:
 	rm -rf $(VENV) .training-venv .demo build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Synthetic data, judging and training of the three example experts."""
