@@ -30,7 +30,7 @@ ORDERS = [(1, 1, "keyboard", 89.0), (2, 3, "compiler", 240.0), (3, 1, "notebook"
           (4, 2, "kernel", 0.0), (5, 4, "bicycle", 310.0), (6, 3, "headset", 59.9)]  # fmt: skip
 
 QUESTIONS = (
-    "List the names of customers from London.",
+    "Which customers live in London?",
     "How many orders did each customer place?",
     "What are the three most expensive orders?",
 )

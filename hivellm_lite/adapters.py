@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .converters.peft import Adapter
     from .converters.targets import Target
     from .converters.updates import Update
-    from .converters.weights import WeightSource
+    from .converters.weights import GGUFWeights, WeightSource
 
 __all__ = [
     "AdapterOptions",
@@ -169,7 +169,7 @@ def _builder(
     progress: Progress | None,
 ) -> _Build:
     """Measure, choose and write the low-rank form or the variant."""
-    from .converters.low_rank_adapter import EXTRA_RANKS, measure_low_rank, write_low_rank
+    from .converters.low_rank_adapter import EXTRA_RANKS, write_low_rank
     from .converters.targets import find_targets
     from .converters.weights import gguf_weights
 
@@ -182,14 +182,7 @@ def _builder(
         with gguf_weights(header.path) as base, _source(float_folder, header) as source:
             measured = None
             if options.mode != "exact" and not obstacle:
-                measured = measure_low_rank(
-                    updates,
-                    base,
-                    source,
-                    max_extra_rank=max(options.extra_rank or 0, EXTRA_RANKS[-1]),
-                    may_give_up=options.mode == "auto" and options.extra_rank is None,
-                    progress=_labelled(progress, "Measuring the adapter"),
-                )
+                measured = _measure(updates, base, source, options, progress)
                 budget = measured.base_error
                 rank = options.extra_rank
                 if rank is None:
@@ -278,6 +271,33 @@ def _compared(error: float, budget: float, measured: bool) -> str:
     return (
         f"the low-rank form's error of {error:.1e} {verb} what the base's quantisation costs "
         f"({budget:.1e}{how})"
+    )
+
+
+def _measure(
+    updates: list[tuple[Target, Update]],
+    base: GGUFWeights,
+    source: WeightSource,
+    options: AdapterOptions,
+    progress: Progress | None,
+) -> LowRankAdapter:
+    """The low-rank form with as many extra ranks as may be needed; without any if they are
+    not, which spares decomposing every weight.
+    """
+    from .converters.low_rank_adapter import EXTRA_RANKS, measure_low_rank
+
+    report = _labelled(progress, "Measuring the adapter")
+    if not options.extra_rank:
+        plain = measure_low_rank(updates, base, source, max_extra_rank=0, progress=report)
+        if options.extra_rank == 0 or plain.error(0) < plain.base_error:
+            return plain
+    return measure_low_rank(
+        updates,
+        base,
+        source,
+        max_extra_rank=max(options.extra_rank or 0, EXTRA_RANKS[-1]),
+        may_give_up=options.mode == "auto" and options.extra_rank is None,
+        progress=report,
     )
 
 
