@@ -47,7 +47,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("variant at BF16", {"adapter_mode": "exact", "variant_type": "bf16"}),
     ("variant at F16", {"adapter_mode": "exact", "variant_type": "f16"}),
 ]
-COUNT, RUNS, PREFILL, DECODE = 20, 5, 256, 24
+COUNT, RUNS, PREFILL, DECODE = 10, 3, 256, 24
 
 
 @dataclass(frozen=True)

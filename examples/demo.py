@@ -103,7 +103,7 @@ def main() -> None:
             results.append(ask(sql, question, SCHEMA))
             show_rows(database, results[-1].text)
 
-        print(colour("Fill a form", "1"), "— expert-json, swapped in on the same base\n")
+        print(colour("Fill a form", "1"), "— expert-json, a DoRA, swapped in on the same base\n")
         form = Expert.load(EXPERTS / "json.expert", base=base, cache_dir=cache)
         filled = ask(form, SENTENCE, json.dumps(FORM))
         results.append(filled)
