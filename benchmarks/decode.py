@@ -20,9 +20,13 @@ from hivellm_lite.hardware import physical_cores
 
 from .table import median_ratio, show
 
-N_TOKENS = 64
-RUNS = 11
-PROMPT = "Write a long story about a database."
+RUNS = 21
+PROMPT = "What is the total price of the orders of each customer?"
+SCHEMA = (
+    "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, city TEXT);\n"
+    "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customers(id), "
+    "product TEXT, price REAL);"
+)
 
 
 class PlainLoop:
@@ -42,46 +46,45 @@ class PlainLoop:
         llama.llama_sampler_chain_add(self.sampler, llama.llama_sampler_init_greedy())
         self.buffer = ctypes.create_string_buffer(256)
 
-    def run(self, prompt: list[int]) -> tuple[list[int], float]:
-        """Tokens, and seconds for all but the first."""
+    def run(self, prompt: list[int], n_tokens: int) -> float:
+        """Seconds for all but the first of ``n_tokens``."""
         llama.llama_memory_clear(llama.llama_get_memory(self.context), False)
         tokens = (llama.llama_token * len(prompt))(*prompt)
         llama.llama_decode(self.context, llama.llama_batch_get_one(tokens, len(prompt)))
         found, one = [], (llama.llama_token * 1)()
         text = b""
         started = 0.0
-        while len(found) < N_TOKENS:
+        while len(found) < n_tokens:
             token = llama.llama_sampler_sample(self.sampler, self.context, -1)
             if not found:
                 started = time.perf_counter()
             found.append(token)
             n = llama.llama_token_to_piece(self.vocab, token, self.buffer, 256, 0, False)
             text += self.buffer.raw[:n]
-            if len(found) < N_TOKENS:
+            if len(found) < n_tokens:
                 one[0] = token
                 llama.llama_decode(self.context, llama.llama_batch_get_one(one, 1))
-        return found, time.perf_counter() - started
+        return time.perf_counter() - started
 
 
 def main(base: Path, package: Path) -> None:
     expert = Expert.load(package, base=base)
     # a stop sequence that cannot occur: the scanner works, and nothing ends early
-    options = {"max_tokens": N_TOKENS, "stop": ["\x00"], "temperature": 0.0, "adapter_scale": 1.0}
+    options = {"stop": ["\x00"], "temperature": 0.0, "schema": SCHEMA}
     plain = PlainLoop(base, expert.prepared.lora)
-    prompt = expert.tokenize_prompt(PROMPT)
+    prompt = expert.tokenize_prompt(PROMPT, schema=SCHEMA)
     ours: list[float] = []
     theirs: list[float] = []
+    n_tokens = 0
     for turn in range(RUNS + 1):
         result = expert.generate(PROMPT, **options)
-        _, seconds = plain.run(prompt)
-        n = result.completion_tokens
-        if n < N_TOKENS:
-            raise SystemExit(f"the answer ended after {n} tokens; choose another prompt")
+        n_tokens = result.completion_tokens
+        seconds = plain.run(prompt, n_tokens)
         if turn:
             ours.append(1 / result.tokens_per_second)
-            theirs.append(seconds / (N_TOKENS - 1))
+            theirs.append(seconds / (n_tokens - 1))
     show(
-        f"Decoding {N_TOKENS} tokens, LoRA applied, {physical_cores()} threads, {RUNS} runs each",
+        f"Decoding {n_tokens} tokens, LoRA applied, {physical_cores()} threads, {RUNS} runs each",
         ("", "ms/token (median)", "speed against the plain loop"),
         [
             ("plain low-level loop", f"{statistics.median(theirs) * 1e3:.2f}", "1"),

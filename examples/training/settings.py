@@ -107,7 +107,7 @@ SETTINGS = {
         judged="Right means: the same rows as the expected query from three SQLite databases.",
         system_example="Dialect: sql\nSchema:\nCREATE TABLE customers (id INTEGER PRIMARY KEY, …)",
         limits="One SELECT over one table, or over two joined by a foreign key; no subqueries.",
-        steps=480,
+        steps=430,
     ),
     "json": Settings(
         title="Text to JSON",
