@@ -43,12 +43,7 @@ RUNS = 3
 def run(command: Sequence[str | Path]) -> tuple[float, float]:
     """Wall seconds and peak megabytes of one process."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "NO_LOCAL_GGUF": "1"},
-    )
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
