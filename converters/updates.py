@@ -9,6 +9,7 @@ PEFT 0.21.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +22,17 @@ __all__ = ["AddedBias", "Dora", "Hadamard", "Kronecker", "LowRank", "Replaced", 
 
 
 @dataclass(frozen=True)
-class Update:
-    """Base of all forms. ``shape`` is that of the tensor it applies to, None for any."""
+class Update(ABC):
+    """Base of all forms."""
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        raise NotImplementedError
+        """Shape of the tensor that it applies to; None for any."""
+        return None
 
+    @abstractmethod
     def apply(self, weight: Float32Array) -> Float32Array:
         """The adapted tensor; ``weight`` is not changed."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,6 @@ class Scaled(Update):
 
     factors: Float32Array
     axis: int
-
-    @property
-    def shape(self) -> tuple[int, ...] | None:
-        return None
 
     def apply(self, weight: Float32Array) -> Float32Array:
         if weight.shape[self.axis] != len(self.factors):
