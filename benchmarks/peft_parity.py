@@ -14,9 +14,13 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from hivellm_lite import Expert
+from hivellm_lite.verification import greedy, log_probabilities
 
 from .table import show
 
@@ -38,44 +42,59 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hugging-face", type=Path, required=True)
     parser.add_argument("--peft-python", type=Path, required=True)
+    parser.add_argument("--expert", action="append", help="only this one; may be repeated")
     given = parser.parse_args()
-    rows = []
-    for package in sorted(EXPERTS.glob("*.expert")):
-        expert = Expert.load(
-            package,
-            base=given.hugging_face,
-            quantization="f32",
-            variant_type="f32",
-            kv_type="f32",
-            flash_attention=False,
-        )
-        requests, ours = [], []
-        for question, schema, answer in questions(package.stem):
-            scores = expert.score(question, answer, schema=schema)
-            prompt = expert.tokenize_prompt(question, schema=schema)
-            requests.append([prompt, [score.token for score in scores]])
-            ours.append([[score.logprob, score.top_token] for score in scores])
+    names = given.expert or sorted(path.stem for path in EXPERTS.glob("*.expert"))
+    rows = [compare_one(name, given.hugging_face, given.peft_python) for name in names]
+    show(
+        f"Against PEFT in float32, {COUNT} held-out answers each",
+        ("expert", "form", "tokens", "log-probability", "mean KL", "top token", "greedy texts"),
+        rows,
+    )
+
+
+def compare_one(name: str, hugging_face: Path, peft_python: Path) -> tuple[str, ...]:
+    """One row: largest difference, mean divergence, share of same top tokens and texts."""
+    expert = Expert.load(
+        EXPERTS / f"{name}.expert",
+        base=hugging_face,
+        quantization="f32",
+        variant_type="f32",
+        kv_type="f32",
+        flash_attention=False,
+    )
+    session = expert._session
+    assert session is not None
+    requests, ours, texts = [], [], []
+    for question, schema, answer in questions(name):
+        prompt = expert.tokenize_prompt(question, schema=schema)
+        completion = [score.token for score in expert.score(question, answer, schema=schema)]
+        requests.append([prompt, completion])
+        ours.append(log_probabilities(session, expert._adapter, prompt, completion))
+        texts.append(greedy(session, prompt, len(completion), expert._adapter))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "rows.npy"
         done = subprocess.run(
-            [given.peft_python, REFERENCE, given.hugging_face, expert.package.root],
+            [peft_python, REFERENCE, hugging_face, expert.package.root, place],
             input=json.dumps(requests),
             capture_output=True,
             text=True,
             check=True,
         )
-        theirs = json.loads(done.stdout.splitlines()[-1])
-        pairs = [
-            (a, b)
-            for mine, other in zip(ours, theirs, strict=True)
-            for a, b in zip(mine, other, strict=True)
-        ]
-        worst = max(abs(a[0] - b[0]) for a, b in pairs)
-        same = sum(a[1] == b[1] for a, b in pairs) / len(pairs)
-        rows.append((expert.name, expert.prepared.form, len(pairs), f"{worst:.1e}", f"{same:.1%}"))
-        expert.close()
-    show(
-        f"Log-probabilities against PEFT, {COUNT} held-out answers each, float32",
-        ("expert", "form", "tokens", "largest difference", "same top token"),
-        rows,
+        p = np.load(place).astype(np.float64)
+    q = np.concatenate(ours)
+    chosen = np.concatenate([completion for _, completion in requests])
+    at = np.arange(len(p))
+    same = [mine == theirs for mine, theirs in zip(texts, json.loads(done.stdout), strict=True)]
+    expert.close()
+    return (
+        expert.name,
+        expert.prepared.form,
+        str(len(p)),
+        f"{np.abs(p[at, chosen] - q[at, chosen]).max():.1e} apart",
+        f"{(np.exp(p) * (p - q)).sum(axis=1).mean():.1e}",
+        f"{(p.argmax(axis=1) == q.argmax(axis=1)).mean():.1%} same",
+        f"{sum(same)} of {len(same)} same",
     )
 
 

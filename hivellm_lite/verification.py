@@ -38,6 +38,7 @@ __all__ = [
     "TensorError",
     "Verification",
     "compare",
+    "greedy",
     "log_probabilities",
     "verify_conversion",
 ]
@@ -220,7 +221,7 @@ def _logit_errors(
         parts, n_tensors = write_float_model(weights, source, changes, place)
         reference = open_session(parts, "cpu", options, n_tensors=n_tensors)
         try:
-            answers = [_greedy(reference, question, max_tokens) for question in questions]
+            answers = [greedy(reference, question, max_tokens) for question in questions]
             expected = [
                 log_probabilities(reference, None, *pair)
                 for pair in zip(questions, answers, strict=True)
@@ -249,13 +250,15 @@ def _logit_errors(
     return results[0], results[1]
 
 
-def _greedy(session: Session, prompt: list[int], max_tokens: int) -> list[int]:
-    """The exact model's answer, the end token included."""
+def greedy(
+    session: Session, prompt: list[int], max_tokens: int, adapter: Adapter | None = None
+) -> list[int]:
+    """The most probable answer, token by token, the end token included."""
     tokens = list(prompt)
     room = min(max_tokens, session.context.n_ctx - len(prompt))
     while len(tokens) - len(prompt) < room:
         with session.lock:
-            session.advance(tokens, None)
+            session.advance(tokens, adapter)
             tokens.append(int(session.context.logits().argmax()))
         if session.model.is_end(tokens[-1]):
             break
