@@ -34,11 +34,6 @@ class ThoughtSplitter:
         """The thought so far, without the white space around it."""
         return "".join(self._thought).strip()
 
-    @property
-    def inside(self) -> bool:
-        """Whether the text has begun a thought and not ended it."""
-        return self._stage == "thought"
-
     def push(self, text: str) -> str:
         if self._stage == "answer":
             return text

@@ -8,7 +8,7 @@ this module does not know: packages, templates, files.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,11 @@ from .session import Session
 from .stops import StopScanner
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .engine import Adapter
 
-__all__ = ["Request", "TextStream", "score_tokens"]
+__all__ = ["Request", "TextStream", "log_probabilities", "score_tokens"]
 
 
 @dataclass(frozen=True)
@@ -167,18 +169,9 @@ def score_tokens(
 ) -> list[TokenScore]:
     """Log-probability of each completion token after the prompt and those before it."""
     scores: list[TokenScore] = []
-    model, context = session.model, session.context
-    tokens = prompt + completion
-    place = len(prompt)
-    while place < len(tokens):
-        # token k is judged by the logits behind token k - 1
-        n = min(context.n_outputs, len(tokens) - place)
-        with session.lock:
-            session.advance(tokens[: place + n - 1], adapter, adapter_scale, n_logits=n)
-            rows = np.stack([context.logits(i - n) for i in range(n)]).astype(np.float64)
-        rows -= rows.max(axis=1, keepdims=True)
-        rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
-        for row, token in zip(rows, tokens[place : place + n], strict=True):
+    model = session.model
+    for rows in log_probabilities(session, prompt, completion, adapter, adapter_scale):
+        for row, token in zip(rows, completion[len(scores) :], strict=False):
             top = int(row.argmax())
             scores.append(
                 TokenScore(
@@ -189,5 +182,27 @@ def score_tokens(
                     top_logprob=float(row[top]),
                 )
             )
-        place += n
     return scores
+
+
+def log_probabilities(
+    session: Session,
+    prompt: list[int],
+    completion: list[int],
+    adapter: Adapter | None,
+    adapter_scale: float = 1.0,
+) -> Iterator[NDArray[np.float64]]:
+    """Natural logarithms (tokens, vocabulary) behind every completion token, in blocks."""
+    context = session.context
+    tokens = prompt + completion
+    place = len(prompt)
+    while place < len(tokens):
+        # token k is judged by the logits behind token k - 1
+        n = min(context.n_outputs, len(tokens) - place)
+        with session.lock:
+            session.advance(tokens[: place + n - 1], adapter, adapter_scale, n_logits=n)
+            rows = np.stack([context.logits(i - n) for i in range(n)]).astype(np.float64)
+        rows -= rows.max(axis=1, keepdims=True)
+        rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
+        yield rows
+        place += n

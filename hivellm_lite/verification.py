@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import generation
 from .adapters import read_package_adapter
 from .expert import Expert
 
@@ -269,19 +270,7 @@ def log_probabilities(
     session: Session, adapter: Adapter | None, prompt: list[int], answer: list[int]
 ) -> NDArray[np.float64]:
     """Rows (answer tokens, vocabulary) of log-probabilities behind every answer token."""
-    rows = []
-    tokens = prompt + answer
-    place = len(prompt)
-    while place < len(tokens):
-        n = min(session.context.n_outputs, len(tokens) - place)
-        with session.lock:
-            session.advance(tokens[: place + n - 1], adapter, n_logits=n)
-            rows += [session.context.logits(i - n).astype(np.float64) for i in range(n)]
-        place += n
-    logits = np.stack(rows)
-    logits -= logits.max(axis=1, keepdims=True)
-    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    return logits
+    return np.concatenate(list(generation.log_probabilities(session, prompt, answer, adapter)))
 
 
 def compare(expected: list[NDArray[np.float64]], found: list[NDArray[np.float64]]) -> LogitError:
