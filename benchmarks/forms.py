@@ -77,18 +77,18 @@ def reference(expert: Expert, folder: Path, cache: Cache) -> Iterator[tuple[list
         yield loading_order(parts, Path(place)), report.n_tensors
 
 
-def speed(session: Session, adapter: Any, n_vocab: int) -> tuple[float, float]:
+def speed(session: Session, applied: Applied, n_vocab: int) -> tuple[float, float]:
     """Tokens/s of prefill and of decode (medians)."""
     prefill, decode = [], []
     random = np.random.default_rng(0)
     for turn in range(RUNS + 1):
         tokens = [int(token) for token in random.integers(100, n_vocab, PREFILL)]
         started = time.perf_counter()
-        session.advance(tokens, adapter)
+        session.compute(tokens, applied, 1, lambda context, end: None)
         between = time.perf_counter()
         for _ in range(DECODE):
             tokens.append(7)
-            session.advance(tokens, adapter)
+            session.compute(tokens, applied, 1, lambda context, end: None)
         if turn:
             prefill.append(PREFILL / (between - started))
             decode.append(DECODE / (time.perf_counter() - between))
@@ -123,21 +123,21 @@ def main() -> None:
             ]
             with reference(expert, given.hugging_face, cache) as (files, n_tensors):
                 session = open_session(files, "cpu", exactly, n_tensors=n_tensors)
-                expected = [log_probabilities(session, None, *pair) for pair in pairs]
+                expected = [log_probabilities(session, (), *pair) for pair in pairs]
                 session.release()
         for name, options in FORMS:
             with Expert.load(given.package, **where, **options) as expert:
                 prepared = expert.prepared
                 session = open_session(prepared.files, "cpu", exactly, n_tensors=prepared.n_tensors)
                 adapter = expert.load_adapter(session)
-                found = [log_probabilities(session, adapter, *pair) for pair in pairs]
+                found = [log_probabilities(session, ((adapter, 1.0),) if adapter else (), *pair) for pair in pairs]
                 error = compare(expected, found)
                 if adapter is not None:
                     session.forget_adapter(adapter)
                 session.release()
                 live = expert._session
                 assert live is not None
-                prefill, decode = speed(live, expert._adapter, live.model.n_vocab)
+                prefill, decode = speed(live, expert.applied(), live.model.n_vocab)
             started = time.perf_counter()
             Expert.load(given.package, **where, **options).close()
             rows.append(

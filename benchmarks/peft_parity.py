@@ -70,8 +70,8 @@ def compare_one(name: str, hugging_face: Path, peft_python: Path) -> tuple[str, 
         prompt = expert.tokenize_prompt(question, schema=schema)
         completion = [score.token for score in expert.score(question, answer, schema=schema)]
         requests.append([prompt, completion])
-        ours.append(log_probabilities(session, expert._adapter, prompt, completion))
-        texts.append(greedy(session, prompt, len(completion), expert._adapter))
+        ours.append(log_probabilities(session, expert.applied(), prompt, completion))
+        texts.append(greedy(session, prompt, len(completion), expert.applied()))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "rows.npy"
         done = subprocess.run(

@@ -208,13 +208,13 @@ def _decode(path: str) -> dict[str, Any]:
 
     import numpy as np
 
-    from .engine import Context, ContextOptions, Model
+    from .engine import Context, ContextOptions, Model, Row
 
     model = Model(Path(path))
     context = Context(model, ContextOptions(n_ctx=64))
     started = time.perf_counter()
-    context.decode(list(range(1, 33)), 0)
-    context.decode([1], 32)
+    context.decode([Row(0, 0, range(1, 33))])
+    context.decode([Row(0, 32, [1])])
     seconds = time.perf_counter() - started
     if not np.isfinite(context.logits()).all():
         raise ArithmeticError("the logits are not numbers")

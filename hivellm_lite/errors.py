@@ -72,7 +72,12 @@ class ContextLengthError(InferenceError):
 
 
 class GrammarError(InferenceError):
-    """A grammar is unusable, or generation reached a state that it cannot leave."""
+    """A grammar is unusable, or generation reached a state that it cannot leave.
+
+    ``text`` is the answer up to there; empty where nothing was generated.
+    """
+
+    text: str = ""
 
 
 class OutOfMemoryError(InferenceError):

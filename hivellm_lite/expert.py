@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .adapters import AdapterOptions, PreparedAdapter, prepare_adapter
+from .async_generation import AsyncTextStream, arun_batch
 from .bases import QUANTIZATIONS, BaseFile, Progress, find_base, find_float_weights
 from .cache import Cache
-from .errors import InferenceError
-from .generation import Request, TextStream, check_length, score_tokens
+from .decoding import Request
+from .errors import ExpertError, InferenceError
+from .generation import TextStream, check_length, run_batch, score_tokens
+from .grammar_choice import GrammarChooser
 from .hub import Hub, locate_package
+from .kv_streams import DEFAULT_PARKED_BYTES
 from .manifest import Manifest
 from .package import Package, open_package
-from .prompts import NO_THOUGHT, TEMPLATES, Segment, check_messages, render, system_message
+from .request_builder import GenerationOptions, PromptOptions, RequestBuilder
 from .results import InferenceResult, TokenScore
-from .sampling import SamplingParams
-from .session import Session, open_session
+from .session import Session, SessionOptions, open_session
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .engine import Adapter
+    from .engine.context import Applied
 
-__all__ = ["DEFAULT_MAX_TOKENS", "Expert", "LoadTimes"]
-
-DEFAULT_MAX_TOKENS = 512
-"""Length of an answer where neither the caller nor the manifest gives one."""
+__all__ = ["Expert", "LoadTimes"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Expert:
         self._session: Session | None = session
         self._adapter = adapter
         self._find_weights = find_weights
+        self._builder = RequestBuilder(package.manifest, session, GrammarChooser(package, session))
 
     @classmethod
     def load(
@@ -100,6 +103,10 @@ class Expert:
         float_weights: str | os.PathLike[str] | None = None,
         verify: bool = True,
         offline: bool = False,
+        max_streams: int = 16,
+        kv_positions: int | None = None,
+        parked_bytes: int = DEFAULT_PARKED_BYTES,
+        own_context: bool = False,
         progress: Progress | None = None,
     ) -> Expert:
         """Open a package, find its base, convert what is not yet converted, load.
@@ -116,6 +123,8 @@ class Expert:
         where ``base`` is a quantised GGUF; looked for if not given.
         ``verify=False`` ignores a digest file beside the package. ``offline=True``
         asks no network, as ``HF_HUB_OFFLINE=1`` does.
+        ``max_streams``, ``kv_positions``, ``parked_bytes``: see `SessionOptions`;
+        ``own_context=True`` shares the model but not the context with other experts.
         ``progress(label, done, total)`` is called while downloading and converting.
 
         Raises LoadError or one of its kinds, OutOfMemoryError, and ValueError
@@ -123,7 +132,13 @@ class Expert:
         """
         from .engine import Adapter, ContextOptions
 
-        options = ContextOptions(n_ctx, n_threads, kv_type, flash_attention)
+        options = SessionOptions(
+            ContextOptions(n_ctx, n_threads, kv_type, flash_attention),
+            max_streams=max_streams,
+            kv_positions=kv_positions,
+            parked_bytes=parked_bytes,
+            shared=not own_context,
+        )
         adapter_options = AdapterOptions(adapter_mode, extra_rank, variant_type, force)
         cache = Cache(cache_dir)
         clock = [time.perf_counter()]
@@ -170,124 +185,141 @@ class Expert:
 
     # --- use -------------------------------------------------------------------------
 
-    def generate(self, prompt: str | None = None, **options: Any) -> InferenceResult:
-        """Answer ``prompt``. Takes the arguments of `generate_stream`; returns the result."""
-        stream = self.generate_stream(prompt, **options)
+    def generate(
+        self, prompt: str | None = None, **options: Unpack[GenerationOptions]
+    ) -> InferenceResult:
+        """Answer ``prompt``; the options are those of `GenerationOptions`.
+
+        Raises ContextLengthError before anything is computed, GrammarError, and
+        ValueError for an argument out of range.
+        """
+        stream = TextStream(self._open_session(), self.request(prompt, **options), ahead=True)
         for _ in stream:
             pass
         assert stream.result is not None  # noqa: S101 - an exhausted stream has a result
         return stream.result
 
     def generate_stream(
-        self,
-        prompt: str | None = None,
-        *,
-        schema: str | None = None,
-        system: str | None = None,
-        messages: Sequence[Mapping[str, Any]] | None = None,
-        temperature: float | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        repetition_penalty: float | None = None,
-        seed: int | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] | None = None,
-        thinking: bool = False,
-        template: str | None = None,
-        adapter_scale: float = 1.0,
+        self, prompt: str | None = None, **options: Unpack[GenerationOptions]
     ) -> TextStream:
-        """Answer ``prompt`` piece by piece; see `TextStream`.
+        """Answer ``prompt`` piece by piece; see `TextStream` and `generate`."""
+        return TextStream(self._open_session(), self.request(prompt, **options))
 
-        ``schema`` goes into the system message that this kind of expert was
-        trained with; ``system`` replaces that message; ``messages`` (dicts with
-        ``role`` and ``content``) replaces prompt and system message.
-        Sampling values and ``max_tokens`` that are not given come from the
-        manifest, then from `SamplingParams`. ``seed`` is drawn if not given.
-        ``stop`` replaces the manifest's stop sequences and is taken literally.
-        ``thinking`` lets a thinking model think; the thought is in the result.
-        ``template``: ``chatml`` or ``hivellm-tags``. ``adapter_scale`` 0 is
-        the base model alone.
+    def generate_batch(
+        self,
+        prompts: Iterable[str | Mapping[str, Any]],
+        *,
+        return_exceptions: bool = False,
+        **options: Unpack[GenerationOptions],
+    ) -> list[InferenceResult | Exception]:
+        """Answer all prompts together; the results in their order.
 
-        Raises ContextLengthError before anything is computed, and ValueError
-        for an argument out of range.
+        A prompt is a text, or a dict with ``prompt`` and options of its own, which win over
+        the common ones. The beginning that prompts share is computed once. ``seed`` is that
+        of the first prompt, the next one draws with ``seed + 1`` and so on. With
+        ``return_exceptions`` a prompt that fails has its exception in the list; otherwise
+        the first one is raised after all others have ended.
         """
-        session = self._open_session()
-        decoding = self.manifest.decoding
-        sampling = (
-            SamplingParams()
-            .override(vars(decoding))
-            .override(
-                {
-                    "temperature": temperature,
-                    "top_k": top_k,
-                    "top_p": top_p,
-                    "min_p": min_p,
-                    "repetition_penalty": repetition_penalty,
-                }
-            )
-        )
-        limit = max_tokens if max_tokens is not None else decoding.max_tokens
-        limit = DEFAULT_MAX_TOKENS if limit is None else limit
-        if limit < 1:
-            raise ValueError(f"max_tokens={limit}: must be 1 or more")
-        if seed is not None and not 0 <= seed < 1 << 32:
-            raise ValueError(f"seed={seed}: must be from 0 to {(1 << 32) - 1}")
-        literal = (stop,) if isinstance(stop, str) else tuple(stop or ())
-        tokens = self._prompt_tokens(prompt, schema, system, messages, thinking, template)
-        check_length(session, len(tokens))
-        return TextStream(
-            session,
-            Request(
-                expert=self.manifest.identity,
-                prompt=tokens,
-                adapter=self._adapter_at(adapter_scale),
-                adapter_scale=adapter_scale or 1.0,
-                sampling=sampling,
-                seed=secrets.randbits(32) if seed is None else seed,
-                max_tokens=limit,
-                literal_stops=(*literal, self._template(template).stop),
-                balanced_stops=decoding.stop_sequences if stop is None else (),
-            ),
-        )
+        outcomes = run_batch(self._open_session(), self.requests(prompts, **options))
+        return _checked(outcomes, return_exceptions)
+
+    def agenerate_stream(
+        self, prompt: str | None = None, **options: Unpack[GenerationOptions]
+    ) -> AsyncTextStream:
+        """`generate_stream` for ``async for``."""
+        return AsyncTextStream(self._open_session(), self.request(prompt, **options))
+
+    async def agenerate(
+        self, prompt: str | None = None, **options: Unpack[GenerationOptions]
+    ) -> InferenceResult:
+        """`generate` as a coroutine; cancelling the task stops the decoding."""
+        session, request = self._open_session(), self.request(prompt, **options)
+        stream = AsyncTextStream(session, request, ahead=True)
+        async for _ in stream:
+            pass
+        assert stream.result is not None  # noqa: S101 - an exhausted stream has a result
+        return stream.result
+
+    async def agenerate_batch(
+        self,
+        prompts: Iterable[str | Mapping[str, Any]],
+        *,
+        return_exceptions: bool = False,
+        **options: Unpack[GenerationOptions],
+    ) -> list[InferenceResult | Exception]:
+        """`generate_batch` as a coroutine; cancelling the task stops the decoding."""
+        outcomes = await arun_batch(self._open_session(), self.requests(prompts, **options))
+        return _checked(outcomes, return_exceptions)
+
+    def request(self, prompt: str | None = None, **options: Unpack[GenerationOptions]) -> Request:
+        """What `generate` would compute for these arguments."""
+        scale = options.pop("adapter_scale", 1.0)
+        self._open_session()
+        return self._builder.build(prompt, self.applied(scale), **options)
+
+    def requests(
+        self, prompts: Iterable[str | Mapping[str, Any]], **options: Unpack[GenerationOptions]
+    ) -> list[Request | Exception]:
+        """What `generate_batch` would compute, and the errors of prompts that cannot be asked."""
+        built: list[Request | Exception] = []
+        seed = options.get("seed")
+        for index, entry in enumerate(prompts):
+            own: dict[str, Any] = {**options}
+            if seed is not None:
+                own["seed"] = (seed + index) % (1 << 32)
+            own |= {"prompt": entry} if isinstance(entry, str) else entry
+            try:
+                built.append(self.request(**own))
+            except (ExpertError, ValueError, TypeError) as error:
+                built.append(error)
+        return built
 
     def score(
         self,
         prompt: str | None,
         completion: str,
         *,
-        schema: str | None = None,
-        system: str | None = None,
-        messages: Sequence[Mapping[str, Any]] | None = None,
-        template: str | None = None,
         adapter_scale: float = 1.0,
+        **options: Unpack[PromptOptions],
     ) -> list[TokenScore]:
         """Log-probability of every token of ``completion`` as the answer to ``prompt``.
 
-        The prompt is built as in `generate_stream`, without thinking. One entry
+        The prompt is built as in `generate`, without thinking. One entry
         for each token of the completion, natural logarithms.
 
         Raises ContextLengthError when both together do not fit the context.
         """
         session = self._open_session()
-        tokens = self._prompt_tokens(prompt, schema, system, messages, False, template)
+        tokens = self.tokenize_prompt(prompt, **options)
         wanted = session.model.tokenize(completion)
         check_length(session, len(tokens), len(wanted))
-        adapter = self._adapter_at(adapter_scale)
-        return score_tokens(session, tokens, wanted, adapter, adapter_scale or 1.0)
+        return score_tokens(session, tokens, wanted, self.applied(adapter_scale))
 
     def tokenize_prompt(
         self,
         prompt: str | None = None,
         *,
-        schema: str | None = None,
-        system: str | None = None,
-        messages: Sequence[Mapping[str, Any]] | None = None,
         thinking: bool = False,
-        template: str | None = None,
+        **options: Unpack[PromptOptions],
     ) -> list[int]:
         """The token ids that `generate` would compute for these arguments."""
-        return self._prompt_tokens(prompt, schema, system, messages, thinking, template)
+        self._open_session()
+        return self._builder.prompt_tokens(prompt, thinking=thinking, **options)
+
+    def applied(self, scale: float = 1.0) -> Applied:
+        """The adapter and its scale as the session applies them.
+
+        Nothing for scale 0, the base alone, and for a variant, which is merged. Raises
+        ValueError for another scale of a variant.
+        """
+        if self._adapter is None:
+            if scale != 1.0:
+                raise ValueError(
+                    f"adapter_scale={scale}: a variant is merged and has no scale; "
+                    "load the expert with adapter_mode='lora'"
+                )
+            return ()
+        return ((self._adapter, float(scale)),) if scale else ()
 
     def load_adapter(self, session: Session) -> Adapter | None:
         """The adapter on another session of the same model; None for a variant.
@@ -324,6 +356,11 @@ class Expert:
                 session.forget_adapter(self._adapter)
             session.release()
 
+    @property
+    def session(self) -> Session:
+        """The model and context that this expert runs on. Raises InferenceError once closed."""
+        return self._open_session()
+
     def __enter__(self) -> Expert:
         return self
 
@@ -334,60 +371,16 @@ class Expert:
         state = "closed" if self._session is None else f"on {self.base.path.name}"
         return f"<Expert {self.manifest.identity} {state}>"
 
-    def _adapter_at(self, scale: float) -> Adapter | None:
-        """The adapter to apply; none for the base alone, and for a variant, which is merged."""
-        if self._adapter is None and scale != 1.0:
-            raise ValueError(
-                f"adapter_scale={scale}: a variant is merged and has no scale; "
-                "load the expert with adapter_mode='lora'"
-            )
-        return self._adapter if scale else None
-
-    # --- prompt ----------------------------------------------------------------------
-
     def _open_session(self) -> Session:
         if self._session is None:
             raise InferenceError(f"the expert {self.manifest.identity} was closed; load it again")
         return self._session
 
-    def _template(self, name: str | None) -> Any:
-        wanted = name or self.manifest.base.prompt_template or "chatml"
-        try:
-            return TEMPLATES[wanted]
-        except KeyError:
-            if name is None:  # a manifest may name what it likes: the reference is ChatML
-                return TEMPLATES["chatml"]
-            raise ValueError(f"template={name!r}: must be one of {', '.join(TEMPLATES)}") from None
 
-    def _prompt_tokens(
-        self,
-        prompt: str | None,
-        schema: str | None,
-        system: str | None,
-        messages: Sequence[Mapping[str, Any]] | None,
-        thinking: bool,
-        template: str | None,
-    ) -> list[int]:
-        if (prompt is None) == (messages is None):
-            raise ValueError("give either a prompt or messages")
-        if messages is not None:
-            if schema is not None or system is not None:
-                raise ValueError("messages replaces schema and system; give only one of them")
-            turns = check_messages(messages)
-        else:
-            if system is not None and schema is not None:
-                raise ValueError("system replaces schema; give only one of them")
-            said = system if system is not None else system_message(self.manifest, schema)
-            turns = [("system", said)] if said else []
-            turns.append(("user", prompt or ""))
-        model = self._open_session().model
-        thinks = model.special_token(NO_THOUGHT[0]) is not None
-        prefix = NO_THOUGHT if thinks and not thinking else ()
-        segments = render(self._template(template), turns, answer_prefix=prefix)
-        tokens = [model.begin_token] if model.begin_token is not None else []
-        for segment in segments:
-            tokens += self._tokenize(segment)
-        return tokens
-
-    def _tokenize(self, segment: Segment) -> list[int]:
-        return self._open_session().model.tokenize(segment.text, special=segment.control)
+def _checked(
+    outcomes: list[InferenceResult | Exception], return_exceptions: bool
+) -> list[InferenceResult | Exception]:
+    failed = next((one for one in outcomes if isinstance(one, Exception)), None)
+    if failed is not None and not return_exceptions:
+        raise failed
+    return outcomes

@@ -1,47 +1,47 @@
-"""The generation loop: a prompt's tokens in, pieces of text out.
+"""Answers as callers see them: a stream, a list, an awaitable.
 
-Contract: one `Request` gives one answer; the same request with the same seed
-gives the same answer. Between two tokens the session is free for others. What
-this module does not know: packages, templates, files.
+The computing is the scheduler's; here a caller's thread waits for it, and can be
+interrupted while it waits.
 """
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .answer import AnswerText
+from .decoding import Decoding, Request
 from .errors import ContextLengthError
 from .results import InferenceResult, TokenScore
-from .sampling import SamplingParams
+from .scheduler import LOOKAHEAD, Member
 from .session import Session
-from .stops import StopScanner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .engine import Adapter
+    from .engine import Context
+    from .engine.context import Applied
 
-__all__ = ["Request", "TextStream", "log_probabilities", "score_tokens"]
+__all__ = [
+    "Request",
+    "TextStream",
+    "check_length",
+    "generate_tokens",
+    "log_probabilities",
+    "run_batch",
+    "score_tokens",
+]
 
+SCORED_TOGETHER = 64
+"""Positions whose logits are asked for at once: a context keeps this many rows."""
 
-@dataclass(frozen=True)
-class Request:
-    """Everything that one generation depends on."""
-
-    expert: str
-    prompt: list[int]
-    adapter: Adapter | None
-    adapter_scale: float
-    sampling: SamplingParams
-    seed: int
-    max_tokens: int
-    literal_stops: tuple[str, ...]
-    balanced_stops: tuple[str, ...]
+POLL = 0.25
+"""Seconds after which a waiting thread looks at its signals (Windows has no other way)."""
 
 
 class TextStream(Generator[str, None, InferenceResult]):
@@ -55,13 +55,15 @@ class TextStream(Generator[str, None, InferenceResult]):
         print(stream.result.finish_reason)
 
     The result is also the generator's return value (``yield from``). Closing
-    stops the decoding; the expert stays usable. Nothing is computed before the
-    first piece is asked for, so a stream closed before that has no result.
+    stops the decoding within a step; the expert stays usable. Nothing is computed
+    before the first piece is asked for, so a stream closed before that has no
+    result. A few tokens are computed ahead of the reader.
     """
 
-    def __init__(self, session: Session, request: Request) -> None:
+    def __init__(self, session: Session, request: Request, *, ahead: bool = False) -> None:
+        """``ahead``: compute to the end, whether or not the pieces are taken."""
         self.result: InferenceResult | None = None
-        self._pieces = self._generate(session, request)
+        self._pieces = self._generate(session, request, None if ahead else LOOKAHEAD)
 
     def send(self, value: None, /) -> str:
         return self._pieces.send(value)
@@ -80,75 +82,120 @@ class TextStream(Generator[str, None, InferenceResult]):
         self.close()
 
     def _generate(
-        self, session: Session, request: Request
+        self, session: Session, request: Request, credit: int | None
     ) -> Generator[str, None, InferenceResult]:
-        from .engine import Sampler
-
-        started = time.perf_counter()
-        first = started
-        cached = 0
-        finish_reason = "cancelled"
-        model = session.model
-        tokens = list(request.prompt)
-        room = min(request.max_tokens, session.context.n_ctx - len(tokens))
-        answer = AnswerText(
-            StopScanner(literal=request.literal_stops, balanced=request.balanced_stops)
-        )
-        sampler = Sampler(request.sampling, request.seed, model.n_vocab)
-        sampler.accept(tokens)
+        delivered: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        decoding = Decoding(request, session.model, session.n_ctx)
+        member = Member(decoding, delivered.put, credit)
+        scheduler = session.scheduler
+        deadline = time.monotonic() + request.timeout if request.timeout is not None else None
+        taken: list[str] = []
+        ended = False
+        scheduler.submit([member])
         try:
             while True:
-                # 1. the logits behind all tokens so far (the whole prompt, at first)
-                with session.lock:
-                    kept = session.advance(tokens, request.adapter, request.adapter_scale)
-                    token = sampler.sample(session.context)
-                # 2. the first token ends the prompt's time
-                if len(tokens) == len(request.prompt):
-                    first, cached = time.perf_counter(), kept
-                tokens.append(token)
-                # 3. an end token ends the answer; it has no text
-                if model.is_end(token):
-                    finish_reason = "stop"
+                if credit is not None and delivered.empty():
+                    scheduler.grant(member)
+                piece = _take(delivered, deadline, lambda: scheduler.cancel(member, "timeout"))
+                if piece is None:
+                    ended = True
                     break
-                # 4. text that is whole, not a thought, and not the start of a stop
-                if piece := answer.push(model.piece(token)):
-                    yield piece
-                if answer.stopped_by is not None:
-                    finish_reason = "stop"
-                    break
-                # 5. no room for another token
-                if len(tokens) - len(request.prompt) >= room:
-                    finish_reason = "length"
-                    break
-            if piece := answer.finish():
+                taken.append(piece)
                 yield piece
-            if answer.stopped_by is not None:
-                finish_reason = "stop"
         finally:
-            sampler.close()
-            ended = time.perf_counter()
-            n_prompt, n_new = len(request.prompt), len(tokens) - len(request.prompt)
-            computed = n_prompt - cached
-            self.result = InferenceResult(
-                text=answer.text,
-                thinking=answer.thinking,
-                finish_reason=finish_reason,
-                stop_sequence=answer.stopped_by,
-                prompt_tokens=n_prompt,
-                cached_prompt_tokens=cached,
-                completion_tokens=n_new,
-                time_to_first_token=first - started,
-                prompt_tokens_per_second=computed / (first - started) if first > started else 0.0,
-                tokens_per_second=(n_new - 1) / (ended - first) if n_new > 1 else 0.0,
-                expert=request.expert,
-                seed=request.seed,
-            )
+            if not ended:  # closed, or an exception such as Ctrl-C
+                scheduler.cancel(member)
+                while delivered.get() is not None:
+                    pass
+            self.result = decoding.result()
+            if not ended:  # what was computed ahead was not seen
+                text = "".join(taken)
+                self.result = replace(self.result, text=text, finish_reason="cancelled")
+        if decoding.error is not None:
+            raise decoding.error
         return self.result
+
+
+def _take(
+    delivered: queue.SimpleQueue[str | None],
+    deadline: float | None,
+    on_timeout: Callable[[], None],
+) -> str | None:
+    """The next piece; ``on_timeout`` is called once when the time is over."""
+    late = False
+    while True:
+        wait = POLL
+        if deadline is not None and not late:
+            wait = min(POLL, deadline - time.monotonic())
+            if wait <= 0:
+                late, wait = True, POLL
+                on_timeout()
+        try:
+            return delivered.get(timeout=wait)
+        except queue.Empty:
+            continue
+
+
+def run_batch(
+    session: Session, requests: Sequence[Request | Exception]
+) -> list[InferenceResult | Exception]:
+    """Answer all requests together; each answer, or what went wrong with it, in order.
+
+    An exception among the requests stands for itself.
+    """
+    asked = [request for request in requests if isinstance(request, Request)]
+    answered = iter(_run_together(session, asked))
+    return [
+        outcome(next(answered)) if isinstance(request, Request) else request for request in requests
+    ]
+
+
+def generate_tokens(session: Session, request: Request) -> list[int]:
+    """The token ids of an answer, the end token included."""
+    (decoding,) = _run_together(session, [request])
+    if decoding.error is not None:
+        raise decoding.error
+    return decoding.tokens[len(request.prompt) :]
+
+
+def _run_together(session: Session, requests: Sequence[Request]) -> list[Decoding]:
+    """Compute all requests to their ends, their time-outs or an exception such as Ctrl-C."""
+    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def deliver(piece: str | None) -> None:
+        if piece is None:
+            ended.put(None)
+
+    members = [Member(Decoding(r, session.model, session.n_ctx), deliver) for r in requests]
+    started = time.monotonic()
+    session.scheduler.submit(members)
+    n_left = len(members)
+    try:
+        while n_left:
+            with contextlib.suppress(queue.Empty):
+                ended.get(timeout=POLL)
+                n_left -= 1
+            passed = time.monotonic() - started
+            for member in members:
+                timeout = member.decoding.request.timeout
+                if timeout is not None and passed > timeout:
+                    session.scheduler.cancel(member, "timeout")
+    finally:
+        for member in members:
+            session.scheduler.cancel(member)
+    return [member.decoding for member in members]
+
+
+def outcome(decoding: Decoding) -> InferenceResult | Exception:
+    """The result of an answer that has ended, or what it failed with."""
+    if isinstance(decoding.error, Exception):
+        return decoding.error
+    return decoding.result()
 
 
 def check_length(session: Session, n_prompt: int, n_completion: int = 1) -> None:
     """Raise ContextLengthError if prompt and completion cannot stand in the context."""
-    n_ctx, trained = session.context.n_ctx, session.model.n_ctx_train
+    n_ctx, trained = session.n_ctx, session.model.n_ctx_train
     needed = n_prompt + n_completion
     if needed <= n_ctx:
         return
@@ -161,16 +208,12 @@ def check_length(session: Session, n_prompt: int, n_completion: int = 1) -> None
 
 
 def score_tokens(
-    session: Session,
-    prompt: list[int],
-    completion: list[int],
-    adapter: Adapter | None,
-    adapter_scale: float,
+    session: Session, prompt: list[int], completion: list[int], applied: Applied
 ) -> list[TokenScore]:
     """Log-probability of each completion token after the prompt and those before it."""
     scores: list[TokenScore] = []
     model = session.model
-    for rows in log_probabilities(session, prompt, completion, adapter, adapter_scale):
+    for rows in log_probabilities(session, prompt, completion, applied):
         for row, token in zip(rows, completion[len(scores) :], strict=False):
             top = int(row.argmax())
             scores.append(
@@ -186,22 +229,20 @@ def score_tokens(
 
 
 def log_probabilities(
-    session: Session,
-    prompt: list[int],
-    completion: list[int],
-    adapter: Adapter | None,
-    adapter_scale: float = 1.0,
+    session: Session, prompt: list[int], completion: list[int], applied: Applied
 ) -> Iterator[NDArray[np.float64]]:
     """Natural logarithms (tokens, vocabulary) behind every completion token, in blocks."""
-    context = session.context
     tokens = prompt + completion
     place = len(prompt)
     while place < len(tokens):
         # token k is judged by the logits behind token k - 1
-        n = min(context.n_outputs, len(tokens) - place)
-        with session.lock:
-            session.advance(tokens[: place + n - 1], adapter, adapter_scale, n_logits=n)
-            rows = np.stack([context.logits(i - n) for i in range(n)]).astype(np.float64)
+        n = min(SCORED_TOGETHER, len(tokens) - place)
+
+        def read(context: Context, end: int, n: int = n) -> NDArray[np.float64]:
+            found = [context.logits(i) for i in range(end - n + 1, end + 1)]
+            return np.stack(found).astype(np.float64)
+
+        rows = session.compute(tokens[: place + n - 1], applied, n, read)
         rows -= rows.max(axis=1, keepdims=True)
         rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
         yield rows

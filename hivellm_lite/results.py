@@ -11,9 +11,10 @@ __all__ = ["InferenceResult", "TokenScore"]
 class InferenceResult:
     """One finished answer.
 
-    ``finish_reason`` is ``"stop"`` (an end token or a stop sequence),
-    ``"length"`` (``max_tokens`` or the end of the context) or ``"cancelled"``
-    (the stream was closed; ``text`` is what had come by then).
+    ``finish_reason`` is ``"stop"`` (an end token, a stop sequence or the end of a
+    grammar), ``"length"`` (``max_tokens`` or the end of the context), ``"timeout"``,
+    ``"cancelled"`` (the stream was closed) or ``"error"``; in the last three cases
+    ``text`` is what had come by then.
     """
 
     text: str
@@ -28,6 +29,8 @@ class InferenceResult:
     """Tokens of the prompt that were still in the KV cache and not computed again."""
     completion_tokens: int
     """Tokens generated, those of the thought and the end token included."""
+    forced_tokens: int
+    """Those of the generated tokens that a grammar left no choice about."""
     time_to_first_token: float
     """Seconds from the call to the first generated token."""
     prompt_tokens_per_second: float

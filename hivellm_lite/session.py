@@ -1,42 +1,91 @@
-"""One loaded base model with one context, used by any number of experts in turn.
+"""One loaded base model with its context, used by any number of experts.
 
-The only way to compute is `Session.advance`: "have the logits behind this token
-list, under this adapter". What the KV cache already holds of that list under
-the same adapter is kept, the rest is decoded. So two interleaved streams are
-both right, merely slower, and nobody has to know what the other left behind.
+A session is shared by all who ask for the same files, device and options, and freed
+when the last of them gives it back.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from .errors import InferenceError
+from .kv_streams import DEFAULT_PARKED_BYTES
+from .scheduler import Scheduler
 
 if TYPE_CHECKING:
     from .engine import Adapter, Context, ContextOptions, Model
+    from .engine.context import Applied
+    from .gbnf.vocabulary import TokenVocabulary
 
-__all__ = ["Session", "open_session"]
+__all__ = ["Session", "SessionOptions", "open_session"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a model is computed with.
+
+    ``max_streams``: sequences that are decoded together at most, 1 to 64.
+    ``kv_positions``: positions of KV cache that they may take together; None is the
+    larger of 8,192 and four times ``n_ctx``. ``parked_bytes``: host memory for the
+    prefixes of idle experts. ``shared=False`` gives a context of one's own on the
+    shared model: no swap ever, for a KV cache more.
+    """
+
+    context: ContextOptions
+    max_streams: int = 16
+    kv_positions: int | None = None
+    parked_bytes: int = DEFAULT_PARKED_BYTES
+    shared: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if not 1 <= self.max_streams <= 64:
+            raise ValueError(f"max_streams={self.max_streams}: must be from 1 to 64")
+        if self.kv_positions is not None and self.kv_positions < 1:
+            raise ValueError(f"kv_positions={self.kv_positions}: must be 1 or more")
+        if self.parked_bytes < 0:
+            raise ValueError(f"parked_bytes={self.parked_bytes}: must be 0 (none) or more")
+
+
+@dataclass(frozen=True)
+class _ModelKey:
+    """What must be equal for two sessions to share a model in memory."""
+
+    files: tuple[tuple[Path, int, int], ...]  # path, bytes, mtime in nanoseconds
+    device: str
 
 
 @dataclass(frozen=True)
 class _Key:
     """What must be equal for two experts to share a session."""
 
-    files: tuple[tuple[Path, int, int], ...]  # path, bytes, mtime in nanoseconds
-    device: str
-    options: ContextOptions
+    model: _ModelKey
+    options: SessionOptions
 
 
+@dataclass
+class _Loaded:
+    model: Model
+    users: int = 0
+
+
+_models: dict[_ModelKey, _Loaded] = {}
 _sessions: dict[_Key, Session] = {}
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()
 
 
 def open_session(
-    files: Sequence[Path], device: str, options: ContextOptions, *, n_tensors: int | None = None
+    files: Sequence[Path],
+    device: str,
+    options: SessionOptions | ContextOptions,
+    *,
+    n_tensors: int | None = None,
 ) -> Session:
     """The session for these files of one model and these options; loads it if there is none.
 
@@ -45,98 +94,95 @@ def open_session(
 
     Every call must be paired with `Session.release`; the last one frees the model.
     """
-    from .engine import Context, Model
+    from .engine import Model
 
+    if not isinstance(options, SessionOptions):
+        options = SessionOptions(options)
     stats = [(path.resolve(), path.stat()) for path in files]
     marks = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
-    key = _Key(marks, device, options)
+    key = _Key(_ModelKey(marks, device), options)
     with _registry_lock:
-        session = _sessions.get(key)
+        session = _sessions.get(key) if options.shared else None
         if session is None:
-            model = Model(files, device=device, n_tensors=n_tensors)
+            loaded = _models.get(key.model)
+            if loaded is None:
+                loaded = _Loaded(Model(files, device=device, n_tensors=n_tensors))
             try:
-                session = _sessions[key] = Session(key, model, Context(model, options))
+                session = Session(key, loaded.model)
             except BaseException:
-                model.close()
+                if loaded.users == 0:
+                    loaded.model.close()
                 raise
+            loaded.users += 1
+            _models[key.model] = loaded
+            if options.shared:
+                _sessions[key] = session
         session.users += 1
         return session
 
 
 class Session:
-    """See the module's docstring. Thread-safe: `lock` is held for each step."""
+    """See the module's docstring. Thread-safe."""
 
-    def __init__(self, key: _Key, model: Model, context: Context) -> None:
+    def __init__(self, key: _Key, model: Model) -> None:
+        options = key.options
         self._key = key
         self.model = model
-        self.context = context
-        self.lock = threading.RLock()
         self.users = 0
-        self._applied: tuple[Adapter | None, float] = (None, 1.0)
-        self._cached: list[int] = []
+        self.scheduler = Scheduler(
+            model,
+            options.context,
+            max_streams=options.max_streams,
+            kv_positions=options.kv_positions or max(8192, 4 * options.context.n_ctx),
+            parked_bytes=options.parked_bytes,
+        )
 
-    def release(self) -> None:
-        """Give one use back; frees the model after the last."""
-        with _registry_lock:
-            self.users -= 1
-            if self.users == 0:
-                _sessions.pop(self._key, None)
-                with self.lock:
-                    self.model.close()
+    @property
+    def n_ctx(self) -> int:
+        """Positions that one sequence may have."""
+        return self.scheduler.n_ctx
 
-    def advance(
+    @cached_property
+    def vocabulary(self) -> TokenVocabulary:
+        """The bytes of all tokens, for grammars."""
+        from .gbnf.vocabulary import TokenVocabulary
+
+        return TokenVocabulary([self.model.piece(token) for token in range(self.model.n_vocab)])
+
+    def compute(
         self,
         tokens: list[int],
-        adapter: Adapter | None,
-        scale: float = 1.0,
-        *,
-        n_logits: int = 1,
-    ) -> int:
-        """Compute ``tokens`` under ``adapter``, so that the context has the logits of the
-        last ``n_logits`` (at most ``context.n_outputs``) of them.
+        applied: Applied,
+        n_logits: int,
+        read: Callable[[Context, int], _T],
+    ) -> _T:
+        """Compute ``tokens`` and ``read`` the logits of the last ``n_logits`` of them.
 
-        Returns how many leading tokens were cached. The caller holds `lock`.
+        ``read(context, end)`` is called with the index of the last one's logits.
         """
-        if not tokens:
-            raise InferenceError("nothing to compute: the prompt has no tokens")
-        if self._applied != (adapter, scale):
-            self._forget()
-            self.context.set_adapter(adapter, scale)
-            self._applied = (adapter, scale)
-        kept = _common_prefix(self._cached, tokens, len(tokens) - n_logits)
-        if kept < len(self._cached):
-            self.context.truncate(kept)
-            del self._cached[kept:]
-        place = kept
-        while place < len(tokens):
-            # the wanted logits must come out of one call, so the one before may be shorter
-            fits = len(tokens) - place <= self.context.n_batch
-            end = len(tokens) if fits else min(place + self.context.n_batch, len(tokens) - n_logits)
-            chunk = tokens[place:end]
-            try:
-                self.context.decode(chunk, place, n_logits=n_logits if fits else 1)
-            except BaseException:
-                self._forget()  # how much of the batch was computed is unknown
-                raise
-            self._cached.extend(chunk)
-            place = end
-        return kept
+
+        def work() -> _T:
+            return read(*self.scheduler.borrow(applied, tokens, n_logits))
+
+        return self.scheduler.call(work)
 
     def forget_adapter(self, adapter: Adapter) -> None:
-        """Drop what was computed under ``adapter``, and the adapter itself."""
-        with self.lock:
-            if self._applied[0] is adapter:
-                self._forget()
-                self._applied = (None, 1.0)
-            adapter.close()
+        """End what is generated with ``adapter``, drop what was computed, and free it."""
+        self.scheduler.call(lambda: self.scheduler.forget(adapter))
 
-    def _forget(self) -> None:
-        self.context.clear()
-        self._cached.clear()
-
-
-def _common_prefix(cached: list[int], tokens: list[int], limit: int) -> int:
-    length = min(len(cached), limit)
-    if cached[:length] == tokens[:length]:
-        return length
-    return next(i for i in range(length) if cached[i] != tokens[i])
+    def release(self) -> None:
+        """Give one use back; frees the context and the model after the last."""
+        with _registry_lock:
+            self.users -= 1
+            if self.users > 0:
+                return
+            if _sessions.get(self._key) is self:
+                del _sessions[self._key]
+            loaded = _models[self._key.model]
+            loaded.users -= 1
+            if loaded.users == 0:
+                del _models[self._key.model]
+        self.scheduler.close()
+        self.scheduler.kv.context.close()
+        if loaded.users == 0:
+            loaded.model.close()

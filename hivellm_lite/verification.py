@@ -21,6 +21,8 @@ import numpy as np
 from . import generation
 from .adapters import read_package_adapter
 from .expert import Expert
+from .generation import Request, generate_tokens
+from .sampling import SamplingParams
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from .converters.targets import Target
     from .converters.updates import Update
     from .converters.weights import WeightSource
-    from .engine import Adapter
+    from .engine.context import Applied
     from .progress import Progress
     from .session import Session
 
@@ -224,7 +226,7 @@ def _logit_errors(
         try:
             answers = [greedy(reference, question, max_tokens) for question in questions]
             expected = [
-                log_probabilities(reference, None, *pair)
+                log_probabilities(reference, (), *pair)
                 for pair in zip(questions, answers, strict=True)
             ]
         finally:
@@ -240,7 +242,7 @@ def _logit_errors(
         try:
             adapter = expert.load_adapter(served) if changes else None
             found = [
-                log_probabilities(served, adapter, *pair)
+                log_probabilities(served, ((adapter, 1.0),) if adapter else (), *pair)
                 for pair in zip(questions, answers, strict=True)
             ]
             if adapter is not None:
@@ -252,25 +254,27 @@ def _logit_errors(
 
 
 def greedy(
-    session: Session, prompt: list[int], max_tokens: int, adapter: Adapter | None = None
+    session: Session, prompt: list[int], max_tokens: int, applied: Applied = ()
 ) -> list[int]:
     """The most probable answer, token by token, the end token included."""
-    tokens = list(prompt)
-    room = min(max_tokens, session.context.n_ctx - len(prompt))
-    while len(tokens) - len(prompt) < room:
-        with session.lock:
-            session.advance(tokens, adapter)
-            tokens.append(int(session.context.logits().argmax()))
-        if session.model.is_end(tokens[-1]):
-            break
-    return tokens[len(prompt) :]
+    request = Request(
+        expert="",
+        prompt=prompt,
+        applied=applied,
+        sampling=SamplingParams(),
+        seed=0,
+        max_tokens=max_tokens,
+        literal_stops=(),
+        balanced_stops=(),
+    )
+    return generate_tokens(session, request)
 
 
 def log_probabilities(
-    session: Session, adapter: Adapter | None, prompt: list[int], answer: list[int]
+    session: Session, applied: Applied, prompt: list[int], answer: list[int]
 ) -> NDArray[np.float64]:
     """Rows (answer tokens, vocabulary) of log-probabilities behind every answer token."""
-    return np.concatenate(list(generation.log_probabilities(session, prompt, answer, adapter)))
+    return np.concatenate(list(generation.log_probabilities(session, prompt, answer, applied)))
 
 
 def compare(expected: list[NDArray[np.float64]], found: list[NDArray[np.float64]]) -> LogitError:

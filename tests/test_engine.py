@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from hivellm_lite import ContextLengthError, InferenceError, LoadError, OutOfMemoryError
-from hivellm_lite.engine import Adapter, Context, ContextOptions, Model, Sampler, devices
+from hivellm_lite.engine import (
+    Adapter,
+    Context,
+    ContextOptions,
+    InterruptedDecodeError,
+    KVState,
+    Model,
+    Row,
+    Sampler,
+    devices,
+)
 from hivellm_lite.hardware import available_memory, physical_cores
 from hivellm_lite.sampling import SamplingParams
 
@@ -46,28 +56,28 @@ def test_decode_in_one_call_or_several_gives_the_same_logits(model):
     tokens = model.tokenize("one two three four five")
     options = ContextOptions(n_ctx=64, n_threads=1, kv_type="f32", flash_attention=False)
     context = Context(model, options)
-    context.decode(tokens, 0, n_logits=len(tokens))
-    whole = [context.logits(i - len(tokens)).copy() for i in range(len(tokens))]
-    context.clear()
+    context.decode([Row(0, 0, tokens, n_logits=len(tokens))])
+    whole = [context.logits(i).copy() for i in range(len(tokens))]
+    context.truncate(0, 0)
     for place, token in enumerate(tokens):
-        context.decode([token], place)
+        context.decode([Row(0, place, [token])])
         np.testing.assert_allclose(context.logits(), whole[place], atol=1e-4)
-    context.truncate(2)
-    context.decode(tokens[2:], 2)
+    context.truncate(0, 2)
+    context.decode([Row(0, 2, tokens[2:])])
     np.testing.assert_allclose(context.logits(), whole[-1], atol=1e-4)
 
 
 def test_decoding_beyond_the_context_is_an_error_before_llama_cpp(model):
     context = Context(model, SMALL)
     with pytest.raises(ContextLengthError, match="n_ctx="):
-        context.decode([1] * 10, context.n_ctx - 5)
+        context.decode([Row(0, context.n_ctx - 5, [1] * 10)])
 
 
 def test_a_token_that_does_not_exist_is_an_error_with_llama_cpps_reason(model):
     context = Context(model, SMALL)
     with pytest.raises(InferenceError, match=r"(?s)failed to decode 1 tokens.*llama\.cpp: "):
-        context.decode([model.n_vocab + 5], 0)
-    context.decode([1], 0)
+        context.decode([Row(0, 0, [model.n_vocab + 5])])
+    context.decode([Row(0, 0, [1])])
 
 
 def test_closing_a_model_closes_what_belongs_to_it(tiny_base):
@@ -76,7 +86,7 @@ def test_closing_a_model_closes_what_belongs_to_it(tiny_base):
     model.close()
     assert context.closed
     with pytest.raises(InferenceError, match="this context was closed"):
-        context.decode([1], 0)
+        context.decode([Row(0, 0, [1])])
     with pytest.raises(InferenceError, match="this model was closed"):
         model.tokenize("x")
 
@@ -85,9 +95,9 @@ def test_what_is_dropped_is_freed_without_a_crash(tiny_base):
     for _ in range(3):
         model = Model(tiny_base)
         context = Context(model, SMALL)
-        context.decode([1, 2, 3], 0)
+        context.decode([Row(0, 0, [1, 2, 3])])
         sampler = Sampler(SamplingParams(temperature=1.0), 1, model.n_vocab)
-        sampler.sample(context)
+        sampler.accept([sampler.choose(context.logits())])
         del model, context, sampler
         gc.collect()
 
@@ -115,3 +125,72 @@ def test_the_machine_is_described(model):
     assert model.metadata("general.architecture") == "llama"
     assert model.metadata("no.such.key") is None
     assert model.size > 0
+
+
+@pytest.fixture
+def streams(model):
+    exact = ContextOptions(n_ctx=256, n_threads=1, kv_type="f32", flash_attention=False)
+    context = Context(model, exact, n_streams=3)
+    yield context
+    context.close()
+
+
+def test_rows_of_several_streams_are_computed_as_if_alone(model, streams):
+    texts = [model.tokenize(text) for text in ("one two three", "four", "five six")]
+    alone = []
+    for tokens in texts:
+        streams.truncate(0, 0)
+        streams.decode([Row(0, 0, tokens)])
+        alone.append(streams.logits().copy())
+    streams.truncate(0, 0)
+    ends = streams.decode([Row(index, 0, tokens) for index, tokens in enumerate(texts)])
+    for end, expected in zip(ends, alone, strict=True):
+        np.testing.assert_allclose(streams.logits(end), expected, atol=1e-4)
+
+
+def test_a_state_moves_between_streams_and_contexts_of_other_shapes(model, streams):
+    tokens = model.tokenize("one two three four five")
+    streams.decode([Row(1, 0, tokens)])
+    expected = streams.logits().copy()
+    state = streams.read_state(1)
+    single = Context(model, streams.options, n_streams=1)
+    for context, stream in ((streams, 2), (single, 0), (streams, 0)):
+        context.write_state(stream, KVState.from_data(state.data.tobytes()))
+        context.truncate(stream, len(tokens) - 1)
+        context.decode([Row(stream, len(tokens) - 1, tokens[-1:])])
+        np.testing.assert_allclose(context.logits(), expected, atol=1e-5)
+        state = context.read_state(stream)
+
+
+def test_a_state_of_another_shape_of_cache_is_refused_and_leaves_the_stream_empty(model, streams):
+    streams.decode([Row(0, 0, [1, 2, 3])])
+    data = streams.read_state(0).data.tobytes()
+    for wrong in (data[: len(data) // 2], b"\xff" * 64, data + data):
+        with pytest.raises(InferenceError, match="refuses a saved KV cache"):
+            streams.write_state(1, KVState.from_data(wrong))
+    streams.decode([Row(1, 0, [1, 2, 3])])
+
+
+def test_an_interrupted_decode_leaves_the_stream_as_it_was(model, streams):
+    streams.decode([Row(0, 0, [1, 2, 3])])
+    streams.interrupt()
+    with pytest.raises(InterruptedDecodeError):
+        streams.decode([Row(0, 3, [4] * 100), Row(1, 0, [5])])
+    streams.resume()
+    streams.decode([Row(0, 3, [4]), Row(1, 0, [5])])
+
+
+def test_a_token_that_is_not_allowed_is_not_chosen(model):
+    logits = np.zeros(model.n_vocab, np.float32)
+    logits[[3, 5, 7]] = 3.0, 2.0, 1.0
+    allowed = np.zeros(model.n_vocab, bool)
+    allowed[[5, 7]] = True
+    for params in (
+        SamplingParams(),
+        SamplingParams(repetition_penalty=1.1),
+        SamplingParams(temperature=0.01),
+        SamplingParams(temperature=1.0, top_k=1),
+    ):
+        sampler = Sampler(params, 1, model.n_vocab)
+        assert sampler.choose(logits) == 3
+        assert sampler.choose(logits, allowed) == 5

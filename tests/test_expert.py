@@ -155,7 +155,7 @@ def test_long_completions_are_scored_as_short_ones(tiny_package, tiny_base):
     exact = {"kv_type": "f32", "flash_attention": False}
     expert = Expert.load(tiny_package(), base=tiny_base, **OPTIONS, **exact)
     text = "to be or not to be " * 8
-    n_outputs = expert._session.context.n_outputs
+    n_outputs = expert.session.scheduler.kv.context.n_outputs
     with expert:
         whole = expert.score("Hello", text)
         head = expert.score("Hello", "".join(score.text for score in whole[:5]))
@@ -191,7 +191,7 @@ def test_messages_replace_prompt_and_system_message(expert):
 
 
 def test_control_tokens_in_a_question_are_text(expert):
-    model = expert._session.model
+    model = expert.session.model
     end = model.special_token("<|im_end|>")
     assert end is not None
     plain = expert.tokenize_prompt("Hi")
@@ -201,7 +201,7 @@ def test_control_tokens_in_a_question_are_text(expert):
 
 
 def test_the_thought_is_prefilled_only_for_models_that_think(expert):
-    model = expert._session.model
+    model = expert.session.model
     thinks = model.special_token("<think>") is not None
     differ = expert.tokenize_prompt("Hi") != expert.tokenize_prompt("Hi", thinking=True)
     assert differ == thinks
@@ -214,7 +214,7 @@ def test_a_qwen_thinks_only_when_asked_and_composes_characters(tmp_path, tiny_pa
     convert_base(FIXTURES / "models" / "tiny-qwen3", base, quant="f32")
     package = tiny_package(model="tiny-qwen3")
     with Expert.load(package, base=base, **OPTIONS) as expert:
-        think = expert._session.model.special_token("<think>")
+        think = expert.session.model.special_token("<think>")
         assert think is not None
         assert think in expert.tokenize_prompt("Hi")
         assert think not in expert.tokenize_prompt("Hi", thinking=True)
@@ -246,7 +246,7 @@ def test_a_prompt_longer_than_the_context_is_refused_before_decoding(expert):
         expert.generate("word " * 3000)
     with pytest.raises(ContextLengthError):
         expert.score("Hello", "word " * 300)
-    assert expert._session._cached == []
+    assert expert.session.scheduler.kv.streams[0].tokens == []
 
 
 def test_the_end_of_the_context_ends_the_answer(expert):

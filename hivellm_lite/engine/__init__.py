@@ -13,8 +13,9 @@ Sources: ``include/llama.h`` and ``ggml/include/ggml-backend.h`` of llama.cpp.
 
 from __future__ import annotations
 
-from .context import KV_TYPES, Context, ContextOptions
+from .context import KV_TYPES, Context, ContextOptions, InterruptedDecodeError, Row
 from .devices import Device, devices
+from .kv_state import KVState
 from .model import Adapter, Model
 from .native import library_file, library_version, system_info
 from .sampler import Sampler
@@ -25,7 +26,10 @@ __all__ = [
     "Context",
     "ContextOptions",
     "Device",
+    "InterruptedDecodeError",
+    "KVState",
     "Model",
+    "Row",
     "Sampler",
     "devices",
     "library_file",

@@ -1,4 +1,9 @@
-"""A context: the KV cache and compute buffers of one sequence on one model."""
+"""A context: the compute buffers of one model and a KV cache of several streams.
+
+A stream holds one sequence. Streams do not see each other, and a decode takes rows
+of several of them at once. llama.cpp computes rows of neighbouring streams together
+and those behind a gap in a pass of their own, so callers use neighbours.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +11,22 @@ import ctypes
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ..errors import ContextLengthError, InferenceError, OutOfMemoryError
 from ..hardware import available_memory, physical_cores
 from .devices import select_devices
-from .native import Native, fresh_log, llama, reason
+from .kv_state import KVState
+from .native import Native, flag_is_set, fresh_log, llama, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .model import Adapter, Model
 
-__all__ = ["KV_TYPES", "Context", "ContextOptions"]
+__all__ = ["KV_TYPES", "Applied", "Context", "ContextOptions", "InterruptedDecodeError", "Row"]
 
 N_BATCH = 512
 """Tokens of a prompt that are decoded in one call, and so between two looks at Ctrl-C."""
@@ -28,6 +34,9 @@ N_BATCH = 512
 N_OUTPUTS = 64
 """Positions of one call that may give logits. llama.cpp reserves this many rows
 of the vocabulary's size: 512 of them would cost 311 MB for Qwen3, 64 cost 39."""
+
+Applied: TypeAlias = "tuple[tuple[Adapter, float], ...]"
+"""Adapters and their scales, as they apply together; none for the base alone."""
 
 KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
 """Types of the KV cache that are offered, with their ggml type numbers."""
@@ -63,27 +72,47 @@ class ContextOptions:
             )
 
 
+@dataclass(frozen=True)
+class Row:
+    """Tokens to compute in one stream, from ``position`` on.
+
+    The logits of the last ``n_logits`` of them are kept; 0 keeps none.
+    """
+
+    stream: int
+    position: int
+    tokens: Sequence[int]
+    n_logits: int = 1
+
+
+class InterruptedDecodeError(InferenceError):
+    """`Context.interrupt` stopped a decode; its rows were not computed."""
+
+
 class Context(Native):
-    """KV cache and compute buffers for one sequence on one model.
+    """KV cache and compute buffers on one model: ``n_streams`` sequences of ``n_ctx`` positions.
 
     Raises OutOfMemoryError before anything is allocated when the KV cache
     does not fit the free memory, and when llama.cpp cannot allocate it.
     """
 
-    def __init__(self, model: Model, options: ContextOptions) -> None:
-        kv_bytes = model.kv_values_per_token() * _KV_BYTES[options.kv_type] * options.n_ctx
+    def __init__(self, model: Model, options: ContextOptions, n_streams: int = 1) -> None:
+        wanted = options.n_ctx * n_streams
+        kv_bytes = kv_cache_bytes(model, options) * n_streams
         free = available_memory()
         if free is not None and kv_bytes > free and (select_devices(model.device) or []) == []:
             raise OutOfMemoryError(
-                f"a context of {options.n_ctx} positions needs {kv_bytes / 1e6:.0f} MB for its "
+                f"a context of {wanted} positions needs {kv_bytes / 1e6:.0f} MB for its "
                 f"{options.kv_type} KV cache; {free / 1e6:.0f} MB of memory are free\n"
                 "Use a smaller n_ctx, or kv_type='q8_0'."
             )
         threads = options.n_threads or physical_cores()
         params = llama.llama_context_default_params()
-        params.n_ctx = options.n_ctx
-        params.n_batch = params.n_ubatch = min(N_BATCH, options.n_ctx)
-        params.n_outputs_max = min(N_OUTPUTS, params.n_batch)
+        params.n_ctx = wanted
+        params.n_seq_max = n_streams
+        params.kv_unified = False
+        params.n_batch = params.n_ubatch = min(N_BATCH, wanted)
+        params.n_outputs_max = min(max(N_OUTPUTS, n_streams), params.n_batch)
         params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = KV_TYPES[options.kv_type]
         params.flash_attn_type = -1 if options.flash_attention is None else options.flash_attention
@@ -92,18 +121,24 @@ class Context(Native):
             pointer = llama.llama_init_from_model(model.pointer, params)
         if not pointer:
             raise OutOfMemoryError(
-                f"llama.cpp cannot make a context of {options.n_ctx} positions "
+                f"llama.cpp cannot make a context of {wanted} positions "
                 f"({kv_bytes / 1e6:.0f} MB of KV cache)\n{reason()}"
             )
         self._own(pointer, llama.llama_free)
         self.model = model
-        self.adapter: Adapter | None = None
-        self.n_ctx: int = llama.llama_n_ctx(pointer)
+        self.options = options
+        self.applied: Applied = ()
+        self.n_streams = n_streams
+        self.n_ctx: int = llama.llama_n_ctx_seq(pointer)
         self.n_batch: int = params.n_batch
         self.n_outputs: int = params.n_outputs_max
         self.n_threads = threads
         self._memory = llama.llama_get_memory(pointer)
         self._own_batch()
+        self._interrupt = ctypes.create_string_buffer(2)
+        llama.llama_set_abort_callback(
+            pointer, flag_is_set(), ctypes.cast(self._interrupt, ctypes.c_void_p)
+        )
         model.contexts.add(self)
 
     def _own_batch(self) -> None:
@@ -114,47 +149,71 @@ class Context(Native):
         self._positions = np.ctypeslib.as_array(batch.pos, size)
         self._wants_logits = np.ctypeslib.as_array(batch.logits, size)
         np.ctypeslib.as_array(batch.n_seq_id, size)[:] = 1
-        for index in range(self.n_batch):
-            batch.seq_id[index][0] = 0
 
-    def set_adapter(self, adapter: Adapter | None, scale: float = 1.0) -> None:
-        """Apply this adapter alone, or none. The caller clears the KV cache: what was
-        computed under another adapter or scale is not valid under this one.
+    def apply(self, adapters: Applied) -> None:
+        """Compute with these adapters from now on. Only streams that were computed under
+        the same ones may be continued.
         """
-        if adapter is None:
-            code = llama.llama_set_adapters_lora(self.pointer, None, 0, None)
+        if adapters == self.applied:
+            return
+        if adapters:
+            n = len(adapters)
+            pointers = (adapter.pointer for adapter, _ in adapters)
+            array = (llama.llama_adapter_lora_p_ctypes * n)(*pointers)
+            scales = (ctypes.c_float * n)(*(scale for _, scale in adapters))
+            code = llama.llama_set_adapters_lora(self.pointer, array, n, scales)
         else:
-            array = (llama.llama_adapter_lora_p_ctypes * 1)(adapter.pointer)
-            code = llama.llama_set_adapters_lora(
-                self.pointer, array, 1, (ctypes.c_float * 1)(scale)
-            )
+            code = llama.llama_set_adapters_lora(self.pointer, None, 0, None)
         if code != 0:
             raise InferenceError(f"llama.cpp cannot apply the adapter (code {code})")
-        self.adapter = adapter
+        self.applied = adapters
 
-    def decode(self, tokens: Sequence[int], position: int, *, n_logits: int = 1) -> None:
-        """Compute ``tokens`` at ``position``, ``position + 1`` …, at most `n_batch` of them.
+    def decode(self, rows: Sequence[Row]) -> list[int]:
+        """Compute the rows, at most `n_batch` tokens and `n_outputs` logits together.
 
-        Keeps the logits of the last ``n_logits`` of them, at most `n_outputs`.
-
-        Raises ContextLengthError when they do not fit, InferenceError when
-        llama.cpp fails.
+        Returns for each row the index, for `logits`, of its last token. Raises
+        ContextLengthError when a row does not fit its stream, InterruptedDecodeError
+        after `interrupt`, InferenceError when llama.cpp fails. After an error the rows'
+        streams hold what they held before.
         """
-        n = len(tokens)
-        if position + n > self.n_ctx:
-            raise ContextLengthError(f"position {position + n} is beyond n_ctx={self.n_ctx}")
-        self._tokens[:n] = tokens
-        self._positions[:n] = np.arange(position, position + n)
-        self._wants_logits[:n] = False
-        self._wants_logits[n - n_logits : n] = True
-        self._batch.n_tokens = n
+        batch, place, ends = self._batch, 0, []
+        for row in rows:
+            n, end = len(row.tokens), place + len(row.tokens)
+            if row.position + n > self.n_ctx:
+                raise ContextLengthError(
+                    f"position {row.position + n} is beyond n_ctx={self.n_ctx}"
+                )
+            self._tokens[place:end] = row.tokens
+            self._positions[place:end] = np.arange(row.position, row.position + n)
+            self._wants_logits[place:end] = False
+            self._wants_logits[end - row.n_logits : end] = True
+            for index in range(place, end):
+                batch.seq_id[index][0] = row.stream
+            ends.append(end - 1)
+            place = end
+        batch.n_tokens = place
         with fresh_log():
-            code = llama.llama_decode(self.pointer, self._batch)
+            code = llama.llama_decode(self.pointer, batch)
         if code != 0:
-            raise InferenceError(
-                f"llama.cpp failed to decode {n} tokens at position {position} (code {code})\n"
-                f"{reason()}"
-            )
+            why = reason()
+            for row in rows:
+                self.truncate(row.stream, row.position)
+            if code == _ABORTED:
+                raise InterruptedDecodeError("the decode was interrupted")
+            raise InferenceError(f"llama.cpp failed to decode {place} tokens (code {code})\n{why}")
+        return ends
+
+    def interrupt(self) -> None:
+        """Stop the decode that runs in another thread, or the next one, until `resume`.
+
+        Takes effect between two operations of the graph on the CPU; other devices finish
+        what they were given.
+        """
+        self._interrupt[0] = 1
+
+    def resume(self) -> None:
+        """Allow decoding again after `interrupt`."""
+        self._interrupt[0] = 0
 
     def logits(self, index: int = -1) -> NDArray[np.float32]:
         """Logits, shape (n_vocab,), of the ``index``-th token of the last `decode`.
@@ -164,11 +223,48 @@ class Context(Native):
         pointer = llama.llama_get_logits_ith(self.pointer, index)
         return np.ctypeslib.as_array(pointer, (self.model.n_vocab,))
 
-    def truncate(self, n_keep: int) -> None:
-        """Forget all positions from ``n_keep`` on."""
-        if not llama.llama_memory_seq_rm(self._memory, 0, n_keep, -1):
+    def truncate(self, stream: int, n_keep: int) -> None:
+        """Forget all positions of a stream from ``n_keep`` on."""
+        if not llama.llama_memory_seq_rm(self._memory, stream, n_keep, -1):
             raise InferenceError("this model's memory cannot be cut back")
 
-    def clear(self) -> None:
-        """Forget all positions."""
-        llama.llama_memory_clear(self._memory, False)
+    def read_state(self, stream: int) -> KVState:
+        """The KV cache of one stream, for `write_state` of any context of the same model, KV
+        type and flash attention.
+
+        Not for models with a sliding window (`Model.sliding_window`).
+        """
+        size = llama.llama_state_seq_get_size(self.pointer, stream)
+        state, buffer = KVState.empty(size)
+        written = llama.llama_state_seq_get_data(self.pointer, _bytes_of(buffer), size, stream)
+        if written != size:
+            raise InferenceError(f"llama.cpp wrote {written} of {size} bytes of a KV cache")
+        state.unframe(stream, self.n_streams)
+        return state
+
+    def write_state(self, stream: int, state: KVState) -> None:
+        """Replace what a stream holds by what `read_state` returned.
+
+        Raises InferenceError, with the stream empty, where llama.cpp refuses it.
+        """
+        self.truncate(stream, 0)
+        data = state.framed(self.n_streams)
+        with fresh_log():
+            read = llama.llama_state_seq_set_data(self.pointer, _bytes_of(data), data.size, stream)
+        if read != data.size:
+            why = reason()
+            self.truncate(stream, 0)
+            raise InferenceError(f"llama.cpp refuses a saved KV cache\n{why}")
+
+
+_ABORTED = 2
+"""``llama_decode``'s code for a decode that the abort callback stopped."""
+
+
+def kv_cache_bytes(model: Model, options: ContextOptions) -> float:
+    """Bytes of the KV cache of one stream."""
+    return model.kv_values_per_token() * _KV_BYTES[options.kv_type] * options.n_ctx
+
+
+def _bytes_of(array: NDArray[np.uint8]) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

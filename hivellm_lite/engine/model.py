@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import unicodedata
 import weakref
@@ -100,6 +101,12 @@ class Model(Native):
         n = llama.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if n >= 0 else None
 
+    @property
+    def sliding_window(self) -> bool:
+        """Whether some layers see only the last positions."""
+        architecture = self.metadata("general.architecture")
+        return (self.metadata(f"{architecture}.attention.sliding_window") or "0") != "0"
+
     def kv_values_per_token(self) -> int:
         """Numbers that the KV cache holds for one position of one sequence."""
         architecture = self.metadata("general.architecture")
@@ -150,7 +157,17 @@ class Model(Native):
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (end of text, of turn …)."""
-        return bool(llama.llama_vocab_is_eog(self._live_vocab, token))
+        return token in self._end_set
+
+    @functools.cached_property
+    def end_tokens(self) -> list[int]:
+        """All tokens that end a generation."""
+        is_end = llama.llama_vocab_is_eog
+        return [token for token in range(self.n_vocab) if is_end(self._live_vocab, token)]
+
+    @functools.cached_property
+    def _end_set(self) -> frozenset[int]:
+        return frozenset(self.end_tokens)
 
     @property
     def begin_token(self) -> int | None:
@@ -191,6 +208,6 @@ class Adapter(Native):
         """Take the adapter off every context that applies it, then free it."""
         if not self.closed:
             for context in list(self.model.contexts):
-                if context.adapter is self and not context.closed:
-                    context.set_adapter(None)
+                if not context.closed and any(self is one for one, _ in context.applied):
+                    context.apply(())
         super().close()

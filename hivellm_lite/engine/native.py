@@ -19,6 +19,7 @@ from ..errors import InferenceError
 
 __all__ = [
     "Native",
+    "flag_is_set",
     "fresh_log",
     "library_file",
     "library_version",
@@ -77,6 +78,19 @@ def start() -> None:
     """Initialise the library once for the process, quietly."""
     with fresh_log():
         llama.llama_backend_init()
+
+
+@functools.cache
+def flag_is_set() -> Any:
+    """An abort callback that looks at a flag without entering Python.
+
+    llama.cpp asks it after every operation of a graph, about a thousand times a
+    decode; a Python function would wait for the interpreter lock each time. C's
+    ``strlen`` takes a pointer and returns non-zero exactly if the byte there is not
+    zero, which is what a callback ``bool (*)(void *)`` with a flag as its data must do.
+    """
+    library = ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
+    return ctypes.cast(library.strlen, llama.ggml_abort_callback)
 
 
 def system_info() -> str:

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .native import Native, llama
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..sampling import SamplingParams
-    from .context import Context
 
 __all__ = ["Sampler"]
 
 PENALTY_WINDOW = 64
 """Tokens that the repetition penalty looks back at: llama.cpp's own default."""
 
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+"""llama.cpp's ``llama_token_data``."""
+
 
 class Sampler(Native):
-    """A sampler chain with its own random state and penalty window."""
+    """A sampler chain with its own random state and penalty window.
+
+    Choosing and accepting are two steps, so that a token which a grammar refuses
+    leaves no trace in the penalty window.
+    """
 
     def __init__(self, params: SamplingParams, seed: int, n_vocab: int) -> None:
         self._own(
             llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params()),
             llama.llama_sampler_free,
         )
+        penalised = params.repetition_penalty != 1.0
         steps = []
-        if params.repetition_penalty != 1.0:
+        if penalised:
             steps.append(
                 llama.llama_sampler_init_penalties(
                     n_vocab, PENALTY_WINDOW, params.repetition_penalty, 0.0, 0.0
@@ -45,12 +57,26 @@ class Sampler(Native):
             steps.append(llama.llama_sampler_init_dist(seed))
         for step in steps:
             llama.llama_sampler_chain_add(self.pointer, step)
+        self._takes_best = params.temperature == 0.0 and not penalised
+        self._ids = np.arange(n_vocab, dtype=np.int32)
+
+    def choose(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None) -> int:
+        """Choose a token from ``logits`` (n_vocab,), among those ``allowed`` (n_vocab,) if given.
+
+        At least one must be allowed.
+        """
+        ids = self._ids if allowed is None else self._ids[allowed]
+        values = logits if allowed is None else logits[allowed]
+        if self._takes_best:
+            return int(ids[values.argmax()])
+        candidates = np.empty(len(ids), _CANDIDATE)
+        candidates["id"], candidates["logit"], candidates["p"] = ids, values, 0.0
+        data = candidates.ctypes.data_as(ctypes.POINTER(llama.llama_token_data))
+        array = llama.llama_token_data_array(data, len(ids), -1, False)
+        llama.llama_sampler_apply(self.pointer, ctypes.byref(array))
+        return int(array.data[array.selected].id)
 
     def accept(self, tokens: Sequence[int]) -> None:
-        """Let the penalty window see tokens that were not sampled: the prompt."""
+        """Let the penalty window see tokens: those of the prompt and those of the answer."""
         for token in tokens[-PENALTY_WINDOW:]:
             llama.llama_sampler_accept(self.pointer, token)
-
-    def sample(self, context: Context) -> int:
-        """Choose and accept a token from the logits of the context's last decode."""
-        return int(llama.llama_sampler_sample(self.pointer, context.pointer, -1))

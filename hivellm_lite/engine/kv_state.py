@@ -1,0 +1,88 @@
+"""The KV cache of one sequence in host memory, for contexts of any number of streams.
+
+llama.cpp writes a sequence's state as
+
+    magic u32 │ sequence i32 │ streams u32 │ for each stream: cells u32, and if not 0 the data
+
+and reads it only into a context with as many streams. Only the sequence's own stream
+has cells, so the state is the same for any number of streams but for zeros before and
+after its data. The data stays where it was written; the frame around it is changed in
+place.
+
+Source: ``llama_context::state_seq_get_data`` (src/llama-context.cpp) and
+``llama_kv_cache::state_write`` (src/llama-kv-cache.cpp). Caches with a sliding window
+have two such parts and drop cells; they are not taken here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InferenceError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["MAX_STREAMS", "KVState"]
+
+MAX_STREAMS = 256
+"""llama.cpp's own limit (``LLAMA_MAX_SEQ``)."""
+
+_WORD = 4
+_HEADER = 3 * _WORD
+_MAGIC = 0xAF143CD8
+
+
+class KVState:
+    """Keys and values of one sequence. ``data`` are the bytes between the frame's parts."""
+
+    def __init__(self, buffer: NDArray[np.uint8], start: int, end: int) -> None:
+        self._buffer = buffer
+        self._start = start
+        self._end = end
+
+    @classmethod
+    def from_data(cls, data: bytes) -> KVState:
+        """The state whose ``data`` was these bytes."""
+        buffer = np.zeros(_HEADER + len(data) + MAX_STREAMS * _WORD, np.uint8)
+        buffer[_HEADER : _HEADER + len(data)] = np.frombuffer(data, np.uint8)
+        return cls(buffer, _HEADER, _HEADER + len(data))
+
+    @classmethod
+    def empty(cls, size: int) -> tuple[KVState, NDArray[np.uint8]]:
+        """A state, and the buffer of ``size`` bytes that llama.cpp shall write; see `unframe`."""
+        buffer = np.empty(size + MAX_STREAMS * _WORD, np.uint8)
+        return cls(buffer, 0, size), buffer[:size]
+
+    def unframe(self, stream: int, n_streams: int) -> None:
+        """Find the data in what llama.cpp wrote for ``stream`` of ``n_streams``.
+
+        Raises InferenceError where it wrote something else than what this module knows.
+        """
+        before, after = stream * _WORD, (n_streams - 1 - stream) * _WORD
+        header = self._buffer[:_HEADER].view(np.uint32)
+        start, end = self._start + _HEADER + before, self._end - after
+        zeros = self._buffer[_HEADER:start], self._buffer[end : self._end]
+        if header[0] != _MAGIC or header[2] != n_streams or any(part.any() for part in zeros):
+            raise InferenceError("this llama.cpp writes KV caches in a format that is not known")
+        self._start, self._end = start, end
+
+    def framed(self, n_streams: int) -> NDArray[np.uint8]:
+        """The bytes to give to a context of ``n_streams`` streams; valid until the next call."""
+        start, end = self._start - _HEADER, self._end + (n_streams - 1) * _WORD
+        # the place of the header need not be aligned for words
+        self._buffer[start : self._start] = np.frombuffer(
+            np.array([_MAGIC, 0, n_streams], np.uint32).tobytes(), np.uint8
+        )
+        self._buffer[self._end : end] = 0
+        return self._buffer[start:end]
+
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        return self._buffer[self._start : self._end]
+
+    @property
+    def nbytes(self) -> int:
+        return self._buffer.nbytes

@@ -1,0 +1,80 @@
+"""Grammars by name or path: those that come with this library, and files."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from ..errors import GrammarError
+from .limits import MAX_BYTES
+from .parser import parse_grammar
+from .syntax import Grammar
+
+__all__ = ["grammar_names", "grammar_text", "load_grammar", "name_for_type"]
+
+_SUFFIX = ".gbnf"
+
+_TYPES = {
+    "sql": "sql-postgres",
+    "postgres": "sql-postgres",
+    "postgresql": "sql-postgres",
+    "neo4j": "cypher",
+    "elasticsearch": "elastic",
+    "elasticsearch-dsl": "elastic",
+    "query-dsl": "elastic",
+    "tools": "tool-call",
+    "tool-calls": "tool-call",
+    "mcp": "tool-call",
+}
+"""What manifests write as ``grammar_type``, where it is not a grammar's own name."""
+
+
+def grammar_names() -> list[str]:
+    """The names of the grammars that come with this library."""
+    folder = resources.files("hivellm_lite.grammars")
+    names = (entry.name for entry in folder.iterdir())
+    return sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
+
+
+def grammar_text(name: str) -> str:
+    """The text of a grammar of this library. Raises GrammarError for an unknown name."""
+    if name not in grammar_names():
+        raise GrammarError(
+            f"there is no grammar {name!r}\nThere are {', '.join(grammar_names())}; "
+            "a file of your own is named by its path."
+        )
+    return (resources.files("hivellm_lite.grammars") / f"{name}{_SUFFIX}").read_text("utf-8")
+
+
+def load_grammar(name_or_path: str | os.PathLike[str], *, root: str = "root") -> Grammar:
+    """The grammar of this name, or in this file.
+
+    Raises GrammarError for an unknown name, a file that cannot be read, and a text that
+    is no grammar.
+    """
+    if isinstance(name_or_path, str) and name_or_path in grammar_names():
+        return parse_grammar(grammar_text(name_or_path), source=name_or_path, root=root)
+    path = Path(name_or_path).expanduser()
+    if not path.suffix and not path.exists():
+        grammar_text(str(name_or_path))  # raises, with the names that there are
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise GrammarError(
+                f"{path}: the grammar has {size} bytes; at most {MAX_BYTES} are read"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise GrammarError(f"{path}: the grammar cannot be read: {error.strerror}") from None
+    return parse_grammar(data, source=str(path), root=root)
+
+
+def name_for_type(grammar_type: str) -> str | None:
+    """The grammar of this library for a manifest's ``grammar_type``, or None."""
+    wanted = grammar_type.strip().lower().replace("_", "-")
+    names = grammar_names()
+    for candidate in (wanted, _TYPES.get(wanted, "")):
+        if candidate in names:
+            return candidate
+    return next((name for key, name in _TYPES.items() if key in wanted.split("-")), None)

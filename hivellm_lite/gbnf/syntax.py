@@ -1,0 +1,128 @@
+"""The parts of a GBNF grammar, as an immutable tree.
+
+A grammar describes a set of texts over Unicode code points. Every node is
+hashable and compares by value, so a tree can be a key of a dict. How a tree is
+read from text stands in ``parser.py``, how it is written in ``printer.py``.
+
+Source: ``grammars/README.md`` and ``src/llama-grammar.cpp`` of llama.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = [
+    "EMPTY",
+    "MAX_CODE_POINT",
+    "Alternation",
+    "CharClass",
+    "Grammar",
+    "Literal",
+    "Node",
+    "Repeat",
+    "RuleRef",
+    "Sequence",
+]
+
+MAX_CODE_POINT = 0x10FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """``"text"``: exactly these characters; none of them for the empty text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CharClass:
+    """``[a-z_]``, ``[^"\\\\]`` or ``.``: one character.
+
+    ``ranges``: (first, last) code points, both included, sorted, neither
+    overlapping nor adjacent. ``.`` is the negation of no range.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    negated: bool = False
+
+    @property
+    def positive(self) -> tuple[tuple[int, int], ...]:
+        """The ranges of the characters that match, surrogates left out."""
+        found = []
+        if self.negated:
+            start = 0
+            for first, last in (*self.ranges, (MAX_CODE_POINT + 1, 0)):
+                if start < first:
+                    found.append((start, first - 1))
+                start = last + 1
+        else:
+            found = list(self.ranges)
+        whole = []
+        for first, last in found:
+            if first < 0xD800:
+                whole.append((first, min(last, 0xD7FF)))
+            if last > 0xDFFF:
+                whole.append((max(first, 0xE000), last))
+        return tuple(whole)
+
+    def matches(self, char: str) -> bool:
+        code = ord(char)
+        return any(first <= code <= last for first, last in self.ranges) != self.negated
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRef:
+    """The name of a rule, standing for what it describes."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """One after another; the empty sequence is the empty text."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alternation:
+    """``a | b``: one of them; at least one option."""
+
+    options: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """``x{minimum,maximum}``, with ``*``, ``+`` and ``?`` as usual; None is no upper bound."""
+
+    item: Node
+    minimum: int
+    maximum: int | None
+
+
+Node = Literal | CharClass | RuleRef | Sequence | Alternation | Repeat
+
+EMPTY = Sequence(())
+"""The empty text."""
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Rules by name, in the order of the file, and the name of the one to begin with.
+
+    ``source`` names the file (or says what else the grammar came from) in messages;
+    ``lines`` holds the line, counted from 1, where each rule stands, where it was read
+    from text. Neither takes part in comparing two grammars.
+    """
+
+    rules: Mapping[str, Node]
+    root: str = "root"
+    source: str = field(default="<grammar>", compare=False)
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        """The grammar as GBNF text that llama.cpp reads, if it has nothing else against it."""
+        from .printer import print_grammar
+
+        return print_grammar(self)

@@ -1,0 +1,154 @@
+"""Which grammar an answer follows: the package's, a named one, a schema's, or none."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .errors import GrammarError
+
+if TYPE_CHECKING:
+    from .constraint import Constraint
+    from .gbnf.matcher import Automaton
+    from .gbnf.syntax import Grammar
+    from .package import Package
+    from .session import Session
+
+__all__ = ["GrammarChooser", "GrammarOption"]
+
+logger = logging.getLogger("hivellm_lite")
+
+GrammarOption: TypeAlias = "str | os.PathLike[str] | Grammar"
+
+MODES = ("auto", "strict", "off")
+
+MAX_CACHED = 16
+"""Compiled grammars that an expert keeps: callers usually come back with the same few."""
+
+
+class GrammarChooser:
+    """Chooses and compiles the grammars of one expert on one session."""
+
+    def __init__(self, package: Package, session: Session) -> None:
+        self._package = package
+        self._session = session
+        self._automata: OrderedDict[Any, tuple[Automaton, Any]] = OrderedDict()
+        self._own: Automaton | None = None
+        self._own_error: GrammarError | None = None
+
+    def choose(
+        self,
+        grammar: GrammarOption,
+        json_schema: Any = None,
+        *,
+        allow_unenforced: bool = False,
+        thinking: bool = False,
+    ) -> Callable[[], Constraint] | None:
+        """What makes the constraint of one answer; None for free text.
+
+        Raises GrammarError where the grammar is unusable, and ValueError for two at once.
+        """
+        automaton = self._automaton(grammar, json_schema, allow_unenforced)
+        if automaton is None:
+            return None
+        session = self._session
+
+        def constrain() -> Constraint:
+            from .constraint import Constraint
+
+            start, vocabulary = automaton.start, session.vocabulary
+            return Constraint(start, vocabulary, session.model, thinking=thinking)
+
+        return constrain
+
+    def _automaton(
+        self, grammar: GrammarOption, json_schema: Any, allow_unenforced: bool
+    ) -> Automaton | None:
+        if json_schema is not None:
+            if grammar not in ("auto", "off"):
+                raise ValueError("json_schema replaces grammar; give only one of them")
+            return self._of_schema(json_schema, allow_unenforced)
+        if grammar == "off":
+            return None
+        if grammar == "strict":
+            return self._packages(strict=True)
+        if grammar == "auto":
+            decoding = self._package.manifest.decoding
+            return self._packages(strict=False) if decoding.use_grammar else None
+        return self._given(grammar)
+
+    def _packages(self, *, strict: bool) -> Automaton | None:
+        """The package's grammar, or the library's for its ``grammar_type``."""
+        if self._own is None and self._own_error is None:
+            try:
+                self._own = self._read_own()
+            except GrammarError as error:
+                self._own_error = error
+                if not strict:
+                    logger.warning(
+                        "%s is not constrained by its grammar: %s",
+                        self._package.manifest.identity,
+                        error,
+                    )
+        if strict and self._own_error is not None:
+            raise self._own_error
+        return self._own
+
+    def _read_own(self) -> Automaton:
+        from .gbnf.library import load_grammar, name_for_type
+
+        if self._package.grammar is not None:
+            return _compile(load_grammar(self._package.grammar))
+        kind = self._package.manifest.decoding.grammar_type
+        name = name_for_type(kind) if kind else None
+        if name is None:
+            raise GrammarError(
+                f"{self._package.manifest.identity} brings no grammar"
+                + (f", and none comes with this library for its type {kind!r}" if kind else "")
+                + "\nName one with grammar=… (--grammar), or switch it off with grammar='off'."
+            )
+        return _compile(load_grammar(name))
+
+    def _given(self, grammar: GrammarOption) -> Automaton:
+        from .gbnf.library import grammar_names, load_grammar
+        from .gbnf.syntax import Grammar
+
+        if isinstance(grammar, Grammar):
+            return self._cached(id(grammar), lambda: _compile(grammar), keep=grammar)
+        path = os.fspath(grammar)
+        key: Any = path
+        if path not in grammar_names():
+            with contextlib.suppress(OSError):  # a file may change between two answers
+                stat = Path(path).stat()
+                key = (path, stat.st_size, stat.st_mtime_ns)
+        return self._cached(key, lambda: _compile(load_grammar(path)))
+
+    def _of_schema(self, json_schema: Any, allow_unenforced: bool) -> Automaton:
+        from .json_schema import schema_of, schema_to_grammar
+
+        schema = schema_of(json_schema)
+        key = ("schema", json.dumps(schema, sort_keys=False), allow_unenforced)
+        return self._cached(
+            key, lambda: _compile(schema_to_grammar(schema, allow_unenforced=allow_unenforced))
+        )
+
+    def _cached(self, key: Any, make: Callable[[], Automaton], *, keep: object = None) -> Automaton:
+        """``keep`` stays alive as long as the key: one that is an object's ``id``."""
+        found = self._automata.pop(key, None) or (make(), keep)
+        self._automata[key] = found
+        while len(self._automata) > MAX_CACHED:
+            self._automata.popitem(last=False)
+        return found[0]
+
+
+def _compile(grammar: Grammar) -> Automaton:
+    from .gbnf.matcher import compile_grammar
+    from .gbnf.repair import repair_grammar
+
+    return compile_grammar(repair_grammar(grammar).grammar)

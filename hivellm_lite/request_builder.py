@@ -1,0 +1,203 @@
+"""From what a caller asks to a `Request`: prompt, defaults of the manifest, limits."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from .decoding import Request
+from .generation import check_length
+from .prompts import (
+    NO_THOUGHT,
+    TEMPLATES,
+    Segment,
+    Template,
+    check_messages,
+    render,
+    system_message,
+)
+from .sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from .engine.context import Applied
+    from .grammar_choice import GrammarChooser, GrammarOption
+    from .manifest import Manifest
+    from .session import Session
+
+__all__ = ["DEFAULT_MAX_TOKENS", "GenerationOptions", "PromptOptions", "RequestBuilder"]
+
+DEFAULT_MAX_TOKENS = 512
+"""Length of an answer where neither the caller nor the manifest gives one."""
+
+
+class PromptOptions(TypedDict, total=False):
+    """What the model is told beside the prompt."""
+
+    schema: str | None
+    """Goes into the system message that this kind of expert was trained with."""
+    system: str | None
+    """Replaces that message."""
+    messages: Sequence[Mapping[str, Any]] | None
+    """Dicts with ``role`` and ``content``; they replace prompt and system message."""
+    template: str | None
+    """``chatml`` or ``hivellm-tags``."""
+
+
+class GenerationOptions(PromptOptions, total=False):
+    """The keyword arguments of all generating methods.
+
+    Sampling values and ``max_tokens`` that are not given come from the manifest, then
+    from `SamplingParams`.
+    """
+
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    seed: int | None
+    """From 0 to 2³²−1; drawn if not given."""
+    max_tokens: int | None
+    stop: str | Sequence[str] | None
+    """Replaces the manifest's stop sequences and is taken literally."""
+    thinking: bool
+    """Let a thinking model think; the thought is in the result."""
+    grammar: GrammarOption
+    """``"auto"``: the package's grammar where its manifest says so, or free text with a
+    warning if it cannot be repaired. ``"strict"``: the package's grammar or GrammarError.
+    ``"off"``. Or the name of a grammar that comes with this library, a path, a `Grammar`."""
+    json_schema: Any
+    """A JSON schema (dict, JSON text, or a class with ``model_json_schema``) that the
+    answer shall follow; replaces ``grammar``."""
+    allow_unenforced: bool
+    """Go on where the schema has keywords that cannot be enforced."""
+    timeout: float | None
+    """Seconds; the answer so far is returned with ``finish_reason="timeout"``."""
+    adapter_scale: float
+    """0 is the base model alone."""
+
+
+class RequestBuilder:
+    """Builds requests for one expert on one session."""
+
+    def __init__(self, manifest: Manifest, session: Session, grammars: GrammarChooser) -> None:
+        self._manifest = manifest
+        self._session = session
+        self._grammars = grammars
+
+    def build(
+        self,
+        prompt: str | None,
+        applied: Applied,
+        *,
+        schema: str | None = None,
+        system: str | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float | None = None,
+        seed: int | None = None,
+        max_tokens: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        thinking: bool = False,
+        grammar: GrammarOption = "auto",
+        json_schema: Any = None,
+        allow_unenforced: bool = False,
+        timeout: float | None = None,
+    ) -> Request:
+        """See `GenerationOptions`.
+
+        Raises ContextLengthError, GrammarError, and ValueError for an argument out of range.
+        """
+        decoding = self._manifest.decoding
+        given = {
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+            "repetition_penalty": repetition_penalty,
+        }
+        sampling = SamplingParams().override(vars(decoding)).override(given)
+        limit = max_tokens if max_tokens is not None else decoding.max_tokens
+        limit = DEFAULT_MAX_TOKENS if limit is None else limit
+        if limit < 1:
+            raise ValueError(f"max_tokens={limit}: must be 1 or more")
+        if seed is not None and not 0 <= seed < 1 << 32:
+            raise ValueError(f"seed={seed}: must be from 0 to {(1 << 32) - 1}")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout={timeout}: must be more than 0 seconds")
+        literal = (stop,) if isinstance(stop, str) else tuple(stop or ())
+        constraint = self._grammars.choose(
+            grammar, json_schema, allow_unenforced=allow_unenforced, thinking=thinking
+        )
+        # with a grammar it is the grammar that says where the answer ends
+        balanced = decoding.stop_sequences if stop is None and constraint is None else ()
+        tokens = self.prompt_tokens(
+            prompt,
+            schema=schema,
+            system=system,
+            messages=messages,
+            thinking=thinking,
+            template=template,
+        )
+        check_length(self._session, len(tokens))
+        return Request(
+            expert=self._manifest.identity,
+            prompt=tokens,
+            applied=applied,
+            sampling=sampling,
+            seed=secrets.randbits(32) if seed is None else seed,
+            max_tokens=limit,
+            literal_stops=(*literal, self._template(template).stop),
+            balanced_stops=balanced,
+            constraint=constraint,
+            timeout=timeout,
+        )
+
+    def prompt_tokens(
+        self,
+        prompt: str | None,
+        *,
+        schema: str | None = None,
+        system: str | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        thinking: bool = False,
+        template: str | None = None,
+    ) -> list[int]:
+        """The conversation, and the beginning of the answer's turn, as token ids."""
+        if (prompt is None) == (messages is None):
+            raise ValueError("give either a prompt or messages")
+        if messages is not None:
+            if schema is not None or system is not None:
+                raise ValueError("messages replaces schema and system; give only one of them")
+            turns = check_messages(messages)
+        else:
+            if system is not None and schema is not None:
+                raise ValueError("system replaces schema; give only one of them")
+            said = system if system is not None else system_message(self._manifest, schema)
+            turns = [("system", said)] if said else []
+            turns.append(("user", prompt or ""))
+        model = self._session.model
+        thinks = model.special_token(NO_THOUGHT[0]) is not None
+        prefix = NO_THOUGHT if thinks and not thinking else ()
+        segments = render(self._template(template), turns, answer_prefix=prefix)
+        tokens = [model.begin_token] if model.begin_token is not None else []
+        for segment in segments:
+            tokens += self._tokenize(segment)
+        return tokens
+
+    def _tokenize(self, segment: Segment) -> list[int]:
+        return self._session.model.tokenize(segment.text, special=segment.control)
+
+    def _template(self, name: str | None) -> Template:
+        wanted = name or self._manifest.base.prompt_template or "chatml"
+        try:
+            return TEMPLATES[wanted]
+        except KeyError:
+            if name is None:  # a manifest may name what it likes: the reference is ChatML
+                return TEMPLATES["chatml"]
+            raise ValueError(f"template={name!r}: must be one of {', '.join(TEMPLATES)}") from None
