@@ -31,19 +31,26 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from .async_generation import AsyncTextStream
     from .expert import Expert
+    from .gbnf import Grammar
     from .generation import TextStream
+    from .manager import ExpertManager, ExpertStatus
     from .manifest import Manifest
     from .package import Package, open_package
     from .results import InferenceResult, TokenScore
 
 __all__ = [
+    "AsyncTextStream",
     "BaseNotFoundError",
     "CacheError",
     "ContextLengthError",
     "ConversionError",
     "Expert",
     "ExpertError",
+    "ExpertManager",
+    "ExpertStatus",
+    "Grammar",
     "GrammarError",
     "InferenceError",
     "InferenceResult",
@@ -60,7 +67,11 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AsyncTextStream": "async_generation",
     "Expert": "expert",
+    "ExpertManager": "manager",
+    "ExpertStatus": "manager",
+    "Grammar": "gbnf",
     "InferenceResult": "results",
     "Manifest": "manifest",
     "Package": "package",

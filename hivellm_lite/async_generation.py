@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import weakref
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 
@@ -24,7 +25,15 @@ class AsyncTextStream(AsyncIterator[str]):
     decoding; ``async with`` closes by itself.
     """
 
-    def __init__(self, session: Session, request: Request, *, ahead: bool = False) -> None:
+    def __init__(
+        self,
+        session: Session,
+        request: Request,
+        *,
+        ahead: bool = False,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ended = weakref.finalize(self, on_end)
         self.result: InferenceResult | None = None
         self._session = session
         self._request = request
@@ -90,6 +99,7 @@ class AsyncTextStream(AsyncIterator[str]):
     def _cancel(self) -> None:
         """Tell the scheduler, which stops within a step; the result is what was taken."""
         if self._member is None or self.result is not None:
+            self._ended()
             return
         self._end()
         self._session.scheduler.cancel(self._member)
@@ -99,6 +109,7 @@ class AsyncTextStream(AsyncIterator[str]):
     def _end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._ended()
 
     def __del__(self) -> None:
         self._cancel()

@@ -27,11 +27,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from .errors import LoadError
+from .errors import InferenceError, LoadError
 from .json_positions import shown
 from .manifest_records import Manifest
 
-__all__ = ["check_loadable", "dependants", "sort_by_load_order", "unreadable"]
+__all__ = ["check_loadable", "check_together", "dependants", "sort_by_load_order", "unreadable"]
 
 MAX_ENTRY_LENGTH = 256
 """Characters of an entry that is read: a name has at most 128, a long range a few dozen."""
@@ -111,19 +111,32 @@ def check_loadable(new: Manifest, loaded: Sequence[Manifest]) -> None:
     """Check that ``new`` may be loaded beside ``loaded``, which does not contain it.
 
     Raises LoadError with every reason against it: a required expert that is not
-    there or of another version, an incompatibility that either side declares, and a
-    ``max_chain`` (most experts together, itself included; 0: no limit) of any of them.
+    there or of another version, and an incompatibility that either side declares.
     """
-    reasons = [*_unmet(new, loaded), *_incompatible(new, loaded), *_too_many((new, *loaded))]
+    _refuse(f"cannot load {new.identity}", [*_unmet(new, loaded), *_incompatible(new, loaded)])
+
+
+def check_together(manifests: Sequence[Manifest]) -> None:
+    """Check that experts may answer one prompt together.
+
+    Raises InferenceError where a ``max_chain`` (most experts together, itself included;
+    0: no limit) of any of them is exceeded.
+    """
+    names = ", ".join(manifest.identity for manifest in manifests)
+    _refuse(f"cannot use {names} together", [*_too_many(manifests)], InferenceError)
+
+
+def _refuse(
+    refusal: str, reasons: Sequence[str], kind: type[LoadError | InferenceError] = LoadError
+) -> None:
     if not reasons:
         return
-    refusal = f"cannot load {new.identity}"
     if len(reasons) == 1:
-        raise LoadError(f"{refusal}: {reasons[0]}")
+        raise kind(f"{refusal}: {reasons[0]}")
     lines = [f"  {reason}" for reason in reasons[:MAX_REASONS_SHOWN]]
     if len(reasons) > MAX_REASONS_SHOWN:
         lines.append(f"  and {len(reasons) - MAX_REASONS_SHOWN} more")
-    raise LoadError("\n".join([f"{refusal}: {len(reasons)} constraints forbid it", *lines]))
+    raise kind("\n".join([f"{refusal}: {len(reasons)} constraints forbid it", *lines]))
 
 
 def dependants(leaving: Manifest, remaining: Sequence[Manifest]) -> tuple[Manifest, ...]:
@@ -246,7 +259,7 @@ def _too_many(manifests: Sequence[Manifest]) -> Iterator[str]:
         if most and len(manifests) > most:
             yield (
                 f"constraints.max_chain of {manifest.identity} is {most},"
-                f" and this would be expert number {len(manifests)}: unload another first"
+                f" and these are {len(manifests)} experts"
             )
 
 

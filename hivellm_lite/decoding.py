@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .constraint import Constraint
     from .engine import Model
     from .engine.context import Applied
+    from .token_constraint import TokenConstraint
 
 __all__ = ["Decoding", "Request"]
 
@@ -44,7 +44,7 @@ class Request:
     max_tokens: int
     literal_stops: tuple[str, ...]
     balanced_stops: tuple[str, ...]
-    constraint: Callable[[], Constraint] | None = None
+    constraint: Callable[[], TokenConstraint] | None = None
     timeout: float | None = None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,12 @@ from .errors import ExpertError, InferenceError
 from .generation import TextStream, check_length, run_batch, score_tokens
 from .grammar_choice import GrammarChooser
 from .hub import Hub, locate_package
+from .kv_files import read_kv_file, write_kv_file
 from .kv_streams import DEFAULT_PARKED_BYTES
 from .manifest import Manifest
+from .memory import check_fits, estimate_memory
 from .package import Package, open_package
-from .request_builder import GenerationOptions, PromptOptions, RequestBuilder
+from .request_builder import GenerationOptions, PromptOptions, RequestBuilder, RequestOptions
 from .results import InferenceResult, TokenScore
 from .session import Session, SessionOptions, open_session
 
@@ -72,6 +75,7 @@ class Expert:
         session: Session,
         adapter: Adapter | None,
         load_times: LoadTimes,
+        cache: Cache,
         find_weights: Callable[[], Path | None] = lambda: None,
     ) -> None:
         self.package = package
@@ -80,8 +84,10 @@ class Expert:
         self.load_times = load_times
         self._session: Session | None = session
         self._adapter = adapter
+        self._cache = cache
         self._find_weights = find_weights
-        self._builder = RequestBuilder(package.manifest, session, GrammarChooser(package, session))
+        grammars = GrammarChooser(package.manifest, package.grammar, session)
+        self._builder = RequestBuilder(package.manifest, session, grammars)
 
     @classmethod
     def load(
@@ -170,8 +176,18 @@ class Expert:
             progress=progress,
         )
         adapter_s = lap()
+        if (device or "auto") in ("auto", "cpu"):
+            own = prepared.size if prepared.lora else 0
+            check_fits(
+                estimate_memory(prepared.files, options, adapter_bytes=own),
+                package.manifest.identity,
+            )
         session = open_session(
-            prepared.files, device or "auto", options, n_tensors=prepared.n_tensors
+            prepared.files,
+            device or "auto",
+            options,
+            n_tensors=prepared.n_tensors,
+            digest=cache.fingerprint,
         )
         try:
             adapter = Adapter(session.model, prepared.lora) if prepared.lora else None
@@ -181,7 +197,7 @@ class Expert:
         times = LoadTimes(
             package_s, base_s, adapter_s, lap(), base_file.converted, prepared.converted
         )
-        return cls(package, base_file, prepared, session, adapter, times, find_weights)
+        return cls(package, base_file, prepared, session, adapter, times, cache, find_weights)
 
     # --- use -------------------------------------------------------------------------
 
@@ -221,7 +237,7 @@ class Expert:
         the first one is raised after all others have ended.
         """
         outcomes = run_batch(self._open_session(), self.requests(prompts, **options))
-        return _checked(outcomes, return_exceptions)
+        return checked(outcomes, return_exceptions)
 
     def agenerate_stream(
         self, prompt: str | None = None, **options: Unpack[GenerationOptions]
@@ -249,16 +265,31 @@ class Expert:
     ) -> list[InferenceResult | Exception]:
         """`generate_batch` as a coroutine; cancelling the task stops the decoding."""
         outcomes = await arun_batch(self._open_session(), self.requests(prompts, **options))
-        return _checked(outcomes, return_exceptions)
+        return checked(outcomes, return_exceptions)
 
-    def request(self, prompt: str | None = None, **options: Unpack[GenerationOptions]) -> Request:
-        """What `generate` would compute for these arguments."""
-        scale = options.pop("adapter_scale", 1.0)
+    def request(
+        self,
+        prompt: str | None = None,
+        *,
+        applied: Applied | None = None,
+        adapter_scale: float = 1.0,
+        **options: Unpack[RequestOptions],
+    ) -> Request:
+        """What `generate` would compute for these arguments.
+
+        ``applied`` are other adapters on the same session, for a blend.
+        """
         self._open_session()
-        return self._builder.build(prompt, self.applied(scale), **options)
+        if applied is None or adapter_scale != 1.0:
+            applied = self.applied(adapter_scale)
+        return self._builder.build(prompt, applied, **options)
 
     def requests(
-        self, prompts: Iterable[str | Mapping[str, Any]], **options: Unpack[GenerationOptions]
+        self,
+        prompts: Iterable[str | Mapping[str, Any]],
+        *,
+        applied: Applied | None = None,
+        **options: Unpack[GenerationOptions],
     ) -> list[Request | Exception]:
         """What `generate_batch` would compute, and the errors of prompts that cannot be asked."""
         built: list[Request | Exception] = []
@@ -269,7 +300,7 @@ class Expert:
                 own["seed"] = (seed + index) % (1 << 32)
             own |= {"prompt": entry} if isinstance(entry, str) else entry
             try:
-                built.append(self.request(**own))
+                built.append(self.request(applied=applied, **own))
             except (ExpertError, ValueError, TypeError) as error:
                 built.append(error)
         return built
@@ -321,6 +352,50 @@ class Expert:
             return ()
         return ((self._adapter, float(scale)),) if scale else ()
 
+    def save_state(self, path: str | os.PathLike[str]) -> int:
+        """Write the KV cache of this expert's last prompt and answer to a file.
+
+        `load_state` takes it in another process, which then need not compute that prefix
+        again. Returns how many tokens it holds. Raises InferenceError if nothing is cached.
+        """
+        session = self._open_session()
+        applied = self.applied()
+        held = session.scheduler.call(lambda: session.scheduler.kv.latest(applied))
+        if held is None:
+            raise InferenceError(f"nothing of {self.manifest.identity} is in the KV cache")
+        tokens, state = held
+        write_kv_file(Path(path), self._state_identity(), tokens, state.data.tobytes())
+        return len(tokens)
+
+    def load_state(self, path: str | os.PathLike[str]) -> int:
+        """Take a file of `save_state`: prompts that begin alike continue from it.
+
+        Returns how many tokens it holds. Raises LoadError for a file of another model,
+        expert, KV type or library version, and for a damaged one.
+        """
+        from .engine import KVState
+
+        session = self._open_session()
+        applied = self.applied()
+        tokens, data = read_kv_file(Path(path), self._state_identity())
+        state = KVState.from_data(data)
+        session.scheduler.call(lambda: session.scheduler.adopt(applied, tokens, state))
+        return len(tokens)
+
+    def _state_identity(self) -> dict[str, Any]:
+        from .engine import library_version
+
+        options = self._open_session().options.context
+        return {
+            "library": library_version(),
+            "model": [self._cache.fingerprint(path) for path in self.prepared.files],
+            "expert": self.manifest.identity,
+            "package": self.package.digest,
+            "adapter": self.prepared.entry.key if self.prepared.lora else None,
+            "kv_type": options.kv_type,
+            "flash_attention": options.flash_attention,
+        }
+
     def load_adapter(self, session: Session) -> Adapter | None:
         """The adapter on another session of the same model; None for a variant.
 
@@ -357,6 +432,26 @@ class Expert:
             session.release()
 
     @property
+    def memory(self) -> int:
+        """Bytes that this expert takes beside its base: an adapter, or a variant's own tensors."""
+        return self.prepared.size
+
+    @contextmanager
+    def base_session(self) -> Iterator[Session]:
+        """A session of the base model alone: this expert's own, unless it is a variant."""
+        session = self._open_session()
+        if self.prepared.lora is not None:
+            yield session
+            return
+        base = open_session(
+            [self.base.path], session.model.device, session.options, digest=self._cache.fingerprint
+        )
+        try:
+            yield base
+        finally:
+            base.release()
+
+    @property
     def session(self) -> Session:
         """The model and context that this expert runs on. Raises InferenceError once closed."""
         return self._open_session()
@@ -377,9 +472,10 @@ class Expert:
         return self._session
 
 
-def _checked(
+def checked(
     outcomes: list[InferenceResult | Exception], return_exceptions: bool
 ) -> list[InferenceResult | Exception]:
+    """The outcomes of a batch; raises the first exception in it unless they are asked for."""
     failed = next((one for one in outcomes if isinstance(one, Exception)), None)
     if failed is not None and not return_exceptions:
         raise failed

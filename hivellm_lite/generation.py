@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -60,9 +61,19 @@ class TextStream(Generator[str, None, InferenceResult]):
     result. A few tokens are computed ahead of the reader.
     """
 
-    def __init__(self, session: Session, request: Request, *, ahead: bool = False) -> None:
-        """``ahead``: compute to the end, whether or not the pieces are taken."""
+    def __init__(
+        self,
+        session: Session,
+        request: Request,
+        *,
+        ahead: bool = False,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``ahead``: compute to the end, whether or not the pieces are taken. ``on_end`` is
+        called once, when the stream ended, was closed or is collected.
+        """
         self.result: InferenceResult | None = None
+        self._end = weakref.finalize(self, on_end)
         self._pieces = self._generate(session, request, None if ahead else LOOKAHEAD)
 
     def send(self, value: None, /) -> str:
@@ -74,6 +85,7 @@ class TextStream(Generator[str, None, InferenceResult]):
     def close(self) -> None:
         """Stop generating. `result` then has ``finish_reason="cancelled"``."""
         self._pieces.close()
+        self._end()
 
     def __enter__(self) -> TextStream:
         return self
@@ -111,6 +123,7 @@ class TextStream(Generator[str, None, InferenceResult]):
             if not ended:  # what was computed ahead was not seen
                 text = "".join(taken)
                 self.result = replace(self.result, text=text, finish_reason="cancelled")
+            self._end()
         if decoding.error is not None:
             raise decoding.error
         return self.result

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .errors import GrammarError
 
 if TYPE_CHECKING:
-    from .constraint import Constraint
     from .gbnf.matcher import Automaton
     from .gbnf.syntax import Grammar
-    from .package import Package
+    from .manifest_records import Manifest
     from .session import Session
+    from .token_constraint import TokenConstraint
 
 __all__ = ["GrammarChooser", "GrammarOption"]
 
@@ -35,8 +35,10 @@ MAX_CACHED = 16
 class GrammarChooser:
     """Chooses and compiles the grammars of one expert on one session."""
 
-    def __init__(self, package: Package, session: Session) -> None:
-        self._package = package
+    def __init__(self, manifest: Manifest, own: Path | None, session: Session) -> None:
+        """``own``: the grammar file that the package brings."""
+        self._manifest = manifest
+        self._own_file = own
         self._session = session
         self._automata: OrderedDict[Any, tuple[Automaton, Any]] = OrderedDict()
         self._own: Automaton | None = None
@@ -49,7 +51,7 @@ class GrammarChooser:
         *,
         allow_unenforced: bool = False,
         thinking: bool = False,
-    ) -> Callable[[], Constraint] | None:
+    ) -> Callable[[], TokenConstraint] | None:
         """What makes the constraint of one answer; None for free text.
 
         Raises GrammarError where the grammar is unusable, and ValueError for two at once.
@@ -59,11 +61,11 @@ class GrammarChooser:
             return None
         session = self._session
 
-        def constrain() -> Constraint:
-            from .constraint import Constraint
+        def constrain() -> TokenConstraint:
+            from .token_constraint import TokenConstraint
 
             start, vocabulary = automaton.start, session.vocabulary
-            return Constraint(start, vocabulary, session.model, thinking=thinking)
+            return TokenConstraint(start, vocabulary, session.model, thinking=thinking)
 
         return constrain
 
@@ -79,7 +81,7 @@ class GrammarChooser:
         if grammar == "strict":
             return self._packages(strict=True)
         if grammar == "auto":
-            decoding = self._package.manifest.decoding
+            decoding = self._manifest.decoding
             return self._packages(strict=False) if decoding.use_grammar else None
         return self._given(grammar)
 
@@ -93,7 +95,7 @@ class GrammarChooser:
                 if not strict:
                     logger.warning(
                         "%s is not constrained by its grammar: %s",
-                        self._package.manifest.identity,
+                        self._manifest.identity,
                         error,
                     )
         if strict and self._own_error is not None:
@@ -103,13 +105,13 @@ class GrammarChooser:
     def _read_own(self) -> Automaton:
         from .gbnf.library import load_grammar, name_for_type
 
-        if self._package.grammar is not None:
-            return _compile(load_grammar(self._package.grammar))
-        kind = self._package.manifest.decoding.grammar_type
+        if self._own_file is not None:
+            return _compile(load_grammar(self._own_file))
+        kind = self._manifest.decoding.grammar_type
         name = name_for_type(kind) if kind else None
         if name is None:
             raise GrammarError(
-                f"{self._package.manifest.identity} brings no grammar"
+                f"{self._manifest.identity} brings no grammar"
                 + (f", and none comes with this library for its type {kind!r}" if kind else "")
                 + "\nName one with grammar=… (--grammar), or switch it off with grammar='off'."
             )

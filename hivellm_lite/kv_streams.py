@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .errors import OutOfMemoryError
+from .errors import LoadError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from .engine import Adapter, Context, KVState
@@ -111,7 +111,9 @@ class KVStreams:
         free = [stream for stream in self.streams if not stream.busy]
         stream = max(free, key=shared)
         kept = shared(stream)
-        elsewhere = [*self.parked, *self._busy()] if self._can_copy else []
+        elsewhere: list[Stream | Parked] = []
+        if self._can_copy:
+            elsewhere += [*self.parked, *self._busy()]
         source = max(elsewhere, key=shared, default=None)
         gain = shared(source) - kept if source is not None else 0
         if source is not None and gain >= WORTH_RESTORING:
@@ -212,8 +214,44 @@ class KVStreams:
         self._cut(stream, 0)
         stream.busy = False
 
-    def add_parked(self, applied: Applied, tokens: Sequence[int], state: KVState) -> None:
-        """Hold a state that came from elsewhere, as if it had been parked here."""
+    def latest(self, applied: Applied) -> tuple[list[int], KVState] | None:
+        """What was used last under these adapters, and its tokens; None if nothing is held.
+
+        Nothing is, for this purpose, of a model with a sliding window.
+        """
+        held: list[Stream | Parked] = [s for s in self.streams if s.tokens]
+        held = [one for one in [*held, *self.parked] if one.applied == applied]
+        if not held or not self._can_copy:
+            return None
+        last = max(held, key=lambda one: one.last_used)
+        if isinstance(last, Parked):
+            return list(last.tokens), last.state
+        return list(last.tokens), self.context.read_state(last.index)
+
+    def adopt(self, applied: Applied, tokens: Sequence[int], state: KVState) -> None:
+        """Hold a state that was saved earlier, as if it had been parked here. A stream must
+        be free.
+
+        Raises InferenceError if llama.cpp refuses it, LoadError if it cannot be held.
+        """
+        if state.nbytes > self._limit or not self._can_copy:
+            raise LoadError(
+                f"a saved state of {state.nbytes / 1e6:.0f} MB cannot be held: "
+                f"{self._limit / 1e6:.0f} MB may be parked\n"
+                "Load the expert with a larger parked_bytes."
+            )
+        stream = self._victim([stream for stream in self.streams if not stream.busy])
+        self._park_before_losing(stream, 0)
+        self._cut(stream, 0)
+        self.context.write_state(stream.index, state)
+        n_positions = self.context.n_positions(stream.index)
+        if n_positions != len(tokens):
+            self.context.truncate(stream.index, 0)
+            raise LoadError(
+                f"a saved state of {len(tokens)} tokens has {n_positions} positions; it is damaged"
+            )
+        stream.applied, stream.tokens = applied, list(tokens)
+        stream.last_used = next(self._clock)
         self._hold(Parked(applied, tuple(tokens), state, next(self._clock)))
 
     def forget(self, adapter: Adapter) -> None:

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from .manifest import Manifest
     from .session import Session
 
-__all__ = ["DEFAULT_MAX_TOKENS", "GenerationOptions", "PromptOptions", "RequestBuilder"]
+__all__ = [
+    "DEFAULT_MAX_TOKENS",
+    "GenerationOptions",
+    "PromptOptions",
+    "RequestBuilder",
+    "RequestOptions",
+]
 
 DEFAULT_MAX_TOKENS = 512
 """Length of an answer where neither the caller nor the manifest gives one."""
@@ -44,8 +50,8 @@ class PromptOptions(TypedDict, total=False):
     """``chatml`` or ``hivellm-tags``."""
 
 
-class GenerationOptions(PromptOptions, total=False):
-    """The keyword arguments of all generating methods.
+class RequestOptions(PromptOptions, total=False):
+    """What one answer depends on beside the adapters.
 
     Sampling values and ``max_tokens`` that are not given come from the manifest, then
     from `SamplingParams`.
@@ -74,6 +80,11 @@ class GenerationOptions(PromptOptions, total=False):
     """Go on where the schema has keywords that cannot be enforced."""
     timeout: float | None
     """Seconds; the answer so far is returned with ``finish_reason="timeout"``."""
+
+
+class GenerationOptions(RequestOptions, total=False):
+    """The keyword arguments of all generating methods."""
+
     adapter_scale: float
     """0 is the base model alone."""
 
@@ -109,7 +120,7 @@ class RequestBuilder:
         allow_unenforced: bool = False,
         timeout: float | None = None,
     ) -> Request:
-        """See `GenerationOptions`.
+        """See `RequestOptions`.
 
         Raises ContextLengthError, GrammarError, and ValueError for an argument out of range.
         """

@@ -240,7 +240,7 @@ class Router:
 
 
 def _by_tokens(texts: Sequence[str]) -> dict[tuple[str, ...], str]:
-    """Phrases that can match; of several that are the same the first as it is written."""
+    """Phrases of a fair length; of several that are the same the first as it is written."""
     phrases = {tuple(_tokens(text)): text for text in reversed(texts)}
     return {key: text for key, text in phrases.items() if len(key) <= MAX_PHRASE_TOKENS}
 

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from .decoding import Decoding
-from .errors import InferenceError, OutOfMemoryError
+from .errors import InferenceError, LoadError, OutOfMemoryError
 from .kv_streams import WORTH_RESTORING, KVStreams, Stream, common_prefix
 
 if TYPE_CHECKING:
-    from .engine import Adapter, Context, ContextOptions, Model
+    from .engine import Adapter, Context, ContextOptions, KVState, Model
     from .engine.context import Applied
 
 __all__ = ["Counters", "Member", "Scheduler"]
@@ -453,6 +453,16 @@ class Scheduler:
         finally:
             self.kv.release(stream)
         return context, end
+
+    def adopt(self, applied: Applied, tokens: list[int], state: KVState) -> None:
+        """Hold a saved state; see `KVStreams.adopt`."""
+        if len(tokens) > self.n_ctx:
+            raise LoadError(
+                f"a saved state of {len(tokens)} tokens does not fit a context of {self.n_ctx}\n"
+                f"Load the expert with n_ctx={len(tokens)} or more."
+            )
+        self._make_room(len(tokens), [], at_once=True)
+        self.kv.adopt(applied, tokens, state)
 
     def forget(self, adapter: Adapter) -> None:
         """End what uses an adapter, drop what was computed with it, and free it."""

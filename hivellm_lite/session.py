@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .kv_streams import DEFAULT_PARKED_BYTES
 from .scheduler import Scheduler
@@ -86,11 +86,13 @@ def open_session(
     options: SessionOptions | ContextOptions,
     *,
     n_tensors: int | None = None,
+    digest: Callable[[Path], str] | None = None,
 ) -> Session:
     """The session for these files of one model and these options; loads it if there is none.
 
     ``n_tensors``: how many tensors several files have together, if not as many as
-    the first says.
+    the first says. With ``digest`` (of a file's content) copies of a loaded model's files
+    share that model; without it only the same files do.
 
     Every call must be paired with `Session.release`; the last one frees the model.
     """
@@ -100,8 +102,8 @@ def open_session(
         options = SessionOptions(options)
     stats = [(path.resolve(), path.stat()) for path in files]
     marks = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
-    key = _Key(_ModelKey(marks, device), options)
     with _registry_lock:
+        key = _Key(_known_copy(_ModelKey(marks, device), digest), options)
         session = _sessions.get(key) if options.shared else None
         if session is None:
             loaded = _models.get(key.model)
@@ -121,11 +123,29 @@ def open_session(
         return session
 
 
+def _known_copy(wanted: _ModelKey, digest: Callable[[Path], str] | None) -> _ModelKey:
+    """The key of a loaded model with the same content, or ``wanted`` itself."""
+    if wanted in _models or digest is None:
+        return wanted
+    sizes = [size for _, size, _ in wanted.files]
+    for known in _models:
+        if (
+            known.device == wanted.device
+            and [size for _, size, _ in known.files] == sizes
+            and all(
+                digest(one) == digest(other)
+                for (one, *_), (other, *_) in zip(known.files, wanted.files, strict=True)
+            )
+        ):
+            return known
+    return wanted
+
+
 class Session:
     """See the module's docstring. Thread-safe."""
 
     def __init__(self, key: _Key, model: Model) -> None:
-        options = key.options
+        self.options = options = key.options
         self._key = key
         self.model = model
         self.users = 0
@@ -165,6 +185,31 @@ class Session:
             return read(*self.scheduler.borrow(applied, tokens, n_logits))
 
         return self.scheduler.call(work)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the KV cache, as it is now, and of parked prefixes. Not of the weights."""
+        kv = self.scheduler.kv
+        return kv.context.kv_bytes + kv.counters.parked_bytes
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the scheduler and the KV cache since the model was loaded."""
+        kv = self.scheduler.kv
+        return {
+            "model": str(self._key.model.files[0][0]),
+            "weights_bytes": self.model.size,
+            "memory_bytes": self.memory,
+            "users": self.users,
+            "streams": kv.context.n_streams,
+            "positions_per_stream": kv.context.n_ctx,
+            "requests": vars(self.scheduler.counters).copy(),
+            "kv_cache": vars(kv.counters).copy(),
+        }
+
+    def retain(self) -> None:
+        """One use more; pair it with `release`."""
+        with _registry_lock:
+            self.users += 1
 
     def forget_adapter(self, adapter: Adapter) -> None:
         """End what is generated with ``adapter``, drop what was computed, and free it."""

@@ -133,6 +133,7 @@ class Context(Native):
         self.n_batch: int = params.n_batch
         self.n_outputs: int = params.n_outputs_max
         self.n_threads = threads
+        self.kv_bytes = int(kv_bytes)
         self._memory = llama.llama_get_memory(pointer)
         self._own_batch()
         self._interrupt = ctypes.create_string_buffer(2)
@@ -209,11 +210,11 @@ class Context(Native):
         Takes effect between two operations of the graph on the CPU; other devices finish
         what they were given.
         """
-        self._interrupt[0] = 1
+        self._interrupt[0] = b"\x01"
 
     def resume(self) -> None:
         """Allow decoding again after `interrupt`."""
-        self._interrupt[0] = 0
+        self._interrupt[0] = b"\x00"
 
     def logits(self, index: int = -1) -> NDArray[np.float32]:
         """Logits, shape (n_vocab,), of the ``index``-th token of the last `decode`.
@@ -227,6 +228,10 @@ class Context(Native):
         """Forget all positions of a stream from ``n_keep`` on."""
         if not llama.llama_memory_seq_rm(self._memory, stream, n_keep, -1):
             raise InferenceError("this model's memory cannot be cut back")
+
+    def n_positions(self, stream: int) -> int:
+        """How many positions a stream holds."""
+        return int(llama.llama_memory_seq_pos_max(self._memory, stream)) + 1
 
     def read_state(self, stream: int) -> KVState:
         """The KV cache of one stream, for `write_state` of any context of the same model, KV

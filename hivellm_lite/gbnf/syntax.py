@@ -9,8 +9,10 @@ Source: ``grammars/README.md`` and ``src/llama-grammar.cpp`` of llama.cpp.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = [
     "EMPTY",
@@ -120,6 +122,51 @@ class Grammar:
     root: str = "root"
     source: str = field(default="<grammar>", compare=False)
     lines: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def parse(cls, text: str, *, root: str = "root", source: str = "<grammar>") -> Grammar:
+        """Read GBNF text. Raises GrammarError with line and column."""
+        from .parser import parse_grammar
+
+        return parse_grammar(text, source=source, root=root)
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str], *, root: str = "root") -> Grammar:
+        """A grammar that comes with this library, by its name, or one in a file.
+
+        ``root`` is the rule to begin with: ``Grammar.load("iso", root="date")``. Raises
+        GrammarError for an unknown name, an unreadable file, and a text that is no grammar.
+        """
+        from .library import load_grammar
+
+        return load_grammar(name_or_path, root=root)
+
+    @classmethod
+    def from_json_schema(cls, schema: Any, *, allow_unenforced: bool = False) -> Grammar:
+        """The grammar of the JSON texts that follow a schema: a dict, JSON text, or a class
+        with ``model_json_schema``.
+
+        Raises GrammarError for a malformed schema and, without ``allow_unenforced``, for one
+        with a keyword that cannot be enforced.
+        """
+        from ..json_schema import schema_of, schema_to_grammar
+
+        return schema_to_grammar(schema_of(schema), allow_unenforced=allow_unenforced)
+
+    def repaired(self) -> Grammar:
+        """The same language without left recursion and what else stands in the way.
+
+        Raises GrammarError where that is not possible.
+        """
+        from .repair import repair_grammar
+
+        return repair_grammar(self).grammar
+
+    def accepts(self, text: str) -> bool:
+        """Whether ``text`` is a whole text of this grammar."""
+        from .earley import recognise
+
+        return recognise(self, text)
 
     def __str__(self) -> str:
         """The grammar as GBNF text that llama.cpp reads, if it has nothing else against it."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .gbnf.matcher import Configuration
     from .gbnf.vocabulary import TokenVocabulary
 
-__all__ = ["Constraint"]
+__all__ = ["TokenConstraint"]
 
 N_QUICK = 8
 """Draws among the tokens with a legal first byte, before the exact mask is computed."""
@@ -39,7 +39,7 @@ MAX_GAP = 8
 _OPEN, _CLOSE = b"<think>", b"</think>"
 
 
-class Constraint:
+class TokenConstraint:
     """The state of a grammar along one answer.
 
     ``start`` is the grammar's configuration before any text. With ``thinking`` the
@@ -158,7 +158,7 @@ class Constraint:
 
         if self._stage != "answer":
             return np.ones(self._vocabulary.n_tokens, bool)
-        allowed = self._vocabulary.quick_mask(self._configuration).copy()
+        allowed: NDArray[np.bool_] = self._vocabulary.quick_mask(self._configuration).copy()
         if self._configuration.accepting:
             allowed[self._model.end_tokens] = True
         return allowed
@@ -169,7 +169,7 @@ class Constraint:
 
         if self._stage != "answer":
             return np.fromiter(map(self._allows, range(self._vocabulary.n_tokens)), bool)
-        allowed = self._vocabulary.mask(self._configuration).copy()
+        allowed: NDArray[np.bool_] = self._vocabulary.mask(self._configuration).copy()
         if self._configuration.accepting:
             allowed[self._model.end_tokens] = True
         return allowed

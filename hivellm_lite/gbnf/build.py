@@ -1,0 +1,177 @@
+"""Constructors that keep grammar trees in normal form.
+
+Trees that are made with these functions have no sequence directly in a
+sequence, no alternation directly in an alternation, neither with one part
+only, no repetition that repeats nothing or once, and one spelling for each set
+of characters: ``EMPTY`` for the empty text, however it was written. None of it
+changes the texts that a tree describes. Written forms that mean the same to a
+reader but not to the tree (``"ab"`` and ``"a" "b"``, ``[a]`` and ``"a"``) stay
+as they were.
+
+The order of what is given is kept; equal options stay as often as they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .syntax import EMPTY, MAX_CODE_POINT, Alternation, CharClass, Literal, Node, Repeat, Sequence
+
+__all__ = [
+    "ANY",
+    "NOTHING",
+    "alternation",
+    "char_class",
+    "literal",
+    "normal",
+    "optional",
+    "parts",
+    "repeat",
+    "sequence",
+]
+
+_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
+
+ANY = CharClass((), negated=True)
+"""``.``: any one character."""
+
+NOTHING = CharClass(())
+"""The class without characters: no text at all matches it, not even the empty one."""
+
+
+def literal(text: str) -> Node:
+    """Exactly this text; ``EMPTY`` for the empty one."""
+    return Literal(text) if text else EMPTY
+
+
+def char_class(ranges: Iterable[tuple[int, int]], *, negated: bool = False) -> CharClass:
+    """One character in (or, negated, outside) ranges of code points, both ends included.
+
+    The ranges may overlap and come in any order. Surrogates (U+D800 to U+DFFF) are
+    characters of no text, so they never decide which ranges touch: ``a`` to U+D7FF and
+    U+E000 to U+FFFF become one range. All characters make `ANY`, none make `NOTHING`.
+
+    Raises ValueError for a range that is reversed or leaves U+0000 to U+10FFFF.
+    """
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if not 0 <= first <= last <= MAX_CODE_POINT:
+            raise ValueError(f"U+{first:04X} to U+{last:04X} is no range of code points")
+        if first >= _FIRST_SURROGATE:
+            first = max(first, _LAST_SURROGATE + 1)
+        if last <= _LAST_SURROGATE:
+            last = min(last, _FIRST_SURROGATE - 1)
+        if first > last:
+            continue
+        if merged and first <= _next_character(merged[-1][1]):
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    if merged == [(0, MAX_CODE_POINT)]:
+        return NOTHING if negated else ANY
+    return CharClass(tuple(merged), negated)
+
+
+def _next_character(code: int) -> int:
+    return _LAST_SURROGATE + 1 if code == _FIRST_SURROGATE - 1 else code + 1
+
+
+def sequence(*items: Node) -> Node:
+    """One after another; nothing at all is ``EMPTY``, one item is that item."""
+    flat: list[Node] = []
+    for item in items:
+        if isinstance(item, Sequence):
+            flat.extend(item.items)
+        elif item != Literal(""):
+            flat.append(item)
+    return flat[0] if len(flat) == 1 else Sequence(tuple(flat))
+
+
+def alternation(*options: Node) -> Node:
+    """One of them; one option is that option.
+
+    Raises ValueError without options; for what nothing matches, use `NOTHING`.
+    """
+    flat: list[Node] = []
+    for option in options:
+        if isinstance(option, Alternation):
+            flat.extend(option.options)
+        else:
+            flat.append(sequence(option))
+    if not flat:
+        raise ValueError("an alternation needs an option")
+    return flat[0] if len(flat) == 1 else Alternation(tuple(flat))
+
+
+def repeat(item: Node, minimum: int = 0, maximum: int | None = None) -> Node:
+    """The item ``minimum`` to ``maximum`` times, both included; None is no upper bound.
+
+    ``*``, ``+`` and ``?`` of one another become one of them: ``(x+)?`` is ``x*``.
+
+    Raises ValueError if ``0 <= minimum <= maximum`` does not hold.
+    """
+    if minimum < 0 or (maximum is not None and maximum < minimum):
+        raise ValueError(f"{{{minimum},{maximum}}} is no number of repetitions")
+    item = sequence(item)
+    if (minimum, maximum) == (1, 1):
+        return item
+    if (minimum, maximum) == (0, 0) or item == EMPTY:
+        return EMPTY
+    outer = Repeat(item, minimum, maximum)
+    if isinstance(item, Repeat) and _is_short(outer) and _is_short(item):
+        unbounded = maximum is None or item.maximum is None
+        return Repeat(item.item, min(minimum, item.minimum), None if unbounded else 1)
+    return outer
+
+
+def _is_short(node: Repeat) -> bool:
+    """Whether this is ``*``, ``+`` or ``?``."""
+    return node.minimum <= 1 and node.maximum in (1, None)
+
+
+def optional(item: Node) -> Node:
+    """The item or nothing: ``x?``."""
+    return repeat(item, 0, 1)
+
+
+def normal(node: Node) -> Node:
+    """The same tree made with the functions above, however deep it is."""
+    made: list[Node] = []
+    waiting: list[tuple[Node, bool]] = [(node, False)]
+    while waiting:
+        node, parts_are_made = waiting.pop()
+        old = parts(node)
+        if parts_are_made:
+            first = len(made) - len(old)
+            made[first:] = [_remade(node, made[first:])]
+        else:
+            waiting.append((node, True))
+            waiting.extend((part, False) for part in reversed(old))
+    return made.pop()
+
+
+def parts(node: Node) -> tuple[Node, ...]:
+    """What a node is made of, in order; nothing for a literal, a class or a name."""
+    match node:
+        case Sequence(items):
+            return items
+        case Alternation(options):
+            return options
+        case Repeat(item):
+            return (item,)
+    return ()
+
+
+def _remade(node: Node, new: list[Node]) -> Node:
+    match node:
+        case Literal(text):
+            return literal(text)
+        case CharClass(ranges, negated):
+            return char_class(ranges, negated=negated)
+        case Sequence():
+            return sequence(*new)
+        case Alternation():
+            return alternation(*new)
+        case Repeat(_, minimum, maximum):
+            return repeat(new[0], minimum, maximum)
+    return node

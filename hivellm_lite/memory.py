@@ -1,0 +1,110 @@
+"""How much memory an expert on its base will take, known before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import OutOfMemoryError
+from .hardware import available_memory
+
+if TYPE_CHECKING:
+    from .converters.gguf_header import GGUFHeader
+    from .session import SessionOptions
+
+__all__ = ["MemoryEstimate", "check_fits", "estimate_memory", "parse_bytes"]
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY_UNITS = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+
+_N_OUTPUTS, _N_UBATCH = 64, 512
+_KV_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes. ``weights`` are memory-mapped and shared by all experts on the base;
+    ``kv_cache`` and ``compute`` belong to the context, which they share too;
+    ``adapter`` is this expert's own. A GPU holds all of it but some of ``compute``.
+    """
+
+    weights: int
+    kv_cache: int
+    compute: int
+    adapter: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.kv_cache + self.compute + self.adapter
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {value / 1e6:.0f} MB" for name, value in vars(self).items())
+        return f"{self.total / 1e6:.0f} MB ({parts})".replace("_", " ")
+
+
+def estimate_memory(
+    files: Sequence[Path], options: SessionOptions, *, adapter_bytes: int = 0, n_streams: int = 1
+) -> MemoryEstimate:
+    """What the model in ``files`` takes with one context of ``n_streams`` sequences.
+
+    The weights are those of the files' tensors. The KV cache is exact. ``compute`` is an
+    upper estimate: the logits that a context keeps, the attention mask and activations;
+    within 15 % of what llama.cpp reports for SmolLM2-135M and Qwen3-0.6B with flash
+    attention. Raises ConversionError for a file that is no GGUF.
+    """
+    from .converters.gguf_header import read_gguf_header
+
+    headers = [read_gguf_header(path) for path in files]
+    main = next((header for header in headers if header.n_vocab), headers[0])
+    weights = sum(tensor.n_bytes for header in headers for tensor in header.tensors.values())
+    context = options.context
+    per_position = _kv_values_per_position(main) * _KV_BYTES[context.kv_type]
+    n_ctx = -(-context.n_ctx // 256) * 256
+    n_embd = main.hyper_parameter("embedding_length")
+    compute = 4 * _N_OUTPUTS * main.n_vocab + _N_UBATCH * (2 * n_ctx + 4 * n_embd)
+    compute += 4 * n_streams * main.n_vocab
+    if context.flash_attention is False:
+        n_head = main.hyper_parameter("attention.head_count")
+        compute += 4 * n_head * n_ctx * _N_UBATCH
+    return MemoryEstimate(weights, int(per_position * n_ctx * n_streams), compute, adapter_bytes)
+
+
+def check_fits(estimate: MemoryEstimate, what: str, limit: int | None = None) -> None:
+    """Raise OutOfMemoryError, with the numbers, if it is more than is free, or than ``limit``."""
+    free = available_memory() if limit is None else limit
+    if free is not None and estimate.total > free:
+        where = "are free" if limit is None else "are allowed"
+        raise OutOfMemoryError(
+            f"{what} needs about {estimate}; {free / 1e6:.0f} MB {where}\n"
+            "Use a smaller n_ctx, kv_type='q8_0', or a base with a smaller quantization."
+        )
+
+
+def parse_bytes(value: int | str) -> int:
+    """``4GB``, ``512 MiB`` or a number as bytes. Raises ValueError for anything else."""
+    if isinstance(value, int):
+        amount, unit = float(value), ""
+    else:
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", value.lower())
+        if found is None:
+            raise ValueError(f"{value!r} is no amount of memory; write it as 4GB or 512MiB")
+        amount, unit = float(found[1]), found[2] or ""
+    if amount < 1:
+        raise ValueError(f"{value!r}: an amount of memory must be 1 byte or more")
+    return int(amount * (_BINARY_UNITS[unit] if unit.endswith("i") else _UNITS[unit]))
+
+
+def _kv_values_per_position(header: GGUFHeader) -> int:
+    """Numbers that the KV cache holds for one position of one sequence."""
+    n_head = header.hyper_parameter("attention.head_count")
+    prefix = header.architecture
+    usual = header.hyper_parameter("embedding_length") // n_head
+    lengths = 0
+    for side in ("key", "value"):
+        value = header.metadata.get(f"{prefix}.attention.{side}_length", usual)
+        lengths += value if isinstance(value, int) else usual
+    n_kv = header.metadata.get(f"{prefix}.attention.head_count_kv", n_head)
+    return header.n_layers * lengths * (n_kv if isinstance(n_kv, int) else n_head)
