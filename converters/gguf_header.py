@@ -9,6 +9,7 @@ Format: docs/gguf.md of ggml (versions 2 and 3, little endian).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -40,6 +41,9 @@ MAX_HEADER_BYTES = 1 << 30
 
 FIRST_READ_BYTES = 8 << 20
 """Holds the header of a 150,000-token vocabulary; longer ones are read again, longer."""
+
+MAX_REMEMBERED = 32
+"""Headers that are kept; one of a large model takes about 200 kB."""
 
 Scalar = int | float | bool | str
 
@@ -146,9 +150,19 @@ class GGUFHeader:
 def read_gguf_header(path: str | os.PathLike[str], *, part: bool = False) -> GGUFHeader:
     """The header of ``path``; ConversionError when it cannot be read or is malformed.
 
-    ``part``: a file of a split model, which need not name the architecture.
+    ``part``: a file of a split model, which need not name the architecture. The headers
+    of files that have not changed are remembered.
     """
     path = Path(path)
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ConversionError(f"cannot open {path}: {error.strerror or error}") from error
+    return _read(path, part, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=MAX_REMEMBERED)
+def _read(path: Path, part: bool, _size: int, _mtime_ns: int) -> GGUFHeader:
     n_read = FIRST_READ_BYTES
     try:
         with path.open("rb") as file:

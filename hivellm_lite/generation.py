@@ -180,19 +180,23 @@ def _run_together(session: Session, requests: Sequence[Request]) -> list[Decodin
             ended.put(None)
 
     members = [Member(Decoding(r, session.model, session.n_ctx), deliver) for r in requests]
-    started = time.monotonic()
+    now = time.monotonic()
+    deadlines = {
+        member: now + member.decoding.request.timeout
+        for member in members
+        if member.decoding.request.timeout is not None
+    }
     session.scheduler.submit(members)
     n_left = len(members)
     try:
         while n_left:
+            now = time.monotonic()
+            for member in [member for member, deadline in deadlines.items() if deadline <= now]:
+                del deadlines[member]
+                session.scheduler.cancel(member, "timeout")
             with contextlib.suppress(queue.Empty):
-                ended.get(timeout=POLL)
+                ended.get(timeout=min([POLL, *(one - now for one in deadlines.values())]))
                 n_left -= 1
-            passed = time.monotonic() - started
-            for member in members:
-                timeout = member.decoding.request.timeout
-                if timeout is not None and passed > timeout:
-                    session.scheduler.cancel(member, "timeout")
     finally:
         for member in members:
             session.scheduler.cancel(member)

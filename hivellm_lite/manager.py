@@ -451,8 +451,7 @@ class ExpertManager:
             with self._lock:
                 entry.in_use -= 1
                 entry.last_used = time.time()
-                if self._entries.get(entry.name) is entry:
-                    self._make_room(entry)
+                self._make_room(None)
 
     def _bring_back(self, entry: _Entry) -> Expert:
         with entry.lock:
@@ -517,38 +516,39 @@ class ExpertManager:
 
     # --- limits ----------------------------------------------------------------------
 
-    def _make_room(self, wanted: _Entry) -> None:
-        """Evict what was used longest ago until ``wanted`` is within the limits."""
+    def _make_room(self, wanted: _Entry | None) -> None:
+        """Evict what was used longest ago until all is within the limits, ``wanted`` included.
+
+        Raises OutOfMemoryError if ``wanted`` is more than is allowed by itself.
+        """
         idle = [
             entry
             for entry in self._entries.values()
             if entry is not wanted and entry.expert is not None and not entry.in_use
         ]
         idle.sort(key=lambda entry: entry.tick)
-        while self._over_limits(wanted) and idle:
+        while idle and self._over_limits(wanted):
             entry = idle.pop(0)
             self._close_expert(entry)
             self.counters.evictions += 1
-            logger.info("evicted %s to make room for %s", entry.name, wanted.name)
+            logger.info("evicted %s", entry.name)
+        if wanted is None or self._max_memory is None:
+            return
+        alone = not any(e.expert for e in self._entries.values() if e is not wanted)
         memory = self._memory()
-        if self._max_memory is not None and memory > self._max_memory and not self._others(wanted):
+        if alone and memory > self._max_memory:
             raise OutOfMemoryError(
                 f"{wanted.name!r} and its base take {memory / 1e6:.0f} MB; max_memory allows "
                 f"{self._max_memory / 1e6:.0f} MB\nUse a smaller n_ctx, another quantization, or "
                 "a larger max_memory."
             )
 
-    def _over_limits(self, wanted: _Entry) -> bool:
+    def _over_limits(self, wanted: _Entry | None) -> bool:
         resident = sum(entry.expert is not None for entry in self._entries.values())
-        resident += wanted.expert is None
+        resident += wanted is not None and wanted.expert is None
         return bool(
             (self._max_experts is not None and resident > self._max_experts)
             or (self._max_memory is not None and self._memory() > self._max_memory)
-        )
-
-    def _others(self, wanted: _Entry) -> bool:
-        return any(
-            entry is not wanted and entry.expert is not None for entry in self._entries.values()
         )
 
     def _memory(self) -> int:

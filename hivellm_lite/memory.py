@@ -57,7 +57,7 @@ def estimate_memory(
     """
     from .converters.gguf_header import read_gguf_header
 
-    headers = [read_gguf_header(path) for path in files]
+    headers = [read_gguf_header(path, part=len(files) > 1) for path in files]
     main = next((header for header in headers if header.n_vocab), headers[0])
     weights = sum(tensor.n_bytes for header in headers for tensor in header.tensors.values())
     context = options.context

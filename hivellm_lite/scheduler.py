@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -26,7 +26,10 @@ from .errors import InferenceError, LoadError, OutOfMemoryError
 from .kv_streams import WORTH_RESTORING, KVStreams, Stream, common_prefix
 
 if TYPE_CHECKING:
-    from .engine import Adapter, Context, ContextOptions, KVState, Model
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .engine import Adapter, Context, ContextOptions, KVState, Model, Row
     from .engine.context import Applied
 
 __all__ = ["Counters", "Member", "Scheduler"]
@@ -73,6 +76,22 @@ class Member:
     @property
     def applied(self) -> Applied:
         return self.decoding.request.applied
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What of a request is computed in one step; ``is_last`` if its logits are wanted."""
+
+    member: Member
+    stream: Stream
+    tokens: list[int]
+    is_last: bool
+
+    def row(self) -> Row:
+        from .engine import Row
+
+        position = len(self.stream.tokens)
+        return Row(self.stream.index, position, self.tokens, n_logits=int(self.is_last))
 
 
 @dataclass
@@ -351,8 +370,6 @@ class Scheduler:
 
     def _step(self) -> None:
         """Compute one batch: the next token of each hungry request of one expert."""
-        from .engine.context import InterruptedDecodeError, Row
-
         with self._changed:
             hungry = [m for m in self._active if m.hungry and m.cancelled is None]
             if not hungry:
@@ -360,40 +377,53 @@ class Scheduler:
             applied = self._whose_turn(hungry)
             members = [m for m in hungry if m.applied == applied]
             self._computing = members
-        context = self.kv.context
         if len(members) > 1:
-            self.kv.close_gaps(m.stream for m in members if m.stream is not None)
-        rows, computed, room = [], [], self._prompt_room(members)
+            self.kv.close_gaps(map(_stream_of, members))
+        room = self._prompt_room(members)
+        pieces = []
         for member in sorted(members, key=_stream_index):
             stream = _stream_of(member)
             pending = member.decoding.tokens[len(stream.tokens) :]
-            n = min(len(pending), room if len(pending) > LOOKAHEAD else len(pending))
-            if n == 0:
-                continue
-            room -= n if len(pending) > LOOKAHEAD else 0
-            complete = n == len(pending)
-            rows.append(Row(stream.index, len(stream.tokens), pending[:n], int(complete)))
-            computed.append((member, stream, pending[:n], complete))
+            is_prompt = len(pending) > LOOKAHEAD
+            n = min(len(pending), room) if is_prompt else len(pending)
+            room -= n if is_prompt else 0
+            if n:
+                pieces.append(_Piece(member, stream, pending[:n], is_last=n == len(pending)))
         try:
-            with _compute:
-                context.apply(applied)
-                ends = context.decode(rows)
-        except InterruptedDecodeError:
-            return
-        except InferenceError as error:
-            for member, *_ in computed:
-                self._retire(member, error)
-            return
+            self._compute(applied, pieces)
         finally:
             with self._changed:
                 self._computing = []
-                context.resume()
+                self.kv.context.resume()
+
+    def _compute(self, applied: Applied, pieces: Sequence[_Piece]) -> None:
+        """Decode pieces of several requests together and hand over what comes of it.
+
+        If llama.cpp refuses them together, each is tried alone, so that one request fails
+        and not all.
+        """
+        from .engine import InterruptedDecodeError
+
+        context = self.kv.context
+        try:
+            with _compute:
+                context.apply(applied)
+                ends = context.decode([piece.row() for piece in pieces])
+        except InterruptedDecodeError:
+            return
+        except InferenceError as error:
+            if len(pieces) == 1:
+                self._retire(pieces[0].member, error)
+            else:
+                for piece in pieces:
+                    self._compute(applied, [piece])
+            return
         self.counters.steps += 1
-        self.counters.rows += len(rows)
-        for (member, stream, tokens, complete), end in zip(computed, ends, strict=True):
-            stream.tokens += tokens
-            if complete:
-                self._give(member, context, end)
+        self.counters.rows += len(pieces)
+        for piece, end in zip(pieces, ends, strict=True):
+            piece.stream.tokens += piece.tokens
+            if piece.is_last:
+                self._give(piece.member, context.logits(end))
 
     def _prompt_room(self, members: list[Member]) -> int:
         """Prompt tokens for this step, and whether it has any."""
@@ -402,8 +432,13 @@ class Scheduler:
         n_batch = self.kv.context.n_batch
         return min(PREFILL_BESIDE, n_batch // 2) if any(waiting) else n_batch
 
-    def _give(self, member: Member, context: Context, end: int) -> None:
-        shown = member.decoding.take(context.logits(end))
+    def _give(self, member: Member, logits: NDArray[np.float32]) -> None:
+        """Hand a request its logits, and its reader the text that comes of them."""
+        try:
+            shown = member.decoding.take(logits)
+        except Exception as error:  # a defect ends this answer, not those beside it
+            self._retire(member, error)
+            return
         with self._changed:
             if member.credit is not None:
                 member.credit -= 1
@@ -433,7 +468,7 @@ class Scheduler:
         """Compute ``tokens`` in some stream; the context then has the logits of the last
         ``n_logits``, and the index of the last of them is returned.
         """
-        from .engine.context import Row
+        from .engine import Row
 
         self._make_room(len(tokens), [], at_once=True)
         context = self.kv.context

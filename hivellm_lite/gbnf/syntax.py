@@ -39,7 +39,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class CharClass:
-    """``[a-z_]``, ``[^"\\\\]`` or ``.``: one character.
+    r"""``[a-z_]``, ``[^"\\]`` or ``.``: one character.
 
     ``ranges``: (first, last) code points, both included, sorted, neither
     overlapping nor adjacent. ``.`` is the negation of no range.
