@@ -1,0 +1,95 @@
+SELECT * FROM people
+MATCH (n)
+MATCH (n RETURN n
+MATCH n RETURN n
+MATCH (n) RETURN
+MATCH (n) RETURN n,
+MATCH (n) RETURN n n
+MATCH (n) RETURN n MATCH (m) RETURN m
+MATCH (n) RETURN n WHERE n.x = 1
+MATCH (n) WHERE RETURN n
+MATCH (n) WHERE n.x = 1 WHERE n.y = 2 RETURN n
+MATCH (n) WHERE n.x = RETURN n
+MATCH (n) WHERE n.x == 1 RETURN n
+MATCH (n) WHERE n.x != 1 RETURN n
+MATCH (n) WHERE n.x AND RETURN n
+MATCH (n) WHERE n.x LIKE 'a%' RETURN n
+MATCH (n) WHERE n.x BETWEEN 1 AND 2 RETURN n
+MATCH (n) WHERE n.x IS NOT RETURN n
+MATCH (n) WHERE n.x NOT IN [1] RETURN n
+MATCH (n) WHERE n.x IN [1, 2 RETURN n
+MATCH (n) WHERE n.x STARTS 'a' RETURN n
+MATCH (n) WHERE (n.x = 1 RETURN n
+MATCH (n) WHERE n.x = 1) RETURN n
+MATCH (n) WHERE n.name = 'Ann RETURN n
+MATCH (n) WHERE n.name = Ann's RETURN n
+MATCH (n) RETURN n.name AS
+MATCH (n) RETURN n.name AS 'name'
+MATCH (n) RETURN n ORDER n.x
+MATCH (n) RETURN n ORDER BY
+MATCH (n) RETURN n LIMIT
+MATCH (n) RETURN n LIMIT 5 SKIP 2
+MATCH (n) RETURN n LIMIT 5 ORDER BY n.x
+MATCH (n) RETURN n GROUP BY n.x
+MATCH (n) RETURN n HAVING count(n) > 1
+MATCH (n) RETURN n.
+MATCH (n) RETURN n..x
+MATCH (n) RETURN [x FOR x IN n.xs]
+MATCH (n) RETURN [x IN n.xs WHERE | x]
+MATCH (n) RETURN {name n.name}
+MATCH (n) RETURN {'name': n.name}
+MATCH (n) RETURN CASE WHEN n.x THEN 1
+MATCH (n) RETURN CASE n.x THEN 1 END
+MATCH (n) RETURN sum(*)
+MATCH (n) RETURN n.x IS NULL IS NULL
+MATCH (n) RETURN 1 = NOT true
+MATCH (a)-[:X]->(b RETURN b
+MATCH (a)-[:X](b) RETURN b
+MATCH (a)-[:X]>(b) RETURN b
+MATCH (a)->(b) RETURN b
+MATCH (a)-[:X->(b) RETURN b
+MATCH (a)-[X:]->(b) RETURN b
+MATCH (a)[:X]->(b) RETURN b
+MATCH (a)-[:X*1...3]->(b) RETURN b
+MATCH (a)-[:X]-> RETURN a
+MATCH (a)-(b) RETURN a
+MATCH (a:) RETURN a
+MATCH (a: {x: 1}) RETURN a
+MATCH (a {x = 1}) RETURN a
+MATCH (a {x: 1, }) RETURN a
+MATCH (a), RETURN a
+MATCH (a) (b) WITH a RETURN
+OPTIONAL (a) RETURN a
+CREATE (a)-[:X]-(b)
+CREATE (a)-[x]->(b)
+CREATE (a)-[:X|Y]->(b)
+CREATE (a) MATCH (b) RETURN b
+CREATE a:Person
+MERGE (a) ON CREATE a.x = 1
+MERGE (a) ON SET a.x = 1
+MATCH (a) SET a.x
+MATCH (a) SET a.x == 1
+MATCH (a) SET a.x = 1,
+MATCH (a) REMOVE a
+MATCH (a) DETACH a
+MATCH (a) DELETE
+MATCH (a) WITH a.x RETURN 1
+MATCH (a) WITH a
+UNWIND [1, 2] RETURN 1
+UNWIND [1, 2] AS x
+CALL { MATCH (n) RETURN n
+CALL db.labels( YIELD label
+CALL db.labels() YIELD RETURN 1
+FOREACH x IN [1] | CREATE (:N)
+FOREACH (x IN [1] | RETURN x)
+MATCH (a) RETURN a UNION
+MATCH (a) RETURN a; garbage
+RETURN `a
+RETURN "a
+RETURN 1 +
+RETURN * 2
+RETURN (1
+RETURN [1
+RETURN {a: 1
+RETURN $
+LOAD CSV 'file:///a.csv' AS row RETURN row
