@@ -1,0 +1,19 @@
+"""Grammars from JSON schemas: every text that such a grammar describes is valid.
+
+::
+
+    from hivellm_lite.json_schema import schema_to_grammar
+
+    grammar = schema_to_grammar({"type": "object", "properties": {"name": {"type": "string"}}})
+
+A keyword that a grammar cannot hold an answer to is an error, not a surprise:
+``docs/json-schema.md`` lists them.
+"""
+
+from __future__ import annotations
+
+from .convert import schema_to_grammar, unenforced_keywords
+from .problems import Unenforced
+from .schema_source import schema_of
+
+__all__ = ["Unenforced", "schema_of", "schema_to_grammar", "unenforced_keywords"]

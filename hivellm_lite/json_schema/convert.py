@@ -1,0 +1,177 @@
+"""From a JSON schema to the grammar of the JSON texts that it admits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..errors import GrammarError
+from ..gbnf.build import NOTHING, alternation, literal, sequence
+from ..gbnf.syntax import Grammar, Node, RuleRef
+from .arrays import array_node
+from .document import Document
+from .extra_keys import ExtraKeys
+from .layout import LAYOUTS, Layout, Whitespace
+from .numbers import MAX_BOUND_DIGITS, is_writable, number_node
+from .objects import ObjectWriter
+from .problems import Problems, Unenforced
+from .productive import productive_rules
+from .reading import SchemaReader
+from .rules import RuleBook, name_of
+from .schema_source import schema_of
+from .shapes import ANYTHING, Array, Handle, Number, Object, Shape, Shapes, String, Values
+from .strings import string_node
+
+__all__ = ["schema_to_grammar", "unenforced_keywords"]
+
+_SHARED: tuple[tuple[Shapes, str], ...] = (
+    (ANYTHING, "value"),
+    ((Number(),), "number"),
+    ((Number(integer=True),), "integer"),
+    ((String(),), "string"),
+    ((Array(),), "array"),
+    ((Object(),), "object"),
+)
+"""Schemas that need no rule of their own."""
+
+
+def schema_to_grammar(
+    schema: object,
+    *,
+    allow_unenforced: bool = False,
+    whitespace: Whitespace = "single",
+    source: str = "<JSON schema>",
+) -> Grammar:
+    """The grammar of JSON values that satisfy a schema; every text of it does.
+
+    ``schema`` is what `schema_of` takes. ``whitespace`` is ``"single"`` for what
+    ``json.dumps`` writes by default (most of an answer's structure is then
+    forced), ``"compact"`` for none, ``"any"`` for line breaks and indentation
+    too. ``source`` names the grammar in messages.
+
+    The other direction is narrower: see ``docs/json-schema.md`` for the valid
+    texts that are not in the grammar.
+
+    Raises `GrammarError` for what is no JSON schema, for a schema that no value
+    satisfies, and, unless ``allow_unenforced``, for keywords that a grammar
+    cannot hold an answer to; it names them with their JSON pointers.
+    """
+    grammar, problems = _convert(schema, whitespace, source)
+    if not allow_unenforced:
+        problems.raise_any()
+    return grammar
+
+
+def unenforced_keywords(schema: object) -> tuple[Unenforced, ...]:
+    """The keywords that `schema_to_grammar` leaves out with ``allow_unenforced=True``.
+
+    Raises `GrammarError` like that.
+    """
+    return _convert(schema, "single", "<JSON schema>")[1].found
+
+
+def _convert(schema: object, whitespace: Whitespace, source: str) -> tuple[Grammar, Problems]:
+    if whitespace not in LAYOUTS:
+        raise ValueError(f"whitespace is {whitespace!r}, expected one of {', '.join(LAYOUTS)}")
+    problems = Problems()
+    writer = _Writer(Document(schema_of(schema)), problems, LAYOUTS[whitespace])
+    return Grammar(writer.rules(), source=source), problems
+
+
+class _Writer:
+    """Writes one rule for every handle that is reached, without calling itself for them."""
+
+    def __init__(self, document: Document, problems: Problems, layout: Layout) -> None:
+        self._document = document
+        self._problems = problems
+        self._reader = SchemaReader(document, problems)
+        self._rules = RuleBook(layout)
+        self._names: dict[Handle, str] = {}
+        self._pending: list[Handle] = []
+        extra_keys = ExtraKeys(self._reader, self._rules, problems)
+        self._objects = ObjectWriter(self._rules, self._written, extra_keys, problems)
+
+    def rules(self) -> dict[str, Node]:
+        root = self._rules.reserve("root")
+        handle = self._document.handle("#")
+        if handle == ("#",):
+            self._names[handle] = root
+            self._pending.append(handle)
+        else:
+            self._rules.rules[root] = self._written(handle)
+        while self._pending:
+            handle = self._pending.pop(0)
+            self._rules.rules[self._names[handle]] = self._body(handle)
+        self._reader.check_one_of()
+        self._rules.shared("ws")  # What the layout refers to; goes again if nothing does.
+        rules = productive_rules(self._rules.rules, root)
+        if not rules:
+            self._problems.raise_any()
+            raise GrammarError(
+                "JSON schema: no value that satisfies it can be written\n"
+                "Look for 'false', for conditions that exclude one another, and for "
+                "required properties that lead back to their own object."
+            )
+        return rules
+
+    def _written(self, handle: Handle) -> Node:
+        shapes = self._reader.shapes(handle)
+        for known, shared in _SHARED:
+            if shapes == known:
+                return self._rules.shared(shared)
+        if handle not in self._names:
+            self._names[handle] = self._rules.reserve(name_of(handle[0]))
+            self._pending.append(handle)
+        return RuleRef(self._names[handle])
+
+    def _body(self, handle: Handle) -> Node:
+        wanted = self._names[handle]
+        options = [self._shape(shape, handle, wanted) for shape in self._reader.shapes(handle)]
+        return alternation(*options) if options else NOTHING
+
+    def _shape(self, shape: Shape, handle: Handle, wanted: str) -> Node:
+        if isinstance(shape, Values):
+            return alternation(*(self._value(value) for value in shape.values))
+        if isinstance(shape, Number):
+            return self._number(shape, handle)
+        if isinstance(shape, String):
+            return string_node(shape, self._rules, self._problems)
+        if isinstance(shape, Array):
+            return array_node(shape, self._rules, self._written, wanted)
+        return self._objects.node(shape, wanted)
+
+    def _number(self, shape: Number, handle: Handle) -> Node:
+        kind = self._rules.shared("integer" if shape.integer else "number")
+        if shape in (Number(), Number(integer=True)):
+            return kind
+        if not is_writable(shape):
+            reason = f"over {MAX_BOUND_DIGITS} digits are not counted"
+            self._problems.add("minimum, maximum or multipleOf", handle[0], reason)
+            return kind
+        node = number_node(shape)
+        if node is None:
+            self._problems.add("multipleOf", handle[0], "only powers of ten, or few values")
+            return kind
+        return node
+
+    def _value(self, value: Any) -> Node:
+        """A ``const`` or a value of an ``enum`` as it is written."""
+        layout = self._rules.layout
+        if isinstance(value, dict):
+            pairs = [
+                sequence(
+                    literal(json.dumps(key, ensure_ascii=False)), layout.colon, self._value(item)
+                )
+                for key, item in value.items()
+            ]
+            return self._listed("{", pairs, "}")
+        if isinstance(value, list):
+            return self._listed("[", [self._value(item) for item in value], "]")
+        return literal(json.dumps(value, ensure_ascii=False))
+
+    def _listed(self, opening: str, items: list[Node], closing: str) -> Node:
+        layout = self._rules.layout
+        parts: list[Node] = [literal(opening), layout.gap]
+        for index, item in enumerate(items):
+            parts += [layout.comma, item] if index else [item]
+        return sequence(*parts, layout.gap if items else literal(""), literal(closing))

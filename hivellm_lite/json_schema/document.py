@@ -1,0 +1,228 @@
+"""A schema as a document: its subschemas by JSON pointer, and where references lead.
+
+Only references into the same document are followed; nothing is ever fetched.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote
+
+from ..errors import GrammarError
+from ..json_positions import shown
+from .keywords import ANNOTATIONS
+from .problems import malformed
+from .shapes import FALSE, Handle
+
+__all__ = ["MAX_NODES", "MAX_SCHEMA_DEPTH", "Document"]
+
+MAX_SCHEMA_DEPTH = 64
+"""Nested objects and arrays of a schema; reading one level may call a dozen functions."""
+
+MAX_NODES = 100_000
+"""Values in a schema. The largest published ones have some ten thousand."""
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+
+_NO_SCHEMAS = frozenset({"const", "default", "enum", "example", "examples"})
+"""Keywords whose value is data, whatever it looks like."""
+
+
+class Document:
+    """A JSON schema that is known to be JSON of bounded depth and size.
+
+    Raises `GrammarError` if it is not.
+    """
+
+    def __init__(self, schema: Mapping[str, Any] | bool) -> None:
+        self._root = schema
+        _check_values(schema)
+        self._schemas: dict[str, Mapping[str, Any] | bool] = {}
+        self._parents: dict[str, str] = {}
+        self._register("#", schema)
+
+    def at(self, pointer: str) -> Mapping[str, Any] | bool:
+        """The schema at a pointer that `child` or `handle` gave."""
+        return self._schemas[pointer]
+
+    def child(self, parent: str, *steps: str | int) -> str:
+        """The pointer of the subschema that lies some steps below another schema.
+
+        Raises `GrammarError` if what lies there is no schema.
+        """
+        value: Any = self._schemas[parent]
+        for step in steps:
+            value = value[step]
+        pointer = "/".join([parent, *(_escaped(step) for step in steps)])
+        self._register(pointer, value, parent)
+        return pointer
+
+    def handle(self, parent: str, *steps: str | int) -> Handle:
+        """The handle of a subschema: empty for one that says nothing, `FALSE` for ``false``.
+
+        A schema that is only a reference gives way to what it refers to, so that
+        all references to a definition share one handle.
+        """
+        pointer = self.child(parent, *steps)
+        passed = {pointer}
+        while True:
+            schema = self._schemas[pointer]
+            if schema is False:
+                return (FALSE,)
+            said = set() if schema is True else schema.keys() - ANNOTATIONS
+            if not said:
+                return ()
+            if said != {"$ref"}:
+                return (pointer,)
+            assert isinstance(schema, Mapping)  # noqa: S101 — `true` says nothing
+            pointer = self.target(pointer, schema["$ref"])
+            if pointer in passed:
+                raise GrammarError(
+                    f"JSON schema: the reference at {pointer} leads back to itself\n"
+                    "Let it refer to a schema."
+                )
+            passed.add(pointer)
+
+    def target(self, pointer: str, reference: object) -> str:
+        """The pointer of the schema that a ``$ref`` in the schema at ``pointer`` means."""
+        if not isinstance(reference, str):
+            raise malformed(pointer, "$ref", reference, "a string")
+        base, _, fragment = reference.partition("#")
+        if base and base != self._own_name:
+            raise GrammarError(
+                f"JSON schema: '$ref' at {pointer} leads to {shown(reference)}, outside of the "
+                "schema\nMove what it refers to into '$defs' and refer to that."
+            )
+        self._check_base(pointer)
+        fragment = unquote(fragment)
+        if fragment and not fragment.startswith("/"):
+            if fragment not in self._anchors:
+                raise _dangling(pointer, reference)
+            return self._walk(pointer, reference, self._anchors[fragment])
+        steps = fragment.split("/")[1:]
+        return self._walk(
+            pointer, reference, [s.replace("~1", "/").replace("~0", "~") for s in steps]
+        )
+
+    def _walk(self, pointer: str, reference: str, steps: list[str]) -> str:
+        value: Any = self._root
+        for step in steps:
+            if isinstance(value, Mapping) and step in value:
+                value = value[step]
+            elif isinstance(value, list) and _INDEX.fullmatch(step) and int(step) < len(value):
+                value = value[int(step[:9])]
+            else:
+                raise _dangling(pointer, reference)
+        target = "/".join(["#", *map(_escaped, steps)])
+        self._register(target, value)
+        return target
+
+    def _register(self, pointer: str, value: object, parent: str | None = None) -> None:
+        if isinstance(value, (Mapping, bool)):
+            self._schemas[pointer] = value
+        else:
+            keyword = pointer.rpartition("/")[2]
+            raise malformed(parent or pointer, keyword, value, "a schema: an object or a boolean")
+        if parent is not None:
+            self._parents[pointer] = parent
+
+    @property
+    def _own_name(self) -> str | None:
+        name = self._root.get("$id") if isinstance(self._root, Mapping) else None
+        return name.removesuffix("#") if isinstance(name, str) else None
+
+    def _check_base(self, pointer: str) -> None:
+        """Refuse a reference in an embedded document, where ``#`` means that document."""
+        step: str | None = pointer
+        while step is not None and step != "#":
+            schema = self._schemas[step]
+            name = schema.get("$id") if isinstance(schema, Mapping) else None
+            if isinstance(name, str) and not name.startswith("#"):
+                raise GrammarError(
+                    f"JSON schema: the schema at {step} has an '$id' of its own, "
+                    f"so the reference at {pointer} is relative to it\nRemove that '$id'."
+                )
+            step = self._parents.get(step)
+
+    @cached_property
+    def _anchors(self) -> dict[str, list[str]]:
+        """The steps from the root to every schema that has a name of its own."""
+        found: dict[str, list[str]] = {}
+        for steps, value in _mappings(self._root):
+            for keyword in ("$anchor", "$dynamicAnchor", "$id"):
+                name = value.get(keyword)
+                if isinstance(name, str) and (keyword != "$id" or name.startswith("#")):
+                    found.setdefault(name.removeprefix("#"), steps)
+        return found
+
+
+def _mappings(root: object) -> Iterator[tuple[list[str], Mapping[str, Any]]]:
+    """Every object that may be a schema, with the steps to it."""
+    pending: list[tuple[list[str], object]] = [([], root)]
+    while pending:
+        steps, value = pending.pop()
+        if isinstance(value, Mapping):
+            yield steps, value
+            for key, member in value.items():
+                if key not in _NO_SCHEMAS:
+                    pending.append(([*steps, key], member))
+        elif isinstance(value, list):
+            pending.extend(([*steps, str(i)], item) for i, item in enumerate(value))
+
+
+def _check_values(root: object) -> None:
+    """Refuse what is not JSON or too large; also ends on an object that contains itself."""
+    pending: list[tuple[object, int, str]] = [(root, 0, "#")]
+    count = 0
+    while pending:
+        value, depth, pointer = pending.pop()
+        count += 1
+        if depth > MAX_SCHEMA_DEPTH:
+            raise GrammarError(
+                f"JSON schema: nested over {MAX_SCHEMA_DEPTH} levels deep\n"
+                "Move inner schemas into '$defs' and refer to them."
+            )
+        if count > MAX_NODES:
+            raise GrammarError(f"JSON schema: over {MAX_NODES} values\nUse a smaller schema.")
+        if isinstance(value, Mapping):
+            for key, member in value.items():
+                if not isinstance(key, str):
+                    raise _no_json(pointer, f"the key {key!r:.40}")
+                _check_text(key, pointer)
+                pending.append((member, depth + 1, f"{pointer}/{_escaped(key)}"))
+        elif isinstance(value, list):
+            pending.extend((v, depth + 1, f"{pointer}/{i}") for i, v in enumerate(value))
+        elif isinstance(value, str):
+            _check_text(value, pointer)
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                raise _no_json(pointer, str(value))
+        elif value is not None and not isinstance(value, int):
+            raise _no_json(pointer, f"a Python {type(value).__name__}")
+
+
+def _check_text(text: str, pointer: str) -> None:
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise _no_json(pointer, "half of a surrogate pair in a string")
+
+
+def _no_json(pointer: str, found: str) -> GrammarError:
+    return GrammarError(
+        f"JSON schema: {found} at {pointer} is not JSON\n"
+        "Use objects with string keys, lists, strings, finite numbers, booleans and None."
+    )
+
+
+def _dangling(pointer: str, reference: str) -> GrammarError:
+    return GrammarError(
+        f"JSON schema: '$ref' at {pointer} leads to {shown(reference)}, where there is nothing\n"
+        "Correct the reference, or add the definition."
+    )
+
+
+def _escaped(step: str | int) -> str:
+    return str(step).replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,129 @@
+"""The values that two shapes have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+from .handles import both, property_handle
+from .membership import Membership
+from .shapes import Array, Handle, Number, Object, Shape, String, Values
+
+__all__ = ["meet"]
+
+
+def meet(left: Shape, right: Shape, membership: Membership) -> Shape | None:
+    """The values that are in both shapes; None if there are none for a plain reason."""
+    if isinstance(right, Values):
+        left, right = right, left
+    if isinstance(left, Values):
+        kept = tuple(value for value in left.values if membership.of(right, value))
+        return Values(kept) if kept else None
+    if isinstance(left, Number) and isinstance(right, Number):
+        return _numbers(left, right)
+    if isinstance(left, String) and isinstance(right, String):
+        return _strings(left, right)
+    if isinstance(left, Array) and isinstance(right, Array):
+        return _arrays(left, right)
+    if isinstance(left, Object) and isinstance(right, Object):
+        return _objects(left, right)
+    return None
+
+
+def _numbers(left: Number, right: Number) -> Number | None:
+    lower, lower_open = _tighter(
+        (left.lower, left.lower_open), (right.lower, right.lower_open), sign=1
+    )
+    upper, upper_open = _tighter(
+        (left.upper, left.upper_open), (right.upper, right.upper_open), sign=-1
+    )
+    if (
+        lower is not None
+        and upper is not None
+        and (lower > upper or (lower == upper and (lower_open or upper_open)))
+    ):
+        return None
+    multiples = [m for m in (left.multiple_of, right.multiple_of) if m is not None]
+    return Number(
+        lower,
+        upper,
+        lower_open,
+        upper_open,
+        left.integer or right.integer,
+        _common_multiple(*multiples) if len(multiples) == 2 else next(iter(multiples), None),
+    )
+
+
+def _tighter(
+    left: tuple[Fraction | None, bool], right: tuple[Fraction | None, bool], sign: int
+) -> tuple[Fraction | None, bool]:
+    if left[0] is None or right[0] is None:
+        return right if left[0] is None else left
+    return max(left, right, key=lambda bound: (sign * (bound[0] or 0), bound[1]))
+
+
+def _common_multiple(left: Fraction, right: Fraction) -> Fraction:
+    return Fraction(
+        math.lcm(left.numerator, right.numerator), math.gcd(left.denominator, right.denominator)
+    )
+
+
+def _smaller(left: int | None, right: int | None) -> int | None:
+    return min((n for n in (left, right) if n is not None), default=None)
+
+
+def _strings(left: String, right: String) -> String | None:
+    minimum = max(left.minimum, right.minimum)
+    maximum = _smaller(left.maximum, right.maximum)
+    if maximum is not None and minimum > maximum:
+        return None
+    patterns = (*left.patterns, *(p for p in right.patterns if p not in left.patterns))
+    formats = (*left.formats, *(f for f in right.formats if f not in left.formats))
+    said = left if left.patterns or left.formats else right
+    return String(minimum, maximum, patterns, formats, said.pointer)
+
+
+def _arrays(left: Array, right: Array) -> Array | None:
+    minimum = max(left.minimum, right.minimum)
+    maximum = _smaller(left.maximum, right.maximum)
+    if maximum is not None and minimum > maximum:
+        return None
+    prefix = tuple(
+        both(left.item(index), right.item(index))
+        for index in range(max(len(left.prefix), len(right.prefix)))
+    )
+    return Array(prefix, both(left.items, right.items), minimum, maximum)
+
+
+def _objects(left: Object, right: Object) -> Object | None:
+    minimum = max(left.minimum, right.minimum)
+    maximum = _smaller(left.maximum, right.maximum)
+    required = left.required | right.required
+    if maximum is not None and max(minimum, len(required)) > maximum:
+        return None
+    names = (*left.properties, *(name for name in right.properties if name not in left.properties))
+    return replace(
+        left,
+        properties={
+            name: both(property_handle(left, name), property_handle(right, name)) for name in names
+        },
+        required=required,
+        patterns=tuple(_patterns(left, right)),
+        additional=both(left.additional, right.additional),
+        names=both(left.names, right.names),
+        open=left.open and right.open,
+        minimum=minimum,
+        maximum=maximum,
+    )
+
+
+def _patterns(left: Object, right: Object) -> Iterator[tuple[str, Handle]]:
+    """The patterns of both; a key that only one of them knows is additional to the other."""
+    ours, theirs = dict(left.patterns), dict(right.patterns)
+    for pattern, handle in ours.items():
+        yield pattern, both(handle, theirs.get(pattern, right.additional))
+    for pattern, handle in theirs.items():
+        if pattern not in ours:
+            yield pattern, both(handle, left.additional)

@@ -1,0 +1,44 @@
+"""White space between the tokens of JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal as Choice
+
+from ..gbnf.build import alternation, char_class, literal, optional, repeat, sequence
+from ..gbnf.syntax import EMPTY, Node, RuleRef
+
+__all__ = ["LAYOUTS", "WHITE_SPACE", "Layout", "Whitespace"]
+
+Whitespace = Choice["single", "compact", "any"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What stands between items, behind a key, and inside of brackets next to them."""
+
+    comma: Node
+    colon: Node
+    gap: Node
+
+
+_NEWLINE = sequence(optional(literal("\r")), literal("\n"))
+_GAP = RuleRef("ws")
+
+WHITE_SPACE = optional(
+    alternation(
+        literal(" "),
+        sequence(repeat(_NEWLINE, 1, 2), repeat(char_class([(0x09, 0x09), (0x20, 0x20)]), 0, 40)),
+    )
+)
+"""The rule ``ws``: nothing, a space, or one or two line ends and an indentation.
+
+Bounded, since a model that may write white space for ever sometimes does.
+"""
+
+LAYOUTS: dict[Whitespace, Layout] = {
+    "single": Layout(literal(", "), literal(": "), EMPTY),
+    "compact": Layout(literal(","), literal(":"), EMPTY),
+    "any": Layout(sequence(_GAP, literal(","), _GAP), sequence(_GAP, literal(":"), _GAP), _GAP),
+}
+"""``single`` is what Python's ``json.dumps`` writes, ``compact`` has no white space at all."""

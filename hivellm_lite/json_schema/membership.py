@@ -1,0 +1,59 @@
+"""Whether a shape admits a given value; what ``enum`` and ``const`` are filtered with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from .handles import pattern_matches, property_handle
+from .shapes import Array, Handle, Number, Object, Shape, Shapes, String, Values, canonical
+
+__all__ = ["Membership"]
+
+
+class Membership:
+    """Answers for the schemas of one document; ``shapes`` reads a handle.
+
+    A ``format`` is no condition here: whoever lists values has chosen them.
+    """
+
+    def __init__(self, shapes: Callable[[Handle], Shapes]) -> None:
+        self._shapes = shapes
+
+    def of(self, shape: Shape, value: Any) -> bool:
+        """Whether the value is one of the shape's. Calls itself for what the value holds."""
+        if isinstance(shape, Values):
+            return canonical(value) in shape.canonical
+        if isinstance(shape, Number):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                return False
+            return shape.admits(Fraction(repr(value) if isinstance(value, float) else value))
+        if isinstance(shape, String):
+            return (
+                isinstance(value, str)
+                and _is_between(len(value), shape.minimum, shape.maximum)
+                and all(pattern_matches(pattern, value) for pattern in shape.patterns)
+            )
+        if isinstance(shape, Array):
+            return (
+                isinstance(value, list)
+                and _is_between(len(value), shape.minimum, shape.maximum)
+                and all(self._in(shape.item(i), item) for i, item in enumerate(value))
+            )
+        return isinstance(value, dict) and self._is_object(shape, value)
+
+    def _is_object(self, shape: Object, value: dict[str, Any]) -> bool:
+        return (
+            _is_between(len(value), shape.minimum, shape.maximum)
+            and shape.required <= value.keys()
+            and all(self._in(property_handle(shape, key), item) for key, item in value.items())
+            and all(self._in(shape.names, key) for key in value)
+        )
+
+    def _in(self, handle: Handle, value: Any) -> bool:
+        return any(self.of(shape, value) for shape in self._shapes(handle))
+
+
+def _is_between(count: int, minimum: int, maximum: int | None) -> bool:
+    return minimum <= count and (maximum is None or count <= maximum)

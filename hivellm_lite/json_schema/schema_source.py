@@ -1,0 +1,58 @@
+"""What a caller may give as a schema: JSON text, Python data, or a class that has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import GrammarError
+from ..json_positions import JsonError, parse_json
+
+__all__ = ["schema_of"]
+
+_METHODS = ("model_json_schema", "json_schema")
+"""What pydantic's models and type adapters call the method that gives their schema."""
+
+
+def schema_of(value: object) -> Mapping[str, Any] | bool:
+    """The schema as Python data.
+
+    ``value`` is that already (a mapping or a boolean), JSON text, or a class or
+    object with a method ``model_json_schema()`` or ``json_schema()``, such as a
+    pydantic model or a ``TypeAdapter``; pydantic itself is not needed.
+
+    Raises `GrammarError` for everything else.
+    """
+    if isinstance(value, (bool, Mapping)):
+        return value
+    if isinstance(value, (str, bytes)):
+        return _parsed(value)
+    for name in _METHODS:
+        method = getattr(value, name, None)
+        if callable(method):
+            schema = method()
+            if isinstance(schema, (bool, Mapping)):
+                return schema
+            raise GrammarError(
+                f"JSON schema: {name}() returned a {type(schema).__name__}, expected a mapping\n"
+                "Pass the schema itself."
+            )
+    raise GrammarError(
+        f"JSON schema: found a Python {type(value).__name__}, expected a schema\n"
+        "Pass a dict, JSON text, or a class with model_json_schema()."
+    )
+
+
+def _parsed(text: str | bytes) -> Mapping[str, Any] | bool:
+    try:
+        data = text.encode("utf-8") if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        raise GrammarError(
+            "JSON schema: the text has half of a surrogate pair\nPass text that UTF-8 can hold."
+        ) from None
+    if data.strip() in (b"true", b"false"):
+        return data.strip() == b"true"
+    try:
+        return parse_json(data, source="JSON schema").value
+    except JsonError as error:
+        raise GrammarError(str(error)) from None

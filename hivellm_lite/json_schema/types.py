@@ -1,0 +1,175 @@
+"""Reads the keywords that belong to one type: numbers, strings, arrays, objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+from .document import Document
+from .formats import FORMATS, FORMATS_WITHOUT_RULES
+from .handles import both, pattern_matches
+from .patterns import UnsupportedPattern, parse_pattern
+from .problems import Problems, malformed
+from .shapes import Array, Handle, Number, Object, String
+
+__all__ = ["TypeReader", "count_of", "list_of"]
+
+
+class TypeReader:
+    """Shapes from the keywords of one schema, one type at a time."""
+
+    def __init__(self, document: Document, problems: Problems) -> None:
+        self._document = document
+        self._problems = problems
+
+    def number(self, pointer: str, schema: Mapping[str, Any], *, integer: bool) -> Number:
+        """``minimum`` and the like; ``exclusiveMinimum`` may be a boolean, as in draft 4."""
+        bounds: dict[str, tuple[Fraction | None, bool]] = {}
+        for side, sign in (("Minimum", 1), ("Maximum", -1)):
+            exclusive, inclusive = f"exclusive{side}", side.lower()
+            flag = schema.get(exclusive)
+            plain = _number_of(pointer, schema, inclusive)
+            strict = None if isinstance(flag, bool) else _number_of(pointer, schema, exclusive)
+            bound, is_open = plain, flag is True
+            if strict is not None and (plain is None or strict * sign >= plain * sign):
+                bound, is_open = strict, True
+            bounds[inclusive] = (bound, is_open)
+        multiple = _number_of(pointer, schema, "multipleOf")
+        if multiple is not None and multiple <= 0:
+            raise malformed(pointer, "multipleOf", schema["multipleOf"], "a number above 0")
+        (lower, lower_open), (upper, upper_open) = bounds["minimum"], bounds["maximum"]
+        return Number(lower, upper, lower_open, upper_open, integer, multiple)
+
+    def string(self, pointer: str, schema: Mapping[str, Any]) -> String:
+        patterns = (schema["pattern"],) if "pattern" in schema else ()
+        if patterns and not isinstance(patterns[0], str):
+            raise malformed(pointer, "pattern", patterns[0], "a regular expression")
+        if patterns and not self._is_supported("pattern", pointer, patterns[0]):
+            patterns = ()
+        named = schema.get("format")
+        if named is not None and not isinstance(named, str):
+            raise malformed(pointer, "format", named, "a string")
+        formats = (named,) if named in FORMATS else ()
+        if named is not None and not formats and named not in FORMATS_WITHOUT_RULES:
+            self._problems.add("format", pointer, f"no rule for the format {named[:40]!r}")
+        minimum = count_of(pointer, schema, "minLength") or 0
+        return String(minimum, count_of(pointer, schema, "maxLength"), patterns, formats, pointer)
+
+    def array(self, pointer: str, schema: Mapping[str, Any]) -> Array:
+        """``items`` may be a list with ``additionalItems``, as before 2020."""
+        rest = "items"
+        prefix: tuple[Handle, ...] = ()
+        for keyword in ("prefixItems", "items"):
+            if isinstance(schema.get(keyword), list):
+                length = len(schema[keyword])
+                prefix = tuple(
+                    self._document.handle(pointer, keyword, index) for index in range(length)
+                )
+                rest = "items" if keyword == "prefixItems" else "additionalItems"
+                break
+            if keyword == "prefixItems" and keyword in schema:
+                raise malformed(pointer, keyword, schema[keyword], "a list of schemas")
+        items = self._document.handle(pointer, rest) if rest in schema else ()
+        minimum = count_of(pointer, schema, "minItems") or 0
+        maximum = count_of(pointer, schema, "maxItems")
+        if schema.get("uniqueItems") is True and (maximum is None or maximum > 1):
+            self._problems.add("uniqueItems", pointer, "a grammar cannot compare items")
+        if "contains" in schema and schema.get("minContains") != 0:
+            self._problems.add("contains", pointer, "which item it is about is open")
+        elif "contains" in schema and "maxContains" in schema:
+            self._problems.add("maxContains", pointer, "which items it is about is open")
+        return Array(prefix, items, minimum, maximum)
+
+    def object(self, pointer: str, schema: Mapping[str, Any]) -> Object:
+        properties = self._handles(pointer, schema, "properties")
+        patterns = {
+            pattern: handle
+            for pattern, handle in self._handles(pointer, schema, "patternProperties").items()
+            if self._is_supported("patternProperties", pointer, pattern)
+        }
+        for pattern, handle in patterns.items():
+            for name in properties:
+                if pattern_matches(pattern, name):
+                    properties[name] = both(properties[name], handle)
+        required = schema.get("required", [])
+        if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+            raise malformed(pointer, "required", required, "a list of strings")
+        has_rest = "additionalProperties" in schema
+        names = self._document.handle(pointer, "propertyNames") if "propertyNames" in schema else ()
+        return Object(
+            properties=properties,
+            required=frozenset(required),
+            patterns=tuple(patterns.items()),
+            additional=self._document.handle(pointer, "additionalProperties") if has_rest else (),
+            names=names,
+            open=has_rest or not ("properties" in schema or "patternProperties" in schema),
+            minimum=count_of(pointer, schema, "minProperties") or 0,
+            maximum=count_of(pointer, schema, "maxProperties"),
+            pointer=pointer,
+        )
+
+    def dependencies(
+        self, pointer: str, schema: Mapping[str, Any]
+    ) -> Iterator[tuple[str, list[str], str | None]]:
+        """(key, keys that it requires, pointer of the schema that it requires)."""
+        for keyword in ("dependentRequired", "dependentSchemas", "dependencies"):
+            wanted = schema.get(keyword, {})
+            if not isinstance(wanted, Mapping):
+                raise malformed(pointer, keyword, wanted, "an object")
+            for key, value in wanted.items():
+                if isinstance(value, list) and keyword != "dependentSchemas":
+                    if not all(isinstance(name, str) for name in value):
+                        raise malformed(pointer, keyword, value, "a list of strings")
+                    yield key, value, None
+                elif keyword == "dependentRequired":
+                    raise malformed(pointer, keyword, value, "a list of strings")
+                else:
+                    yield key, [], self._document.child(pointer, keyword, key)
+
+    def _is_supported(self, keyword: str, pointer: str, pattern: str) -> bool:
+        try:
+            parse_pattern(pattern)
+        except UnsupportedPattern as error:
+            self._problems.add(keyword, pointer, str(error))
+            return False
+        except ValueError as error:
+            raise malformed(pointer, keyword, pattern, f"a regular expression: {error}") from None
+        return True
+
+    def _handles(self, pointer: str, schema: Mapping[str, Any], keyword: str) -> dict[str, Handle]:
+        value = schema.get(keyword, {})
+        if not isinstance(value, Mapping):
+            raise malformed(pointer, keyword, value, "an object of schemas")
+        return {name: self._document.handle(pointer, keyword, name) for name in value}
+
+
+def count_of(pointer: str, schema: Mapping[str, Any], keyword: str) -> int | None:
+    """A number of characters, items or properties; None if it is absent."""
+    value = schema.get(keyword)
+    if value is None:
+        return None
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or value < 0:
+        raise malformed(pointer, keyword, value, "a whole number of at least 0")
+    return int(value)
+
+
+def list_of(
+    pointer: str, schema: Mapping[str, Any], keyword: str, *, empty: bool = True
+) -> list[Any]:
+    """The value of a keyword that must be a list, and if ``empty`` is false, of something."""
+    value = schema[keyword]
+    if not isinstance(value, list) or not (value or empty):
+        raise malformed(pointer, keyword, value, "a list" if empty else "a list of schemas")
+    return value
+
+
+def _number_of(pointer: str, schema: Mapping[str, Any], keyword: str) -> Fraction | None:
+    """The number as it is written: 0.1 is a tenth, not the float nearest to it."""
+    value = schema.get(keyword)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise malformed(pointer, keyword, value, "a number")
+    return Fraction(repr(value) if isinstance(value, float) else value)

@@ -1,0 +1,102 @@
+"""Grammars against a validator: all that they write is valid, all that is promised is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from random import Random
+
+import llama_cpp
+import pytest
+
+from hivellm_lite.engine import Model
+from hivellm_lite.gbnf.earley import Recogniser
+from hivellm_lite.gbnf.matcher import compile_grammar
+from hivellm_lite.gbnf.repair import repair_grammar
+from hivellm_lite.gbnf.sentences import SentenceGenerator
+from hivellm_lite.json_schema import schema_to_grammar
+
+from .cases import CASES, Case
+from .validator import validator_of
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name.replace(" ", "-"))
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+def written(value: object, **options: object) -> str:
+    return json.dumps(value, ensure_ascii=False, **options)
+
+
+def test_cases_say_what_the_validator_says():
+    for case in CASES:
+        validator = validator_of(case.schema)
+        assert [v for v in case.valid + case.narrowed if not validator.is_valid(v)] == [], case.name
+        assert [v for v in case.invalid if validator.is_valid(v)] == [], case.name
+
+
+def test_valid_values_are_written_and_others_are_not(case):
+    recogniser = Recogniser(schema_to_grammar(case.schema))
+    assert [v for v in case.valid if not recogniser.recognise(written(v))] == []
+    assert [v for v in case.invalid + case.narrowed if recogniser.recognise(written(v))] == []
+
+
+def test_every_sentence_is_valid(case):
+    validator = validator_of(case.schema)
+    for whitespace in ("single", "compact", "any"):
+        generator = SentenceGenerator(schema_to_grammar(case.schema, whitespace=whitespace))
+        rng = Random(f"{case.name} {whitespace}")
+        for size in (20, 40, 80, 160):
+            sentence = generator.generate(rng, size)
+            assert validator.is_valid(json.loads(sentence)), sentence
+
+
+def test_other_layouts_are_read(case):
+    compact, free = (
+        Recogniser(schema_to_grammar(case.schema, whitespace=whitespace))
+        for whitespace in ("compact", "any")
+    )
+    for value in case.valid[:3]:
+        shortest = written(value, separators=(",", ":"))
+        assert compact.recognise(shortest), value
+        for text in (shortest, written(value, indent=2), written(value, indent="\t")):
+            assert free.recognise(text), text
+
+
+def test_automaton_agrees():
+    for case in CASES:
+        automaton = compile_grammar(schema_to_grammar(case.schema))
+        for values, accepted in ((case.valid, True), (case.invalid + case.narrowed, False)):
+            texts = [written(value) for value in values]
+            wrong = [text for text in texts if automaton.accepts(text.encode()) != accepted]
+            assert wrong == [], case.name
+
+
+def test_llama_cpp_takes_every_grammar(tiny_base):
+    model = Model(tiny_base)
+    refused = []
+    for case in CASES:
+        for whitespace in ("single", "any"):
+            grammar = schema_to_grammar(case.schema, whitespace=whitespace)
+            text = str(repair_grammar(grammar).grammar).encode()
+            sampler = llama_cpp.llama_sampler_init_grammar(model._vocab, text, b"root")
+            if sampler:
+                llama_cpp.llama_sampler_free(sampler)
+            else:
+                refused.append((case.name, whitespace))
+    model.close()
+    assert refused == []
+
+
+def test_nullable_of_open_api():
+    recogniser = Recogniser(schema_to_grammar({"type": "string", "nullable": True}))
+    assert [text for text in ("null", '"a"', "1", "true") if recogniser.recognise(text)] == [
+        "null",
+        '"a"',
+    ]
+
+
+def test_no_rule_name_needs_repair():
+    names = {name for case in CASES for name in schema_to_grammar(case.schema).rules}
+    assert [name for name in names if not re.fullmatch("[A-Za-z0-9-]+", name)] == []
