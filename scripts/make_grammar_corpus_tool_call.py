@@ -46,6 +46,13 @@ def no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
 def in_order(found: dict[str, Any], schema: dict[str, Any]) -> bool:
     return list(found) == [key for key in schema["properties"] if key in found]
 
@@ -53,7 +60,7 @@ def in_order(found: dict[str, Any], schema: dict[str, Any]) -> bool:
 def is_tool_call(text: str) -> bool:
     """Whether ``text`` is an answer with tool calls, its keys in the order of the schema."""
     try:
-        answer = json.loads(text, parse_constant=no_constant)
+        answer = json.loads(text, object_pairs_hook=once, parse_constant=no_constant)
     except ValueError:
         return False
     if not Draft202012Validator(SCHEMA).is_valid(answer):

@@ -1,0 +1,310 @@
+"""A grammar as tables: one machine over classes of bytes and rules for every rule that is called.
+
+1. Every rule body becomes an automaton (``nfa.py``). Rules without any text are
+   dropped, uses of a rule with the empty text may be passed over, and a rule that
+   ends with itself starts over instead.
+2. Bytes that no rule tells apart form one class.
+3. Small rules go into their callers (``inlining.py``).
+4. Each remaining one is made deterministic and minimal (``dfa.py``).
+5. All states get one numbering, and the rules are ordered such that a rule
+   stands before those it can begin with.
+
+A left-recursive grammar has no such order and is refused; ``left_recursion.py``
+rewrites it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from ..errors import GrammarError
+from .dfa import Machine, Symbol, SymbolNfa, to_machine
+from .inlining import inlined_rules
+from .nfa import Edge, Nfa, Skip, deriving, rule_nfas
+from .syntax import Grammar
+
+__all__ = ["ACCEPT", "LeftRecursionError", "RuleAutomata", "build_rule_automata"]
+
+ACCEPT = 0
+"""The state behind the whole text. Nothing leads out of it."""
+
+ALL_BYTES = (1 << 256) - 1
+
+
+class LeftRecursionError(GrammarError):
+    """A rule begins with itself; ``cycle`` are the rules on the way, the first one again last."""
+
+    def __init__(self, source: str, cycle: Sequence[str]) -> None:
+        super().__init__(
+            f"{source}: left recursion: {' → '.join(cycle)}\nRewrite the rules with repetition."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAutomata:
+    """The machines of a grammar. States count from 1, `ACCEPT` is 0; rules from 0.
+
+    A call is (rule, targets): a text of the rule that is not empty is read, and
+    the caller goes on at one of the targets. The first state of a rule calls
+    only rules of higher numbers.
+    """
+
+    byte_classes: bytes
+    """The class of each of the 256 bytes; ``data.translate(byte_classes)`` are those of data."""
+    class_members: tuple[bytes, ...]
+    moves: tuple[dict[int, tuple[int, ...]], ...]
+    """By state and class of a byte: the states after it."""
+    calls: tuple[tuple[tuple[int, tuple[int, ...]], ...], ...]
+    final: tuple[bool, ...]
+    """Whether the rule may end in a state."""
+    last: tuple[bool, ...]
+    """Whether it must: nothing leads out of the state."""
+    first: tuple[int, ...]
+    """The first state of each rule."""
+    root: int
+    """The first state of the root rule."""
+
+
+def build_rule_automata(grammar: Grammar) -> RuleAutomata:
+    """The tables for ``grammar``.
+
+    Raises `GrammarError` for a rule that does not exist, for a grammar without
+    any text, and for one that is too large; `LeftRecursionError` for that.
+    """
+    nfas = rule_nfas(grammar)
+    items = nfas.keys() - grammar.rules.keys()
+    with_text = deriving(nfas, read_bytes=True)
+    if grammar.root not in with_text:
+        raise GrammarError(
+            f"{grammar.source}: no text fits rule {grammar.root!r}: every way through it goes on "
+            "without end\nGive the rules that it uses an alternative without recursion."
+        )
+    with_empty_text = deriving(nfas, read_bytes=False)
+    resolved = {
+        name: _looped(_resolved(nfas[name], with_text, with_empty_text), name)
+        for name in nfas
+        if name in with_text
+    }
+    _refuse_left_recursion(grammar.source, resolved)
+    classes = _byte_classes(resolved)
+    inlined = set(inlined_rules(resolved, grammar.root, kept=items))
+    return _linked(grammar, classes, _machines(resolved, classes, inlined, grammar.root))
+
+
+def _resolved(nfa: Nfa, with_text: frozenset[str], with_empty_text: frozenset[str]) -> Nfa:
+    """Without `Skip` labels, and without edges that read what does not exist."""
+
+    def resolve(edges: list[Edge]) -> list[Edge]:
+        found: list[Edge] = []
+        for label, target in edges:
+            if isinstance(label, Skip):
+                if label.rule in with_empty_text:
+                    found.append((None, target))
+            elif label is None or isinstance(label, int) or label in with_text:
+                found.append((label, target))
+        return found
+
+    return Nfa([resolve(edges) for edges in nfa.edges], nfa.start, nfa.end)
+
+
+def _looped(nfa: Nfa, name: str) -> Nfa:
+    """With a way back to the start in place of each call of the rule by itself at its end."""
+
+    def ends_at(state: int) -> bool:
+        seen = {state}
+        pending = [state]
+        while pending:
+            state = pending.pop()
+            for label, target in nfa.edges[state]:
+                if label is not None:
+                    return False
+                if target not in seen:
+                    seen.add(target)
+                    pending.append(target)
+        return nfa.end in seen
+
+    return Nfa(
+        [
+            [
+                (None, nfa.start) if label == name and ends_at(target) else (label, target)
+                for label, target in edges
+            ]
+            for edges in nfa.edges
+        ],
+        nfa.start,
+        nfa.end,
+    )
+
+
+def _refuse_left_recursion(source: str, nfas: Mapping[str, Nfa]) -> None:
+    callers: dict[str, set[str]] = {name: set() for name in nfas}
+    for name, nfa in nfas.items():
+        seen = {nfa.start}
+        pending = [nfa.start]
+        while pending:
+            for label, target in nfa.edges[pending.pop()]:
+                if isinstance(label, str):
+                    callers[label].add(name)
+                elif label is None and target not in seen:
+                    seen.add(target)
+                    pending.append(target)
+    try:
+        TopologicalSorter(callers).prepare()
+    except CycleError as error:
+        raise LeftRecursionError(source, error.args[1]) from None
+
+
+def _byte_classes(nfas: Mapping[str, Nfa]) -> tuple[int, ...]:
+    """Sets of bytes, as bits, that are disjoint and together all bytes."""
+    labels = {
+        label
+        for nfa in nfas.values()
+        for edges in nfa.edges
+        for label, _ in edges
+        if isinstance(label, int)
+    }
+    classes = [ALL_BYTES]
+    for label in labels:
+        parts = [part for known in classes for part in (known & label, known & ~label)]
+        classes = [part for part in parts if part]
+    return tuple(sorted(classes))
+
+
+def _machines(
+    nfas: Mapping[str, Nfa], classes: tuple[int, ...], inlined: set[str], root: str
+) -> dict[str, Machine]:
+    """The machine of each rule that is called once the others are inlined, the root first."""
+    labels: dict[int | str, int] = {}
+    symbols: list[tuple[Symbol, ...]] = []
+
+    def number(label: int | str) -> int:
+        if label not in labels:
+            labels[label] = len(symbols)
+            symbols.append(
+                (label,)
+                if isinstance(label, str)
+                else tuple(n for n, part in enumerate(classes) if part & label)
+            )
+        return labels[label]
+
+    def machine(name: str) -> Machine:
+        nfa = _looped(_with_inlined(nfas[name], inner), name)
+        return to_machine(
+            SymbolNfa(
+                symbols,
+                [[target for label, target in edges if label is None] for edges in nfa.edges],
+                [
+                    [
+                        (number(label), target)
+                        for label, target in edges
+                        if isinstance(label, int | str)
+                    ]
+                    for edges in nfa.edges
+                ],
+                nfa.start,
+                nfa.end,
+            )
+        )
+
+    used = {
+        name: {
+            label
+            for edges in nfas[name].edges
+            for label, _ in edges
+            if isinstance(label, str) and label in inlined
+        }
+        for name in nfas
+    }
+    inner: dict[str, Nfa] = {}
+    for name in TopologicalSorter({name: used[name] for name in inlined}).static_order():
+        inner[name] = _as_nfa(machine(name), classes)
+    machines: dict[str, Machine] = {}
+    pending = [root]
+    while pending:
+        name = pending.pop()
+        if name not in machines:
+            machines[name] = machine(name)
+            pending += [
+                symbol for row in machines[name].moves for symbol in row if isinstance(symbol, str)
+            ]
+    return machines
+
+
+def _with_inlined(nfa: Nfa, inner: Mapping[str, Nfa]) -> Nfa:
+    """With a copy of the rule in place of each call of a rule in ``inner``."""
+    found = Nfa([], nfa.start, nfa.end)
+    found.copy_states(nfa.edges, 0)
+    for state, edges in enumerate(nfa.edges):
+        for place, (label, target) in enumerate(edges):
+            if isinstance(label, str) and label in inner:
+                shift = len(found.edges)
+                found.edges[state][place] = (None, inner[label].start + shift)
+                found.copy_states(inner[label].edges, shift)
+                found.edges[inner[label].end + shift].append((None, target))
+    return found
+
+
+def _as_nfa(machine: Machine, classes: tuple[int, ...]) -> Nfa:
+    nfa = Nfa(start=0, end=len(machine.moves))
+    for row, final in zip(machine.moves, machine.final, strict=True):
+        bits: dict[int, int] = {}
+        edges: list[Edge] = []
+        for symbol, targets in row.items():
+            for target in targets:
+                if isinstance(symbol, str):
+                    edges.append((symbol, target))
+                else:
+                    bits[target] = bits.get(target, 0) | classes[symbol]
+        edges += [(label, target) for target, label in bits.items()]
+        if final:
+            edges.append((None, nfa.end))
+        nfa.edges.append(edges)
+    nfa.add_state()
+    return nfa
+
+
+def _linked(
+    grammar: Grammar, classes: tuple[int, ...], machines: Mapping[str, Machine]
+) -> RuleAutomata:
+    numbers = {name: number for number, name in enumerate(_callers_first(machines))}
+    offsets: dict[str, int] = {}
+    n_states = 1
+    for name in numbers:
+        offsets[name] = n_states
+        n_states += len(machines[name].moves)
+    moves: list[dict[int, tuple[int, ...]]] = [{}]
+    calls: list[tuple[tuple[int, tuple[int, ...]], ...]] = [()]
+    final = [False]
+    for name, offset in offsets.items():
+        final += machines[name].final
+        for row in machines[name].moves:
+            linked = [(s, tuple(target + offset for target in t)) for s, t in row.items()]
+            moves.append({s: targets for s, targets in linked if isinstance(s, int)})
+            calls.append(tuple((numbers[s], t) for s, t in linked if isinstance(s, str)))
+    class_of = bytearray(256)
+    members = [bytes(b for b in range(256) if part >> b & 1) for part in classes]
+    for number, part in enumerate(members):
+        for byte in part:
+            class_of[byte] = number
+    return RuleAutomata(
+        byte_classes=bytes(class_of),
+        class_members=tuple(members),
+        moves=tuple(moves),
+        calls=tuple(calls),
+        final=tuple(final),
+        last=tuple(f and not m and not c for f, m, c in zip(final, moves, calls, strict=True)),
+        first=tuple(offsets.values()),
+        root=offsets[grammar.root],
+    )
+
+
+def _callers_first(machines: Mapping[str, Machine]) -> list[str]:
+    """The rules, each before those that its texts can begin with."""
+    callers: dict[str, set[str]] = {name: set() for name in machines}
+    for name, machine in machines.items():
+        for symbol in machine.moves[0]:
+            if isinstance(symbol, str):
+                callers[symbol].add(name)
+    return list(TopologicalSorter(callers).static_order())
