@@ -25,11 +25,12 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from .errors import InferenceError, LoadError
 from .json_positions import shown
 from .manifest_records import Manifest
+from .version_ranges import Interval, parse_range, parse_version
 
 __all__ = ["check_loadable", "check_together", "dependants", "sort_by_load_order", "unreadable"]
 
@@ -42,48 +43,7 @@ MAX_ENTRIES = 256
 MAX_REASONS_SHOWN = 20
 """Reasons that one error lists."""
 
-_NUMBERS = r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,2}"
-_SUFFIXES = r"(?:-(?P<labels>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z.-]+)?"
-_VERSION = re.compile(rf"[vV]?(?P<numbers>{_NUMBERS}){_SUFFIXES}")
-_TERM = re.compile(
-    rf"(?P<operator>[<>]=?|==?|[\^~]|)\s*[vV]?(?P<numbers>{_NUMBERS})(?:\.[*xX]){{0,2}}{_SUFFIXES}"
-    r"(?=[\s,<>=^~]|\Z)[\s,]*"
-)
 _ENTRY = re.compile(r"(?P<name>[^\s@<>=^~*]+)\s*(?:@\s*|(?=[<>=^~])|\Z)(?P<range>.*)")
-
-
-class _Version(NamedTuple):
-    """A place in the order of versions; comparing two as tuples is the order.
-
-    ``release`` is False for a pre-release. A label is (0, number, "") or (1, 0, text).
-    """
-
-    major: int
-    minor: int
-    patch: int
-    release: bool
-    labels: tuple[tuple[int, int, str], ...] = ()
-
-    @classmethod
-    def of(cls, numbers: Sequence[int], labels: str | None = None) -> _Version:
-        major, minor, patch = (*numbers, 0, 0)[:3]
-        parts = tuple(
-            (0, int(label), "") if label.isdigit() else (1, 0, label)
-            for label in (labels.split(".") if labels else ())
-        )
-        return cls(major, minor, patch, not parts, parts)
-
-    def next(self) -> _Version:
-        """The first place behind this version: 1.0.0-rc.0 follows 1.0.0-rc."""
-        return self._replace(labels=(*self.labels, (0, 0, "")))
-
-    def before_pre_releases(self) -> _Version:
-        """The place before the first pre-release of this version; a pre-release stays."""
-        return self._replace(release=False)
-
-
-_LOWEST = _Version(0, 0, 0, False)
-_HIGHEST = _Version(10**9, 0, 0, False)
 
 
 @dataclass(frozen=True)
@@ -92,7 +52,7 @@ class _Entry:
 
     text: str
     name: str
-    intervals: tuple[tuple[_Version, _Version], ...]
+    intervals: tuple[Interval, ...]
 
     def names(self, manifest: Manifest) -> bool:
         return self.name == manifest.name.casefold()
@@ -101,7 +61,7 @@ class _Entry:
         """Whether the expert is of this name and range; ``unknown`` if nobody can say."""
         if not self.names(manifest):
             return False
-        version = _parsed(manifest.version)
+        version = parse_version(manifest.version)
         if version is None:
             return unknown or not self.intervals
         return all(low <= version < high for low, high in self.intervals)
@@ -201,7 +161,7 @@ def sort_by_load_order(manifests: Sequence[Manifest]) -> tuple[Manifest, ...]:
 def unreadable(manifest: Manifest) -> tuple[str, ...]:
     """What of a manifest's constraints is passed over, each with its place in the file."""
     notes = []
-    if _parsed(manifest.version) is None:
+    if parse_version(manifest.version) is None:
         notes.append(
             f"$.version: {shown(manifest.version)} is no semantic version such as 1.2.0;"
             " ranges that other experts ask for count as met"
@@ -272,55 +232,7 @@ def _entries(manifest: Manifest, field: _Field) -> Iterator[_Entry]:
 
 def _entry(text: str) -> _Entry | None:
     match = _ENTRY.fullmatch(text.strip()) if len(text) <= MAX_ENTRY_LENGTH else None
-    intervals = _intervals(match["range"]) if match else None
+    intervals = parse_range(match["range"]) if match else None
     if match is None or intervals is None:
         return None
     return _Entry(text, match["name"].casefold(), intervals)
-
-
-def _intervals(text: str) -> tuple[tuple[_Version, _Version], ...] | None:
-    """The intervals of all terms; none of them for any version. None: not readable."""
-    if text.strip() in ("", "*", "x", "X"):
-        return ()
-    intervals = []
-    place = 0
-    while place < len(text):
-        term = _TERM.match(text, place)
-        if term is None:
-            return None
-        numbers = [int(number) for number in term["numbers"].split(".")]
-        intervals.append(_interval(term["operator"], numbers, term["labels"]))
-        place = term.end()
-    return tuple(intervals)
-
-
-def _interval(
-    operator: str, numbers: Sequence[int], labels: str | None
-) -> tuple[_Version, _Version]:
-    """``1.2`` stands for every 1.2.x: the operators compare with its first or its end."""
-    first = _Version.of(numbers, labels)
-    whole = len(numbers) == 3 or labels is not None
-    end = first.next() if whole else _above(numbers, len(numbers) - 1)
-    if operator == "^":
-        leading = next((i for i, number in enumerate(numbers) if number), len(numbers) - 1)
-        return first, _above(numbers, leading)
-    if operator == "~":
-        return first, _above(numbers, min(1, len(numbers) - 1))
-    return {
-        "<": (_LOWEST, first.before_pre_releases()),
-        "<=": (_LOWEST, end),
-        ">": (end, _HIGHEST),
-        ">=": (first, _HIGHEST),
-    }.get(operator, (first, end))
-
-
-def _above(numbers: Sequence[int], place: int) -> _Version:
-    """Before the first pre-release of the version with one more at ``place``."""
-    return _Version.of([*numbers[:place], numbers[place] + 1]).before_pre_releases()
-
-
-def _parsed(text: str) -> _Version | None:
-    match = _VERSION.fullmatch(text.strip())
-    if match is None:
-        return None
-    return _Version.of([int(number) for number in match["numbers"].split(".")], match["labels"])

@@ -24,6 +24,7 @@ from .kv_streams import DEFAULT_PARKED_BYTES
 from .manifest import Manifest
 from .memory import check_fits, estimate_memory
 from .package import Package, open_package
+from .package_grammar import package_grammar
 from .request_builder import GenerationOptions, PromptOptions, RequestBuilder, RequestOptions
 from .results import InferenceResult, TokenScore
 from .session import Session, SessionOptions, open_session
@@ -86,7 +87,7 @@ class Expert:
         self._adapter = adapter
         self._cache = cache
         self._find_weights = find_weights
-        grammars = GrammarChooser(package.manifest, package.grammar, session)
+        grammars = GrammarChooser(package.manifest, session, lambda: package_grammar(package))
         self._builder = RequestBuilder(package.manifest, session, grammars)
 
     @classmethod

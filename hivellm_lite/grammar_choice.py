@@ -35,11 +35,13 @@ MAX_CACHED = 16
 class GrammarChooser:
     """Chooses and compiles the grammars of one expert on one session."""
 
-    def __init__(self, manifest: Manifest, own: Path | None, session: Session) -> None:
-        """``own``: the grammar file that the package brings."""
+    def __init__(
+        self, manifest: Manifest, session: Session, read_own: Callable[[], Grammar]
+    ) -> None:
+        """``read_own``: reads the package's grammar, or raises GrammarError."""
         self._manifest = manifest
-        self._own_file = own
         self._session = session
+        self._read_own = read_own
         self._automata: OrderedDict[Any, tuple[Automaton, Any]] = OrderedDict()
         self._own: Automaton | None = None
         self._own_error: GrammarError | None = None
@@ -87,9 +89,11 @@ class GrammarChooser:
 
     def _packages(self, *, strict: bool) -> Automaton | None:
         """The package's grammar, or the library's for its ``grammar_type``."""
+        from .gbnf.matcher import compile_grammar
+
         if self._own is None and self._own_error is None:
             try:
-                self._own = self._read_own()
+                self._own = compile_grammar(self._read_own())
             except GrammarError as error:
                 self._own_error = error
                 if not strict:
@@ -102,43 +106,35 @@ class GrammarChooser:
             raise self._own_error
         return self._own
 
-    def _read_own(self) -> Automaton:
-        from .gbnf.library import load_grammar, name_for_type
-
-        if self._own_file is not None:
-            return _compile(load_grammar(self._own_file))
-        kind = self._manifest.decoding.grammar_type
-        name = name_for_type(kind) if kind else None
-        if name is None:
-            raise GrammarError(
-                f"{self._manifest.identity} brings no grammar"
-                + (f", and none comes with this library for its type {kind!r}" if kind else "")
-                + "\nName one with grammar=… (--grammar), or switch it off with grammar='off'."
-            )
-        return _compile(load_grammar(name))
-
     def _given(self, grammar: GrammarOption) -> Automaton:
         from .gbnf.library import grammar_names, load_grammar
+        from .gbnf.matcher import compile_grammar
         from .gbnf.syntax import Grammar
 
         if isinstance(grammar, Grammar):
-            return self._cached(id(grammar), lambda: _compile(grammar), keep=grammar)
+            return self._cached(id(grammar), lambda: compile_grammar(grammar), keep=grammar)
         path = os.fspath(grammar)
         key: Any = path
         if path not in grammar_names():
             with contextlib.suppress(OSError):  # a file may change between two answers
                 stat = Path(path).stat()
                 key = (path, stat.st_size, stat.st_mtime_ns)
-        return self._cached(key, lambda: _compile(load_grammar(path)))
+        return self._cached(key, lambda: compile_grammar(load_grammar(path)))
 
     def _of_schema(self, json_schema: Any, allow_unenforced: bool) -> Automaton:
+        from .gbnf.matcher import compile_grammar
         from .json_schema import schema_of, schema_to_grammar
 
         schema = schema_of(json_schema)
-        key = ("schema", json.dumps(schema, sort_keys=False), allow_unenforced)
-        return self._cached(
-            key, lambda: _compile(schema_to_grammar(schema, allow_unenforced=allow_unenforced))
-        )
+
+        def make() -> Automaton:
+            return compile_grammar(schema_to_grammar(schema, allow_unenforced=allow_unenforced))
+
+        try:
+            key = ("schema", json.dumps(schema), allow_unenforced)
+        except (RecursionError, TypeError, ValueError):
+            return make()  # which says what is wrong with it
+        return self._cached(key, make)
 
     def _cached(self, key: Any, make: Callable[[], Automaton], *, keep: object = None) -> Automaton:
         """``keep`` stays alive as long as the key: one that is an object's ``id``."""
@@ -147,10 +143,3 @@ class GrammarChooser:
         while len(self._automata) > MAX_CACHED:
             self._automata.popitem(last=False)
         return found[0]
-
-
-def _compile(grammar: Grammar) -> Automaton:
-    """Left recursion is repaired where there is some."""
-    from .gbnf.matcher import compile_grammar
-
-    return compile_grammar(grammar)

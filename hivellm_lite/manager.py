@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .async_generation import AsyncTextStream, arun_batch
 from .constraints import check_loadable, check_together, dependants, unreadable
 from .decoding import Request
-from .errors import InferenceError, LoadError, OutOfMemoryError
+from .errors import GrammarError, InferenceError, LoadError, OutOfMemoryError
 from .expert import Expert, checked
 from .generation import TextStream, run_batch
 from .grammar_choice import GrammarChooser
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine.context import Applied
+    from .gbnf import Grammar
     from .manifest import Manifest
     from .request_builder import GenerationOptions
     from .session import Session
@@ -401,7 +402,7 @@ class ExpertManager:
             last = max(self._entries.values(), key=lambda entry: entry.tick)
         with self._resident(last) as expert, expert.base_session() as session:
             manifest = base_manifest(expert.manifest)
-            chooser = GrammarChooser(manifest, None, session)
+            chooser = GrammarChooser(manifest, session, _no_grammar)
             yield session, RequestBuilder(manifest, session, chooser)
 
     @contextlib.contextmanager
@@ -569,6 +570,10 @@ class ExpertManager:
         expert, entry.expert = entry.expert, None
         if expert is not None:
             expert.close()
+
+
+def _no_grammar() -> Grammar:
+    raise GrammarError("the base model alone brings no grammar\nName one with grammar=….")
 
 
 def base_manifest(manifest: Manifest) -> Manifest:

@@ -167,7 +167,7 @@ class Session:
         """The bytes of all tokens, for grammars."""
         from .gbnf.vocabulary import TokenVocabulary
 
-        return TokenVocabulary([self.model.piece(token) for token in range(self.model.n_vocab)])
+        return TokenVocabulary(self.model.pieces)
 
     def compute(
         self,

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .convert import describe_form
+from .grammar_argument import refusal_of
 from .options import json_option, no_verify_option, package_argument, print_json
 
 if TYPE_CHECKING:
     from ..package import Package
 
 __all__ = ["inspect"]
+
+RULES_SHOWN = 5
+"""Names of left-recursive rules; 'grammar check' shows all of them."""
 
 
 @click.command()
@@ -46,7 +50,7 @@ def _facts(package: Package) -> dict[str, Any]:
         "license": manifest.license,
         "base": dataclasses.asdict(manifest.base),
         "adapter": _adapter_facts(package),
-        "grammar": package.grammar.name if package.grammar else None,
+        "grammar": _grammar_facts(package),
         "capabilities": list(manifest.capabilities),
         "routing": dataclasses.asdict(manifest.routing),
         "constraints": dataclasses.asdict(manifest.constraints),
@@ -84,6 +88,31 @@ def _adapter_facts(package: Package) -> dict[str, Any]:
     }
 
 
+def _grammar_facts(package: Package) -> dict[str, Any] | None:
+    """Which grammar the package has and what becomes of it; None if it has none."""
+    from ..errors import GrammarError
+    from ..gbnf.checks import check_grammar
+    from ..package_grammar import package_grammar
+
+    decoding = package.manifest.decoding
+    if not (package.grammar or decoding.grammar_type or decoding.use_grammar):
+        return None
+    facts: dict[str, Any] = {
+        "type": decoding.grammar_type,
+        "use_grammar": decoding.use_grammar,
+        "source": None,
+        "left_recursive": [],
+    }
+    try:
+        grammar = package_grammar(package)
+    except GrammarError as error:
+        return {**facts, "refusal": str(error)}
+    problems = check_grammar(grammar)
+    rules = [problem.rule for problem in problems if problem.kind.endswith("left-recursion")]
+    facts |= {"source": grammar.source, "left_recursive": rules}
+    return {**facts, "refusal": refusal_of(grammar)}
+
+
 def _prepared_facts(package: Package, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """What was made of this package before, on which bases."""
     from ..cache import Cache
@@ -116,7 +145,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("license", facts["license"] or ""),
         ("base", f"{base['name']} (template: {base['prompt_template'] or 'chatml'})"),
         ("adapter", text),
-        ("grammar", f"{facts['grammar']} (not enforced yet)" if facts["grammar"] else ""),
+        ("grammar", _grammar_line(facts["grammar"]) if facts["grammar"] else ""),
         ("capabilities", " ".join(facts["capabilities"])),
         ("decoding", " ".join(f"{name}={value!r}" for name, value in used.items())),
         ("signed", "yes (signature not verified yet)" if facts["signed"] else "no"),
@@ -130,3 +159,14 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     lines += [("note", note) for note in facts["notes"]]
     return [(label, value) for label, value in lines if value]
+
+
+def _grammar_line(grammar: dict[str, Any]) -> str:
+    """What a grammar will do to answers, in words."""
+    if grammar["refusal"]:
+        return f"cannot be enforced, answers are free text: {grammar['refusal'].splitlines()[0]}"
+    rules = grammar["left_recursive"]
+    named = ", ".join(rules[:RULES_SHOWN]) + ("…" if len(rules) > RULES_SHOWN else "")
+    how = f"after its left recursion is rewritten ({named})" if rules else "as it stands"
+    asked = "" if grammar["use_grammar"] else "; only if asked for: --grammar strict"
+    return f"{grammar['source']}, enforced {how}{asked}"

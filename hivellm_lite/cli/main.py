@@ -17,9 +17,15 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "run": ("run", "run"),
+    "chat": ("chat", "chat"),
+    "batch": ("batch", "batch"),
+    "route": ("route", "route"),
     "inspect": ("inspect", "inspect"),
+    "grammar": ("grammar", "grammar"),
     "convert": ("convert", "convert"),
     "verify-conversion": ("verify", "verify_conversion"),
+    "estimate": ("estimate", "estimate"),
+    "bench": ("bench", "bench"),
     "cache": ("cache", "cache"),
     "doctor": ("doctor", "doctor"),
 }
@@ -57,6 +63,18 @@ def cli(ctx: click.Context, debug: bool, cache_dir: str | None) -> None:
     ctx.obj = {"cache_dir": cache_dir, "debug": debug}
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+    else:
+        handler = _Warnings(logging.WARNING)
+        logger = logging.getLogger("hivellm_lite")
+        logger.addHandler(handler)
+        ctx.call_on_close(lambda: logger.removeHandler(handler))
+
+
+class _Warnings(logging.Handler):
+    """Shows the library's warnings on stderr, as a tool's own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"Warning: {record.getMessage()}", err=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

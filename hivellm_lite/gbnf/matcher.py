@@ -26,7 +26,8 @@ from heapq import heappop, heappush
 
 from ..errors import GrammarError
 from .left_recursion import remove_left_recursion
-from .rule_automata import ACCEPT, LeftRecursionError, RuleAutomata, build_rule_automata
+from .rule_automata import ACCEPT, RuleAutomata, build_rule_automata
+from .rule_calls import LeftRecursionError
 from .syntax import Grammar
 
 __all__ = ["Automaton", "Configuration", "compile_grammar"]

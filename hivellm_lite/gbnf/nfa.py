@@ -10,7 +10,7 @@ Source: K. Thompson, "Regular Expression Search Algorithm", CACM 11(6), 1968.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from ..errors import GrammarError
 from .syntax import Alternation, CharClass, Grammar, Literal, Node, Repeat, RuleRef, Sequence
 from .utf8 import ByteRange, byte_sequences
 
-__all__ = ["MAX_STATES", "Edge", "Label", "Nfa", "Skip", "deriving", "rule_nfas"]
+__all__ = ["MAX_STATES", "Edge", "Label", "Nfa", "Skip", "rule_nfas"]
 
 MAX_STATES = 100_000
 """Of all rules together: some seconds and 300 MB at most. Published grammars have 10,000."""
@@ -267,29 +267,3 @@ def _last(parts: list[_Part], count: int) -> list[_Part]:
 def _bits(byte_range: ByteRange) -> int:
     first, last = byte_range
     return (1 << (last + 1)) - (1 << first)
-
-
-def deriving(nfas: Mapping[str, Nfa], *, read_bytes: bool) -> frozenset[str]:
-    """The rules that have a text at all; without ``read_bytes``, those with the empty text."""
-    done: set[str] = set()
-    waiting: dict[str, list[tuple[str, int]]] = {}
-    pending = [(name, nfa.start) for name, nfa in nfas.items()]
-    seen = set(pending)
-    while pending:
-        name, state = pending.pop()
-        nfa = nfas[name]
-        found: list[tuple[str, int]] = []
-        if state == nfa.end and name not in done:
-            done.add(name)
-            found += waiting.pop(name, [])
-        for label, target in nfa.edges[state]:
-            rule = label.rule if isinstance(label, Skip) else label
-            if isinstance(rule, str) and rule not in done:
-                waiting.setdefault(rule, []).append((name, target))
-            elif read_bytes or not isinstance(rule, int):
-                found.append((name, target))
-        for place in found:
-            if place not in seen:
-                seen.add(place)
-                pending.append(place)
-    return frozenset(done)

@@ -1,8 +1,7 @@
 """A grammar as tables: one machine over classes of bytes and rules for every rule that is called.
 
-1. Every rule body becomes an automaton (``nfa.py``). Rules without any text are
-   dropped, uses of a rule with the empty text may be passed over, and a rule that
-   ends with itself starts over instead.
+1. Every rule body becomes an automaton (``nfa.py``), in which calls of rules
+   without any text or with the empty one are dealt with (``rule_calls.py``).
 2. Bytes that no rule tells apart form one class.
 3. Small rules go into their callers (``inlining.py``).
 4. Each remaining one is made deterministic and minimal (``dfa.py``).
@@ -15,31 +14,22 @@ rewrites it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 
-from ..errors import GrammarError
 from .dfa import Machine, Symbol, SymbolNfa, to_machine
 from .inlining import inlined_rules
-from .nfa import Edge, Nfa, Skip, deriving, rule_nfas
+from .nfa import Edge, Nfa, rule_nfas
+from .rule_calls import resolve_calls, with_loops
 from .syntax import Grammar
 
-__all__ = ["ACCEPT", "LeftRecursionError", "RuleAutomata", "build_rule_automata"]
+__all__ = ["ACCEPT", "RuleAutomata", "build_rule_automata"]
 
 ACCEPT = 0
 """The state behind the whole text. Nothing leads out of it."""
 
 ALL_BYTES = (1 << 256) - 1
-
-
-class LeftRecursionError(GrammarError):
-    """A rule begins with itself; ``cycle`` are the rules on the way, the first one again last."""
-
-    def __init__(self, source: str, cycle: Sequence[str]) -> None:
-        super().__init__(
-            f"{source}: left recursion: {' → '.join(cycle)}\nRewrite the rules with repetition."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,85 +65,10 @@ def build_rule_automata(grammar: Grammar) -> RuleAutomata:
     """
     nfas = rule_nfas(grammar)
     items = nfas.keys() - grammar.rules.keys()
-    with_text = deriving(nfas, read_bytes=True)
-    if grammar.root not in with_text:
-        raise GrammarError(
-            f"{grammar.source}: no text fits rule {grammar.root!r}: every way through it goes on "
-            "without end\nGive the rules that it uses an alternative without recursion."
-        )
-    with_empty_text = deriving(nfas, read_bytes=False)
-    resolved = {
-        name: _looped(_resolved(nfas[name], with_text, with_empty_text), name)
-        for name in nfas
-        if name in with_text
-    }
-    _refuse_left_recursion(grammar.source, resolved)
+    resolved = resolve_calls(grammar, nfas)
     classes = _byte_classes(resolved)
     inlined = set(inlined_rules(resolved, grammar.root, kept=items))
     return _linked(grammar, classes, _machines(resolved, classes, inlined, grammar.root))
-
-
-def _resolved(nfa: Nfa, with_text: frozenset[str], with_empty_text: frozenset[str]) -> Nfa:
-    """Without `Skip` labels, and without edges that read what does not exist."""
-
-    def resolve(edges: list[Edge]) -> list[Edge]:
-        found: list[Edge] = []
-        for label, target in edges:
-            if isinstance(label, Skip):
-                if label.rule in with_empty_text:
-                    found.append((None, target))
-            elif label is None or isinstance(label, int) or label in with_text:
-                found.append((label, target))
-        return found
-
-    return Nfa([resolve(edges) for edges in nfa.edges], nfa.start, nfa.end)
-
-
-def _looped(nfa: Nfa, name: str) -> Nfa:
-    """With a way back to the start in place of each call of the rule by itself at its end."""
-
-    def ends_at(state: int) -> bool:
-        seen = {state}
-        pending = [state]
-        while pending:
-            state = pending.pop()
-            for label, target in nfa.edges[state]:
-                if label is not None:
-                    return False
-                if target not in seen:
-                    seen.add(target)
-                    pending.append(target)
-        return nfa.end in seen
-
-    return Nfa(
-        [
-            [
-                (None, nfa.start) if label == name and ends_at(target) else (label, target)
-                for label, target in edges
-            ]
-            for edges in nfa.edges
-        ],
-        nfa.start,
-        nfa.end,
-    )
-
-
-def _refuse_left_recursion(source: str, nfas: Mapping[str, Nfa]) -> None:
-    callers: dict[str, set[str]] = {name: set() for name in nfas}
-    for name, nfa in nfas.items():
-        seen = {nfa.start}
-        pending = [nfa.start]
-        while pending:
-            for label, target in nfa.edges[pending.pop()]:
-                if isinstance(label, str):
-                    callers[label].add(name)
-                elif label is None and target not in seen:
-                    seen.add(target)
-                    pending.append(target)
-    try:
-        TopologicalSorter(callers).prepare()
-    except CycleError as error:
-        raise LeftRecursionError(source, error.args[1]) from None
 
 
 def _byte_classes(nfas: Mapping[str, Nfa]) -> tuple[int, ...]:
@@ -190,7 +105,7 @@ def _machines(
         return labels[label]
 
     def machine(name: str) -> Machine:
-        nfa = _looped(_with_inlined(nfas[name], inner), name)
+        nfa = with_loops(_with_inlined(nfas[name], inner), name)
         return to_machine(
             SymbolNfa(
                 symbols,

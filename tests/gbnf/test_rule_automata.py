@@ -11,8 +11,17 @@ from hivellm_lite.errors import GrammarError
 from hivellm_lite.gbnf import dfa, inlining, nfa, rule_automata
 from hivellm_lite.gbnf.dfa import SymbolNfa, to_machine
 from hivellm_lite.gbnf.parser import parse_grammar
-from hivellm_lite.gbnf.rule_automata import LeftRecursionError, build_rule_automata
-from hivellm_lite.gbnf.syntax import Grammar, Literal, Repeat, RuleRef
+from hivellm_lite.gbnf.rule_automata import build_rule_automata
+from hivellm_lite.gbnf.rule_calls import LeftRecursionError
+from hivellm_lite.gbnf.syntax import (
+    EMPTY,
+    Alternation,
+    Grammar,
+    Literal,
+    Repeat,
+    RuleRef,
+    Sequence,
+)
 from hivellm_lite.gbnf.utf8 import byte_sequences
 
 
@@ -87,6 +96,13 @@ def test_a_rule_that_ends_with_itself_is_a_loop():
     assert len(found.moves) == 1 + 3
 
 
+def test_what_is_nothing_behind_a_call_does_not_keep_it_from_being_a_loop():
+    nothing = Alternation((EMPTY, EMPTY))
+    again = Sequence((Literal("a"), RuleRef("root"), nothing))
+    found = build_rule_automata(Grammar({"root": Alternation((again, Literal("b")))}))
+    assert not any(found.calls)
+
+
 def test_rules_that_contain_each_other_are_not_inlined_without_end():
     found = tables('root ::= a\na ::= "x" b "y" | "x"\nb ::= "z" a "w" | "(" b ")"')
     assert 1 < len(found.first) <= 3
@@ -111,7 +127,8 @@ def test_nested_repetitions_add_up():
     assert len(tables('root ::= (("ab" | [^c]){0,1000} "d"){0,1000}').moves) < 2_500
 
 
-def test_a_rule_whose_subsets_explode_keeps_several_targets():
+def test_a_rule_whose_subsets_explode_keeps_several_targets(monkeypatch):
+    monkeypatch.setattr(dfa, "ALLOWANCE", 1_000)
     found = tables('root ::= [ab]* "a" [ab]{40}')
     assert len(found.moves) < 100
     assert any(len(targets) > 1 for row in found.moves for targets in row.values())

@@ -1,0 +1,354 @@
+"""``hivellm-lite batch``: answer the prompts of a file, and go on after an interruption."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import click
+
+from .options import (
+    grammar_options,
+    load_arguments,
+    load_experts,
+    model_options,
+    named_packages,
+    open_packages,
+    progress_bar,
+    sampling_options,
+    text_or_file,
+)
+
+if TYPE_CHECKING:
+    from ..manager import ExpertManager
+    from ..package import Package
+    from ..progress import Progress
+
+__all__ = ["batch"]
+
+MAX_LINE_BYTES = 16 << 20
+"""A prompt that fills a context of a million tokens has about 4 MB."""
+
+MAX_NUMBER = 1 << 32
+"""Larger than any option may be; also keeps infinity and NaN out."""
+
+_NUMBER, _TEXT = (int, float), (str,)
+_FIELDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("prompt", "schema", "system", "template", "grammar"), _TEXT),
+    **dict.fromkeys(("temperature", "top_p", "min_p", "repetition_penalty"), _NUMBER),
+    **dict.fromkeys(("timeout", "adapter_scale"), _NUMBER),
+    **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
+    **dict.fromkeys(("thinking", "allow_unenforced"), (bool,)),
+    "messages": (list,),
+    "stop": (str, list),
+    "json_schema": (dict, str, bool),
+    "expert": (str, dict),
+    "id": (str, int, float, bool),
+}
+"""What a line may hold, and the JSON types of it."""
+
+_JSON_NAMES = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """One line of the input: its options, or why it cannot be asked.
+
+    ``index`` counts all lines from 0. ``digest`` is of the line as it is written, the options
+    of the command line and the packages of the experts that it names.
+    """
+
+    index: int
+    digest: str
+    id: Any
+    expert: str | dict[str, float]
+    options: dict[str, Any]
+    problem: Exception | None
+
+
+@click.command()
+@click.argument("package", metavar="[NAME=]PACKAGE", type=click.Path())
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Append the results to this file, and skip what is done there [default: stdout].",
+)
+@click.option("--overwrite", is_flag=True, help="Begin --output anew.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="Answers computed together.",
+)
+@click.option(
+    "--expert",
+    "more",
+    multiple=True,
+    metavar="NAME=PACKAGE",
+    help="Another expert, which a line can name; may be repeated.",
+)
+@click.option(
+    "--auto", is_flag=True, help="Choose an expert by the prompt where a line names none."
+)
+@click.option(
+    "--schema",
+    metavar="TEXT|@FILE",
+    callback=text_or_file,
+    help="The schema of lines that have neither one nor a system message.",
+)
+@sampling_options
+@grammar_options
+@model_options
+@click.pass_obj
+def batch(
+    settings: dict[str, Any],
+    /,
+    package: str,
+    file: BinaryIO,
+    output: Path | None,
+    overwrite: bool,
+    batch_size: int,
+    more: tuple[str, ...],
+    auto: bool,
+    schema: str | None,
+    stop: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Answer every line of FILE ("-": stdin) with the expert in PACKAGE.
+
+    A line is a JSON text, the prompt, or an object with "prompt" (or "messages") and,
+    if wanted, "id", "schema", "system", "expert", "max_tokens" and the other options of
+    the library, which win over those given here. "expert" is a name, "auto", "base", or
+    an object of names and weights.
+
+    Each result is one line, written as soon as it is there, with the "index" of its
+    line, counted from 0. With --output a second run goes on where the first one was
+    interrupted: it skips lines that were answered and have not changed, nor have
+    package and options. Where an index stands there twice, the last one counts. Exits
+    with 1 if a line failed.
+    """
+    named = named_packages([package, *more])
+    arguments = load_arguments(settings, options)
+    opened = open_packages(
+        settings, named, verify=arguments["verify"], offline=arguments["offline"]
+    )
+    defaults = {**options, "stop": list(stop) or None, "schema": schema}
+    reader = _Reader(
+        {name: value for name, value in defaults.items() if value is not None},
+        {name: one.digest for name, one in opened.items()},
+        "auto" if auto else next(iter(named)),
+    )
+    lines = reader.read(file)
+    with ExitStack() as stack:
+        done: frozenset[tuple[int, str]] = frozenset()
+        sink = sys.stdout.buffer
+        if output is not None:
+            if output.exists() and Path(file.name).exists() and output.samefile(file.name):
+                raise click.UsageError(f"{output} is both the input and the output")
+            sink = stack.enter_context(_opened(output, "wb+" if overwrite else "ab+"))
+            done = _done(sink, output)
+        pending = [line for line in lines if (line.index, line.digest) not in done]
+        failed = _run(pending, sink, opened, batch_size, arguments) if pending else 0
+    answered, skipped = len(pending) - failed, len(lines) - len(pending)
+    click.echo(f"{answered} answered, {failed} failed, {skipped} were done before", err=True)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+# --- the input ---------------------------------------------------------------------------
+
+
+class _Reader:
+    """Reads lines under the options of the command line."""
+
+    def __init__(
+        self, defaults: Mapping[str, Any], packages: Mapping[str, str], expert: str
+    ) -> None:
+        """``packages``: the digest of each expert's package; ``expert``: whom a line means
+        that names none.
+        """
+        self._defaults = defaults
+        self._packages = packages
+        self._expert = expert
+
+    def read(self, file: BinaryIO) -> list[_Line]:
+        """All lines but blank ones."""
+        lines = []
+        index = 0
+        while data := file.readline(MAX_LINE_BYTES + 1):
+            if len(data) > MAX_LINE_BYTES:
+                rest = data
+                while rest and not rest.endswith(b"\n"):
+                    rest = file.readline(MAX_LINE_BYTES)
+            if data.strip():
+                lines.append(self._line(index, data))
+            index += 1
+        return lines
+
+    def _line(self, index: int, data: bytes) -> _Line:
+        from ..cache import digest_of
+
+        options: dict[str, Any] = {}
+        problem = None
+        try:
+            options = _parse(data)
+        except ValueError as error:
+            problem = error
+        line_id = options.pop("id", None)
+        expert = options.pop("expert", self._expert)
+        named = (expert,) if isinstance(expert, str) else expert
+        asked = {name: self._packages[name] for name in named if name in self._packages}
+        digest = digest_of(
+            data.strip().hex(), self._expert, self._defaults, asked or self._packages
+        )
+        defaults = dict(self._defaults)
+        if {"schema", "system", "messages"} & options.keys():
+            defaults.pop("schema", None)
+        if {"grammar", "json_schema"} & options.keys():
+            defaults = {k: v for k, v in defaults.items() if k not in ("grammar", "json_schema")}
+        return _Line(index, digest, line_id, expert, {**defaults, **options}, problem)
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    """A line's options, nulls left out. Raises ValueError that says what is wrong."""
+    if len(data) > MAX_LINE_BYTES:
+        raise ValueError(f"longer than {MAX_LINE_BYTES >> 20} MiB")
+    try:
+        value = json.loads(data)
+    except RecursionError:
+        raise ValueError("no usable JSON: nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"no JSON: {error}") from None
+    if isinstance(value, str):
+        return {"prompt": value}
+    if not isinstance(value, dict):
+        raise ValueError('neither a text nor an object such as {"prompt": "…"}')
+    options = {name: entry for name, entry in value.items() if entry is not None}
+    for name, entry in options.items():
+        if name not in _FIELDS:
+            raise ValueError(f'unknown field "{name}"; known: {", ".join(_FIELDS)}')
+        _check(f'"{name}"', entry, _FIELDS[name])
+        if name == "stop" and isinstance(entry, list):
+            for text in entry:
+                _check('an entry of "stop"', text, _TEXT)
+        if name == "expert" and isinstance(entry, dict):
+            for weight in entry.values():
+                _check('a weight of "expert"', weight, _NUMBER)
+    return options
+
+
+def _check(what: str, value: Any, types: tuple[type, ...]) -> None:
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        wanted = " or ".join(
+            _JSON_NAMES[kind] for kind in types if kind is not int or len(types) == 1
+        )
+        raise ValueError(f"{what} is {_JSON_NAMES.get(type(value), 'null')}; expected {wanted}")
+    if isinstance(value, _NUMBER) and not -MAX_NUMBER < value < MAX_NUMBER:
+        raise ValueError(f"{what} is out of range")
+
+
+# --- the output --------------------------------------------------------------------------
+
+
+def _opened(path: Path, mode: str) -> BinaryIO:
+    try:
+        return cast(BinaryIO, path.open(mode))
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
+
+
+def _done(sink: BinaryIO, path: Path) -> frozenset[tuple[int, str]]:
+    """Index and digest of the lines that are answered in ``sink``, which is at its end after.
+
+    A half-written last line is cut off. Raises UsageError where it is another kind of file.
+    """
+    sink.seek(0)
+    done: dict[int, str | None] = {}
+    whole = 0
+    for number, data in enumerate(sink, start=1):
+        if not data.endswith(b"\n"):
+            sink.truncate(whole)
+            break
+        whole += len(data)
+        try:
+            record = json.loads(data)
+            done[record["index"]] = None if "error" in record else record["input"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise click.UsageError(
+                f"{path}: line {number} is no result of this command\n"
+                "Choose another --output, or --overwrite to lose what is there."
+            ) from None
+    sink.seek(0, os.SEEK_END)
+    return frozenset((index, digest) for index, digest in done.items() if digest is not None)
+
+
+def _run(
+    lines: Iterable[_Line],
+    sink: BinaryIO,
+    packages: Mapping[str, Package],
+    batch_size: int,
+    arguments: Mapping[str, Any],
+) -> int:
+    """Answer all lines, writing each result when it is there; returns how many failed."""
+    from ..manager import ExpertManager
+
+    with ExpertManager(**arguments, max_streams=batch_size) as manager, progress_bar() as progress:
+        load_experts(manager, packages, progress)
+        return asyncio.run(_answer_all(list(lines), sink, manager, batch_size, progress))
+
+
+async def _answer_all(
+    lines: list[_Line], sink: BinaryIO, manager: ExpertManager, size: int, progress: Progress
+) -> int:
+    failed = ended = 0
+    waiting = iter(lines)
+
+    async def work() -> None:
+        nonlocal failed, ended
+        for line in waiting:
+            record = await _answer(line, manager)
+            failed += "error" in record
+            ended += 1
+            # half a surrogate pair, which a JSON text may hold, is written as its escape
+            text = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
+            sink.write(text + b"\n")
+            sink.flush()
+            progress("Answering", ended, len(lines))
+
+    progress("Answering", 0, len(lines))
+    await asyncio.gather(*(work() for _ in range(size)))
+    return failed
+
+
+async def _answer(line: _Line, manager: ExpertManager) -> dict[str, Any]:
+    from ..errors import ExpertError
+
+    record: dict[str, Any] = {"index": line.index, "input": line.digest}
+    if line.id is not None:
+        record["id"] = line.id
+    try:
+        if line.problem is not None:
+            raise line.problem
+        result = await manager.agenerate(line.expert, **line.options)
+    except (ExpertError, ValueError) as error:
+        click.echo(f"line {line.index + 1}: {error}", err=True)
+        return {**record, "error": {"type": type(error).__name__, "message": str(error)}}
+    return {**record, **dataclasses.asdict(result)}

@@ -1,0 +1,337 @@
+"""``hivellm-lite chat``: talk to experts, turn by turn."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import (
+    grammar_options,
+    load_arguments,
+    load_experts,
+    model_options,
+    named_packages,
+    open_packages,
+    packages_argument,
+    progress_bar,
+    sampling_options,
+    text_or_file,
+)
+
+if TYPE_CHECKING:
+    from ..manager import ExpertManager
+    from ..manifest import Manifest
+    from ..results import InferenceResult
+
+__all__ = ["chat"]
+
+AUTO, BASE, OFF = "auto", "base", "off"
+
+
+@click.command()
+@packages_argument
+@click.option(
+    "--expert", metavar="NAME", help="Who answers first: a name, auto or base [default: the first]."
+)
+@click.option(
+    "--schema",
+    metavar="TEXT|@FILE",
+    callback=text_or_file,
+    help="Tables, fields or labels that the answers shall use.",
+)
+@click.option(
+    "--system", metavar="TEXT|@FILE", callback=text_or_file, help="A system message of your own."
+)
+@sampling_options
+@grammar_options
+@model_options
+@click.pass_obj
+def chat(
+    settings: dict[str, Any],
+    /,
+    packages: tuple[str, ...],
+    expert: str | None,
+    schema: str | None,
+    system: str | None,
+    stop: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Talk to the experts in PACKAGE..., which are told all that was said before.
+
+    A line is a question; one that begins with "/" is a command: /help lists them.
+    Ctrl-C stops an answer, twice in a row it ends the chat, as Ctrl-D does. Without
+    a terminal every line of stdin is answered. Answers go to stdout, all else to
+    stderr.
+
+    \b
+    For example:
+      hivellm-lite chat sql.expert graph=cypher.expert --schema @schema.sql --expert auto
+    """  # noqa: D301 - click looks for the control character
+    from ..manager import ExpertManager
+
+    if schema is not None and system is not None:
+        raise click.UsageError("--system replaces --schema; give only one of them")
+    named = named_packages(packages)
+    arguments = load_arguments(settings, options)
+    opened = open_packages(
+        settings, named, verify=arguments["verify"], offline=arguments["offline"]
+    )
+    manifests = {name: package.manifest for name, package in opened.items()}
+    with ExpertManager(**arguments) as manager:
+        talk = _Chat(manager, manifests, {**options, "stop": stop or None})
+        talk.schema, talk.system = schema, system
+        talk.choose(expert or next(iter(named)))
+        with progress_bar() as progress:
+            load_experts(manager, opened, progress)
+        talk.run()
+
+
+def _say(text: str) -> None:
+    """Everything that is no answer."""
+    click.echo(text, err=True)
+
+
+class _Chat:
+    """A conversation: who is asked, what was said, and the commands."""
+
+    def __init__(
+        self, manager: ExpertManager, manifests: Mapping[str, Manifest], options: Mapping[str, Any]
+    ) -> None:
+        self._manager = manager
+        self._manifests = manifests
+        self._options = options
+        self._history: list[dict[str, str]] = []
+        self._last: InferenceResult | None = None
+        self._expert = AUTO
+        self._interrupted = False
+        self.schema: str | None = None
+        self.system: str | None = None
+
+    # --- the loop --------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Answer line by line until the input ends or the user leaves."""
+        by_hand = sys.stdin.isatty()
+        if by_hand:
+            with contextlib.suppress(ImportError):  # Windows has none
+                import readline  # noqa: F401 - importing it gives `input` a history
+            _say("Ask a question, or /help for the commands.")
+        while True:
+            try:
+                line = _read_line(f"{self._expert}> " if by_hand else None)
+            except KeyboardInterrupt:
+                _say("")
+                if self._interrupted:
+                    return
+                self._interrupted = True
+                _say("Ctrl-C again, Ctrl-D or /quit leaves.")
+                continue
+            if line is None:
+                return
+            self._interrupted = False
+            if line.startswith("/"):
+                if not self._command(line):
+                    return
+            elif line.strip():
+                self._answer(line)
+
+    def _answer(self, question: str) -> None:
+        from ..errors import ExpertError
+
+        try:
+            self._last = result = self._ask(question)
+        except (ExpertError, ValueError) as error:
+            _say(f"Error: {error}")
+            if self._history:
+                _say("/reset forgets what was said so far.")
+            return
+        if result.finish_reason == "cancelled":
+            _say("(stopped)")
+        elif result.finish_reason == "length":
+            _say(f"(cut after {result.completion_tokens} tokens)")
+        self._history += [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": result.text},
+        ]
+
+    def _ask(self, question: str) -> InferenceResult:
+        """Stream the answer to stdout; Ctrl-C ends it and keeps what had come."""
+        name = self._routed(question)
+        system = self._system_message(name)
+        messages = [{"role": "system", "content": system}] if system else []
+        messages += [*self._history, {"role": "user", "content": question}]
+        ended_line = False
+        with self._manager.generate_stream(name, messages=messages, **self._options) as stream:
+            try:
+                for piece in stream:
+                    click.echo(piece, nl=False)
+                    sys.stdout.flush()
+                    ended_line = piece.endswith("\n")
+            except KeyboardInterrupt:
+                self._interrupted = True
+            finally:
+                if not ended_line:
+                    click.echo()
+        assert stream.result is not None  # noqa: S101 - a stream that began has a result
+        return stream.result
+
+    def _routed(self, question: str) -> str:
+        if self._expert != AUTO:
+            return self._expert
+        route = self._manager.route(question)
+        _say(f"({route.expert or BASE}: {route.reason})")
+        return route.expert or BASE
+
+    def _system_message(self, name: str) -> str | None:
+        from ..manager import base_manifest
+        from ..prompts import system_message
+
+        if self.system is not None:
+            return self.system
+        if name == BASE:
+            return system_message(base_manifest(next(iter(self._manifests.values()))), self.schema)
+        return system_message(self._manifests[name], self.schema)
+
+    # --- commands --------------------------------------------------------------------
+
+    def _command(self, line: str) -> bool:
+        """Carry a command out; False to leave."""
+        word, _, argument = line[1:].strip().partition(" ")
+        if word in ("quit", "exit"):
+            return False
+        commands: dict[str, Callable[[str], None]] = {
+            "help": self._help,
+            "expert": self._expert_command,
+            "experts": self._experts,
+            "history": self._show_history,
+            "reset": self._reset,
+            "schema": self._set_schema,
+            "system": self._set_system,
+            "stats": self._stats,
+            "save": self._save,
+        }
+        if word not in commands:
+            _say(f"There is no command /{word}; /help lists them.")
+            return True
+        try:
+            commands[word](argument.strip())
+        except click.UsageError as error:
+            _say(f"Error: {error.format_message()}")
+        return True
+
+    def choose(self, name: str) -> None:
+        """Let this expert answer from now on. Raises UsageError for an unknown one."""
+        if name not in (*self._manifests, AUTO, BASE):
+            known = ", ".join(self._manifests)
+            raise click.UsageError(f"no expert is named {name!r}; there are {known}, auto and base")
+        self._expert = name
+
+    def _help(self, _: str) -> None:
+        _say(
+            "/expert NAME        ask this expert; auto: the one that fits; base: the base model\n"
+            "/experts            who there is\n"
+            "/schema TEXT|@FILE  the schema that answers shall use; off: none; alone: show it\n"
+            "/system TEXT|@FILE  a system message instead of the expert's; off; alone: show it\n"
+            "/history            what was said\n"
+            "/reset              forget what was said\n"
+            "/stats              tokens, speed and memory\n"
+            "/save FILE          write what was said to a new file, as JSON\n"
+            "/quit               leave, as Ctrl-D does"
+        )
+
+    def _expert_command(self, name: str) -> None:
+        if name:
+            self.choose(name)
+        _say(f"{self._expert} answers.")
+
+    def _experts(self, _: str) -> None:
+        for one in self._manager.list_loaded_experts():
+            _say(
+                f"{one.name}: {one.expert}@{one.version} on {one.base}, {one.mode}, "
+                f"{one.memory / 1e6:.1f} MB, asked {one.uses} times"
+            )
+
+    def _show_history(self, _: str) -> None:
+        for message in self._history:
+            _say(f"{message['role']}: {message['content']}")
+        if not self._history:
+            _say("Nothing was said yet.")
+
+    def _reset(self, _: str) -> None:
+        self._history.clear()
+        _say("Forgotten.")
+
+    def _set_schema(self, argument: str) -> None:
+        self.schema = _changed(argument, self.schema, "schema")
+        if argument not in ("", OFF):
+            self.system = None
+
+    def _set_system(self, argument: str) -> None:
+        self.system = _changed(argument, self.system, "system message")
+        if argument not in ("", OFF):
+            self.schema = None
+
+    def _stats(self, _: str) -> None:
+        if (last := self._last) is not None:
+            _say(
+                f"last answer: {last.expert}, {last.prompt_tokens} prompt tokens "
+                f"({last.cached_prompt_tokens} cached), first token after "
+                f"{last.time_to_first_token:.2f} s, {last.completion_tokens} tokens at "
+                f"{last.tokens_per_second:.1f}/s"
+            )
+        stats = self._manager.stats()
+        _say(f"memory: {stats['memory'] / 1e6:.0f} MB, {stats['experts']['resident']} experts")
+        for base in stats["bases"]:
+            done = base["requests"]
+            _say(
+                f"{Path(base['model']).name}: {done['requests']} requests, "
+                f"{done['generated_tokens']} tokens, {done['swaps']} swaps, "
+                f"{done['cached_prompt_tokens']} of {done['prompt_tokens']} prompt tokens cached"
+            )
+
+    def _save(self, name: str) -> None:
+        if not name:
+            raise click.UsageError("/save needs the name of a file")
+        system = self._system_message(self._expert) if self._expert != AUTO else self.system
+        said = [{"role": "system", "content": system}] if system else []
+        text = json.dumps({"messages": said + self._history}, indent=2, ensure_ascii=False)
+        try:
+            with Path(name).expanduser().open("x", encoding="utf-8") as file:
+                file.write(text + "\n")
+        except OSError as error:
+            raise click.UsageError(f"{name}: {error.strerror}") from None
+        _say(f"{len(self._history)} messages are in {name}.")
+
+
+def _changed(argument: str, now: str | None, what: str) -> str | None:
+    """The value after ``/schema ARGUMENT`` or ``/system ARGUMENT``, told to the user."""
+    if not argument:
+        _say(f"There is no {what}." if now is None else now)
+        return now
+    if argument == OFF:
+        _say(f"No {what}.")
+        return None
+    option = click.Option([f"--{what.split()[0]}"])
+    value = text_or_file(click.get_current_context(), option, argument)
+    _say(f"The {what} has {len(value or '')} characters.")
+    return value
+
+
+def _read_line(prompt: str | None) -> str | None:
+    """The next line without its end, or None at the end of the input."""
+    if prompt is not None and sys.stdout.isatty():
+        try:
+            return input(prompt)
+        except EOFError:
+            _say("")
+            return None
+    if prompt is not None:
+        click.echo(prompt, nl=False, err=True)
+    line = sys.stdin.readline()
+    return line.rstrip("\r\n") if line else None

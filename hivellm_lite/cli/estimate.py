@@ -1,0 +1,244 @@
+"""``hivellm-lite estimate``: the memory that experts will take, with nothing loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..adapter_options import MODES
+from .options import (
+    base_options,
+    json_option,
+    named_packages,
+    no_verify_option,
+    open_packages,
+    packages_argument,
+    print_json,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..cache import Cache
+    from ..memory import MemoryEstimate
+    from ..package import Package
+    from ..session import SessionOptions
+
+__all__ = ["estimate"]
+
+BYTES_OF_LORA = 4
+"""Of each number: a converted LoRA is float32."""
+
+BYTES_OF_VARIANT = 2
+"""Of each number: what a variant takes at most unless it is asked for more."""
+
+
+@dataclass(frozen=True)
+class AdapterEstimate:
+    """``form`` as in the report of a conversion, ``size`` in bytes, ``known`` says from where."""
+
+    name: str
+    expert: str
+    form: str
+    size: int
+    known: str
+
+
+@dataclass(frozen=True)
+class BaseEstimate:
+    """One base with all experts on it. LoRAs share a context, every variant has its own."""
+
+    path: Path
+    parts: MemoryEstimate
+    contexts: int
+    adapters: tuple[AdapterEstimate, ...]
+
+    @property
+    def total(self) -> int:
+        context = self.parts.kv_cache + self.parts.compute
+        return self.parts.weights + self.contexts * context + sum(a.size for a in self.adapters)
+
+
+@click.command()
+@packages_argument
+@base_options
+@click.option("--n-ctx", type=int, default=2048, show_default=True, help="Context in tokens.")
+@click.option("--kv-type", default="f16", show_default=True, help="KV cache: f32, f16, bf16, q8_0.")
+@click.option(
+    "--streams",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Answers computed together, each with a whole context.",
+)
+@click.option(
+    "--adapter-mode",
+    type=click.Choice(MODES),
+    default=MODES[0],
+    show_default=True,
+    help="As in run.",
+)
+@click.option(
+    "--limit", metavar="SIZE", help="Compare with this, such as 4GB [default: what is free here]."
+)
+@no_verify_option
+@json_option
+@click.pass_obj
+def estimate(
+    settings: dict[str, Any],
+    /,
+    packages: tuple[str, ...],
+    base: str | None,
+    quantization: str,
+    offline: bool,
+    n_ctx: int,
+    kv_type: str,
+    streams: int,
+    adapter_mode: str,
+    limit: str | None,
+    no_verify: bool,
+    as_json: bool,
+) -> None:
+    """Print how much memory the experts in PACKAGE... take together, by parts.
+
+    No model is loaded and no base is downloaded; one that is a Hugging Face folder
+    is converted first. Exits with 1 if it does not fit.
+    """
+    from ..engine import ContextOptions
+    from ..hardware import available_memory
+    from ..memory import parse_bytes
+    from ..session import SessionOptions
+
+    options = SessionOptions(ContextOptions(n_ctx, kv_type=kv_type), max_streams=streams)
+    available = available_memory() if limit is None else parse_bytes(limit)
+    opened = open_packages(
+        settings, named_packages(packages), verify=not no_verify, offline=offline
+    )
+    search = {"given": base, "quantization": quantization}
+    bases = list(_bases(opened, settings, options, adapter_mode, search))
+    total = sum(one.total for one in bases)
+    fits = None if available is None else total <= available
+    if as_json:
+        facts = [_facts(one) for one in bases]
+        print_json({"bases": facts, "total": total, "available": available, "fits": fits})
+    else:
+        _print(bases, options, total, available, "allowed" if limit else "free")
+    if fits is False:
+        raise click.exceptions.Exit(1)
+
+
+def _bases(
+    packages: Mapping[str, Package],
+    settings: Mapping[str, Any],
+    options: SessionOptions,
+    mode: str,
+    search: Mapping[str, Any],
+) -> Iterator[BaseEstimate]:
+    from ..bases import find_base
+    from ..cache import Cache
+    from ..hub import Hub
+    from ..memory import estimate_memory
+
+    cache, hub = Cache(settings["cache_dir"]), Hub.from_environment(offline=True)
+    found: dict[Path, list[AdapterEstimate]] = {}
+    with progress_bar() as progress:
+        for name, package in packages.items():
+            base = find_base(package, cache=cache, hub=hub, progress=progress, **search)
+            path = base.path.resolve()
+            found.setdefault(path, []).append(_adapter(name, package, path, cache, mode))
+    for path, adapters in found.items():
+        n_variants = sum(adapter.form == "variant" for adapter in adapters)
+        parts = estimate_memory([path], options, n_streams=options.max_streams)
+        contexts = n_variants + (n_variants < len(adapters))
+        yield BaseEstimate(path, parts, contexts, tuple(adapters))
+
+
+def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -> AdapterEstimate:
+    """What converting it gives, without doing it.
+
+    The size of a LoRA is known from its tensors. Of anything else the form is decided
+    while it is converted: until then the larger one is assumed where both are possible.
+    """
+    from ..adapters import read_package_adapter
+    from ..converters.gguf_header import read_gguf_header
+    from ..converters.targets import find_targets
+    from ..converters.updates import LowRank
+
+    expert = package.manifest.identity
+    adapter = read_package_adapter(package)
+    targets = find_targets(adapter, read_gguf_header(base))
+    pairs = [u for _, u in targets if isinstance(u, LowRank)]
+    low_rank = sum(BYTES_OF_LORA * (pair.a.size + pair.b.size) for pair in pairs)
+    if adapter.is_lora and mode != "exact":
+        return AdapterEstimate(name, expert, "lora", low_rank, "estimated")
+    before = [report for report in _converted(package, cache) if _may_be(report["form"], mode)]
+    if before:
+        largest = max(before, key=lambda report: int(report["bytes"]))
+        return AdapterEstimate(
+            name, expert, str(largest["form"]), int(largest["bytes"]), "converted before"
+        )
+    if mode == "lora" and len(pairs) == len(targets):
+        return AdapterEstimate(name, expert, "low-rank", low_rank, "estimated, without extra ranks")
+    shapes = {target.gguf_name: target.shape for target, _ in targets}
+    merged = sum(BYTES_OF_VARIANT * math.prod(shape) for shape in shapes.values())
+    return AdapterEstimate(name, expert, "variant", merged, "estimated, at most")
+
+
+def _converted(package: Package, cache: Cache) -> Iterator[dict[str, Any]]:
+    """Reports of the conversions of this package, for whatever base."""
+    source = str(package.source.resolve())
+    for entry in cache.entries():
+        if entry.kind == "adapters" and source in [each["path"] for each in entry.sources]:
+            yield entry.info["adapter"]
+
+
+def _may_be(form: str, mode: str) -> bool:
+    return mode == "auto" or (form == "variant") == (mode == "exact")
+
+
+def _facts(base: BaseEstimate) -> dict[str, Any]:
+    return {
+        "base": str(base.path),
+        "weights": base.parts.weights,
+        "contexts": base.contexts,
+        "kv_cache": base.contexts * base.parts.kv_cache,
+        "compute": base.contexts * base.parts.compute,
+        "adapters": [dataclasses.asdict(adapter) for adapter in base.adapters],
+        "total": base.total,
+    }
+
+
+def _print(
+    bases: list[BaseEstimate],
+    options: SessionOptions,
+    total: int,
+    available: int | None,
+    available_is: str,
+) -> None:
+    context = options.context
+    streams = f"{options.max_streams} × {context.n_ctx} positions, {context.kv_type}"
+    rows: list[tuple[str, int | None, str]] = []
+    for base in bases:
+        of = f", {base.contexts} contexts" if base.contexts > 1 else ""
+        rows += [
+            ("base", base.parts.weights, f"{base.path.name}, once for all experts"),
+            ("KV cache", base.contexts * base.parts.kv_cache, streams + of),
+            ("compute", base.contexts * base.parts.compute, f"at most{of}"),
+        ]
+        rows += [
+            ("adapter", a.size, f"{a.name}: {a.expert}, {a.form} ({a.known})")
+            for a in base.adapters
+        ]
+    rows += [("total", total, ""), (available_is, available, "")]
+    for label, size, remark in rows:
+        amount = "unknown" if size is None else f"{size / 1e6:,.1f} MB"
+        click.echo(f"{label:<9} {amount:>14}  {remark}".rstrip())
+    if available is not None:
+        missing = total - available
+        click.echo("It fits." if missing <= 0 else f"It does not fit: {missing / 1e6:,.1f} MB more")

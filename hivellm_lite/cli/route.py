@@ -1,0 +1,64 @@
+"""``hivellm-lite route``: which of several experts would be asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+import click
+
+from .options import (
+    json_option,
+    named_packages,
+    no_verify_option,
+    open_packages,
+    packages_argument,
+    print_json,
+)
+
+__all__ = ["route"]
+
+
+@click.command()
+@click.argument("prompt")
+@packages_argument
+@click.option("--explain", is_flag=True, help="Show the reason and the score of every expert.")
+@click.option("--offline", is_flag=True, help="Use packages that are on this machine only.")
+@no_verify_option
+@json_option
+@click.pass_obj
+def route(
+    settings: dict[str, Any],
+    /,
+    prompt: str,
+    packages: tuple[str, ...],
+    explain: bool,
+    offline: bool,
+    no_verify: bool,
+    as_json: bool,
+) -> None:
+    """Print the name of the expert that "auto" chooses for PROMPT, or "base".
+
+    Only manifests are read: their keywords, exclude keywords, priorities and
+    capabilities. No model is loaded. PROMPT "-" reads stdin.
+
+    \b
+    For example:
+      hivellm-lite route "Find the friends of Ann" sql.expert graph=cypher.expert --explain
+    """  # noqa: D301 - click looks for the control character
+    from ..routing import Router
+
+    prompt = sys.stdin.read() if prompt == "-" else prompt
+    named = named_packages(packages)
+    opened = open_packages(settings, named, verify=not no_verify, offline=offline)
+    chosen = Router({name: package.manifest for name, package in opened.items()}).route(prompt)
+    if as_json:
+        print_json(dataclasses.asdict(chosen))
+        return
+    click.echo(chosen.expert or "base")
+    if explain:
+        click.echo(f"because {chosen.reason}")
+        width = max(len(score.name) for score in chosen.scores)
+        for score in chosen.scores:
+            click.echo(f"  {score.name:<{width}}  {score.explanation}")
