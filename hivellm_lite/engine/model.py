@@ -157,17 +157,25 @@ class Model(Native):
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (end of text, of turn …)."""
-        return token in self._end_set
+        return bool(llama.llama_vocab_is_eog(self._live_vocab, token))
+
+    @functools.cached_property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The bytes of every token, those of control tokens empty: 0.3 s for 150,000 tokens."""
+        to_piece, vocab, buffer = llama.llama_token_to_piece, self._live_vocab, self._piece_buffer
+        size, string_at = len(buffer), ctypes.string_at
+        found = []
+        for token in range(self.n_vocab):
+            n = to_piece(vocab, token, buffer, size, 0, False)
+            found.append(string_at(buffer, n) if n >= 0 else self.piece(token))
+        return tuple(found)
 
     @functools.cached_property
     def end_tokens(self) -> list[int]:
-        """All tokens that end a generation."""
-        is_end = llama.llama_vocab_is_eog
-        return [token for token in range(self.n_vocab) if is_end(self._live_vocab, token)]
-
-    @functools.cached_property
-    def _end_set(self) -> frozenset[int]:
-        return frozenset(self.end_tokens)
+        """All tokens that end a generation; llama.cpp makes each a control token."""
+        return [
+            token for token, piece in enumerate(self.pieces) if not piece and self.is_end(token)
+        ]
 
     @property
     def begin_token(self) -> int | None:
