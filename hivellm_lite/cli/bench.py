@@ -119,7 +119,7 @@ def _setting(expert: Expert) -> dict[str, Any]:
         "expert": expert.manifest.identity,
         "form": expert.prepared.form,
         "base": expert.base.path.name,
-        "model": session.model.description,
+        "weights_bytes": session.model.size,
         "device": session.model.device,
         "threads": context.n_threads or physical_cores(),
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
@@ -199,15 +199,12 @@ class _Prompts:
 
 
 def _ask(expert: Expert, *requests: Request) -> list[InferenceResult]:
+    from ..expert import checked
     from ..generation import run_batch
     from ..results import InferenceResult
 
-    results = []
-    for outcome in run_batch(expert.session, requests):
-        if not isinstance(outcome, InferenceResult):
-            raise outcome
-        results.append(outcome)
-    return results
+    outcomes = checked(run_batch(expert.session, requests), return_exceptions=False)
+    return [outcome for outcome in outcomes if isinstance(outcome, InferenceResult)]
 
 
 # --- measuring ---------------------------------------------------------------------------
@@ -291,7 +288,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     cached, prompt = facts["cached_prompt_tokens"], facts["prompt_tokens"]
     lines = [
         ("expert", f"{facts['expert']}, {facts['form']}"),
-        ("base", f"{facts['base']}, {facts['model']}"),
+        ("base", f"{facts['base']}, {facts['weights_bytes'] / 1e6:.1f} MB"),
         (
             "settings",
             f"device {facts['device']}, {facts['threads']} threads, "
