@@ -33,9 +33,10 @@ from .errors import (
 if TYPE_CHECKING:
     from .async_generation import AsyncTextStream
     from .expert import Expert
+    from .expert_registry import ExpertStatus
     from .gbnf import Grammar
     from .generation import TextStream
-    from .manager import ExpertManager, ExpertStatus
+    from .manager import ExpertManager
     from .manifest import Manifest
     from .package import Package, open_package
     from .results import InferenceResult, TokenScore
@@ -70,7 +71,7 @@ _LAZY = {
     "AsyncTextStream": "async_generation",
     "Expert": "expert",
     "ExpertManager": "manager",
-    "ExpertStatus": "manager",
+    "ExpertStatus": "expert_registry",
     "Grammar": "gbnf",
     "InferenceResult": "results",
     "Manifest": "manifest",

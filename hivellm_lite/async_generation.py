@@ -11,8 +11,9 @@ from types import TracebackType
 
 from .decoding import Decoding, Request
 from .generation import outcome
+from .members import Member
 from .results import InferenceResult
-from .scheduler import LOOKAHEAD, Member
+from .scheduler import LOOKAHEAD
 from .session import Session
 
 __all__ = ["AsyncTextStream", "arun_batch"]

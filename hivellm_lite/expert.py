@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -342,8 +342,10 @@ class Expert:
         """The adapter and its scale as the session applies them.
 
         Nothing for scale 0, the base alone, and for a variant, which is merged. Raises
-        ValueError for another scale of a variant.
+        ValueError for another scale of a variant, and for one that is no finite number.
         """
+        if not math.isfinite(scale):
+            raise ValueError(f"adapter_scale={scale}: must be a finite number")
         if self._adapter is None:
             if scale != 1.0:
                 raise ValueError(
@@ -437,20 +439,12 @@ class Expert:
         """Bytes that this expert takes beside its base: an adapter, or a variant's own tensors."""
         return self.prepared.size
 
-    @contextmanager
-    def base_session(self) -> Iterator[Session]:
-        """A session of the base model alone: this expert's own, unless it is a variant."""
+    def open_base(self) -> Session:
+        """A session of the base model alone, with this expert's options; `release` it."""
         session = self._open_session()
-        if self.prepared.lora is not None:
-            yield session
-            return
-        base = open_session(
+        return open_session(
             [self.base.path], session.model.device, session.options, digest=self._cache.fingerprint
         )
-        try:
-            yield base
-        finally:
-            base.release()
 
     @property
     def session(self) -> Session:

@@ -18,8 +18,9 @@ import numpy as np
 
 from .decoding import Decoding, Request
 from .errors import ContextLengthError
+from .members import Member
 from .results import InferenceResult, TokenScore
-from .scheduler import LOOKAHEAD, Member
+from .scheduler import LOOKAHEAD
 from .session import Session
 
 if TYPE_CHECKING:

@@ -45,7 +45,8 @@ class PromptOptions(TypedDict, total=False):
     system: str | None
     """Replaces that message."""
     messages: Sequence[Mapping[str, Any]] | None
-    """Dicts with ``role`` and ``content``; they replace prompt and system message."""
+    """Dicts with ``role`` and ``content``, instead of the prompt. They go as they are; with
+    ``schema`` or ``system`` that system message stands before them."""
     template: str | None
     """``chatml`` or ``hivellm-tags``."""
 
@@ -182,16 +183,15 @@ class RequestBuilder:
         """The conversation, and the beginning of the answer's turn, as token ids."""
         if (prompt is None) == (messages is None):
             raise ValueError("give either a prompt or messages")
-        if messages is not None:
-            if schema is not None or system is not None:
-                raise ValueError("messages replaces schema and system; give only one of them")
-            turns = check_messages(messages)
-        else:
-            if system is not None and schema is not None:
-                raise ValueError("system replaces schema; give only one of them")
+        if system is not None and schema is not None:
+            raise ValueError("system replaces schema; give only one of them")
+        turns = [("user", prompt or "")] if messages is None else check_messages(messages)
+        has_system = turns[0][0] == "system"
+        if has_system and (schema is not None or system is not None):
+            raise ValueError("messages begin with a system message; give no schema and no system")
+        if messages is None or schema is not None or system is not None:
             said = system if system is not None else system_message(self._manifest, schema)
-            turns = [("system", said)] if said else []
-            turns.append(("user", prompt or ""))
+            turns = [("system", said), *turns] if said else turns
         model = self._session.model
         thinks = model.special_token(NO_THOUGHT[0]) is not None
         prefix = NO_THOUGHT if thinks and not thinking else ()

@@ -8,6 +8,9 @@ from typing import Any
 
 __all__ = ["SamplingParams"]
 
+MAX_TOP_K = (1 << 31) - 1
+"""llama.cpp takes it as an int32."""
+
 
 @dataclass(frozen=True)
 class SamplingParams:
@@ -31,13 +34,16 @@ class SamplingParams:
         """Refuse values outside their range; NaN is outside every range."""
         for name, valid, text in (
             ("temperature", 0.0 <= self.temperature <= 100.0, "from 0 (greedy) to 100"),
-            ("top_k", self.top_k >= 0, "0 (off) or more"),
+            ("top_k", self._is_top_k(), f"a whole number from 0 (off) to {MAX_TOP_K}"),
             ("top_p", 0.0 < self.top_p <= 1.0, "above 0, up to 1 (off)"),
             ("min_p", 0.0 <= self.min_p <= 1.0, "from 0 (off) to 1"),
             ("repetition_penalty", 0.0 < self.repetition_penalty <= 100.0, "above 0; 1 is off"),
         ):
             if not valid:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be {text}")
+
+    def _is_top_k(self) -> bool:
+        return type(self.top_k) is int and 0 <= self.top_k <= MAX_TOP_K
 
     def override(self, values: Mapping[str, Any]) -> SamplingParams:
         """A copy with those of ``values`` that are settings of this class and not None."""

@@ -18,26 +18,22 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from .decoding import Decoding
 from .errors import InferenceError, LoadError, OutOfMemoryError
 from .kv_streams import WORTH_RESTORING, KVStreams, Stream, common_prefix
+from .members import Counters, Member, Piece, Turns
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .engine import Adapter, Context, ContextOptions, KVState, Model, Row
+    from .engine import Adapter, Context, ContextOptions, KVState, Model
     from .engine.context import Applied
 
-__all__ = ["Counters", "Member", "Scheduler"]
+__all__ = ["LOOKAHEAD", "Scheduler"]
 
 logger = logging.getLogger("hivellm_lite")
-
-QUANTUM = 8
-"""Steps of one expert before another's turn: the swap costs a fraction of one step."""
 
 PREFILL_BESIDE = 128
 """Prompt tokens computed in one step while others wait for their next token."""
@@ -53,65 +49,6 @@ PAD = 256
 
 _T = TypeVar("_T")
 _compute = threading.Lock()
-
-
-@dataclass(eq=False)
-class Member:
-    """A submitted request. ``deliver`` gets every piece of text, and None at the end.
-
-    ``credit``: steps that may be computed before the reader asks for more; None is
-    no limit. ``deliver`` is called on the scheduler's thread and must not block.
-    """
-
-    decoding: Decoding
-    deliver: Callable[[str | None], None]
-    credit: int | None = None
-    stream: Stream | None = None
-    cancelled: str | None = None
-
-    @property
-    def hungry(self) -> bool:
-        return self.credit is None or self.credit > 0
-
-    @property
-    def applied(self) -> Applied:
-        return self.decoding.request.applied
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """What of a request is computed in one step; ``is_last`` if its logits are wanted."""
-
-    member: Member
-    stream: Stream
-    tokens: list[int]
-    is_last: bool
-
-    def row(self) -> Row:
-        from .engine import Row
-
-        position = len(self.stream.tokens)
-        return Row(self.stream.index, position, self.tokens, n_logits=int(self.is_last))
-
-
-@dataclass
-class Counters:
-    """What a scheduler did so far; ``active`` and ``queued`` are of now."""
-
-    requests: int = 0
-    finished: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    prompt_tokens: int = 0
-    cached_prompt_tokens: int = 0
-    generated_tokens: int = 0
-    forced_tokens: int = 0
-    steps: int = 0
-    rows: int = 0
-    swaps: int = 0
-    preempted: int = 0
-    active: int = 0
-    queued: int = 0
 
 
 class Scheduler:
@@ -142,9 +79,7 @@ class Scheduler:
         self._active: list[Member] = []
         self._computing: list[Member] = []
         self._prefilling = False
-        self._turns: dict[Applied, int] = {}
-        self._turn: Applied | None = None
-        self._turn_steps = 0
+        self._turns = Turns()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -374,7 +309,8 @@ class Scheduler:
             hungry = [m for m in self._active if m.hungry and m.cancelled is None]
             if not hungry:
                 return
-            applied = self._whose_turn(hungry)
+            applied = self._turns.next(hungry)
+            self.counters.swaps = self._turns.n_swaps
             members = [m for m in hungry if m.applied == applied]
             self._computing = members
         if len(members) > 1:
@@ -388,7 +324,7 @@ class Scheduler:
             n = min(len(pending), room) if is_prompt else len(pending)
             room -= n if is_prompt else 0
             if n:
-                pieces.append(_Piece(member, stream, pending[:n], is_last=n == len(pending)))
+                pieces.append(Piece(member, stream, pending[:n], is_last=n == len(pending)))
         try:
             self._compute(applied, pieces)
         finally:
@@ -396,7 +332,7 @@ class Scheduler:
                 self._computing = []
                 self.kv.context.resume()
 
-    def _compute(self, applied: Applied, pieces: Sequence[_Piece]) -> None:
+    def _compute(self, applied: Applied, pieces: Sequence[Piece]) -> None:
         """Decode pieces of several requests together and hand over what comes of it.
 
         If llama.cpp refuses them together, each is tried alone, so that one request fails
@@ -447,21 +383,6 @@ class Scheduler:
         if member.decoding.finished:
             self._retire(member)
 
-    def _whose_turn(self, hungry: list[Member]) -> Applied:
-        """The adapters to compute with: the same as before for `QUANTUM` steps, then those
-        that have waited longest.
-        """
-        wanted = list(dict.fromkeys(member.applied for member in hungry))
-        self._turn_steps += 1
-        if self._turn not in wanted or (len(wanted) > 1 and self._turn_steps > QUANTUM):
-            self._turns = {key: last for key, last in self._turns.items() if key in wanted}
-            chosen = min(wanted, key=lambda key: self._turns.get(key, -1))
-            self.counters.swaps += chosen != self._turn
-            self._turn, self._turn_steps = chosen, 1
-        assert self._turn is not None  # noqa: S101 - one of those wanted
-        self._turns[self._turn] = self.counters.steps
-        return self._turn
-
     # --- beside the requests, through `call` -----------------------------------------
 
     def borrow(self, applied: Applied, tokens: list[int], n_logits: int) -> tuple[Context, int]:
@@ -506,7 +427,7 @@ class Scheduler:
                 member.decoding.finish("cancelled")
                 self._retire(member)
         self.kv.forget(adapter)
-        self._turn = None
+        self._turns.forget()
         adapter.close()
 
 

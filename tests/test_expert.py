@@ -187,7 +187,10 @@ def test_messages_replace_prompt_and_system_message(expert):
         {"role": "user", "content": "Hi"},
     ]
     assert expert.tokenize_prompt(messages=messages) == from_parts
-    assert expert.tokenize_prompt("Hi", schema="CREATE TABLE t") != from_parts
+    with_schema = expert.tokenize_prompt("Hi", schema="CREATE TABLE t")
+    assert with_schema != from_parts
+    asked = [{"role": "user", "content": "Hi"}]
+    assert expert.tokenize_prompt(messages=asked, schema="CREATE TABLE t") == with_schema
 
 
 def test_control_tokens_in_a_question_are_text(expert):
@@ -226,7 +229,10 @@ def test_a_qwen_thinks_only_when_asked_and_composes_characters(tmp_path, tiny_pa
     [
         ({}, "either a prompt or messages"),
         ({"prompt": "a", "messages": [{"role": "user", "content": "a"}]}, "either"),
-        ({"messages": [{"role": "user", "content": "a"}], "schema": "s"}, "messages replaces"),
+        ({"messages": [{"role": "system", "content": "a"}], "schema": "s"}, "messages begin"),
+        ({"prompt": "a", "top_k": 1.5}, "top_k=1.5"),
+        ({"prompt": "a", "top_k": 1 << 40}, "top_k="),
+        ({"prompt": "a", "adapter_scale": float("nan")}, "adapter_scale=nan"),
         ({"prompt": "a", "schema": "s", "system": "s"}, "system replaces schema"),
         ({"prompt": "a", "max_tokens": 0}, "max_tokens=0"),
         ({"prompt": "a", "seed": -1}, "seed=-1"),

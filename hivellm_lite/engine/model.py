@@ -85,7 +85,7 @@ class Model(Native):
 
     @property
     def description(self) -> str:
-        """For example ``llama 135M Q4_1``."""
+        """For example ``qwen3 0.6B Q8_0``; the size is llama.cpp's guess from the layers."""
         buffer = ctypes.create_string_buffer(128)
         llama.llama_model_desc(self.pointer, buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace")

@@ -1,0 +1,360 @@
+"""The experts of a manager: loading, limits, eviction and coming back.
+
+An expert that is over the limits is *evicted*: its adapter is freed, its package and
+options are remembered, and its next use brings it back. An expert that is in use is
+never evicted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .constraints import check_loadable, dependants, unreadable
+from .errors import InferenceError, LoadError, OutOfMemoryError
+from .expert import Expert
+from .memory import parse_bytes
+
+if TYPE_CHECKING:
+    from .manifest import Manifest
+    from .session import Session
+
+__all__ = ["Entry", "ExpertRegistry", "ExpertStatus"]
+
+logger = logging.getLogger("hivellm_lite")
+
+
+@dataclass(frozen=True)
+class ExpertStatus:
+    """What `list_loaded_experts` says of one expert.
+
+    ``state``: ``"resident"``, or ``"evicted"`` until its next use. ``mode``: ``lora``,
+    ``low-rank`` or ``variant``. ``memory``: bytes that it takes beside its base (an
+    adapter, or a variant's own weights), 0 while evicted. ``last_used``: seconds since
+    the epoch.
+    """
+
+    name: str
+    expert: str
+    version: str
+    base: str
+    mode: str
+    memory: int
+    state: str
+    loaded_at: float
+    last_used: float
+    uses: int
+
+
+@dataclass
+class RegistryCounters:
+    """Loads are first ones, reloads those after an eviction."""
+
+    loads: int = 0
+    reloads: int = 0
+    evictions: int = 0
+    hits: int = 0
+    load_seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class Entry:
+    """One name: how to load it, and the expert while it is resident."""
+
+    name: str
+    path: str | os.PathLike[str]
+    options: Mapping[str, Any]
+    manifest: Manifest
+    base: str
+    mode: str
+    tick: int
+    expert: Expert | None
+    base_session: Session | None = None
+    loaded_at: float = field(default_factory=time.time)
+    last_used: float = field(default_factory=time.time)
+    uses: int = 0
+    in_use: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def status(self) -> ExpertStatus:
+        return ExpertStatus(
+            name=self.name,
+            expert=self.manifest.name,
+            version=self.manifest.version,
+            base=self.base,
+            mode=self.mode,
+            memory=self.expert.memory if self.expert is not None else 0,
+            state="evicted" if self.expert is None else "resident",
+            loaded_at=self.loaded_at,
+            last_used=self.last_used,
+            uses=self.uses,
+        )
+
+    def close(self) -> None:
+        """Free what is loaded. An entry that is just brought back is in use, not idle."""
+        expert, self.expert = self.expert, None
+        if expert is not None:
+            expert.close()
+        base, self.base_session = self.base_session, None
+        if base is not None:
+            base.release()
+
+
+class ExpertRegistry:
+    """See the module's docstring. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        max_experts: int | None,
+        max_memory: int | str | None,
+        keep_base: bool,
+        options: Mapping[str, Any],
+    ) -> None:
+        if max_experts is not None and max_experts < 1:
+            raise ValueError(f"max_loaded_experts={max_experts}: must be 1 or more")
+        self._max_experts = max_experts
+        self._max_memory = None if max_memory is None else parse_bytes(max_memory)
+        self._keep_base = keep_base
+        self._options = options
+        self._entries: dict[str, Entry] = {}
+        self._loading: set[str] = set()
+        self._kept: dict[int, Session] = {}
+        self._lock = threading.RLock()
+        self._clock = itertools.count(1)
+        self._closed = False
+        self.version = 0
+        """Changes with every name that comes or goes."""
+        self.counters = RegistryCounters()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def entries(self) -> list[Entry]:
+        """All of them, the last used first."""
+        with self._lock:
+            return sorted(self._entries.values(), key=lambda entry: -entry.tick)
+
+    def entry(self, name: str) -> Entry:
+        """Raises InferenceError, with the names there are, for one that is not loaded."""
+        with self._lock:
+            self.check_open()
+            try:
+                return self._entries[name]
+            except KeyError:
+                loaded = ", ".join(self._entries) or "none"
+                raise InferenceError(
+                    f"no expert named {name!r} is loaded\nLoaded: {loaded}. "
+                    "Load it with load_expert(name, path)."
+                ) from None
+
+    def load(self, name: str, path: str | os.PathLike[str], options: Mapping[str, Any]) -> Entry:
+        """See `ExpertManager.load_expert`."""
+        with self._lock:
+            self.check_open()
+            if name in self._entries or name in self._loading:
+                raise ValueError(
+                    f"an expert named {name!r} is loaded already; unload it first, or choose "
+                    "another name"
+                )
+            self._loading.add(name)
+        expert = None
+        try:
+            started = time.perf_counter()
+            expert = Expert.load(path, **{**self._options, **options})
+            for note in unreadable(expert.manifest):
+                logger.warning("%s: %s", expert.manifest.identity, note)
+            with self._lock:
+                self.check_open()
+                check_loadable(expert.manifest, [e.manifest for e in self._entries.values()])
+                entry = Entry(
+                    name=name,
+                    path=path,
+                    # whoever watches this loading may be gone when it is loaded again
+                    options={key: value for key, value in options.items() if key != "progress"},
+                    manifest=expert.manifest,
+                    base=expert.base.path.name,
+                    mode=expert.prepared.form,
+                    tick=next(self._clock),
+                    expert=expert,
+                )
+                self._entries[name] = entry
+                self.version += 1
+                try:
+                    self._make_room(entry)
+                except OutOfMemoryError:
+                    del self._entries[name]
+                    self.version += 1
+                    raise
+                self._keep(expert.session)
+                self.counters.loads += 1
+                self.counters.load_seconds += time.perf_counter() - started
+                return entry
+        except BaseException:
+            if expert is not None:
+                expert.close()
+            raise
+        finally:
+            with self._lock:
+                self._loading.discard(name)
+
+    def unload(self, name: str, *, force: bool) -> None:
+        """See `ExpertManager.unload_expert`."""
+        with self._lock:
+            entry = self.entry(name)
+            remaining = [other.manifest for other in self._entries.values() if other is not entry]
+            needing = dependants(entry.manifest, remaining)
+            if needing and not force:
+                names = ", ".join(manifest.identity for manifest in needing)
+                raise LoadError(
+                    f"{name!r} is required by {names}\nUnload those first, or use force=True."
+                )
+            del self._entries[name]
+            self.version += 1
+        entry.close()
+
+    @contextlib.contextmanager
+    def resident(self, entry: Entry) -> Iterator[Expert]:
+        """The expert of an entry, brought back if it was evicted, and kept while it is used."""
+        with self._lock:
+            entry.in_use += 1
+            entry.uses += 1
+            entry.tick, entry.last_used = next(self._clock), time.time()
+        try:
+            yield self._bring_back(entry)
+        finally:
+            with self._lock:
+                entry.in_use -= 1
+                entry.last_used = time.time()
+                self._make_room(None)
+
+    def base_session(self, entry: Entry, expert: Expert) -> Session:
+        """A session of the expert's base alone, until the entry is closed. The expert is in use."""
+        with entry.lock:
+            if expert.prepared.lora is not None:
+                return expert.session
+            if entry.base_session is None:
+                entry.base_session = expert.open_base()
+            return entry.base_session
+
+    def stats(self) -> dict[str, Any]:
+        with self._lock:
+            return {
+                "experts": {
+                    "registered": len(self._entries),
+                    "resident": sum(e.expert is not None for e in self._entries.values()),
+                    **vars(self.counters),
+                },
+                "memory": self._memory(),
+                "bases": [session.stats() for session in self._sessions().values()],
+            }
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            entries = list(self._entries.values())
+            self._entries.clear()
+        for entry in entries:
+            entry.close()
+        for session in self._kept.values():
+            session.release()
+        self._kept.clear()
+
+    def check_open(self) -> None:
+        """Raises InferenceError after `close`."""
+        if self._closed:
+            raise InferenceError("the manager was closed")
+
+    def _bring_back(self, entry: Entry) -> Expert:
+        with entry.lock:
+            if entry.expert is not None:
+                self.counters.hits += 1
+                return entry.expert
+            if self._entries.get(entry.name) is not entry:
+                raise InferenceError(f"the expert {entry.name!r} was unloaded meanwhile")
+            started = time.perf_counter()
+            with self._lock:
+                self._make_room(entry)
+            options = {**self._options, **entry.options}
+            options.pop("progress", None)
+            expert = Expert.load(entry.path, **options)
+            if expert.manifest.identity != entry.manifest.identity:
+                identity = expert.manifest.identity
+                expert.close()
+                raise LoadError(
+                    f"{entry.path}: {identity} is there now, where {entry.manifest.identity} "
+                    "was loaded from; unload and load it again"
+                )
+            seconds = time.perf_counter() - started
+            with self._lock:
+                if self._entries.get(entry.name) is not entry:
+                    expert.close()
+                    raise InferenceError(f"the expert {entry.name!r} was unloaded meanwhile")
+                entry.expert = expert
+                self._keep(expert.session)
+                self.counters.reloads += 1
+                self.counters.load_seconds += seconds
+            logger.info("brought %s back in %.0f ms", entry.name, seconds * 1000)
+            return expert
+
+    def _make_room(self, wanted: Entry | None) -> None:
+        """Evict what was used longest ago until all is within the limits, ``wanted`` included.
+
+        Raises OutOfMemoryError if ``wanted`` is more than is allowed by itself.
+        """
+        idle = [
+            entry
+            for entry in self._entries.values()
+            if entry is not wanted and entry.expert is not None and not entry.in_use
+        ]
+        idle.sort(key=lambda entry: entry.tick)
+        while idle and self._over_limits(wanted):
+            entry = idle.pop(0)
+            entry.close()
+            self.counters.evictions += 1
+            logger.info("evicted %s", entry.name)
+        if wanted is None or self._max_memory is None:
+            return
+        alone = not any(e.expert for e in self._entries.values() if e is not wanted)
+        memory = self._memory()
+        if alone and memory > self._max_memory:
+            raise OutOfMemoryError(
+                f"{wanted.name!r} and its base take {memory / 1e6:.0f} MB; max_memory allows "
+                f"{self._max_memory / 1e6:.0f} MB\nUse a smaller n_ctx, another quantization, or "
+                "a larger max_memory."
+            )
+
+    def _over_limits(self, wanted: Entry | None) -> bool:
+        resident = sum(entry.expert is not None for entry in self._entries.values())
+        resident += wanted is not None and wanted.expert is None
+        return bool(
+            (self._max_experts is not None and resident > self._max_experts)
+            or (self._max_memory is not None and self._memory() > self._max_memory)
+        )
+
+    def _memory(self) -> int:
+        """Bytes of all models, contexts, parked prefixes and adapters, each counted once."""
+        sessions = self._sessions().values()
+        models = {id(session.model): session.model.size for session in sessions}
+        experts = [e.expert for e in self._entries.values() if e.expert is not None]
+        adapters = sum(expert.memory for expert in experts if expert.prepared.lora is not None)
+        return sum(models.values()) + sum(s.memory for s in sessions) + adapters
+
+    def _sessions(self) -> dict[int, Session]:
+        found = [e.expert.session for e in self._entries.values() if e.expert is not None]
+        found += [e.base_session for e in self._entries.values() if e.base_session is not None]
+        return {id(session): session for session in found} | self._kept
+
+    def _keep(self, session: Session) -> None:
+        if self._keep_base and id(session) not in self._kept:
+            session.retain()
+            self._kept[id(session)] = session

@@ -1,0 +1,107 @@
+"""What a scheduler computes for, and whose turn it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .decoding import Decoding
+from .kv_streams import Stream
+
+if TYPE_CHECKING:
+    from .engine import Row
+    from .engine.context import Applied
+
+__all__ = ["Counters", "Member", "Piece", "Turns"]
+
+QUANTUM = 8
+"""Steps of one expert before another's turn: the swap costs a fraction of one step."""
+
+
+@dataclass(eq=False)
+class Member:
+    """A submitted request. ``deliver`` gets every piece of text, and None at the end.
+
+    ``credit``: steps that may be computed before the reader asks for more; None is
+    no limit. ``deliver`` is called on the scheduler's thread and must not block.
+    """
+
+    decoding: Decoding
+    deliver: Callable[[str | None], None]
+    credit: int | None = None
+    stream: Stream | None = None
+    cancelled: str | None = None
+
+    @property
+    def hungry(self) -> bool:
+        return self.credit is None or self.credit > 0
+
+    @property
+    def applied(self) -> Applied:
+        return self.decoding.request.applied
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What of a request is computed in one step; ``is_last`` if its logits are wanted."""
+
+    member: Member
+    stream: Stream
+    tokens: list[int]
+    is_last: bool
+
+    def row(self) -> Row:
+        from .engine import Row
+
+        position = len(self.stream.tokens)
+        return Row(self.stream.index, position, self.tokens, n_logits=int(self.is_last))
+
+
+@dataclass
+class Counters:
+    """What a scheduler did so far; ``active`` and ``queued`` are of now."""
+
+    requests: int = 0
+    finished: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    generated_tokens: int = 0
+    forced_tokens: int = 0
+    steps: int = 0
+    rows: int = 0
+    swaps: int = 0
+    preempted: int = 0
+    active: int = 0
+    queued: int = 0
+
+
+class Turns:
+    """Which adapters are computed with next: a batch never mixes them."""
+
+    def __init__(self) -> None:
+        self._current: Applied | None = None
+        self._n_steps = 0
+        self._last: dict[Applied, int] = {}
+        self._clock = 0
+        self.n_swaps = 0
+
+    def next(self, members: Sequence[Member]) -> Applied:
+        """The same as before for `QUANTUM` steps, then those that have waited longest."""
+        wanted = list(dict.fromkeys(member.applied for member in members))
+        self._clock += 1
+        self._n_steps += 1
+        if self._current not in wanted or (len(wanted) > 1 and self._n_steps > QUANTUM):
+            self._last = {key: last for key, last in self._last.items() if key in wanted}
+            self._current = min(wanted, key=lambda key: self._last.get(key, -1))
+            self._n_steps = 1
+            self.n_swaps += 1
+        assert self._current is not None  # one of those wanted  # noqa: S101
+        self._last[self._current] = self._clock
+        return self._current
+
+    def forget(self) -> None:
+        """Hold on to no adapter."""
+        self._current, self._last = None, {}
