@@ -1,4 +1,4 @@
-"""Two experts on one small model: ask a database in plain words, then fill a JSON form.
+"""Two experts on one small model: ask a database in plain words, fill a JSON form, swap, batch.
 
 Run it with ``make demo``.
 """
@@ -11,11 +11,12 @@ import os
 import sqlite3
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hivellm_lite import Expert, InferenceResult
+    from hivellm_lite import ExpertManager, InferenceResult
 
 EXPERTS = Path(__file__).parent / "experts"
 
@@ -40,9 +41,11 @@ FORM = {
     "properties": {
         "name": {"type": "string"},
         "city": {"type": "string"},
-        "age": {"type": "integer"},
+        "age": {"type": "integer", "minimum": 0, "maximum": 150},
     },
+    "required": ["name", "city", "age"],
 }
+CITIES = ["London", "Boston", "Helsinki", "New York", "Paris", "Berlin", "Oslo", "Rome"]
 SENTENCE = "My name is Grace, I am 37 years old and I live in New York."
 
 
@@ -51,10 +54,10 @@ def colour(text: str, code: str) -> str:
     return text if plain else f"\x1b[{code}m{text}\x1b[0m"
 
 
-def ask(expert: Expert, question: str, schema: str) -> InferenceResult:
+def ask(manager: ExpertManager, name: str, question: str, **options: Any) -> InferenceResult:
     """Print the question, stream the answer, return the result."""
     print(f"{colour('?', '1;33')} {question}\n{colour('>', '1;32')} ", end="", flush=True)
-    with expert.generate_stream(question, schema=schema) as stream:
+    with manager.generate_stream(name, question, **options) as stream:
         for piece in stream:
             print(colour(piece, "36"), end="", flush=True)
     print()
@@ -91,40 +94,54 @@ def main() -> None:
     arguments.add_argument("--base", type=Path, required=True, help="SmolLM2-135M-Instruct GGUF")
     base = arguments.parse_args().base
 
-    from hivellm_lite import Expert
+    from hivellm_lite import ExpertManager
 
-    with tempfile.TemporaryDirectory() as cache:  # its own, to show what a first use costs
+    with (
+        tempfile.TemporaryDirectory() as cache,  # its own, to show what a first use costs
+        ExpertManager(base=base, cache_dir=cache) as manager,
+    ):
+        loading = {}
+        for name in ("sql", "json"):
+            started = time.perf_counter()
+            manager.load_expert(name, EXPERTS / f"{name}.expert")
+            loading[name] = time.perf_counter() - started
+
         print(colour("\nAsk a database", "1"), f"— expert-sql on {base.name}\n")
         print("\n".join(f"    {line}" for line in SCHEMA.splitlines()), end="\n\n")
-        sql = Expert.load(EXPERTS / "sql.expert", base=base, cache_dir=cache)
         database = shop()
         results = []
         for question in QUESTIONS:
-            results.append(ask(sql, question, SCHEMA))
+            results.append(ask(manager, "sql", question, schema=SCHEMA))
             show_rows(database, results[-1].text)
 
-        print(colour("Fill a form", "1"), "— expert-json, a DoRA, swapped in on the same base\n")
-        form = Expert.load(EXPERTS / "json.expert", base=base, cache_dir=cache)
-        filled = ask(form, SENTENCE, json.dumps(FORM))
+        print(colour("Fill a form", "1"), "— expert-json, a DoRA, swapped in on the same base;")
+        print("the answer can only be JSON that follows the schema\n")
+        filled = ask(manager, "json", SENTENCE, schema=json.dumps(FORM), json_schema=FORM)
         results.append(filled)
-        again = sql.generate(QUESTIONS[0], schema=SCHEMA)
-        try:
-            for name, value in json.loads(filled.text).items():
-                print(f"    {name:<5} {value!r}")
-        except (ValueError, AttributeError) as error:
-            print(f"    not a JSON object: {error}")
+        for name, value in json.loads(filled.text).items():
+            print(f"    {name:<5} {value!r}")
+
+        again = manager.generate("sql", QUESTIONS[0], schema=SCHEMA)
+        questions = [f"Which customers live in {city}?" for city in CITIES]
+        started = time.perf_counter()
+        one_by_one = [manager.generate("sql", each, schema=SCHEMA) for each in questions]
+        between = time.perf_counter()
+        together = manager.generate_batch("sql", questions, schema=SCHEMA)
+        ended = time.perf_counter()
+        assert [one.text for one in together] == [one.text for one in one_by_one]
 
         speed = sum(result.completion_tokens for result in results) / sum(
             result.completion_tokens / result.tokens_per_second for result in results
         )
+        swap = again.time_to_first_token * 1000
+        gain = (between - started) / (ended - between)
         print(colour("\nWhat it took", "1"))
         for label, text in (
-            ("unpack and convert the SQL expert", f"{preparation_ms(sql):6.0f} ms"),
-            ("load the base model", f"{sql.load_times.model * 1000:6.0f} ms"),
-            ("unpack and convert the JSON expert", f"{preparation_ms(form):6.0f} ms"),
-            ("load it onto the same base", f"{form.load_times.model * 1000:6.0f} ms"),
-            ("swap back to SQL, to the first token", f"{again.time_to_first_token * 1000:6.0f} ms"),
+            ("load the base, unpack and convert SQL", f"{loading['sql'] * 1000:6.0f} ms"),
+            ("unpack and convert JSON, same base", f"{loading['json'] * 1000:6.0f} ms"),
+            ("swap back to SQL, to the first token", f"{swap:6.0f} ms"),
             ("generation", f"{speed:6.1f} tokens/s"),
+            (f"{len(questions)} questions together", f"{gain:6.1f} × as fast as one by one"),
         ):
             print(f"    {label:<40}{text}")
         print("\nNow ask your own question:\n")
@@ -133,13 +150,6 @@ def main() -> None:
             f'        "Which city has the most customers?" --base {base} \\\n'
             '        --schema "CREATE TABLE customers (id INTEGER, name TEXT, city TEXT);"\n'
         )
-        form.close()
-        sql.close()
-
-
-def preparation_ms(expert: Expert) -> float:
-    """Milliseconds to unpack a package and convert its adapter."""
-    return (expert.load_times.package + expert.load_times.adapter) * 1000
 
 
 if __name__ == "__main__":

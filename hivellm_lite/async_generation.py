@@ -35,6 +35,7 @@ class AsyncTextStream(AsyncIterator[str]):
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._ended = weakref.finalize(self, on_end)
+        self._ended.atexit = False
         self.result: InferenceResult | None = None
         self._session = session
         self._request = request

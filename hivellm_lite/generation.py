@@ -75,6 +75,7 @@ class TextStream(Generator[str, None, InferenceResult]):
         """
         self.result: InferenceResult | None = None
         self._end = weakref.finalize(self, on_end)
+        self._end.atexit = False
         self._pieces = self._generate(session, request, None if ahead else LOOKAHEAD)
 
     def send(self, value: None, /) -> str:

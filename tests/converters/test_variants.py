@@ -19,7 +19,7 @@ from hivellm_lite.converters.updates import Dora, Hadamard, Kronecker, LowRank, 
 from hivellm_lite.converters.variant import convert_variant, loading_order, variant_type
 from hivellm_lite.converters.weights import checkpoint_weights, gguf_weights
 
-from hivellm_lite.engine import Context, ContextOptions, Model
+from hivellm_lite.engine import Context, ContextOptions, Model, Row
 from hivellm_lite.errors import ConversionError
 
 from . import llama
@@ -70,8 +70,8 @@ def logits(
     options = ContextOptions(n_ctx=128, n_threads=1, kv_type="f32", flash_attention=False)
     context = Context(model, options)
     ids = [int(token) for token in tokens]
-    context.decode(ids, 0, n_logits=len(ids))
-    rows = np.stack([context.logits(i - len(ids)) for i in range(len(ids))])
+    context.decode([Row(0, 0, ids, n_logits=len(ids))])
+    rows = np.stack([context.logits(i) for i in range(len(ids))])
     model.close()
     return rows
 
