@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .adapters import AdapterOptions, PreparedAdapter, prepare_adapter
+from .adapters import AdapterOptions
 from .async_generation import AsyncTextStream, arun_batch
-from .bases import QUANTIZATIONS, BaseFile, Progress, find_base, find_float_weights
+from .bases import QUANTIZATIONS, Progress
 from .cache import Cache
 from .decoding import Request
 from .errors import ExpertError, InferenceError
+from .expert_loading import LoadedParts, load_parts
 from .generation import TextStream, check_length, run_batch, score_tokens
 from .grammar_choice import GrammarChooser
-from .hub import Hub, locate_package
 from .kv_files import read_kv_file, write_kv_file
 from .kv_streams import DEFAULT_PARKED_BYTES
 from .manifest import Manifest
-from .memory import check_fits, estimate_memory
-from .package import Package, open_package
 from .package_grammar import package_grammar
 from .request_builder import GenerationOptions, PromptOptions, RequestBuilder, RequestOptions
 from .results import InferenceResult, TokenScore
@@ -35,23 +31,7 @@ if TYPE_CHECKING:
     from .engine import Adapter
     from .engine.context import Applied
 
-__all__ = ["Expert", "LoadTimes"]
-
-
-@dataclass(frozen=True)
-class LoadTimes:
-    """Seconds that each part of loading took, and what had to be converted for it."""
-
-    package: float
-    base: float
-    adapter: float
-    model: float
-    base_converted: bool
-    adapter_converted: bool
-
-    @property
-    def total(self) -> float:
-        return self.package + self.base + self.adapter + self.model
+__all__ = ["Expert"]
 
 
 class Expert:
@@ -68,25 +48,17 @@ class Expert:
     their steps take turns.
     """
 
-    def __init__(
-        self,
-        package: Package,
-        base: BaseFile,
-        prepared: PreparedAdapter,
-        session: Session,
-        adapter: Adapter | None,
-        load_times: LoadTimes,
-        cache: Cache,
-        find_weights: Callable[[], Path | None] = lambda: None,
-    ) -> None:
+    def __init__(self, parts: LoadedParts) -> None:
+        """Takes over what `load_parts` loaded; users call `load`."""
+        package, session = parts.package, parts.session
         self.package = package
-        self.base = base
-        self.prepared = prepared
-        self.load_times = load_times
+        self.base = parts.base
+        self.prepared = parts.prepared
+        self.load_times = parts.times
         self._session: Session | None = session
-        self._adapter = adapter
-        self._cache = cache
-        self._find_weights = find_weights
+        self._adapter = parts.adapter
+        self._cache = parts.cache
+        self._find_weights = parts.find_weights
         grammars = GrammarChooser(package.manifest, session, lambda: package_grammar(package))
         self._builder = RequestBuilder(package.manifest, session, grammars)
 
@@ -137,7 +109,7 @@ class Expert:
         Raises LoadError or one of its kinds, OutOfMemoryError, and ValueError
         for an argument out of range.
         """
-        from .engine import Adapter, ContextOptions
+        from .engine import ContextOptions
 
         options = SessionOptions(
             ContextOptions(n_ctx, n_threads, kv_type, flash_attention),
@@ -146,59 +118,21 @@ class Expert:
             parked_bytes=parked_bytes,
             shared=not own_context,
         )
-        adapter_options = AdapterOptions(adapter_mode, extra_rank, variant_type, force)
-        cache = Cache(cache_dir)
-        clock = [time.perf_counter()]
-
-        def lap() -> float:
-            clock.append(time.perf_counter())
-            return clock[-1] - clock[-2]
-
-        hub = Hub.from_environment(offline=offline)
-        path = locate_package(path, hub=hub, progress=progress)
-        package = open_package(path, cache=cache, verify=verify)
-        package_s = lap()
-        base_file = find_base(
-            package, given=base, cache=cache, quantization=quantization, progress=progress, hub=hub
-        )
-        base_s = lap()
-
-        def find_weights() -> Path | None:
-            if float_weights is not None:
-                return Path(float_weights).expanduser()
-            return find_float_weights(package, given=base, cache=cache, hub=hub)
-
-        prepared = prepare_adapter(
-            package,
-            base_file.path,
-            cache,
-            adapter_options,
-            float_weights=find_weights,
-            progress=progress,
-        )
-        adapter_s = lap()
-        if (device or "auto") in ("auto", "cpu"):
-            own = prepared.size if prepared.lora else 0
-            check_fits(
-                estimate_memory(prepared.files, options, adapter_bytes=own),
-                package.manifest.identity,
+        return cls(
+            load_parts(
+                path,
+                base=base,
+                device=device or "auto",
+                cache=Cache(cache_dir),
+                options=options,
+                adapter_options=AdapterOptions(adapter_mode, extra_rank, variant_type, force),
+                quantization=quantization,
+                float_weights=float_weights,
+                verify=verify,
+                offline=offline,
+                progress=progress,
             )
-        session = open_session(
-            prepared.files,
-            device or "auto",
-            options,
-            n_tensors=prepared.n_tensors,
-            digest=cache.fingerprint,
         )
-        try:
-            adapter = Adapter(session.model, prepared.lora) if prepared.lora else None
-        except BaseException:
-            session.release()
-            raise
-        times = LoadTimes(
-            package_s, base_s, adapter_s, lap(), base_file.converted, prepared.converted
-        )
-        return cls(package, base_file, prepared, session, adapter, times, cache, find_weights)
 
     # --- use -------------------------------------------------------------------------
 

@@ -87,12 +87,14 @@ def open_session(
     *,
     n_tensors: int | None = None,
     digest: Callable[[Path], str] | None = None,
+    before_loading: Callable[[], None] = lambda: None,
 ) -> Session:
     """The session for these files of one model and these options; loads it if there is none.
 
     ``n_tensors``: how many tensors several files have together, if not as many as
     the first says. With ``digest`` (of a file's content) copies of a loaded model's files
-    share that model; without it only the same files do.
+    share that model; without it only the same files do. ``before_loading`` is called if
+    a context must be made, and may raise.
 
     Every call must be paired with `Session.release`; the last one frees the model.
     """
@@ -106,6 +108,7 @@ def open_session(
         key = _Key(_known_copy(_ModelKey(marks, device), digest), options)
         session = _sessions.get(key) if options.shared else None
         if session is None:
+            before_loading()
             loaded = _models.get(key.model)
             if loaded is None:
                 loaded = _Loaded(Model(files, device=device, n_tensors=n_tensors))
