@@ -33,10 +33,10 @@ logger = logging.getLogger("hivellm_lite")
 DEFAULT_PARKED_BYTES = 256 << 20
 """Host memory for idle prefixes: about 2,300 positions of Qwen3-0.6B, 11,000 of SmolLM2-135M."""
 
-WORTH_PARKING = 64
-"""Tokens below which computing again is about as quick as copying."""
+WORTH_PARKING = 16
+"""Tokens below which computing again, in the step that is needed anyway, is as quick as copying."""
 
-WORTH_RESTORING = 16
+WORTH_RESTORING = 8
 """Shared tokens from which on copying a state pays."""
 
 
@@ -49,6 +49,9 @@ class Stream:
     tokens: list[int] = field(default_factory=list)
     busy: bool = False
     last_used: int = 0
+    source: Parked | None = None
+    """The parked state that it was filled from, if only the beginning of that was wanted: then
+    it is the same beginning that will be wanted again, and not what came after it."""
 
 
 @dataclass(eq=False)
@@ -121,6 +124,8 @@ class KVStreams:
             self._park_before_losing(stream, 0)
             self._fill(stream, source)
             kept += gain
+            if isinstance(source, Parked) and kept < len(source.tokens):
+                stream.source = source
         else:
             if kept < WORTH_RESTORING:
                 stream = self._victim(free)
@@ -288,6 +293,7 @@ class KVStreams:
             source.last_used = next(self._clock)
             self.counters.restored += 1
         stream.tokens = list(source.tokens)
+        stream.source = None
 
     def _cut(self, stream: Stream, n_keep: int) -> None:
         if n_keep < len(stream.tokens):
@@ -302,7 +308,7 @@ class KVStreams:
         for parked in self.parked:
             if parked.applied == stream.applied:
                 held = common_prefix(parked.tokens, stream.tokens, len(stream.tokens))
-                if len(stream.tokens) - held < WORTH_PARKING:
+                if len(stream.tokens) - held < WORTH_PARKING or parked is stream.source:
                     parked.last_used = next(self._clock)
                     return
         self._park(stream, self.context.read_state(stream.index))
