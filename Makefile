@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 BASE := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: test demo check wheel evaluate bench train clean
+.PHONY: test demo check wheel evaluate bench bench-experts bench-grammars train clean
 
 test: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
@@ -36,6 +36,12 @@ evaluate: $(VENV)/.ready $(BASE)
 
 bench: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m benchmarks.run --base $(BASE)
+
+bench-experts: $(VENV)/.ready $(BASE)
+	$(BIN)/python -m benchmarks.experts --base $(BASE)
+
+bench-grammars: $(VENV)/.ready $(BASE)
+	$(BIN)/python -m benchmarks.grammars --base $(BASE)
 
 train: $(BASE)
 	$(PYTHON) -m venv .training-venv

@@ -32,6 +32,7 @@ from hivellm_lite.adapters import read_package_adapter
 from hivellm_lite.base_parts import base_parts
 from hivellm_lite.cache import Cache
 from hivellm_lite.engine import ContextOptions
+from hivellm_lite.engine.context import Applied
 from hivellm_lite.session import Session, open_session
 from hivellm_lite.verification import compare, log_probabilities
 
@@ -84,11 +85,11 @@ def speed(session: Session, applied: Applied, n_vocab: int) -> tuple[float, floa
     for turn in range(RUNS + 1):
         tokens = [int(token) for token in random.integers(100, n_vocab, PREFILL)]
         started = time.perf_counter()
-        session.compute(tokens, applied, 1, lambda context, end: None)
+        session.compute(tokens, applied, 1, lambda *_: None)
         between = time.perf_counter()
         for _ in range(DECODE):
             tokens.append(7)
-            session.compute(tokens, applied, 1, lambda context, end: None)
+            session.compute(tokens, applied, 1, lambda *_: None)
         if turn:
             prefill.append(PREFILL / (between - started))
             decode.append(DECODE / (time.perf_counter() - between))
@@ -130,7 +131,8 @@ def main() -> None:
                 prepared = expert.prepared
                 session = open_session(prepared.files, "cpu", exactly, n_tensors=prepared.n_tensors)
                 adapter = expert.load_adapter(session)
-                found = [log_probabilities(session, ((adapter, 1.0),) if adapter else (), *pair) for pair in pairs]
+                applied = ((adapter, 1.0),) if adapter is not None else ()
+                found = [log_probabilities(session, applied, *pair) for pair in pairs]
                 error = compare(expected, found)
                 if adapter is not None:
                     session.forget_adapter(adapter)

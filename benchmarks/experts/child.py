@@ -1,0 +1,33 @@
+"""A process of its own for what needs one: memory, and what is set before llama.cpp loads."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+def run_alone(function: Callable[..., _T], *arguments: Any, **environment: str) -> _T:
+    """``function(*arguments)`` in a fresh process with these variables in its environment."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(function, *arguments).result()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def resident_bytes(process: int | str = "self") -> int:
+    """Resident set of a process, its pages of mapped files included (Linux)."""
+    text = Path(f"/proc/{process}/status").read_text()
+    found = re.search(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024

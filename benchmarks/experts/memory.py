@@ -1,0 +1,85 @@
+"""Resident memory of 1 to 20 experts on one base, a process for each figure.
+
+Each expert is asked once. `Llama` is given an adapter when it is made and keeps it, so
+several experts are several of them; they stand in one process here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .child import resident_bytes, run_alone
+from .comparison import Goal, Scaling, Series
+from .peers import Library, Server, new_llama
+from .workload import SCHEMAS, Adapter, Question, Workload
+
+COUNTS = (1, 3, 5, 10, 20)
+FIVE_GOAL = 1.15
+"""What five experts may take, in times of one."""
+
+MAX_TOKENS = 8
+
+_Holding = Callable[[Workload, Sequence[Adapter], Sequence[Question]], int]
+
+
+def measure(workload: Workload) -> list[Scaling]:
+    adapters = workload.adapters(max(COUNTS))
+    questions = [
+        workload.questions(one.name, [SCHEMAS[one.name.split("-")[0]]])[0] for one in adapters
+    ]
+    ways: dict[str, _Holding] = {"hivellm-lite": in_library, "Llama objects": in_llamas}
+    if workload.llama_server:
+        ways["llama-server, 1 slot"] = in_server
+    series = []
+    for name, holding in ways.items():
+        found = [
+            run_alone(holding, workload, adapters[:count], questions[:count]) / 1e6
+            for count in COUNTS
+        ]
+        series.append(Series(name, tuple(found)))
+    own = dict(zip(COUNTS, series[0].values, strict=True))
+    return [
+        Scaling(
+            "Resident memory, every expert asked once",
+            "MB",
+            "experts",
+            COUNTS,
+            tuple(series),
+            (Goal("five experts in times of one", own[5] / own[1], FIVE_GOAL),),
+        )
+    ]
+
+
+def in_library(
+    workload: Workload, adapters: Sequence[Adapter], questions: Sequence[Question]
+) -> int:
+    """Bytes of this process with the experts in a manager."""
+    library = Library(workload, {one.name: one.package for one in adapters})
+    for question in questions:
+        library.ask(question, MAX_TOKENS)
+    return resident_bytes()
+
+
+def in_server(
+    workload: Workload, adapters: Sequence[Adapter], questions: Sequence[Question]
+) -> int:
+    """Bytes of a `llama-server` with the adapters."""
+    server = Server(workload, adapters, slots=1)
+    try:
+        for question in questions:
+            server.ask(question, MAX_TOKENS)
+        return resident_bytes(server.process.pid)
+    finally:
+        server.close()
+
+
+def in_llamas(
+    workload: Workload, adapters: Sequence[Adapter], questions: Sequence[Question]
+) -> int:
+    """Bytes of this process with a `Llama` for each adapter."""
+    kept: list[Any] = []
+    for adapter, question in zip(adapters, questions, strict=True):
+        kept.append(new_llama(workload, adapter.gguf))
+        kept[-1].create_completion(list(question.tokens), max_tokens=MAX_TOKENS, temperature=0.0)
+    return resident_bytes()
