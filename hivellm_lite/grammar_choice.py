@@ -116,8 +116,9 @@ class GrammarChooser:
         path = os.fspath(grammar)
         key: Any = path
         if path not in grammar_names():
-            with contextlib.suppress(OSError):  # a file may change between two answers
-                stat = Path(path).stat()
+            # a file may change between two answers; what is no file is said when it is read
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
+                stat = Path(path).expanduser().stat()
                 key = (path, stat.st_size, stat.st_mtime_ns)
         return self._cached(key, lambda: compile_grammar(load_grammar(path)))
 

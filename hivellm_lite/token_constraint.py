@@ -120,13 +120,13 @@ class TokenConstraint:
             return []
         tokens = self._model.tokenize(text)
         configuration, kept = self._configuration, []
-        for token in tokens:
+        for place, token in enumerate(tokens, start=1):
             piece = self._vocabulary.pieces[token]
             following = self._vocabulary.step(configuration, token)
             # the tokenizer may have added a space, or the model may prefer a longer token
             # that goes on beyond the forced text
             if following is None or (
-                token is tokens[-1] and self._vocabulary.extends(configuration, piece)
+                place == len(tokens) and self._vocabulary.extends(configuration, piece)
             ):
                 break
             kept.append(token)

@@ -69,7 +69,7 @@ GRAMMARS: dict[str, Callable[[], str | bytes]] = {
     "a deep chain of rules": lambda: chain(100_000, "{next}", '"a"'),
     "the deepest chain of rules that is read": lambda: chain(9_997, "{next}", '"a"'),
     "a deep chain of optional rules": lambda: chain(2_000, '{next} | "a"', '"b"?'),
-    "a deep chain of rules with ends": lambda: chain(200, '"(" {next} ")"', '"a"'),
+    "a deep chain of rules with ends": lambda: chain(9_990, '"(" {next} ")"', '"a"'),
     "rules that double": lambda: chain(40, "{next} {next}", '"lol"'),
     "rules that double and may be empty": lambda: chain(40, "{next} {next}", '"lol"?'),
     "rules that double, 1,000 times": lambda: chain(1_000, "{next} {next}", '"a" | "b"'),

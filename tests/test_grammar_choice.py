@@ -173,3 +173,20 @@ class TestJsonSchema:
     def test_replaces_the_packages_grammar(self, with_grammar):
         expert = with_grammar(ANSWER, use_grammar=True)
         assert expert.generate("Hello", json_schema={"const": [1]}, **GREEDY).text == "[1]"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "x" * 300,
+        "a\0b.gbnf",
+        "~no-such-user/x.gbnf",
+        "/dev/zero",
+        'root ::= "a"',
+        "missing.gbnf",
+        ".",
+    ],
+)
+def test_what_is_no_grammar_and_no_file_is_refused(expert, wrong):
+    with pytest.raises(GrammarError):
+        expert.generate("Hello", grammar=wrong, **GREEDY)

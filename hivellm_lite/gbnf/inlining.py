@@ -23,7 +23,10 @@ MAX_COPIED_STATES = 1_000
 """… while the copies of one rule have no more states than this together …"""
 
 MAX_CALLER_STATES = 8_000
-"""… and no rule grows beyond this."""
+"""… and no rule grows beyond this …"""
+
+MAX_BUILT_STATES = 200_000
+"""… and all inlined rules together do not: a chain of rules is built anew at every link."""
 
 
 def inlined_rules(nfas: Mapping[str, Nfa], root: str, *, kept: AbstractSet[str]) -> list[str]:
@@ -35,6 +38,7 @@ def inlined_rules(nfas: Mapping[str, Nfa], root: str, *, kept: AbstractSet[str])
         for rule in used:
             callers[rule].add(name)
     inlined = []
+    n_built = 0
     for name in _callees_first(uses, root):
         if name == root or name in kept or name in uses[name]:
             continue
@@ -46,6 +50,9 @@ def inlined_rules(nfas: Mapping[str, Nfa], root: str, *, kept: AbstractSet[str])
             continue
         if any(sizes[c] + n * sizes[name] > MAX_CALLER_STATES for c, n in counts.items()):
             continue
+        n_built += sizes[name]
+        if n_built > MAX_BUILT_STATES:
+            break
         inlined.append(name)
         for caller, count in counts.items():
             del uses[caller][name]

@@ -55,18 +55,20 @@ def load_grammar(name_or_path: str | os.PathLike[str], *, root: str = "root") ->
     """
     if isinstance(name_or_path, str) and name_or_path in grammar_names():
         return parse_grammar(grammar_text(name_or_path), source=name_or_path, root=root)
-    path = Path(name_or_path).expanduser()
-    if not path.suffix and not path.exists():
-        grammar_text(str(name_or_path))  # raises, with the names that there are
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise GrammarError(
-                f"{path}: the grammar has {size} bytes; at most {MAX_BYTES} are read"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise GrammarError(f"{path}: the grammar cannot be read: {error.strerror}") from None
+        path = Path(name_or_path).expanduser()
+        if not path.suffix and not path.exists():
+            grammar_text(str(name_or_path))  # raises, with the names that there are
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # one more than allowed, which the parser refuses
+    except (OSError, ValueError, RuntimeError) as error:
+        shown = repr(os.fspath(name_or_path))
+        shown = shown if len(shown) <= 80 else f"{shown[:80]}…"
+        reason = getattr(error, "strerror", None) or error
+        raise GrammarError(
+            f"the grammar {shown} cannot be read: {reason}\n"
+            "Give a name or a path; the text of a grammar goes through Grammar.parse."
+        ) from None
     return parse_grammar(data, source=str(path), root=root)
 
 

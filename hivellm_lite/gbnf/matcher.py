@@ -35,8 +35,8 @@ __all__ = ["Automaton", "Configuration", "compile_grammar"]
 MAX_CACHED_ITEMS = 500_000
 """Of all cached configurations and frames together, about 100 MB; then the caches are emptied."""
 
-MAX_RETURNS = 1_000_000
-"""Of one byte to callers, about 0.1 s. Unambiguous texts have one for each level of nesting that
+MAX_RETURNS = 100_000
+"""Of one byte to callers, about 0.01 s. Unambiguous texts have one for each level of nesting that
 may end there; only thousands of levels that are begun and left in every way come near."""
 
 MAX_FORCED_BYTES = 512
