@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from .decoding import Decoding, Request
-from .generation import outcome
+from .generation import answerable, in_order
 from .members import Member
 from .results import InferenceResult
 from .scheduler import LOOKAHEAD
@@ -66,6 +66,13 @@ class AsyncTextStream(AsyncIterator[str]):
         if self._member.decoding.error is not None:
             raise self._member.decoding.error
         raise StopAsyncIteration
+
+    async def run(self) -> InferenceResult:
+        """Take all pieces that are left; returns the result."""
+        async for _ in self:
+            pass
+        assert self.result is not None  # noqa: S101 - an exhausted stream has a result
+        return self.result
 
     async def aclose(self) -> None:
         """Stop generating. `result` then has ``finish_reason="cancelled"``."""
@@ -123,13 +130,10 @@ async def arun_batch(
     """`run_batch` as a coroutine; cancelling the task stops all of it."""
     loop = asyncio.get_running_loop()
     scheduler = session.scheduler
-    members: list[Member | Exception] = []
+    members: list[Member] = []
     ended: list[asyncio.Future[None]] = []
     timers = []
-    for request in requests:
-        if isinstance(request, Exception):
-            members.append(request)
-            continue
+    for request in answerable(requests):
         future: asyncio.Future[None] = loop.create_future()
         ended.append(future)
 
@@ -142,19 +146,16 @@ async def arun_batch(
         members.append(member)
         if request.timeout is not None:
             timers.append(loop.call_later(request.timeout, scheduler.cancel, member, "timeout"))
-    submitted = [member for member in members if isinstance(member, Member)]
-    scheduler.submit(submitted)
+    scheduler.submit(members)
     try:
         for future in ended:
             await future
     finally:
         for timer in timers:
             timer.cancel()
-        for member in submitted:
+        for member in members:
             scheduler.cancel(member)
-    return [
-        outcome(member.decoding) if isinstance(member, Member) else member for member in members
-    ]
+    return in_order(requests, [member.decoding for member in members])
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

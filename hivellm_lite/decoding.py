@@ -52,7 +52,7 @@ class Decoding:
     """The state of one answer.
 
     Whoever computes feeds it the logits behind all its ``tokens`` with `take`, until
-    ``finish_reason`` is set. ``cached`` and ``admitted`` are noted by that one.
+    ``finish_reason`` is set. ``cached`` is noted by that one.
     """
 
     def __init__(self, request: Request, model: Model, n_ctx: int) -> None:

@@ -144,11 +144,8 @@ class Expert:
         Raises ContextLengthError before anything is computed, GrammarError, and
         ValueError for an argument out of range.
         """
-        stream = TextStream(self._open_session(), self.request(prompt, **options), ahead=True)
-        for _ in stream:
-            pass
-        assert stream.result is not None  # noqa: S101 - an exhausted stream has a result
-        return stream.result
+        request = self.request(prompt, **options)
+        return TextStream(self._open_session(), request, ahead=True).run()
 
     def generate_stream(
         self, prompt: str | None = None, **options: Unpack[GenerationOptions]
@@ -184,12 +181,8 @@ class Expert:
         self, prompt: str | None = None, **options: Unpack[GenerationOptions]
     ) -> InferenceResult:
         """`generate` as a coroutine; cancelling the task stops the decoding."""
-        session, request = self._open_session(), self.request(prompt, **options)
-        stream = AsyncTextStream(session, request, ahead=True)
-        async for _ in stream:
-            pass
-        assert stream.result is not None  # noqa: S101 - an exhausted stream has a result
-        return stream.result
+        request = self.request(prompt, **options)
+        return await AsyncTextStream(self._open_session(), request, ahead=True).run()
 
     async def agenerate_batch(
         self,

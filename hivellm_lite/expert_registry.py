@@ -179,8 +179,7 @@ class ExpertRegistry:
                 entry = Entry(
                     name=name,
                     path=path,
-                    # whoever watches this loading may be gone when it is loaded again
-                    options={key: value for key, value in options.items() if key != "progress"},
+                    options=options,
                     manifest=expert.manifest,
                     base=expert.base.path.name,
                     mode=expert.prepared.form,
@@ -285,7 +284,7 @@ class ExpertRegistry:
             with self._lock:
                 self._make_room(entry)
             options = {**self._options, **entry.options}
-            options.pop("progress", None)
+            options.pop("progress", None)  # whoever watched the first loading may be gone
             expert = Expert.load(entry.path, **options)
             if expert.manifest.identity != entry.manifest.identity:
                 identity = expert.manifest.identity

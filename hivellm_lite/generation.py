@@ -89,6 +89,13 @@ class TextStream(Generator[str, None, InferenceResult]):
         self._pieces.close()
         self._end()
 
+    def run(self) -> InferenceResult:
+        """Take all pieces that are left; returns the result."""
+        for _ in self:
+            pass
+        assert self.result is not None  # noqa: S101 - an exhausted stream has a result
+        return self.result
+
     def __enter__(self) -> TextStream:
         return self
 
@@ -158,11 +165,20 @@ def run_batch(
 
     An exception among the requests stands for itself.
     """
-    asked = [request for request in requests if isinstance(request, Request)]
-    answered = iter(_run_together(session, asked))
-    return [
-        outcome(next(answered)) if isinstance(request, Request) else request for request in requests
-    ]
+    return in_order(requests, _run_together(session, answerable(requests)))
+
+
+def answerable(requests: Sequence[Request | Exception]) -> list[Request]:
+    """The requests among what may be the errors of prompts that cannot be asked."""
+    return [request for request in requests if isinstance(request, Request)]
+
+
+def in_order(
+    requests: Sequence[Request | Exception], decodings: Sequence[Decoding]
+) -> list[InferenceResult | Exception]:
+    """The outcomes of the `answerable` ones at their places, errors at theirs."""
+    outcomes = map(_outcome, decodings)
+    return [next(outcomes) if isinstance(one, Request) else one for one in requests]
 
 
 def generate_tokens(session: Session, request: Request) -> list[int]:
@@ -205,7 +221,7 @@ def _run_together(session: Session, requests: Sequence[Request]) -> list[Decodin
     return [member.decoding for member in members]
 
 
-def outcome(decoding: Decoding) -> InferenceResult | Exception:
+def _outcome(decoding: Decoding) -> InferenceResult | Exception:
     """The result of an answer that has ended, or what it failed with."""
     if isinstance(decoding.error, Exception):
         return decoding.error

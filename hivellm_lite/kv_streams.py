@@ -269,14 +269,6 @@ class KVStreams:
             if any(one is adapter for one, _ in parked.applied):
                 self._drop(parked)
 
-    def forget_all(self) -> None:
-        """Drop every idle content and every parked state."""
-        for stream in self.streams:
-            if not stream.busy:
-                self._cut(stream, 0)
-        for parked in list(self.parked):
-            self._drop(parked)
-
     def _busy(self) -> list[Stream]:
         return [stream for stream in self.streams if stream.busy]
 
@@ -336,7 +328,7 @@ class KVStreams:
 def common_prefix(held: Sequence[int], tokens: Sequence[int], limit: int) -> int:
     """How many leading tokens two lists share, at most ``limit``."""
     length = min(len(held), limit)
-    # equal ends first: a slice compares in C, where a loop would ask token by token
+    # by halves: a slice compares in C, where a loop would ask token by token
     low, high = 0, max(0, length)
     while low < high:
         middle = (low + high + 1) // 2

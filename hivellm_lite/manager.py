@@ -127,11 +127,7 @@ class ExpertManager:
         form. Raises InferenceError for an unknown name.
         """
         with self._request(name, prompt, options) as (session, request):
-            stream = TextStream(session, request, ahead=True)
-            for _ in stream:
-                pass
-            assert stream.result is not None  # noqa: S101 - an exhausted stream has a result
-            return stream.result
+            return TextStream(session, request, ahead=True).run()
 
     def generate_stream(
         self,
@@ -165,11 +161,7 @@ class ExpertManager:
     ) -> InferenceResult:
         """`generate` as a coroutine; cancelling the task stops the decoding."""
         with self._request(name, prompt, options) as (session, request):
-            stream = AsyncTextStream(session, request, ahead=True)
-            async for _ in stream:
-                pass
-            assert stream.result is not None  # noqa: S101 - an exhausted stream has a result
-            return stream.result
+            return await AsyncTextStream(session, request, ahead=True).run()
 
     def agenerate_stream(
         self,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, kv_values
 from .errors import OutOfMemoryError
 from .hardware import available_memory
 
@@ -19,9 +20,6 @@ __all__ = ["MemoryEstimate", "check_fits", "estimate_memory", "parse_bytes"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
-
-_N_OUTPUTS, _N_UBATCH = 64, 512
-_KV_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,14 @@ def estimate_memory(
     main = next((header for header in headers if header.n_vocab), headers[0])
     weights = sum(tensor.n_bytes for header in headers for tensor in header.tensors.values())
     context = options.context
-    per_position = _kv_values_per_position(main) * _KV_BYTES[context.kv_type]
+    per_position = _kv_values_per_position(main) * KV_BYTES[context.kv_type]
     n_ctx = -(-context.n_ctx // 256) * 256
     n_embd = main.hyper_parameter("embedding_length")
-    compute = 4 * _N_OUTPUTS * main.n_vocab + _N_UBATCH * (2 * n_ctx + 4 * n_embd)
+    compute = 4 * N_OUTPUTS * main.n_vocab + N_BATCH * (2 * n_ctx + 4 * n_embd)
     compute += 4 * n_streams * main.n_vocab
     if context.flash_attention is False:
         n_head = main.hyper_parameter("attention.head_count")
-        compute += 4 * n_head * n_ctx * _N_UBATCH
+        compute += 4 * n_head * n_ctx * N_BATCH
     return MemoryEstimate(weights, int(per_position * n_ctx * n_streams), compute, adapter_bytes)
 
 
@@ -100,11 +98,15 @@ def parse_bytes(value: int | str) -> int:
 def _kv_values_per_position(header: GGUFHeader) -> int:
     """Numbers that the KV cache holds for one position of one sequence."""
     n_head = header.hyper_parameter("attention.head_count")
-    prefix = header.architecture
-    usual = header.hyper_parameter("embedding_length") // n_head
-    lengths = 0
-    for side in ("key", "value"):
-        value = header.metadata.get(f"{prefix}.attention.{side}_length", usual)
-        lengths += value if isinstance(value, int) else usual
-    n_kv = header.metadata.get(f"{prefix}.attention.head_count_kv", n_head)
-    return header.n_layers * lengths * (n_kv if isinstance(n_kv, int) else n_head)
+
+    def optional(name: str) -> int | None:
+        value = header.metadata.get(f"{header.architecture}.attention.{name}")
+        return value if isinstance(value, int) else None
+
+    return kv_values(
+        n_layer=header.n_layers,
+        n_head=n_head,
+        n_head_kv=optional("head_count_kv") or n_head,
+        n_embd=header.hyper_parameter("embedding_length"),
+        lengths=(optional("key_length"), optional("value_length")),
+    )

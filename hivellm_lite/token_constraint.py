@@ -158,10 +158,7 @@ class TokenConstraint:
 
         if self._stage != "answer":
             return np.ones(self._vocabulary.n_tokens, bool)
-        allowed: NDArray[np.bool_] = self._vocabulary.quick_mask(self._configuration).copy()
-        if self._configuration.accepting:
-            allowed[self._model.end_tokens] = True
-        return allowed
+        return self._with_ends(self._vocabulary.quick_mask(self._configuration))
 
     def _mask(self) -> NDArray[np.bool_]:
         """Exactly the legal tokens."""
@@ -169,7 +166,9 @@ class TokenConstraint:
 
         if self._stage != "answer":
             return np.fromiter(map(self._allows, range(self._vocabulary.n_tokens)), bool)
-        allowed: NDArray[np.bool_] = self._vocabulary.mask(self._configuration).copy()
+        return self._with_ends(self._vocabulary.mask(self._configuration).copy())
+
+    def _with_ends(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if self._configuration.accepting:
             allowed[self._model.end_tokens] = True
         return allowed

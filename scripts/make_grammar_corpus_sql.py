@@ -18,6 +18,7 @@ import pglast
 import sqlglot
 from grammar_corpora import hand_written, near_misses, write_corpus
 from sqlglot import exp
+from text_changes import changed_parts
 
 PART = re.compile(r"\$\$[^$]*\$\$|[eE]?'(?:[^'\\]|''|\\.)*'|\"[^\"]*\"|\w+|\s+|[^\w\s]")
 BREAKS = ("\n", "\n  ", "  ", "\t", "\n\n        ")
@@ -54,24 +55,6 @@ def restyled(text: str, rng: random.Random) -> str:
     return "".join(parts)
 
 
-def changed_parts(text: str, rng: random.Random) -> str:
-    """``text`` with one word or sign gone, doubled, moved, or replaced, or cut short."""
-    parts = PART.findall(text)
-    place, other = rng.randrange(len(parts)), rng.choice(parts)
-    change = rng.randrange(5)
-    if change == 0:
-        parts[place] = ""
-    elif change == 1:
-        parts[place] += f" {parts[place]}"
-    elif change == 2:
-        parts[place] = f"{other} {parts[place]}"
-    elif change == 3:
-        parts[place] = other
-    else:
-        parts[place:] = []
-    return "".join(parts)
-
-
 def main() -> None:
     logging.disable()  # sqlglot's warnings of what it keeps as a command
     rng = random.Random(1)
@@ -79,7 +62,9 @@ def main() -> None:
     if odd := [text for text in plain if not understood(text)]:
         raise ValueError(f"sqlglot does not understand these: {odd}")
     valid = [*plain, *(restyled(text, rng) for text in plain)]
-    missed = near_misses(plain, one_statement, changed_parts, 150, rng)
+    missed = near_misses(
+        plain, one_statement, lambda text, rng: changed_parts(text, rng, PART), 150, rng
+    )
     invalid = [*hand_written("sql-invalid.sql"), *missed]
     write_corpus("sql-postgres", one_statement, valid, invalid)
 

@@ -1,4 +1,4 @@
-"""Fixtures: a cache of its own for each test, tiny packages, and the real small model."""
+"""Fixtures: a cache of its own for each test, tiny packages, models and experts, the tool."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from hivellm_lite import Expert
 from hivellm_lite.hub import Hub
 
 from .hub_server import HubServer
-from .packages import manifest_bytes, manifest_v2, write_package
+from .packages import FIXTURES, adapter_files, manifest_bytes, manifest_v2, write_package
+
+if TYPE_CHECKING:
+    from hivellm_lite.engine import Model
 
 # Tests run beside each other and beside other programs; spinning threads would
 # make both crawl. Read by OpenMP when llama.cpp is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-FIXTURES = Path(__file__).parent / "fixtures"
 EXPERTS = Path(__file__).parents[1] / "examples" / "experts"
 REAL_BASE = Path(__file__).parents[1] / ".demo" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -55,6 +59,16 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def tiny_model(tiny_base: Path) -> Iterator[Model]:
+    """That GGUF, loaded."""
+    from hivellm_lite.engine import Model
+
+    model = Model(tiny_base)
+    yield model
+    model.close()
+
+
 @pytest.fixture
 def tiny_package(tmp_path: Path) -> Callable[..., Path]:
     """Write a package with the tiny Llama's LoRA: ``tiny_package("name", capabilities=[…])``."""
@@ -62,12 +76,44 @@ def tiny_package(tmp_path: Path) -> Callable[..., Path]:
     def write(
         name: str = "tiny", adapter: str = "plain", model: str = "tiny-llama", **manifest: object
     ) -> Path:
-        folder = FIXTURES / "adapters" / model / adapter
-        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        files = adapter_files(model, adapter)
         files["manifest.json"] = manifest_bytes(manifest_v2(name=name, **manifest))
         return write_package(tmp_path / f"{name}.expert", files)
 
     return write
+
+
+@pytest.fixture
+def expert(
+    request: pytest.FixtureRequest, tiny_package: Callable[..., Path], tiny_base: Path
+) -> Iterator[Expert]:
+    """An expert on the tiny Llama, loaded with the ``OPTIONS`` of the test's module."""
+    with Expert.load(tiny_package(), base=tiny_base, **request.module.OPTIONS) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    """No session and no model may be left after the test."""
+    from hivellm_lite.session import _models, _sessions
+
+    yield
+    assert _sessions == {}
+    assert _models == {}
+
+
+@pytest.fixture
+def tool(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the tool in this process: ``code, out, err = tool("run", …)``."""
+    from hivellm_lite.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+FIXTURES = Path(__file__).parent / "fixtures"
+
 _DTYPES = {"float32": "F32", "float16": "F16", "int32": "I32", "int64": "I64"}
 
 BASE = "tiny-base"
@@ -101,6 +103,21 @@ def expert_files(
         f"{adapter}adapter_config.json": b'{"peft_type": "LORA", "r": 4}',
         f"{adapter}adapter_model.safetensors": safetensors_bytes({"a": np.ones((4, 2), "f4")}),
     }
+
+
+def adapter_files(model: str = "tiny-llama", adapter: str = "plain") -> dict[str, bytes]:
+    """The files of an adapter of the fixtures."""
+    folder = FIXTURES / "adapters" / model / adapter
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def grammar_package(path: Path, grammar: str | None = None, **decoding: Any) -> Path:
+    """Write a package for the tiny Llama with a grammar and its manifest's ``decoding``."""
+    files = adapter_files()
+    files["manifest.json"] = manifest_bytes(manifest_v2(training={"decoding": decoding}))
+    if grammar is not None:
+        files["grammar.gbnf"] = grammar.encode()
+    return write_package(path, files)
 
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:

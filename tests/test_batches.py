@@ -11,7 +11,6 @@ import pytest
 
 from hivellm_lite import ContextLengthError, Expert, InferenceError
 from hivellm_lite.generation import run_batch
-from hivellm_lite.session import _models, _sessions
 
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 12, "stop": []}
@@ -31,17 +30,9 @@ WORDS = [
 ]
 
 
-@pytest.fixture
-def expert(tiny_package, tiny_base):
-    with Expert.load(tiny_package(), base=tiny_base, **OPTIONS) as loaded:
-        yield loaded
-
-
 @pytest.fixture(autouse=True)
-def nothing_is_left():
+def no_thread_is_left(nothing_is_left):
     yield
-    assert _sessions == {}
-    assert _models == {}
     for thread in threading.enumerate():
         if thread.name == "hivellm-lite":
             thread.join(2)
@@ -65,10 +56,12 @@ class TestBatch:
         assert len(set(alone)) > 4
         assert [result.text for result in expert.generate_batch(WORDS, **GREEDY)] == alone
 
-    def test_computes_the_shared_beginning_once(self, expert):
+    def test_computes_the_shared_beginning_once(self, expert, tiny_package, tiny_base):
         schema = "CREATE TABLE users (id INT, name TEXT); " * 5
-        alone = [expert.generate(word, schema=schema, **GREEDY) for word in WORDS]
-        expert.session.scheduler.kv.forget_all()
+        with Expert.load(
+            tiny_package("alone"), base=tiny_base, own_context=True, **OPTIONS
+        ) as other:
+            alone = [other.generate(word, schema=schema, **GREEDY) for word in WORDS]
         before = counters(expert).rows
         results = expert.generate_batch(WORDS, schema=schema, **GREEDY)
         assert [result.text for result in results] == [result.text for result in alone]

@@ -8,27 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from hivellm_lite import __version__
-from hivellm_lite.cli import main
 
-from .conftest import FIXTURES
-from .packages import expert_files, manifest_bytes, manifest_v2, write_package
-
-
-@pytest.fixture
-def tool(capsys):
-    """Run the tool in this process: ``code, out, err = tool("run", …)``."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return run
-
+from .packages import expert_files, manifest_v2, write_package
 
 QUICK = ("--n-ctx", 256, "--n-threads", 1, "--temperature", 0, "--max-tokens", 8)
 
@@ -103,12 +85,8 @@ def test_inspect_shows_what_would_run(tool, tiny_package):
     assert len(facts["digest"]) == 64
 
 
-def test_inspect_says_why_an_adapter_cannot_run(tool, tmp_path):
-    folder = FIXTURES / "adapters" / "refused" / "vera"
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    files["manifest.json"] = manifest_bytes(manifest_v2())
-    package = write_package(tmp_path / "d.expert", files)
-    code, out, _ = tool("inspect", package)
+def test_inspect_says_why_an_adapter_cannot_run(tool, tiny_package):
+    code, out, _ = tool("inspect", tiny_package(model="refused", adapter="vera"))
     assert code == 0
     assert "cannot be run" in out
     assert "VeRA" in out

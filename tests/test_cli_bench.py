@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from hivellm_lite import Expert
-from hivellm_lite.cli import main
 from hivellm_lite.cli.bench import BATCHES, _EndlessAnswer
 from hivellm_lite.engine import Sampler
 from hivellm_lite.sampling import SamplingParams
@@ -17,15 +16,13 @@ QUICK = ("--n-ctx", 512, "--n-threads", 1, "--tokens", 4)
 
 
 @pytest.fixture
-def bench(capsys, tiny_base):
+def bench(tool, tiny_base):
     """Run the command in this process."""
 
     def run(*arguments: object) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(a) for a in ("bench", "--base", tiny_base, *QUICK, *arguments)])
-        captured = capsys.readouterr()
-        assert captured.err == ""
-        return ended.value.code, captured.out
+        code, out, err = tool("bench", "--base", tiny_base, *QUICK, *arguments)
+        assert err == ""
+        return code, out
 
     return run
 

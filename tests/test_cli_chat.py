@@ -13,23 +13,20 @@ from types import SimpleNamespace
 import pytest
 
 from hivellm_lite import Expert
-from hivellm_lite.cli import main
 from hivellm_lite.prompts import system_message
 
 QUICK = ("--n-ctx", 256, "--n-threads", 1, "--temperature", 0, "--max-tokens", 6)
 
 
 @pytest.fixture
-def chat(capsys, tiny_base, monkeypatch):
+def chat(tool, tiny_base, monkeypatch):
     """Run the command in this process: ``lines`` are typed, ``arguments`` packages and options."""
 
     def run(lines, *arguments: object, stdin=None):
         text = "".join(f"{line}\n" for line in lines)
         monkeypatch.setattr("sys.stdin", stdin or io.StringIO(text))
-        with pytest.raises(SystemExit) as ended:
-            main([str(a) for a in ("chat", *arguments, "--base", tiny_base, *QUICK)])
-        captured = capsys.readouterr()
-        return SimpleNamespace(code=ended.value.code, out=captured.out, err=captured.err)
+        code, out, err = tool("chat", *arguments, "--base", tiny_base, *QUICK)
+        return SimpleNamespace(code=code, out=out, err=err)
 
     return run
 

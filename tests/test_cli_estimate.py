@@ -9,21 +9,17 @@ import pytest
 from hivellm_lite.converters.gguf_header import read_gguf_header
 
 from hivellm_lite import Expert
-from hivellm_lite.cli import main
 
 CONTEXT = ("--n-ctx", 512)
 
 
 @pytest.fixture
-def estimate(capsys, tiny_base):
+def estimate(tool, tiny_base):
     """Run the command in this process: ``code, facts = estimate(…)``, or text for JSON."""
 
     def run(*arguments: object, as_json: bool = True):
-        given = ["estimate", *map(str, arguments), "--base", str(tiny_base)]
-        with pytest.raises(SystemExit) as ended:
-            main(given + ["--json"] * as_json)
-        out = capsys.readouterr().out
-        return ended.value.code, json.loads(out) if as_json else out
+        code, out, _ = tool("estimate", *arguments, "--base", tiny_base, *["--json"] * as_json)
+        return code, json.loads(out) if as_json else out
 
     return run
 
@@ -118,9 +114,8 @@ def test_prints_a_line_for_each_part(estimate, tiny_package):
     assert "one: one@0.3.0, lora (estimated)" in out
 
 
-def test_a_base_is_looked_for_on_this_machine_alone(capsys, tiny_package, server):
-    with pytest.raises(SystemExit) as ended:
-        main(["estimate", str(tiny_package()), "--base", "owner/some-base"])
-    assert ended.value.code == 1
-    assert "offline" in capsys.readouterr().err
+def test_a_base_is_looked_for_on_this_machine_alone(tool, tiny_package, server):
+    code, _, err = tool("estimate", tiny_package(), "--base", "owner/some-base")
+    assert code == 1
+    assert "offline" in err
     assert server.asked == []

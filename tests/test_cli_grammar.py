@@ -10,15 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from hivellm_lite.cli import main
 from hivellm_lite.cli.grammar import from_schema
 from hivellm_lite.gbnf.checks import check_grammar
 from hivellm_lite.gbnf.library import grammar_names, grammar_text
 from hivellm_lite.gbnf.syntax import Grammar
 from hivellm_lite.json_schema.layout import LAYOUTS
 
-from .conftest import FIXTURES
-from .packages import expert_files, manifest_bytes, manifest_v2, write_package
+from .packages import expert_files, grammar_package, write_package
 
 SUM = """\
 # sums of whole numbers
@@ -33,19 +31,6 @@ QUICK = ("--n-ctx", 256, "--n-threads", 1, "--temperature", 0, "--max-tokens", 2
 
 
 @pytest.fixture
-def tool(capsys):
-    """Run the tool in this process: ``code, out, err = tool("grammar", …)``."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def sums(tmp_path) -> Path:
     path = tmp_path / "sums.gbnf"
     path.write_text(SUM)
@@ -56,16 +41,6 @@ def sums(tmp_path) -> Path:
 def stdin(monkeypatch):
     """Give the tool these bytes on its standard input."""
     return lambda data: monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
-
-
-def package(path: Path, grammar: str | None = None, **decoding: object) -> Path:
-    """A package for the tiny base with a grammar, its manifest's decoding as given."""
-    folder = FIXTURES / "adapters" / "tiny-llama" / "plain"
-    files = {file.name: file.read_bytes() for file in folder.iterdir()}
-    files["manifest.json"] = manifest_bytes(manifest_v2(training={"decoding": decoding}))
-    if grammar is not None:
-        files["grammar.gbnf"] = grammar.encode()
-    return write_package(path, files)
 
 
 def test_check_shows_each_problem_with_its_line_and_what_to_do(tool, sums):
@@ -149,15 +124,15 @@ def test_an_unknown_name_is_an_error_that_lists_the_names(tool):
 
 @pytest.mark.parametrize("name", ["x.expert", "x.zip", "x"])
 def test_the_grammar_of_a_package_is_checked_in_any_form_of_package(tool, tmp_path, name):
-    code, out, _ = tool("grammar", "check", package(tmp_path / name, SUM))
+    code, out, _ = tool("grammar", "check", grammar_package(tmp_path / name, SUM))
     assert code == 0
     assert out.startswith(f"{name}/grammar.gbnf:3: repairable")
 
 
 def test_a_package_without_a_grammar_has_the_librarys_for_its_type(tool, tmp_path):
-    typed = package(tmp_path / "typed", grammar_type="postgres")
+    typed = grammar_package(tmp_path / "typed", grammar_type="postgres")
     assert tool("grammar", "check", typed)[1].splitlines()[-1].startswith("sql-postgres: ")
-    other = package(tmp_path / "other", grammar_type="cobol")
+    other = grammar_package(tmp_path / "other", grammar_type="cobol")
     code, _, err = tool("grammar", "check", other)
     assert code == 1
     assert "other brings no grammar, and this library has none for its grammar_type 'cobol'" in err
@@ -166,7 +141,7 @@ def test_a_package_without_a_grammar_has_the_librarys_for_its_type(tool, tmp_pat
 
 
 def test_a_digest_beside_the_package_is_checked_unless_told_otherwise(tool, tmp_path):
-    archive = package(tmp_path / "x.expert", SUM)
+    archive = grammar_package(tmp_path / "x.expert", SUM)
     Path(f"{archive}.sha256").write_text(f"{'0' * 64}  x.expert\n")
     assert tool("grammar", "check", archive)[0] == 1
     assert tool("grammar", "check", archive, "--no-verify")[0] == 0
@@ -369,27 +344,27 @@ def inspected(tool, folder: Path) -> str:
 
 
 def test_inspect_says_what_the_grammar_will_do(tool, tmp_path):
-    line = inspected(tool, package(tmp_path / "a", SUM, use_grammar=True))
+    line = inspected(tool, grammar_package(tmp_path / "a", SUM, use_grammar=True))
     assert line == "a/grammar.gbnf, enforced after its left recursion is rewritten (sum)"
-    line = inspected(tool, package(tmp_path / "b", 'root ::= "a"', use_grammar=False))
+    line = inspected(tool, grammar_package(tmp_path / "b", 'root ::= "a"', use_grammar=False))
     assert line == "b/grammar.gbnf, enforced as it stands; only if asked for: --grammar strict"
-    line = inspected(tool, package(tmp_path / "c", "root ::= x", use_grammar=True))
+    line = inspected(tool, grammar_package(tmp_path / "c", "root ::= x", use_grammar=True))
     assert line.startswith("cannot be enforced, answers are free text: c/grammar.gbnf: ")
-    line = inspected(tool, package(tmp_path / "d", "root ::= (", use_grammar=True))
+    line = inspected(tool, grammar_package(tmp_path / "d", "root ::= (", use_grammar=True))
     assert line.startswith("cannot be enforced, answers are free text: d/grammar.gbnf:1:10: ")
-    assert inspected(tool, package(tmp_path / "e")) == ""
+    assert inspected(tool, grammar_package(tmp_path / "e")) == ""
 
 
 def test_inspect_names_a_few_left_recursive_rules(tool, tmp_path):
     names = [f"r{i}" for i in range(8)]
     rules = [f'{name} ::= {name} "x" | "{name}"' for name in names]
     grammar = "\n".join([f"root ::= {' '.join(names)}", *rules])
-    line = inspected(tool, package(tmp_path / "a", grammar, use_grammar=True))
+    line = inspected(tool, grammar_package(tmp_path / "a", grammar, use_grammar=True))
     assert line.endswith("(r0, r1, r2, r3, r4…)")
 
 
 def test_inspect_as_json_has_the_grammar_and_what_becomes_of_it(tool, tmp_path):
-    folder = package(tmp_path / "a", SUM, use_grammar=True, grammar_type="sums")
+    folder = grammar_package(tmp_path / "a", SUM, use_grammar=True, grammar_type="sums")
     assert json.loads(tool("inspect", folder, "--json")[1])["grammar"] == {
         "type": "sums",
         "use_grammar": True,
@@ -438,8 +413,8 @@ def test_an_answer_follows_a_json_schema(tool, tmp_path, tiny_package, tiny_base
 def test_the_packages_grammar_is_followed_when_its_manifest_or_the_user_asks_for_it(
     tool, tmp_path, tiny_base
 ):
-    asks = package(tmp_path / "asks", 'root ::= "never"', use_grammar=True)
-    silent = package(tmp_path / "silent", 'root ::= "never"', use_grammar=False)
+    asks = grammar_package(tmp_path / "asks", 'root ::= "never"', use_grammar=True)
+    silent = grammar_package(tmp_path / "silent", 'root ::= "never"', use_grammar=False)
     options = ("Hello", "--base", tiny_base, *QUICK)
     assert tool("run", asks, *options)[1] == "never\n"
     assert tool("run", asks, *options, "--grammar", "off")[1] != "never\n"
@@ -448,7 +423,7 @@ def test_the_packages_grammar_is_followed_when_its_manifest_or_the_user_asks_for
 
 
 def test_a_grammar_that_must_be_followed_and_cannot_be_is_an_error(tool, tmp_path, tiny_base):
-    broken = package(tmp_path / "broken", "root ::= x", use_grammar=True)
+    broken = grammar_package(tmp_path / "broken", "root ::= x", use_grammar=True)
     options = ("Hello", "--base", tiny_base, *QUICK)
     code, out, err = tool("run", broken, *options, "--grammar", "strict")
     assert (code, out) == (1, "")

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 
 import pytest
 
-from hivellm_lite.cli import main
-
 
 @pytest.fixture
-def route(capsys):
+def route(tool):
     """Run the command in this process: ``code, out, err = route("prompt", …)``."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["route", *map(str, arguments)])
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return run
+    return functools.partial(tool, "route")
 
 
 @pytest.fixture

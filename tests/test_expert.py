@@ -18,20 +18,10 @@ from hivellm_lite.session import _sessions
 
 from .conftest import FIXTURES
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 OPTIONS = {"n_ctx": 256, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 12, "stop": []}
-
-
-@pytest.fixture
-def expert(tiny_package, tiny_base):
-    with Expert.load(tiny_package(), base=tiny_base, **OPTIONS) as loaded:
-        yield loaded
-
-
-@pytest.fixture(autouse=True)
-def no_session_is_left():
-    yield
-    assert _sessions == {}
 
 
 def test_greedy_answers_repeat_and_streaming_gives_the_same_text(expert):

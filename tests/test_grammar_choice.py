@@ -11,10 +11,10 @@ import pytest
 
 from hivellm_lite import Expert, Grammar, GrammarError
 from hivellm_lite.gbnf.earley import Recogniser
-from hivellm_lite.session import _sessions
 
-from .conftest import FIXTURES
-from .packages import manifest_bytes, manifest_v2, write_package
+from .packages import grammar_package
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 40}
@@ -23,33 +23,12 @@ ANSWER = 'root ::= "yes" | "no" | "yes, of course"'
 
 
 @pytest.fixture
-def expert(tiny_package, tiny_base) -> Iterator[Expert]:
-    with Expert.load(tiny_package(), base=tiny_base, **OPTIONS) as loaded:
-        yield loaded
-
-
-@pytest.fixture(autouse=True)
-def no_session_is_left():
-    yield
-    assert _sessions == {}
-
-
-def grammar(text: str) -> Grammar:
-    return Grammar.parse(text)
-
-
-@pytest.fixture
 def with_grammar(tmp_path, tiny_base) -> Iterator[Callable[..., Expert]]:
     """Load an expert with a grammar file and values for its manifest's ``decoding``."""
     loaded = []
 
     def load(rules: str | None, **decoding: object) -> Expert:
-        folder = FIXTURES / "adapters" / "tiny-llama" / "plain"
-        files = {path.name: path.read_bytes() for path in folder.iterdir()}
-        files["manifest.json"] = manifest_bytes(manifest_v2(training={"decoding": decoding}))
-        if rules is not None:
-            files["grammar.gbnf"] = rules.encode()
-        package = write_package(tmp_path / f"{len(loaded)}.expert", files)
+        package = grammar_package(tmp_path / f"{len(loaded)}.expert", rules, **decoding)
         loaded.append(Expert.load(package, base=tiny_base, **OPTIONS))
         return loaded[-1]
 
@@ -61,18 +40,18 @@ def with_grammar(tmp_path, tiny_base) -> Iterator[Callable[..., Expert]]:
 class TestPackageGrammar:
     def test_counts_where_the_manifest_says_so_and_where_it_is_asked_for(self, with_grammar):
         used, unused = with_grammar(ANSWER, use_grammar=True), with_grammar(ANSWER)
-        assert grammar(ANSWER).accepts(used.generate("Hello", **GREEDY).text)
+        assert Grammar.parse(ANSWER).accepts(used.generate("Hello", **GREEDY).text)
         free = unused.generate("Hello", **GREEDY).text
-        assert not Recogniser(grammar(ANSWER)).valid_prefix(free)
+        assert not Recogniser(Grammar.parse(ANSWER)).valid_prefix(free)
         assert used.generate("Hello", grammar="off", **GREEDY).text == free
         strict = unused.generate("Hello", grammar="strict", **GREEDY).text
-        assert grammar(ANSWER).accepts(strict)
+        assert Grammar.parse(ANSWER).accepts(strict)
 
     def test_is_repaired_where_it_needs_it(self, with_grammar):
         sums = 'root ::= sum_of\nsum_of ::= sum_of "+" sum_of | [0-9]'
         expert = with_grammar(sums, use_grammar=True)
         result = expert.generate("Hello", **GREEDY)
-        assert Recogniser(grammar(sums)).valid_prefix(result.text)
+        assert Recogniser(Grammar.parse(sums)).valid_prefix(result.text)
         assert result.text[0].isdigit()
 
     @pytest.mark.parametrize("rules", ['root ::= "a', 'root ::= "a" root', "root ::= gone"])
@@ -111,10 +90,10 @@ class TestGivenGrammar:
         path.write_text(ANSWER)
         texts = {
             expert.generate("Hello", grammar=one, **GREEDY).text
-            for one in (path, str(path), grammar(ANSWER))
+            for one in (path, str(path), Grammar.parse(ANSWER))
         }
         assert len(texts) == 1
-        assert grammar(ANSWER).accepts(texts.pop())
+        assert Grammar.parse(ANSWER).accepts(texts.pop())
         assert Recogniser(Grammar.load("iso")).valid_prefix(
             expert.generate("Hello", grammar="iso", **GREEDY).text
         )
@@ -132,7 +111,7 @@ class TestGivenGrammar:
 
     def test_that_is_wrong_is_an_error_before_anything_is_computed(self, expert):
         with pytest.raises(GrammarError, match="rule 'b'"):
-            expert.generate("Hello", grammar=grammar("root ::= b"), **GREEDY)
+            expert.generate("Hello", grammar=Grammar.parse("root ::= b"), **GREEDY)
         assert expert.session.scheduler.counters.steps == 0
 
 
@@ -159,7 +138,7 @@ class TestJsonSchema:
         assert len(texts) == 1
 
     def test_and_a_grammar_are_one_too_many(self, expert):
-        for given in ("json", "strict", grammar(ANSWER), Path("x.gbnf")):
+        for given in ("json", "strict", Grammar.parse(ANSWER), Path("x.gbnf")):
             with pytest.raises(ValueError, match="json_schema replaces grammar"):
                 expert.generate("Hello", json_schema={}, grammar=given, **GREEDY)
 

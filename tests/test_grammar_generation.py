@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,8 +15,9 @@ from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.matcher import compile_grammar
 from hivellm_lite.gbnf.vocabulary import TokenVocabulary
 from hivellm_lite.sampling import SamplingParams
-from hivellm_lite.session import _sessions
 from hivellm_lite.token_constraint import TokenConstraint
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 40}
@@ -29,22 +29,6 @@ string ::= "\"" [a-zé ]{1,6} "\""
 """
 ANSWER = 'root ::= "yes" | "no" | "yes, of course"'
 SENTENCE = 'root ::= "SELECT name FROM customers WHERE id = " [0-9]{3} " ORDER BY name;"'
-
-
-@pytest.fixture
-def expert(tiny_package, tiny_base) -> Iterator[Expert]:
-    with Expert.load(tiny_package(), base=tiny_base, **OPTIONS) as loaded:
-        yield loaded
-
-
-@pytest.fixture(autouse=True)
-def no_session_is_left():
-    yield
-    assert _sessions == {}
-
-
-def grammar(text: str) -> Grammar:
-    return Grammar.parse(text)
 
 
 def decode(expert: Expert, prompt: str, **options) -> Decoding:
@@ -110,9 +94,9 @@ class TestChoosing:
     ):
         monkeypatch.setattr(TokenConstraint, "forced", lambda self: [])
         for prompt in ("Hello", "List all tags"):
-            options = {**GREEDY, "max_tokens": 24, "grammar": grammar(rules)}
+            options = {**GREEDY, "max_tokens": 24, "grammar": Grammar.parse(rules)}
             decoding = decode(expert, prompt, **options)
-            tokens = brute_force(expert, grammar(rules), decoding.request.prompt, 24)
+            tokens = brute_force(expert, Grammar.parse(rules), decoding.request.prompt, 24)
             assert answer_tokens(decoding) == tokens
 
     @pytest.mark.parametrize(
@@ -125,7 +109,7 @@ class TestChoosing:
         ],
     )
     def test_what_is_drawn_is_legal(self, expert, sampling):
-        rules = grammar(RECORDS)
+        rules = Grammar.parse(RECORDS)
         judge = Recogniser(rules)
         ended = set()
         for seed in range(6):
@@ -144,7 +128,7 @@ class TestChoosing:
         a, b, z = (model.tokenize(letter)[0] for letter in "abz")
         logits = np.full(model.n_vocab, -30.0, np.float32)
         logits[[a, b, z]] = np.log([0.1, 0.3, 0.6])
-        start = compile_grammar(grammar('root ::= "a" | "b"')).start
+        start = compile_grammar(Grammar.parse('root ::= "a" | "b"')).start
         vocabulary = expert.session.vocabulary
         drawn = []
         for seed in range(400):
@@ -156,7 +140,7 @@ class TestChoosing:
 
     def test_control_tokens_and_ends_are_refused_within_the_text(self, expert):
         model = expert.session.model
-        rules = compile_grammar(grammar('root ::= "abc"'))
+        rules = compile_grammar(Grammar.parse('root ::= "abc"'))
         constraint = TokenConstraint(rules.start, expert.session.vocabulary, model)
         sampler = Sampler(SamplingParams(temperature=0.0), 0, model.n_vocab)
         controls = [token for token in range(model.n_vocab) if not model.piece(token)]
@@ -174,7 +158,7 @@ class TestChoosing:
     def test_the_end_token_is_taken_as_soon_as_the_text_is_whole_and_no_sooner(self, expert):
         model = expert.session.model
         (end, *_) = model.end_tokens
-        rules = compile_grammar(grammar('root ::= "ab"+'))
+        rules = compile_grammar(Grammar.parse('root ::= "ab"+'))
         constraint = TokenConstraint(rules.start, expert.session.vocabulary, model)
         sampler = Sampler(SamplingParams(temperature=0.0), 0, model.n_vocab)
         logits = np.zeros(model.n_vocab, np.float32)
@@ -189,7 +173,7 @@ class TestChoosing:
 
 class TestEnding:
     def test_the_end_of_the_grammar_ends_the_answer_without_an_end_token(self, expert):
-        rules = grammar('root ::= "(" [a-z] ")"')
+        rules = Grammar.parse('root ::= "(" [a-z] ")"')
         decoding = decode(expert, "Hello", grammar=rules, **GREEDY)
         assert decoding.finish_reason == "stop"
         assert not set(answer_tokens(decoding)) & set(expert.session.model.end_tokens)
@@ -197,19 +181,21 @@ class TestEnding:
         assert decoding.result().stop_sequence is None
 
     def test_an_answer_that_may_go_on_ends_with_an_end_token_or_its_length(self, expert):
-        rules = grammar('root ::= "a" [a-z]*')
+        rules = Grammar.parse('root ::= "a" [a-z]*')
         decoding = decode(expert, "Hello", grammar=rules, **GREEDY)
         ends = answer_tokens(decoding)[-1] in expert.session.model.end_tokens
         assert decoding.finish_reason == ("stop" if ends else "length")
         assert rules.accepts(decoding.result().text)
 
     def test_an_answer_cut_by_its_length_begins_a_text_of_the_grammar(self, expert):
-        result = expert.generate("Hello", grammar=grammar(RECORDS), temperature=0.0, max_tokens=5)
+        result = expert.generate(
+            "Hello", grammar=Grammar.parse(RECORDS), temperature=0.0, max_tokens=5
+        )
         assert result.finish_reason == "length"
-        assert Recogniser(grammar(RECORDS)).valid_prefix(result.text)
+        assert Recogniser(Grammar.parse(RECORDS)).valid_prefix(result.text)
 
     def test_the_manifests_stops_do_not_count_under_a_grammar_and_the_callers_do(self, expert):
-        rules = grammar('root ::= "a; b;\\n\\nc"')
+        rules = Grammar.parse('root ::= "a; b;\\n\\nc"')
         assert expert.generate("Hello", grammar=rules, **GREEDY).text == "a; b;\n\nc"
         stopped = expert.generate("Hello", grammar=rules, stop=["\n\n"], **GREEDY)
         assert (stopped.text, stopped.stop_sequence) == ("a; b;", "\n\n")
@@ -219,7 +205,7 @@ class TestEnding:
     ):
         pieces = [b"" if b"\xc3" in piece else piece for piece in expert.session.vocabulary.pieces]
         monkeypatch.setitem(vars(expert.session), "vocabulary", TokenVocabulary(pieces))
-        rules = grammar('root ::= "caf" "é"')
+        rules = Grammar.parse('root ::= "caf" "é"')
         with pytest.raises(GrammarError, match="no token of this model's vocabulary") as caught:
             expert.generate("Hello", grammar=rules, **GREEDY)
         assert caught.value.text == "caf"
@@ -235,20 +221,20 @@ class TestEnding:
 
 class TestForcedText:
     def test_is_the_text_that_comes_without_forcing(self, expert, monkeypatch):
-        options = {"grammar": grammar(SENTENCE), **GREEDY}
+        options = {"grammar": Grammar.parse(SENTENCE), **GREEDY}
         forced = expert.generate("Hello", **options)
         monkeypatch.setattr(TokenConstraint, "forced", lambda self: [])
         free = expert.generate("Hello", **{**options, "max_tokens": 80})
-        assert grammar(SENTENCE).accepts(forced.text)
-        assert grammar(SENTENCE).accepts(free.text)
+        assert Grammar.parse(SENTENCE).accepts(forced.text)
+        assert Grammar.parse(SENTENCE).accepts(free.text)
         assert forced.forced_tokens > 10
         assert free.forced_tokens == 0
         assert forced.completion_tokens <= free.completion_tokens
 
     def test_leaves_no_choice(self, expert):
         session = expert.session
-        constraint_of = expert.request("Hello", grammar=grammar(RECORDS)).constraint
-        configuration = compile_grammar(grammar(RECORDS)).start
+        constraint_of = expert.request("Hello", grammar=Grammar.parse(RECORDS)).constraint
+        configuration = compile_grammar(Grammar.parse(RECORDS)).start
         constraint = constraint_of()
         sampler = Sampler(SamplingParams(temperature=2.0), 3, session.model.n_vocab)
         random = np.random.default_rng(0)
@@ -274,25 +260,27 @@ class TestForcedText:
         sampler.close()
 
     def test_is_written_in_the_tokens_that_the_tokenizer_gives(self, expert):
-        rules = grammar('root ::= [a-z] " is the name of all customers" [.!]')
+        rules = Grammar.parse('root ::= [a-z] " is the name of all customers" [.!]')
         decoding = decode(expert, "Hello", grammar=rules, **GREEDY)
         canonical = expert.session.model.tokenize(" is the name of all customers")
         assert answer_tokens(decoding)[1:-1] == canonical
         assert decoding.n_forced == len(canonical)
 
     def test_stops_at_the_length(self, expert):
-        result = expert.generate("Hello", grammar=grammar(SENTENCE), temperature=0.0, max_tokens=4)
+        result = expert.generate(
+            "Hello", grammar=Grammar.parse(SENTENCE), temperature=0.0, max_tokens=4
+        )
         assert result.finish_reason == "length"
         assert result.completion_tokens == 4
 
     def test_may_end_in_the_middle_of_a_character(self, expert):
-        rules = grammar('root ::= "ab" ("é" | "è") "cd"')
+        rules = Grammar.parse('root ::= "ab" ("é" | "è") "cd"')
         assert expert.generate("Hello", grammar=rules, **GREEDY).text in ("abécd", "abècd")
 
 
 class TestManyAnswers:
     def test_a_stream_gives_the_text_of_the_whole_answer(self, expert):
-        options = {"grammar": grammar(RECORDS), **GREEDY}
+        options = {"grammar": Grammar.parse(RECORDS), **GREEDY}
         whole = expert.generate("Hello", **options)
         stream = expert.generate_stream("Hello", **options)
         assert "".join(stream) == whole.text == stream.result.text
@@ -300,12 +288,12 @@ class TestManyAnswers:
 
     def test_each_of_a_batch_has_its_own_grammar(self, expert):
         asked = [
-            {"grammar": grammar(RECORDS)},
-            {"grammar": grammar(ANSWER)},
+            {"grammar": Grammar.parse(RECORDS)},
+            {"grammar": Grammar.parse(ANSWER)},
             {"grammar": "off", "stop": []},
             {"json_schema": {"enum": ["red", "green"]}},
             {"grammar": "json"},
-            {"grammar": grammar(RECORDS), "max_tokens": 3},
+            {"grammar": Grammar.parse(RECORDS), "max_tokens": 3},
         ]
         alone = [expert.generate("Hello", **{**GREEDY, **own}).text for own in asked]
         together = expert.generate_batch([{"prompt": "Hello", **own} for own in asked], **GREEDY)
@@ -314,7 +302,7 @@ class TestManyAnswers:
         assert json.loads(alone[3]) in ("red", "green")
 
     def test_answers_that_are_drawn_share_a_grammar_and_not_its_state(self, expert):
-        rules = grammar(RECORDS)
+        rules = Grammar.parse(RECORDS)
         drawn = {"temperature": 1.5, "max_tokens": 30, "grammar": rules}
         together = expert.generate_batch(["Hello"] * 6, seed=5, **drawn)
         assert len({result.text for result in together}) > 3
@@ -322,18 +310,18 @@ class TestManyAnswers:
             assert expert.generate("Hello", seed=result.seed, **drawn).text == result.text
 
     def test_cancelling_leaves_a_beginning_and_an_expert_that_answers(self, expert):
-        rules = grammar("root ::= [a-z ]{500}")
+        rules = Grammar.parse("root ::= [a-z ]{500}")
         stream = expert.generate_stream("Hello", grammar=rules, temperature=0.0, max_tokens=400)
         begun = next(stream) + next(stream)
         stream.close()
         assert stream.result.finish_reason == "cancelled"
         assert stream.result.text == begun
         assert Recogniser(rules).valid_prefix(begun)
-        assert grammar(ANSWER).accepts(
-            expert.generate("Hello", grammar=grammar(ANSWER), **GREEDY).text
+        assert Grammar.parse(ANSWER).accepts(
+            expert.generate("Hello", grammar=Grammar.parse(ANSWER), **GREEDY).text
         )
 
     def test_coroutines_give_the_same(self, expert):
-        options = {"grammar": grammar(RECORDS), **GREEDY}
+        options = {"grammar": Grammar.parse(RECORDS), **GREEDY}
         whole = expert.generate("Hello", **options)
         assert asyncio.run(expert.agenerate("Hello", **options)).text == whole.text

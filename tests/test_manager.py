@@ -14,17 +14,12 @@ from hivellm_lite import (
     LoadError,
     OutOfMemoryError,
 )
-from hivellm_lite.session import _models, _sessions
+from hivellm_lite.session import _models
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 OPTIONS = {"n_ctx": 256, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 8, "stop": []}
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    yield
-    assert _sessions == {}
-    assert _models == {}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS
 from ..errors import ContextLengthError, InferenceError, OutOfMemoryError
 from ..hardware import available_memory, physical_cores
 from .devices import select_devices
@@ -28,20 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["KV_TYPES", "Applied", "Context", "ContextOptions", "InterruptedDecodeError", "Row"]
 
-N_BATCH = 512
-"""Tokens of a prompt that are decoded in one call, and so between two looks at Ctrl-C."""
-
-N_OUTPUTS = 64
-"""Positions of one call that may give logits. llama.cpp reserves this many rows
-of the vocabulary's size: 512 of them would cost 311 MB for Qwen3, 64 cost 39."""
-
 Applied: TypeAlias = "tuple[tuple[Adapter, float], ...]"
 """Adapters and their scales, as they apply together; none for the base alone."""
 
 KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
 """Types of the KV cache that are offered, with their ggml type numbers."""
-
-_KV_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 
 
 @dataclass(frozen=True)
@@ -268,7 +260,7 @@ _ABORTED = 2
 
 def kv_cache_bytes(model: Model, options: ContextOptions) -> float:
     """Bytes of the KV cache of one stream."""
-    return model.kv_values_per_token() * _KV_BYTES[options.kv_type] * options.n_ctx
+    return model.kv_values_per_token() * KV_BYTES[options.kv_type] * options.n_ctx
 
 
 def _bytes_of(array: NDArray[np.uint8]) -> Any:

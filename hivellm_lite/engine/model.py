@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..context_sizes import kv_values
 from ..errors import InferenceError, LoadError
 from .devices import select_devices, use_extra_buffers
 from .native import Native, fresh_log, llama, reason, start
@@ -110,15 +111,16 @@ class Model(Native):
     def kv_values_per_token(self) -> int:
         """Numbers that the KV cache holds for one position of one sequence."""
         architecture = self.metadata("general.architecture")
-        heads = llama.llama_model_n_head(self.pointer)
-        usual = llama.llama_model_n_embd(self.pointer) // max(1, heads)
-        lengths = [
-            int(self.metadata(f"{architecture}.attention.{side}_length") or usual)
-            for side in ("key", "value")
-        ]
-        n_kv: int = llama.llama_model_n_head_kv(self.pointer)
-        n_layer: int = llama.llama_model_n_layer(self.pointer)
-        return n_layer * n_kv * sum(lengths)
+        key, value = (
+            self.metadata(f"{architecture}.attention.{side}_length") for side in ("key", "value")
+        )
+        return kv_values(
+            n_layer=llama.llama_model_n_layer(self.pointer),
+            n_head=llama.llama_model_n_head(self.pointer),
+            n_head_kv=llama.llama_model_n_head_kv(self.pointer),
+            n_embd=llama.llama_model_n_embd(self.pointer),
+            lengths=(int(key or 0), int(value or 0)),
+        )
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids of ``text``, without any begin-of-text token.

@@ -2,15 +2,10 @@ r"""Printed grammars: read back as they were, and by llama.cpp, whatever is in t
 
 from __future__ import annotations
 
-import ctypes
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import llama_cpp
 import pytest
 
-from hivellm_lite.engine import Model
 from hivellm_lite.gbnf.build import (
     ANY,
     NOTHING,
@@ -36,6 +31,7 @@ from hivellm_lite.gbnf.syntax import (
     Sequence,
 )
 
+from ..native_grammars import accepts, readable
 from .test_parser import JSON, SQL
 
 A, B, X = Literal("a"), Literal("b"), RuleRef("x")
@@ -257,34 +253,10 @@ def test_realistic_grammars_keep_their_rules(text):
         assert again == grammar
 
 
-@pytest.fixture(scope="module")
-def llama_cpp_accepts(tiny_base: Path) -> Iterator[Callable[[str, str], bool]]:
-    """Whether llama.cpp takes a text and then its end, by a grammar that it must take."""
-    model = Model(tiny_base)
-    end = model.special_token("<|im_end|>")
-
-    def accepts(grammar: str, text: str) -> bool:
-        sampler = llama_cpp.llama_sampler_init_grammar(model._vocab, grammar.encode(), b"root")
-        assert sampler, f"llama.cpp refuses the grammar\n{grammar}"
-        try:
-            for token in [*model.tokenize(text), end]:
-                data = (llama_cpp.llama_token_data * 1)((token, 0.0, 0.0))
-                array = llama_cpp.llama_token_data_array(data, 1, -1, False)
-                llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))
-                if data[0].logit == float("-inf"):
-                    return False
-                llama_cpp.llama_sampler_accept(sampler, token)
-            return True
-        finally:
-            llama_cpp.llama_sampler_free(sampler)
-
-    yield accepts
-    model.close()
-
-
-def test_llama_cpp_reads_what_is_printed(llama_cpp_accepts):
+def test_llama_cpp_reads_what_is_printed(tiny_model):
     for seed in range(120):
-        llama_cpp_accepts(print_grammar(Gardener(seed, tidy=True).grammar()), "a")
+        text = print_grammar(Gardener(seed, tidy=True).grammar())
+        assert readable(tiny_model, text), text
 
 
 @pytest.mark.parametrize(
@@ -305,17 +277,17 @@ def test_llama_cpp_reads_what_is_printed(llama_cpp_accepts):
         ("'x' [^\\x00-\\U0010FFFF] | 'y'", "y", "x"),
     ],
 )
-def test_printed_grammars_mean_the_same_to_llama_cpp(llama_cpp_accepts, text, accepted, refused):
+def test_printed_grammars_mean_the_same_to_llama_cpp(tiny_model, text, accepted, refused):
     printed = print_grammar(parse_grammar(f"root ::= {text}"))
-    assert llama_cpp_accepts(printed, accepted)
-    assert not llama_cpp_accepts(printed, refused)
+    assert accepts(tiny_model, printed, accepted)
+    assert not accepts(tiny_model, printed, refused)
 
 
-def test_llama_cpp_takes_every_sentence_of_a_printed_grammar(llama_cpp_accepts):
+def test_llama_cpp_takes_every_sentence_of_a_printed_grammar(tiny_model):
     rng = random.Random(3)
     grammar = parse_grammar(JSON)
     printed = print_grammar(grammar)
     for _ in range(20):
         sentence = generate(grammar, rng)
-        assert llama_cpp_accepts(JSON, sentence), sentence
-        assert llama_cpp_accepts(printed, sentence), sentence
+        assert accepts(tiny_model, JSON, sentence), sentence
+        assert accepts(tiny_model, printed, sentence), sentence

@@ -8,21 +8,20 @@ recogniser that follows the grammar's letter (on a part of the texts, they are s
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import llama_cpp
 import pytest
 
-from hivellm_lite.engine import Model
 from hivellm_lite.gbnf.checks import check_grammar
 from hivellm_lite.gbnf.earley import recognise
 from hivellm_lite.gbnf.library import grammar_names, grammar_text, load_grammar
 from hivellm_lite.gbnf.matcher import Automaton, compile_grammar
+
+from ..native_grammars import accepts
 
 FOLDER = Path(__file__).parent
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -51,31 +50,6 @@ def part(name: str, kind: str) -> Iterator[str]:
 @functools.cache
 def automaton(name: str) -> Automaton:
     return compile_grammar(load_grammar(name))
-
-
-@pytest.fixture(scope="module")
-def model(tiny_base: Path) -> Iterator[Model]:
-    model = Model(tiny_base)
-    yield model
-    model.close()
-
-
-def accepted_by_llama_cpp(model: Model, grammar: bytes, text: str) -> bool:
-    """Whether ``text`` and then the end is a sentence of the grammar, token by token."""
-    sampler = llama_cpp.llama_sampler_init_grammar(model._vocab, grammar, b"root")
-    assert sampler, "llama.cpp refuses the grammar"
-    end = model.special_token("<|im_end|>")
-    try:
-        for token in [*model.tokenize(text), end]:
-            data = (llama_cpp.llama_token_data * 1)((token, 0.0, 0.0))
-            array = llama_cpp.llama_token_data_array(data, 1, -1, False)
-            llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))
-            if data[0].logit == float("-inf"):
-                return False
-            llama_cpp.llama_sampler_accept(sampler, token)
-        return True
-    finally:
-        llama_cpp.llama_sampler_free(sampler)
 
 
 def test_every_grammar_has_a_corpus():
@@ -114,10 +88,10 @@ def test_the_recogniser_agrees_with_the_judge(name):
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_llama_cpp_agrees_with_the_judge(model, name):
+def test_llama_cpp_agrees_with_the_judge(tiny_model, name):
     grammar = grammar_text(name).encode()
     for kind, expected in (("valid", True), ("invalid", False)):
-        verdicts = {text: accepted_by_llama_cpp(model, grammar, text) for text in part(name, kind)}
+        verdicts = {text: accepts(tiny_model, grammar, text) for text in part(name, kind)}
         assert [text for text, verdict in verdicts.items() if verdict != expected] == []
 
 

@@ -1,0 +1,26 @@
+"""Sizes that contexts are made with, known without loading llama.cpp."""
+
+from __future__ import annotations
+
+__all__ = ["KV_BYTES", "N_BATCH", "N_OUTPUTS", "kv_values"]
+
+N_BATCH = 512
+"""Tokens of a prompt that are decoded in one call."""
+
+N_OUTPUTS = 64
+"""Positions of one call that may give logits. llama.cpp reserves this many rows
+of the vocabulary's size: 512 of them would cost 311 MB for Qwen3, 64 cost 39."""
+
+KV_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
+"""Bytes of one number in the KV cache, by its type."""
+
+
+def kv_values(
+    *, n_layer: int, n_head: int, n_head_kv: int, n_embd: int, lengths: tuple[int | None, ...]
+) -> int:
+    """Numbers that the KV cache holds for one position of one sequence.
+
+    ``lengths``: those of a head's key and value, None where the model does not say.
+    """
+    usual = n_embd // max(1, n_head)
+    return n_layer * n_head_kv * sum(length or usual for length in lengths)
