@@ -315,7 +315,7 @@ class Expert:
     def _state_identity(self) -> dict[str, Any]:
         from .engine import library_version
 
-        options = self._open_session().options.context
+        options = self._open_session().scheduler.kv.context.options
         return {
             "library": library_version(),
             "model": [self._cache.fingerprint(path) for path in self.prepared.files],

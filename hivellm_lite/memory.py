@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, kv_values
+from .context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, kv_values
 from .errors import OutOfMemoryError
 from .hardware import available_memory
 
@@ -48,25 +48,28 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """What the model in ``files`` takes with one context of ``n_streams`` sequences.
 
-    The weights are those of the files' tensors. The KV cache is exact. ``compute`` is an
-    upper estimate: the logits that a context keeps, the attention mask and activations;
-    within 15 % of what llama.cpp reports for SmolLM2-135M and Qwen3-0.6B with flash
-    attention. Raises ConversionError for a file that is no GGUF.
+    The weights are those of the files' tensors. The KV cache is exact. ``compute`` is what a
+    CPU needs for logits, attention scores or mask, and activations: within 15 % of what
+    llama.cpp reports for SmolLM2-135M and Qwen3-0.6B, 512 to 8,192 positions. Raises
+    ConversionError for a file that is no GGUF.
     """
     from .converters.gguf_header import read_gguf_header
 
     headers = [read_gguf_header(path, part=len(files) > 1) for path in files]
     main = next((header for header in headers if header.n_vocab), headers[0])
     weights = sum(tensor.n_bytes for header in headers for tensor in header.tensors.values())
-    context = options.context
+    context = options.context.on_device(cpu=True)
     per_position = _kv_values_per_position(main) * KV_BYTES[context.kv_type]
     n_ctx = -(-context.n_ctx // 256) * 256
     n_embd = main.hyper_parameter("embedding_length")
-    compute = 4 * N_OUTPUTS * main.n_vocab + N_BATCH * (2 * n_ctx + 4 * n_embd)
-    compute += 4 * n_streams * main.n_vocab
+    compute = 4 * N_OUTPUTS * main.n_vocab
     if context.flash_attention is False:
         n_head = main.hyper_parameter("attention.head_count")
-        compute += 4 * n_head * n_ctx * N_BATCH
+        scores = 4 * (n_head + 1) * n_ctx * N_UBATCH_SCORES
+        compute = max(compute, scores) + 16 * n_embd * N_UBATCH_SCORES
+    else:
+        compute += N_BATCH * (2 * n_ctx + 4 * n_embd)
+    compute += 4 * n_streams * main.n_vocab
     return MemoryEstimate(weights, int(per_position * n_ctx * n_streams), compute, adapter_bytes)
 
 

@@ -52,6 +52,28 @@ def test_names_of_control_tokens_are_text_unless_asked_for(model):
     assert model.special_token("no such token") is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "device", "expected"),
+    [
+        ({}, "cpu", False),
+        ({"flash_attention": True}, "cpu", True),
+        ({"flash_attention": False}, "gpu", False),
+        ({"kv_type": "q8_0"}, "cpu", None),
+        ({}, "gpu", None),
+    ],
+)
+def test_flash_attention_is_off_on_a_cpu_unless_it_is_wanted_or_needed(asked, device, expected):
+    assert ContextOptions(**asked).on_device(cpu=device == "cpu").flash_attention is expected
+
+
+def test_a_context_says_whether_it_uses_flash_attention(tiny_base):
+    model = Model(tiny_base, device="cpu")
+    try:
+        assert Context(model, SMALL).options.flash_attention is False
+    finally:
+        model.close()
+
+
 def test_decode_in_one_call_or_several_gives_the_same_logits(model):
     tokens = model.tokenize("one two three four five")
     options = ContextOptions(n_ctx=64, n_threads=1, kv_type="f32", flash_attention=False)

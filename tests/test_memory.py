@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+
 import pytest
 
 from hivellm_lite import Expert, OutOfMemoryError
@@ -51,6 +54,30 @@ def test_the_estimate_is_what_llama_cpp_allocates(real_base, options, n_streams)
         assert context.kv_bytes == int(per_position * n_streams * options.n_ctx)
     finally:
         model.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "n_streams"),
+    [
+        (ContextOptions(512), 16),
+        (ContextOptions(2048), 1),
+        (ContextOptions(8192), 1),
+        (ContextOptions(8192, flash_attention=True), 1),
+        (ContextOptions(2048, kv_type="q8_0"), 1),
+    ],
+)
+def test_buffers_for_computing_are_known_within_15_percent(real_base, caplog, options, n_streams):
+    estimate = estimate_memory([real_base], SessionOptions(options), n_streams=n_streams)
+    caplog.set_level(logging.DEBUG, "hivellm_lite.llama")
+    model = Model(real_base, device="cpu")
+    caplog.clear()
+    try:
+        Context(model, options, n_streams)
+    finally:
+        model.close()
+    told = re.findall(r"(?:compute|output) buffer size = +([\d.]+) MiB", caplog.text)
+    assert len(told) == 2
+    assert estimate.compute == pytest.approx(sum(map(float, told)) * 2**20, rel=0.15)
 
 
 def test_what_does_not_fit_is_refused_with_the_parts():

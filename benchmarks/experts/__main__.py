@@ -13,13 +13,9 @@ without it they are merged into the base that is given.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-# read when llama.cpp loads; without it a second busy process would be what is measured
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from . import memory, prefixes, soak, swap, throughput, waiting
 from .comparison import Measurement, show_measurement

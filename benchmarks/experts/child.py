@@ -13,10 +13,16 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-def run_alone(function: Callable[..., _T], *arguments: Any, **environment: str) -> _T:
-    """``function(*arguments)`` in a fresh process with these variables in its environment."""
+def run_alone(function: Callable[..., _T], *arguments: Any, **environment: str | None) -> _T:
+    """``function(*arguments)`` in a fresh process with these variables in its environment, those
+    of value None taken out of it.
+    """
     before = dict(os.environ)
-    os.environ.update(environment)
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     try:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             return pool.submit(function, *arguments).result()

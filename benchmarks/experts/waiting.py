@@ -27,11 +27,10 @@ MAX_TOKENS = 96
 BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 """Never idle, and ends with the process that started it, however that ends."""
 
-POLICIES = {
-    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "active": {"OMP_WAIT_POLICY": "ACTIVE"},
-    # GCC's OpenMP only: rounds of the waiting loop before a thread goes to sleep
-    "spinning briefly": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"},
+POLICIES: dict[str, dict[str, str | None]] = {
+    "default of hivellm-lite": {"OMP_WAIT_POLICY": None, "GOMP_SPINCOUNT": None},
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": None},
+    "active": {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": None},
 }
 """Environments of the processes."""
 

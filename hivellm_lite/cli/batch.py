@@ -17,14 +17,12 @@ import click
 from .options import (
     grammar_options,
     load_arguments,
-    load_experts,
     model_options,
-    named_packages,
-    open_packages,
     progress_bar,
     sampling_options,
     text_or_file,
 )
+from .packages import load_experts, named_packages, open_packages
 
 if TYPE_CHECKING:
     from ..manager import ExpertManager

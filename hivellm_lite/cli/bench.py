@@ -114,7 +114,7 @@ def _setting(expert: Expert) -> dict[str, Any]:
     from ..hardware import physical_cores
 
     session = expert.session
-    context = session.options.context
+    context = session.scheduler.kv.context.options
     return {
         "expert": expert.manifest.identity,
         "form": expert.prepared.form,
@@ -123,8 +123,10 @@ def _setting(expert: Expert) -> dict[str, Any]:
         "device": session.model.device,
         "threads": context.n_threads or physical_cores(),
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT"),
         "n_ctx": session.n_ctx,
         "kv_type": context.kv_type,
+        "flash_attention": context.flash_attention,
         "llama_cpp": library_version(),
     }
 
@@ -281,6 +283,15 @@ def _median(values: Iterable[float]) -> float:
 # --- showing -----------------------------------------------------------------------------
 
 
+_FLASH_ATTENTION = {None: "as llama.cpp chooses", True: "on", False: "off"}
+
+
+def _waiting(facts: dict[str, Any]) -> str:
+    """How OpenMP's threads wait for each other, as it was told."""
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    return " ".join(f"{name}={facts[name]}" for name in names if facts[name])
+
+
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     load, first = facts["load"], facts["load"]["first"]
     converted = [part for part in ("base", "adapter") if first[f"{part}_converted"]]
@@ -292,8 +303,8 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         (
             "settings",
             f"device {facts['device']}, {facts['threads']} threads, "
-            f"OMP_WAIT_POLICY={facts['OMP_WAIT_POLICY'] or '(not set)'}, "
-            f"n_ctx {facts['n_ctx']}, KV cache {facts['kv_type']}",
+            f"{_waiting(facts)}, n_ctx {facts['n_ctx']}, KV cache {facts['kv_type']}, "
+            f"flash attention {_FLASH_ATTENTION[facts['flash_attention']]}",
         ),
         ("llama.cpp", str(facts["llama_cpp"])),
         ("load", f"first {first['total']:.2f} s{how}, again {load['again']:.2f} s"),

@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..adapter_options import MODES
-from .options import (
-    base_options,
-    json_option,
-    named_packages,
-    no_verify_option,
-    open_packages,
-    packages_argument,
-    print_json,
-    progress_bar,
-)
+from .options import base_options, json_option, no_verify_option, print_json, progress_bar
+from .packages import named_packages, open_packages, packages_argument
 
 if TYPE_CHECKING:
     from pathlib import Path

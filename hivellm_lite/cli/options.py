@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -16,23 +15,15 @@ from ..adapter_options import MODES, VARIANT_TYPES
 from ..converters.file_types import QUANTIZATIONS
 from ..progress import Progress
 
-if TYPE_CHECKING:
-    from ..manager import ExpertManager
-    from ..package import Package
-
 __all__ = [
     "adapter_options",
     "base_options",
     "grammar_options",
     "json_option",
     "load_arguments",
-    "load_experts",
     "model_options",
-    "named_packages",
     "no_verify_option",
-    "open_packages",
     "package_argument",
-    "packages_argument",
     "print_json",
     "progress_bar",
     "sampling_options",
@@ -42,9 +33,6 @@ __all__ = [
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 package_argument = click.argument("package", type=click.Path())
-packages_argument = click.argument(
-    "packages", nargs=-1, required=True, metavar="[NAME=]PACKAGE...", type=click.Path()
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 no_verify_option = click.option(
     "--no-verify", is_flag=True, help="Ignore a digest file beside the package that differs."
@@ -117,6 +105,11 @@ def model_options(command: _Command) -> _Command:
     """All that decides what is loaded and where; `load_arguments` takes them."""
     for option in (
         no_verify_option,
+        click.option(
+            "--flash-attention/--no-flash-attention",
+            default=None,
+            help="[default: off on a CPU, where only short prompts are faster with it]",
+        ),
         click.option(
             "--kv-type", default="f16", show_default=True, help="KV cache: f32, f16, bf16, q8_0."
         ),
@@ -242,6 +235,7 @@ def progress_bar() -> Iterator[Progress]:
 
 _MODEL_OPTIONS = (
     *("base", "quantization", "offline", "device", "n_ctx", "n_threads", "kv_type"),
+    "flash_attention",
     *("adapter_mode", "extra_rank", "variant_type", "force", "float_weights"),
 )
 
@@ -251,65 +245,3 @@ def load_arguments(settings: Mapping[str, Any], options: dict[str, Any]) -> dict
     arguments = {name: options.pop(name) for name in _MODEL_OPTIONS}
     verify = not options.pop("no_verify")
     return {**arguments, "verify": verify, "cache_dir": settings["cache_dir"]}
-
-
-_NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
-_RESERVED = ("auto", "base")
-
-
-def named_packages(values: Iterable[str]) -> dict[str, str]:
-    """``NAME=PACKAGE`` or ``PACKAGE`` each, by name; without one the file's name serves.
-
-    Raises UsageError where two have one name.
-    """
-    packages: dict[str, str] = {}
-    for value in values:
-        given = None if Path(value).exists() else _NAMED.fullmatch(value)
-        name, path = given.groups() if given else (_name_of(value), value)
-        if name in packages:
-            raise click.UsageError(
-                f"two packages have the name {name!r}: {packages[name]} and {path}\n"
-                "Give one of them another: NAME=PACKAGE"
-            )
-        if name in _RESERVED:
-            raise click.UsageError(
-                f"{name!r} cannot be an expert's name\nGive another: NAME={path}"
-            )
-        packages[name] = path
-    return packages
-
-
-def _name_of(package: str) -> str:
-    """``sql`` of ``experts/sql.expert``, ``owner/sql@main`` or ``owner/all:sql.expert``."""
-    last = re.split(r"[/\\:]", package.rstrip("/\\"))[-1]
-    return last.partition("@")[0].removesuffix(".expert") or package
-
-
-def open_packages(
-    settings: Mapping[str, Any], packages: Mapping[str, str], *, verify: bool, offline: bool
-) -> dict[str, Package]:
-    """The packages, opened, with no model loaded; fetched where they are on the Hub."""
-    from ..cache import Cache
-    from ..hub import Hub, locate_package
-    from ..package import open_package
-
-    cache, hub = Cache(settings["cache_dir"]), Hub.from_environment(offline=offline)
-    with progress_bar() as progress:
-        return {
-            name: open_package(
-                locate_package(path, hub=hub, progress=progress), cache=cache, verify=verify
-            )
-            for name, path in packages.items()
-        }
-
-
-def load_experts(
-    manager: ExpertManager, packages: Mapping[str, Package], progress: Progress
-) -> None:
-    """Load all of them, those that others require first."""
-    from ..constraints import sort_by_load_order
-
-    names = {id(package.manifest): name for name, package in packages.items()}
-    for manifest in sort_by_load_order([package.manifest for package in packages.values()]):
-        name = names[id(manifest)]
-        manager.load_expert(name, packages[name].source, progress=progress)

@@ -8,14 +8,8 @@ from typing import Any
 
 import click
 
-from .options import (
-    json_option,
-    named_packages,
-    no_verify_option,
-    open_packages,
-    packages_argument,
-    print_json,
-)
+from .options import json_option, no_verify_option, print_json
+from .packages import named_packages, open_packages, packages_argument
 
 __all__ = ["route"]
 

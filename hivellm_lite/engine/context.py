@@ -10,15 +10,15 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS
+from ..context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES
 from ..errors import ContextLengthError, InferenceError, OutOfMemoryError
 from ..hardware import available_memory, physical_cores
-from .devices import select_devices
+from .devices import is_cpu
 from .kv_state import KVState
 from .native import Native, flag_is_set, fresh_log, llama, reason
 
@@ -41,8 +41,8 @@ class ContextOptions:
     """Size and numerics of a context.
 
     ``n_ctx``: positions. ``n_threads``: None for the physical cores.
-    ``kv_type``: one of ``f32 f16 bf16 q8_0``. ``flash_attention``: None lets
-    llama.cpp choose.
+    ``kv_type``: one of ``f32 f16 bf16 q8_0``. ``flash_attention``: None for off on a
+    CPU, where it makes decoding slower, and for llama.cpp's choice on other devices.
     """
 
     n_ctx: int = 2048
@@ -62,6 +62,12 @@ class ContextOptions:
             raise ValueError(
                 "kv_type='q8_0' needs flash attention: a quantised V cache has no other"
             )
+
+    def on_device(self, *, cpu: bool) -> ContextOptions:
+        """These options with the device's choice of flash attention where there is none."""
+        if self.flash_attention is None and cpu and self.kv_type != "q8_0":
+            return replace(self, flash_attention=False)
+        return self
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,12 @@ class Context(Native):
     """
 
     def __init__(self, model: Model, options: ContextOptions, n_streams: int = 1) -> None:
+        on_cpu = is_cpu(model.device)
+        options = options.on_device(cpu=on_cpu)
         wanted = options.n_ctx * n_streams
         kv_bytes = kv_cache_bytes(model, options) * n_streams
         free = available_memory()
-        if free is not None and kv_bytes > free and (select_devices(model.device) or []) == []:
+        if free is not None and kv_bytes > free and on_cpu:
             raise OutOfMemoryError(
                 f"a context of {wanted} positions needs {kv_bytes / 1e6:.0f} MB for its "
                 f"{options.kv_type} KV cache; {free / 1e6:.0f} MB of memory are free\n"
@@ -104,6 +112,8 @@ class Context(Native):
         params.n_seq_max = n_streams
         params.kv_unified = False
         params.n_batch = params.n_ubatch = min(N_BATCH, wanted)
+        if on_cpu and options.flash_attention is False:
+            params.n_ubatch = min(N_UBATCH_SCORES, wanted)
         params.n_outputs_max = min(max(N_OUTPUTS, n_streams), params.n_batch)
         params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = KV_TYPES[options.kv_type]

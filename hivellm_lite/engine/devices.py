@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import LoadError
 from .native import llama, start, system_info
 
-__all__ = ["Device", "devices", "select_devices", "use_extra_buffers"]
+__all__ = ["Device", "devices", "is_cpu", "select_devices", "use_extra_buffers"]
 
 _GPU_PREFIXES = {
     "cuda": "CUDA",
@@ -21,6 +21,9 @@ _GPU_PREFIXES = {
     "sycl": "SYCL",
 }
 """Our names of device kinds and what llama.cpp's device names begin with."""
+
+_GPU_TYPES = frozenset({1, 2, 4})
+"""ggml's types of devices that take layers: GPU, integrated GPU, several as one."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ def _ggml() -> Any:
     for name, result, arguments in (
         ("ggml_backend_dev_count", ctypes.c_size_t, []),
         ("ggml_backend_dev_get", ctypes.c_void_p, [ctypes.c_size_t]),
+        ("ggml_backend_dev_type", ctypes.c_int, [ctypes.c_void_p]),
         ("ggml_backend_dev_name", ctypes.c_char_p, [ctypes.c_void_p]),
         ("ggml_backend_dev_description", ctypes.c_char_p, [ctypes.c_void_p]),
         (
@@ -99,6 +103,15 @@ def select_devices(device: str) -> list[Device] | None:
             "(see 'Install' in the README; 'hivellm-lite doctor' shows what is installed)."
         )
     return chosen
+
+
+def is_cpu(device: str) -> bool:
+    """Whether a model on ``device`` (see `select_devices`) is computed by the CPU alone."""
+    chosen = select_devices(device)
+    if chosen is None:
+        kind_of = _ggml().ggml_backend_dev_type
+        return not any(kind_of(found.handle) in _GPU_TYPES for found in devices())
+    return not chosen
 
 
 def use_extra_buffers() -> bool:

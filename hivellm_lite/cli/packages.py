@@ -1,0 +1,84 @@
+"""Several packages on one command line: their names, opening and loading them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..progress import Progress
+from .options import progress_bar
+
+if TYPE_CHECKING:
+    from ..manager import ExpertManager
+    from ..package import Package
+
+__all__ = ["load_experts", "named_packages", "open_packages", "packages_argument"]
+
+packages_argument = click.argument(
+    "packages", nargs=-1, required=True, metavar="[NAME=]PACKAGE...", type=click.Path()
+)
+
+_NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
+_RESERVED = ("auto", "base")
+
+
+def named_packages(values: Iterable[str]) -> dict[str, str]:
+    """``NAME=PACKAGE`` or ``PACKAGE`` each, by name; without one the file's name serves.
+
+    Raises UsageError where two have one name.
+    """
+    packages: dict[str, str] = {}
+    for value in values:
+        given = None if Path(value).exists() else _NAMED.fullmatch(value)
+        name, path = given.groups() if given else (_name_of(value), value)
+        if name in packages:
+            raise click.UsageError(
+                f"two packages have the name {name!r}: {packages[name]} and {path}\n"
+                "Give one of them another: NAME=PACKAGE"
+            )
+        if name in _RESERVED:
+            raise click.UsageError(
+                f"{name!r} cannot be an expert's name\nGive another: NAME={path}"
+            )
+        packages[name] = path
+    return packages
+
+
+def _name_of(package: str) -> str:
+    """``sql`` of ``experts/sql.expert``, ``owner/sql@main`` or ``owner/all:sql.expert``."""
+    last = re.split(r"[/\\:]", package.rstrip("/\\"))[-1]
+    return last.partition("@")[0].removesuffix(".expert") or package
+
+
+def open_packages(
+    settings: Mapping[str, Any], packages: Mapping[str, str], *, verify: bool, offline: bool
+) -> dict[str, Package]:
+    """The packages, opened, with no model loaded; fetched where they are on the Hub."""
+    from ..cache import Cache
+    from ..hub import Hub, locate_package
+    from ..package import open_package
+
+    cache, hub = Cache(settings["cache_dir"]), Hub.from_environment(offline=offline)
+    with progress_bar() as progress:
+        return {
+            name: open_package(
+                locate_package(path, hub=hub, progress=progress), cache=cache, verify=verify
+            )
+            for name, path in packages.items()
+        }
+
+
+def load_experts(
+    manager: ExpertManager, packages: Mapping[str, Package], progress: Progress
+) -> None:
+    """Load all of them, those that others require first."""
+    from ..constraints import sort_by_load_order
+
+    names = {id(package.manifest): name for name, package in packages.items()}
+    for manifest in sort_by_load_order([package.manifest for package in packages.values()]):
+        name = names[id(manifest)]
+        manager.load_expert(name, packages[name].source, progress=progress)
