@@ -77,8 +77,7 @@ _LANGUAGE_TAG = re.compile(r"[a-z]{2}(?:[-_][a-z0-9]+)*", re.IGNORECASE)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class ExpertScore:
+class ExpertScore(NamedTuple):
     """One expert's score and what it is made of, in the order of the prompt.
 
     ``name`` is the one that the router was given. ``keywords`` and

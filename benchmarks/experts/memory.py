@@ -1,6 +1,7 @@
 """Resident memory of 1 to 20 experts on one base, a process for each figure.
 
-Each expert is asked once. `Llama` is given an adapter when it is made and keeps it, so
+The first expert is asked about a long schema, so that the buffers which all share are in use,
+then each expert is asked once. `Llama` is given an adapter when it is made and keeps it, so
 several experts are several of them; they stand in one process here.
 """
 
@@ -12,13 +13,14 @@ from typing import Any
 from .child import resident_bytes, run_alone
 from .comparison import Goal, Scaling, Series
 from .peers import Library, Server, new_llama
-from .workload import SCHEMAS, Adapter, Question, Workload
+from .workload import QUESTIONS, SCHEMAS, Adapter, Question, Workload
 
 COUNTS = (1, 3, 5, 10, 20)
 FIVE_GOAL = 1.15
 """What five experts may take, in times of one."""
 
 MAX_TOKENS = 8
+LONG_TOKENS = 500
 
 _Holding = Callable[[Workload, Sequence[Adapter], Sequence[Question]], int]
 
@@ -28,20 +30,22 @@ def measure(workload: Workload) -> list[Scaling]:
     questions = [
         workload.questions(one.name, [SCHEMAS[one.name.split("-")[0]]])[0] for one in adapters
     ]
+    schema = workload.long_schema("sql", LONG_TOKENS)
+    questions[:0] = workload.questions("sql", [schema], QUESTIONS[:1])
     ways: dict[str, _Holding] = {"hivellm-lite": in_library, "Llama objects": in_llamas}
     if workload.llama_server:
         ways["llama-server, 1 slot"] = in_server
     series = []
     for name, holding in ways.items():
         found = [
-            run_alone(holding, workload, adapters[:count], questions[:count]) / 1e6
+            run_alone(holding, workload, adapters[:count], questions[: count + 1]) / 1e6
             for count in COUNTS
         ]
         series.append(Series(name, tuple(found)))
     own = dict(zip(COUNTS, series[0].values, strict=True))
     return [
         Scaling(
-            "Resident memory, every expert asked once",
+            f"Resident memory, one prompt of {LONG_TOKENS} tokens, then every expert asked once",
             "MB",
             "experts",
             COUNTS,
@@ -79,7 +83,8 @@ def in_llamas(
 ) -> int:
     """Bytes of this process with a `Llama` for each adapter."""
     kept: list[Any] = []
-    for adapter, question in zip(adapters, questions, strict=True):
-        kept.append(new_llama(workload, adapter.gguf))
+    for index, question in enumerate(questions):
+        if index != 1:  # the first expert has two questions
+            kept.append(new_llama(workload, adapters[len(kept)].gguf))
         kept[-1].create_completion(list(question.tokens), max_tokens=MAX_TOKENS, temperature=0.0)
     return resident_bytes()

@@ -14,12 +14,18 @@ from .peers import Answers, Library, LlamaObject, Peer, Server
 from .workload import QUESTIONS, Question, Workload
 
 MAX_TOKENS = 48
-SCHEMA_TOKENS = 300
+PROMPT_TOKENS = (100, 300)
+"""About how long a prompt is, its question left out."""
+
 ONE_BY_ONE_GOAL, SERVER_GOAL = 3.5, 1.4
 """How many times as fast as the others a batch shall be."""
 
 
 def measure(workload: Workload) -> list[Comparison]:
+    return [_measure(workload, n_tokens) for n_tokens in PROMPT_TOKENS]
+
+
+def _measure(workload: Workload, n_tokens: int) -> Comparison:
     adapters = workload.adapters(1)
     packages = {one.name: one.package for one in adapters}
     repetitions = max(2, workload.repetitions // 4)  # one of them takes a minute
@@ -50,7 +56,7 @@ def measure(workload: Workload) -> list[Comparison]:
         found: dict[str, list[float]] = {name: [] for name in ways}
         different = dict.fromkeys(ways, 0)
         for turn in range(repetitions + 1):
-            schema = workload.long_schema("sql", SCHEMA_TOKENS, turn)
+            schema = workload.long_schema("sql", n_tokens, turn)
             asked = workload.questions("sql", [schema])
             expected: tuple[str, ...] | None = None
             for name, ask in ways.items():
@@ -71,20 +77,18 @@ def measure(workload: Workload) -> list[Comparison]:
             Goal("times as fast as llama-server's slots", speed, SERVER_GOAL, at_most=False)
         )
     total = repetitions * len(QUESTIONS)
-    return [
-        Comparison(
-            f"{len(QUESTIONS)} questions about a new schema of {SCHEMA_TOKENS} tokens, answers of "
-            f"at most {MAX_TOKENS} tokens",
-            "s",
-            tuple(Series(name, tuple(values)) for name, values in found.items()),
-            tuple(goals),
-            tuple(
-                f"{name}: {count} of {total} answers differ from the first way's"
-                for name, count in different.items()
-                if count
-            ),
-        )
-    ]
+    return Comparison(
+        f"{len(QUESTIONS)} questions about a new schema of {n_tokens} tokens, answers of at most "
+        f"{MAX_TOKENS} tokens",
+        "s",
+        tuple(Series(name, tuple(values)) for name, values in found.items()),
+        tuple(goals),
+        tuple(
+            f"{name}: {count} of {total} answers differ from the first way's"
+            for name, count in different.items()
+            if count
+        ),
+    )
 
 
 def _in_turn(peer: Peer, questions: list[Question]) -> Answers:

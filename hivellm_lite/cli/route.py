@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import Any
 
@@ -48,7 +47,8 @@ def route(
     opened = open_packages(settings, named, verify=not no_verify, offline=offline)
     chosen = Router({name: package.manifest for name, package in opened.items()}).route(prompt)
     if as_json:
-        print_json(dataclasses.asdict(chosen))
+        scores = [score._asdict() for score in chosen.scores]
+        print_json({"expert": chosen.expert, "scores": scores, "reason": chosen.reason})
         return
     click.echo(chosen.expert or "base")
     if explain:
