@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from hivellm_lite import Expert
-from hivellm_lite.cli import batch as batch_module
+from hivellm_lite.cli import batch_lines
 from hivellm_lite.cli import main
 
 QUICK = ("--n-ctx", 256, "--n-threads", 1, "--temperature", 0, "--max-tokens", 6)
@@ -145,7 +147,7 @@ class TestBadLines:
         assert done.records[0]["text"] == done.records[len(lines) - 1]["text"]
 
     def test_longer_than_the_limit_are_passed_over_whole(self, batch, tiny_package, monkeypatch):
-        monkeypatch.setattr(batch_module, "MAX_LINE_BYTES", 1 << 20)
+        monkeypatch.setattr(batch_lines, "MAX_LINE_BYTES", 1 << 20)
         done = batch(tiny_package(), [f'"{"x" * (3 << 20)}"', '"good"'])
         assert done.records[0]["error"]["message"] == "longer than 1 MiB"
         assert done.records[1]["text"]
@@ -171,14 +173,17 @@ class TestOutput:
         package = tiny_package()
         batch(package, lines, "-o", out)
         assert "1 answered" in batch(package, lines, "-o", out, "--stop", "x").err
+        assert "1 answered" in batch(package, lines, "-o", out, "--kv-type", "f32").err
         newer = tiny_package(version="0.4.0")
         assert "1 answered" in batch(newer, lines, "-o", out).err
         assert "0 answered" in batch(newer, lines, "-o", out).err
 
-    def test_that_is_complete_needs_no_model(self, batch, tiny_package, tmp_path):
+    def test_that_is_complete_needs_no_model(self, batch, tiny_package, tiny_base, tmp_path):
         package, out = tiny_package(), tmp_path / "out.jsonl"
-        batch(package, ['"one"'], "-o", out)
-        done = batch(package, ['"one"'], "-o", out, base=tmp_path / "none.gguf")
+        base = Path(shutil.copy(tiny_base, tmp_path / "base.gguf"))
+        batch(package, ['"one"'], "-o", out, base=base)
+        base.unlink()
+        done = batch(package, ['"one"'], "-o", out, base=base)
         assert (done.code, done.err) == (0, "0 answered, 0 failed, 1 were done before\n")
 
     def test_loses_a_half_written_last_line_and_no_other(self, batch, tiny_package, tmp_path):

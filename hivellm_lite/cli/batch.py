@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
+from .batch_lines import BatchLine, LineReader
 from .options import (
     grammar_options,
     load_arguments,
@@ -31,51 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["batch"]
 
-MAX_LINE_BYTES = 16 << 20
-"""A prompt that fills a context of a million tokens has about 4 MB."""
 
-MAX_NUMBER = 1 << 32
-"""Larger than any option may be; also keeps infinity and NaN out."""
-
-_NUMBER, _TEXT = (int, float), (str,)
-_FIELDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("prompt", "schema", "system", "template", "grammar"), _TEXT),
-    **dict.fromkeys(("temperature", "top_p", "min_p", "repetition_penalty"), _NUMBER),
-    **dict.fromkeys(("timeout", "adapter_scale"), _NUMBER),
-    **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
-    **dict.fromkeys(("thinking", "allow_unenforced"), (bool,)),
-    "messages": (list,),
-    "stop": (str, list),
-    "json_schema": (dict, str, bool),
-    "expert": (str, dict),
-    "id": (str, int, float, bool),
-}
-"""What a line may hold, and the JSON types of it."""
-
-_JSON_NAMES = {
-    str: "text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-    dict: "an object",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Line:
-    """One line of the input: its options, or why it cannot be asked.
-
-    ``index`` counts all lines from 0. ``digest`` is of the line as it is written, the options
-    of the command line and the packages of the experts that it names.
-    """
-
-    index: int
-    digest: str
-    id: Any
-    expert: str | dict[str, float]
-    options: dict[str, Any]
-    problem: Exception | None
+_ANSWERS_DEPEND_ON = (
+    *("base", "quantization", "adapter_mode", "extra_rank", "variant_type"),
+    *("kv_type", "flash_attention", "n_ctx"),
+)
+"""Of the options that say what is loaded."""
 
 
 @click.command()
@@ -149,10 +111,11 @@ def batch(
         settings, named, verify=arguments["verify"], offline=arguments["offline"]
     )
     defaults = {**options, "stop": list(stop) or None, "schema": schema}
-    reader = _Reader(
+    reader = LineReader(
         {name: value for name, value in defaults.items() if value is not None},
         {name: one.digest for name, one in opened.items()},
         "auto" if auto else next(iter(named)),
+        {name: arguments[name] for name in _ANSWERS_DEPEND_ON},
     )
     lines = reader.read(file)
     with ExitStack() as stack:
@@ -169,98 +132,6 @@ def batch(
     click.echo(f"{answered} answered, {failed} failed, {skipped} were done before", err=True)
     if failed:
         raise click.exceptions.Exit(1)
-
-
-# --- the input ---------------------------------------------------------------------------
-
-
-class _Reader:
-    """Reads lines under the options of the command line."""
-
-    def __init__(
-        self, defaults: Mapping[str, Any], packages: Mapping[str, str], expert: str
-    ) -> None:
-        """``packages``: the digest of each expert's package; ``expert``: whom a line means
-        that names none.
-        """
-        self._defaults = defaults
-        self._packages = packages
-        self._expert = expert
-
-    def read(self, file: BinaryIO) -> list[_Line]:
-        """All lines but blank ones."""
-        lines = []
-        index = 0
-        while data := file.readline(MAX_LINE_BYTES + 1):
-            if len(data) > MAX_LINE_BYTES:
-                rest = data
-                while rest and not rest.endswith(b"\n"):
-                    rest = file.readline(MAX_LINE_BYTES)
-            if data.strip():
-                lines.append(self._line(index, data))
-            index += 1
-        return lines
-
-    def _line(self, index: int, data: bytes) -> _Line:
-        from ..cache import digest_of
-
-        options: dict[str, Any] = {}
-        problem = None
-        try:
-            options = _parse(data)
-        except ValueError as error:
-            problem = error
-        line_id = options.pop("id", None)
-        expert = options.pop("expert", self._expert)
-        named = (expert,) if isinstance(expert, str) else expert
-        asked = {name: self._packages[name] for name in named if name in self._packages}
-        digest = digest_of(
-            data.strip().hex(), self._expert, self._defaults, asked or self._packages
-        )
-        defaults = dict(self._defaults)
-        if {"schema", "system", "messages"} & options.keys():
-            defaults.pop("schema", None)
-        if {"grammar", "json_schema"} & options.keys():
-            defaults = {k: v for k, v in defaults.items() if k not in ("grammar", "json_schema")}
-        return _Line(index, digest, line_id, expert, {**defaults, **options}, problem)
-
-
-def _parse(data: bytes) -> dict[str, Any]:
-    """A line's options, nulls left out. Raises ValueError that says what is wrong."""
-    if len(data) > MAX_LINE_BYTES:
-        raise ValueError(f"longer than {MAX_LINE_BYTES >> 20} MiB")
-    try:
-        value = json.loads(data)
-    except RecursionError:
-        raise ValueError("no usable JSON: nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"no JSON: {error}") from None
-    if isinstance(value, str):
-        return {"prompt": value}
-    if not isinstance(value, dict):
-        raise ValueError('neither a text nor an object such as {"prompt": "…"}')
-    options = {name: entry for name, entry in value.items() if entry is not None}
-    for name, entry in options.items():
-        if name not in _FIELDS:
-            raise ValueError(f'unknown field "{name}"; known: {", ".join(_FIELDS)}')
-        _check(f'"{name}"', entry, _FIELDS[name])
-        if name == "stop" and isinstance(entry, list):
-            for text in entry:
-                _check('an entry of "stop"', text, _TEXT)
-        if name == "expert" and isinstance(entry, dict):
-            for weight in entry.values():
-                _check('a weight of "expert"', weight, _NUMBER)
-    return options
-
-
-def _check(what: str, value: Any, types: tuple[type, ...]) -> None:
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        wanted = " or ".join(
-            _JSON_NAMES[kind] for kind in types if kind is not int or len(types) == 1
-        )
-        raise ValueError(f"{what} is {_JSON_NAMES.get(type(value), 'null')}; expected {wanted}")
-    if isinstance(value, _NUMBER) and not -MAX_NUMBER < value < MAX_NUMBER:
-        raise ValueError(f"{what} is out of range")
 
 
 # --- the output --------------------------------------------------------------------------
@@ -299,7 +170,7 @@ def _done(sink: BinaryIO, path: Path) -> frozenset[tuple[int, str]]:
 
 
 def _run(
-    lines: Iterable[_Line],
+    lines: Iterable[BatchLine],
     sink: BinaryIO,
     packages: Mapping[str, Package],
     batch_size: int,
@@ -314,7 +185,7 @@ def _run(
 
 
 async def _answer_all(
-    lines: list[_Line], sink: BinaryIO, manager: ExpertManager, size: int, progress: Progress
+    lines: list[BatchLine], sink: BinaryIO, manager: ExpertManager, size: int, progress: Progress
 ) -> int:
     failed = ended = 0
     waiting = iter(lines)
@@ -336,7 +207,7 @@ async def _answer_all(
     return failed
 
 
-async def _answer(line: _Line, manager: ExpertManager) -> dict[str, Any]:
+async def _answer(line: BatchLine, manager: ExpertManager) -> dict[str, Any]:
     from ..errors import ExpertError
 
     record: dict[str, Any] = {"index": line.index, "input": line.digest}
