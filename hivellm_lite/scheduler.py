@@ -326,7 +326,8 @@ class Scheduler:
             if n:
                 pieces.append(Piece(member, stream, pending[:n], is_last=n == len(pending)))
         try:
-            self._compute(applied, pieces)
+            for together in _groups(pieces) if self.kv.context.on_cpu else [pieces]:
+                self._compute(applied, together)
         finally:
             with self._changed:
                 self._computing = []
@@ -429,6 +430,17 @@ class Scheduler:
         self.kv.forget(adapter)
         self._turns.forget()
         adapter.close()
+
+
+def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Single tokens together, and each piece of a prompt alone, as it is for a lone request.
+
+    A CPU computes a prompt no faster beside others, and other kernels take over where rows of
+    several streams are mixed: their last bits differ, and with them an answer now and then.
+    """
+    single = [piece for piece in pieces if len(piece.tokens) == 1]
+    prompts = [[piece] for piece in pieces if len(piece.tokens) > 1]
+    return [single, *prompts] if single else prompts
 
 
 def _stream_of(member: Member) -> Stream:

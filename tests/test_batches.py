@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from hivellm_lite import ContextLengthError, Expert, InferenceError
+from hivellm_lite.engine import Context
 from hivellm_lite.generation import run_batch
 
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
@@ -74,6 +75,25 @@ class TestBatch:
         expert.generate_batch(WORDS[:4], **GREEDY)
         seen = counters(expert)
         assert seen.rows > 2.5 * seen.steps
+
+    @pytest.mark.parametrize("on_cpu", [True, False])
+    def test_computes_prompts_one_by_one_on_a_cpu_and_together_elsewhere(
+        self, tiny_package, tiny_base, monkeypatch, on_cpu
+    ):
+        decoded = []
+        decode = Context.decode
+
+        def recorded(self, rows):
+            decoded.append([len(row.tokens) for row in rows])
+            return decode(self, rows)
+
+        monkeypatch.setattr(Context, "decode", recorded)
+        monkeypatch.setattr("hivellm_lite.engine.context.is_cpu", lambda device: on_cpu)
+        with Expert.load(tiny_package(), base=tiny_base, **OPTIONS) as expert:
+            expert.generate_batch(WORDS[:6], **GREEDY)
+        together = [lengths for lengths in decoded if len(lengths) > 1]
+        assert together
+        assert all(max(lengths) == 1 for lengths in together) == on_cpu
 
     def test_with_more_prompts_than_streams_goes_on_as_streams_become_free(
         self, tiny_package, tiny_base

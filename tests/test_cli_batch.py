@@ -16,8 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from hivellm_lite import Expert
-from hivellm_lite.cli import batch_lines
-from hivellm_lite.cli import main
+from hivellm_lite.cli import batch_lines, main
 
 QUICK = ("--n-ctx", 256, "--n-threads", 1, "--temperature", 0, "--max-tokens", 6)
 

@@ -40,6 +40,7 @@ def measure(workload: Workload, n_requests: int) -> list[Comparison]:
     questions = [question for name in packages for question in _own_questions(workload, name)]
     soaked = run_alone(soak, workload, packages, questions, n_requests)
     first, last = (statistics.median(part) for part in (soaked.resident[:5], soaked.resident[-5:]))
+    course = " ".join(f"{value:.0f}" for value in soaked.resident[::9])
     return [
         Comparison(
             f"Resident memory over {n_requests} requests, {N_EXPERTS} experts, {N_THREADS} threads",
@@ -49,7 +50,11 @@ def measure(workload: Workload, n_requests: int) -> list[Comparison]:
                 Goal("wrong answers", len(soaked.wrong), 0),
                 Goal("growth of memory in %", (last / first - 1) * 100, GROWTH_GOAL),
             ),
-            (f"{n_requests / soaked.seconds:.1f} requests/s", *soaked.wrong[:5]),
+            (
+                f"{n_requests / soaked.seconds:.1f} requests/s",
+                f"from a tenth of the requests to all of them: {course} MB",
+                *soaked.wrong[:5],
+            ),
         )
     ]
 

@@ -135,6 +135,7 @@ class Context(Native):
         self.n_batch: int = params.n_batch
         self.n_outputs: int = params.n_outputs_max
         self.n_threads = threads
+        self.on_cpu = on_cpu
         self.kv_bytes = int(kv_bytes)
         self._memory = llama.llama_get_memory(pointer)
         self._own_batch()
