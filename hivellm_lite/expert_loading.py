@@ -73,7 +73,7 @@ def load_parts(
 
     See `Expert.load` for the arguments and errors.
     """
-    from .engine import Adapter
+    from .engine import Adapter, return_free_memory
 
     clock = [time.perf_counter()]
 
@@ -124,5 +124,6 @@ def load_parts(
     except BaseException:
         session.release()
         raise
+    return_free_memory()
     times = LoadTimes(package_s, base_s, adapter_s, lap(), base_file.converted, prepared.converted)
     return LoadedParts(package, base_file, prepared, session, adapter, times, cache, find_weights)

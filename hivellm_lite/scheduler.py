@@ -160,6 +160,9 @@ class Scheduler:
                 self._end_cancelled()
                 self._admit()
                 self._step()
+            from .engine import return_free_memory
+
+            return_free_memory()
         except BaseException as error:
             with self._changed:
                 self._thread = None

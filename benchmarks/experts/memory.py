@@ -7,6 +7,7 @@ several experts are several of them; they stand in one process here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ FIVE_GOAL = 1.15
 
 MAX_TOKENS = 8
 LONG_TOKENS = 500
+SETTLED_AFTER = 0.5
+"""Seconds after the last answer."""
+
 
 _Holding = Callable[[Workload, Sequence[Adapter], Sequence[Question]], int]
 
@@ -62,6 +66,7 @@ def in_library(
     library = Library(workload, {one.name: one.package for one in adapters})
     for question in questions:
         library.ask(question, MAX_TOKENS)
+    time.sleep(SETTLED_AFTER)
     return resident_bytes()
 
 
@@ -73,6 +78,7 @@ def in_server(
     try:
         for question in questions:
             server.ask(question, MAX_TOKENS)
+        time.sleep(SETTLED_AFTER)
         return resident_bytes(server.process.pid)
     finally:
         server.close()
@@ -87,4 +93,5 @@ def in_llamas(
         if index != 1:  # the first expert has two questions
             kept.append(new_llama(workload, adapters[len(kept)].gguf))
         kept[-1].create_completion(list(question.tokens), max_tokens=MAX_TOKENS, temperature=0.0)
+    time.sleep(SETTLED_AFTER)
     return resident_bytes()

@@ -17,7 +17,7 @@ from .context import KV_TYPES, Context, ContextOptions, InterruptedDecodeError, 
 from .devices import Device, devices
 from .kv_state import KVState
 from .model import Adapter, Model
-from .native import library_file, library_version, system_info
+from .native import library_file, library_version, return_free_memory, system_info
 from .sampler import Sampler
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "devices",
     "library_file",
     "library_version",
+    "return_free_memory",
     "system_info",
 ]

@@ -32,6 +32,7 @@ __all__ = [
     "library_version",
     "llama",
     "reason",
+    "return_free_memory",
     "start",
     "system_info",
 ]
@@ -98,6 +99,16 @@ def flag_is_set() -> Any:
     """
     library = ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
     return ctypes.cast(library.strlen, llama.ggml_abort_callback)
+
+
+def return_free_memory() -> None:
+    """Give what the heap holds free back to the system, where the C library can (GNU's).
+
+    Loading leaves some megabytes of holes for every expert, and swapping adapters too.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def system_info() -> str:
