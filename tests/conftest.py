@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 # Tests run beside each other and beside other programs; spinning threads would
 # make both crawl. Read by OpenMP when llama.cpp is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A shell's background job ignores Ctrl-C, and would hand that on to what the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 EXPERTS = Path(__file__).parents[1] / "examples" / "experts"
 REAL_BASE = Path(__file__).parents[1] / ".demo" / "SmolLM2-135M-Instruct.Q4_1.gguf"
