@@ -329,7 +329,7 @@ class Scheduler:
             if n:
                 pieces.append(Piece(member, stream, pending[:n], is_last=n == len(pending)))
         try:
-            for together in _groups(pieces) if self.kv.context.on_cpu else [pieces]:
+            for together in _groups(pieces) if self._model.on_cpu else [pieces]:
                 self._compute(applied, together)
         finally:
             with self._changed:

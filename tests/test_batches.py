@@ -88,7 +88,7 @@ class TestBatch:
             return decode(self, rows)
 
         monkeypatch.setattr(Context, "decode", recorded)
-        monkeypatch.setattr("hivellm_lite.engine.context.is_cpu", lambda device: on_cpu)
+        monkeypatch.setattr("hivellm_lite.engine.model.is_cpu", lambda device: on_cpu)
         with Expert.load(tiny_package(), base=tiny_base, **OPTIONS) as expert:
             expert.generate_batch(WORDS[:6], **GREEDY)
         together = [lengths for lengths in decoded if len(lengths) > 1]

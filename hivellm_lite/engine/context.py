@@ -18,7 +18,6 @@ import numpy as np
 from ..context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES
 from ..errors import ContextLengthError, InferenceError, OutOfMemoryError
 from ..hardware import available_memory, physical_cores
-from .devices import is_cpu
 from .kv_state import KVState
 from .native import Native, flag_is_set, fresh_log, llama, reason
 
@@ -95,12 +94,11 @@ class Context(Native):
     """
 
     def __init__(self, model: Model, options: ContextOptions, n_streams: int = 1) -> None:
-        on_cpu = is_cpu(model.device)
-        options = options.on_device(cpu=on_cpu)
+        options = options.on_device(cpu=model.on_cpu)
         wanted = options.n_ctx * n_streams
         kv_bytes = kv_cache_bytes(model, options) * n_streams
         free = available_memory()
-        if free is not None and kv_bytes > free and on_cpu:
+        if free is not None and kv_bytes > free and model.on_cpu:
             raise OutOfMemoryError(
                 f"a context of {wanted} positions needs {kv_bytes / 1e6:.0f} MB for its "
                 f"{options.kv_type} KV cache; {free / 1e6:.0f} MB of memory are free\n"
@@ -112,7 +110,7 @@ class Context(Native):
         params.n_seq_max = n_streams
         params.kv_unified = False
         params.n_batch = params.n_ubatch = min(N_BATCH, wanted)
-        if on_cpu and options.flash_attention is False:
+        if model.on_cpu and options.flash_attention is False:
             params.n_ubatch = min(N_UBATCH_SCORES, wanted)
         params.n_outputs_max = min(max(N_OUTPUTS, n_streams), params.n_batch)
         params.n_threads = params.n_threads_batch = threads
@@ -135,7 +133,6 @@ class Context(Native):
         self.n_batch: int = params.n_batch
         self.n_outputs: int = params.n_outputs_max
         self.n_threads = threads
-        self.on_cpu = on_cpu
         self.kv_bytes = int(kv_bytes)
         self._memory = llama.llama_get_memory(pointer)
         self._own_batch()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context_sizes import kv_values
 from ..errors import InferenceError, LoadError
-from .devices import select_devices, use_extra_buffers
+from .devices import is_cpu, select_devices, use_extra_buffers
 from .native import Native, fresh_log, llama, reason, start
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Model(Native):
         self._own(pointer, llama.llama_model_free)
         self.files = tuple(parts)
         self.device = device
+        self.on_cpu = is_cpu(device)
         self.contexts: weakref.WeakSet[Context] = weakref.WeakSet()
         self.adapters: weakref.WeakSet[Adapter] = weakref.WeakSet()
         self._vocab = llama.llama_model_get_vocab(pointer)
