@@ -6,15 +6,17 @@ take turns: a batch never mixes adapters. Requests are admitted in the order of 
 arrival, so none starves; those that share the beginning of their prompt with one that
 is being computed wait for that and copy it.
 
-The thread lives while there is work. All of llama.cpp's computing happens on it, one
-step at a time in the whole process: its threads spin, and two models that compute
-beside each other on the same cores are many times slower than one after the other.
+The thread lives while there is work and a little longer. All of llama.cpp's computing
+happens on it, one step at a time in the whole process: its threads spin, and two models
+that compute beside each other on the same cores are many times slower than one after the
+other.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -41,8 +43,13 @@ PREFILL_BESIDE = 128
 LOOKAHEAD = 4
 """Tokens of a stream that are computed before its reader has taken the last one."""
 
-LINGER = 0.05
-"""Seconds that the idle thread waits for more work."""
+LINGER = 2.0
+"""Seconds that the idle thread waits for more work. Then it returns free memory to the system,
+and the next swap, which needs it again, is some milliseconds slower.
+"""
+
+GLANCE = 0.05
+"""Seconds after which the idle thread looks whether the program ends: that waits for it."""
 
 PAD = 256
 """llama.cpp rounds the length of a stream up to this."""
@@ -171,10 +178,14 @@ class Scheduler:
             raise
 
     def _await_work(self) -> bool:
+        main = threading.main_thread()
         with self._changed:
             self._count()
+            until = time.monotonic() + LINGER
             while not self._has_work():
-                if self._closed or (not self._changed.wait(LINGER) and not self._has_work()):
+                idle = not self._closed and not self._changed.wait(GLANCE)
+                over = time.monotonic() > until or not main.is_alive()
+                if self._closed or (idle and over and not self._has_work()):
                     self._thread = None
                     return False
             return True

@@ -22,8 +22,8 @@ FIVE_GOAL = 1.15
 
 MAX_TOKENS = 8
 LONG_TOKENS = 500
-SETTLED_AFTER = 0.5
-"""Seconds after the last answer."""
+SETTLED_AFTER = 3.0
+"""Seconds after the last answer: an idle process has returned what it holds free."""
 
 
 _Holding = Callable[[Workload, Sequence[Adapter], Sequence[Question]], int]

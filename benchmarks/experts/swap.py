@@ -22,6 +22,9 @@ from .workload import Question, Workload
 LORA_GOAL, EVICTED_LORA_GOAL, EVICTED_VARIANT_GOAL = 15.0, 50.0, 300.0
 """Milliseconds above the same expert, and for bringing one back."""
 
+MANY = 20
+"""Experts on one base, of which two are asked."""
+
 EVICTIONS = 4
 """How many are measured in each repetition: they are short."""
 
@@ -34,16 +37,13 @@ def measure(workload: Workload) -> list[Comparison]:
     exact = {"adapter_mode": "exact", "quantization": "f16"}
     return [
         *(_resident(workload, n_tokens) for n_tokens in PROMPT_TOKENS),
+        _many_resident(workload, PROMPT_TOKENS[0]),
         _evicted(workload, "LoRA", EVICTED_LORA_GOAL, {}),
         _evicted(variants, "variant", EVICTED_VARIANT_GOAL, exact),
     ]
 
 
 def _resident(workload: Workload, n_tokens: int) -> Comparison:
-    first, second = (
-        workload.questions(name, [workload.long_schema(name, n_tokens)])[0]
-        for name in ("sql", "cypher")
-    )
     adapters = workload.adapters(2)
     packages = {one.name: one.package for one in adapters}
     with contextlib.ExitStack() as stack:
@@ -56,27 +56,58 @@ def _resident(workload: Workload, n_tokens: int) -> Comparison:
             peers.append(Server(workload, adapters, slots=2, pinned=True))
         for peer in peers:
             stack.callback(peer.close)
-        same: list[list[float]] = [[] for _ in peers]
-        other: list[list[float]] = [[] for _ in peers]
-        for turn in range(workload.repetitions + 1):
-            asked = (first, second)[turn % 2]
-            for index, peer in enumerate(peers):
-                swapped = _milliseconds(peer, asked)
-                again = _milliseconds(peer, asked)
-                if turn > 1:  # each expert was asked once, so its prompt is warm
-                    other[index].append(swapped)
-                    same[index].append(again)
+        return _swaps(
+            workload,
+            peers,
+            n_tokens,
+            "experts resident",
+            "Llama keeps the last logits: the very same prompt again is not computed at all",
+        )
+
+
+def _many_resident(workload: Workload, n_tokens: int) -> Comparison:
+    library = Library(workload, workload.packages(MANY))
+    try:
+        return _swaps(
+            workload,
+            [library],
+            n_tokens,
+            f"{MANY} experts resident",
+            "llama.cpp reserves a graph that is as large as all loaded adapters together",
+        )
+    finally:
+        library.close()
+
+
+def _swaps(
+    workload: Workload, peers: Sequence[Peer], n_tokens: int, which: str, note: str
+) -> Comparison:
+    """Two experts in turn, each asked twice."""
+    first, second = (
+        workload.questions(name, [workload.long_schema(name, n_tokens)])[0]
+        for name in ("sql", "cypher")
+    )
+    same: list[list[float]] = [[] for _ in peers]
+    other: list[list[float]] = [[] for _ in peers]
+    for turn in range(workload.repetitions + 1):
+        asked = (first, second)[turn % 2]
+        for index, peer in enumerate(peers):
+            swapped = _milliseconds(peer, asked)
+            again = _milliseconds(peer, asked)
+            if turn > 1:  # each expert was asked once, so its prompt is warm
+                other[index].append(swapped)
+                same[index].append(again)
     series = []
     for peer, again_ms, swapped_ms in zip(peers, same, other, strict=True):
         series.append(Series(f"{peer.name}: the same expert", tuple(again_ms)))
         series.append(Series(f"{peer.name}: another", tuple(swapped_ms)))
     more = [b - a for a, b in zip(same[0], other[0], strict=True)]
     return Comparison(
-        f"First token, prompt of {len(first.tokens)} tokens warm, experts resident",
+        f"First token, prompt of {len(first.tokens)} tokens warm, {which}",
         "ms",
         tuple(series),
         (Goal("LoRA, another expert more than the same, ms", statistics.median(more), LORA_GOAL),),
-        ("Llama keeps the last logits: the very same prompt again is not computed at all",),
+        (note,),
     )
 
 

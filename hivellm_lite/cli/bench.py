@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import statistics
 import time
 from collections.abc import Iterable
@@ -110,7 +109,7 @@ def bench(
 
 
 def _setting(expert: Expert) -> dict[str, Any]:
-    from ..engine import library_version
+    from ..engine import OPENMP_SETTINGS, library_version
     from ..hardware import physical_cores
 
     session = expert.session
@@ -122,8 +121,7 @@ def _setting(expert: Expert) -> dict[str, Any]:
         "weights_bytes": session.model.size,
         "device": session.model.device,
         "threads": context.n_threads or physical_cores(),
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
-        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT"),
+        "openmp": dict(OPENMP_SETTINGS),
         "n_ctx": session.n_ctx,
         "kv_type": context.kv_type,
         "flash_attention": context.flash_attention,
@@ -286,24 +284,19 @@ def _median(values: Iterable[float]) -> float:
 _FLASH_ATTENTION = {None: "as llama.cpp chooses", True: "on", False: "off"}
 
 
-def _waiting(facts: dict[str, Any]) -> str:
-    """How OpenMP's threads wait for each other, as it was told."""
-    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-    return " ".join(f"{name}={facts[name]}" for name in names if facts[name])
-
-
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     load, first = facts["load"], facts["load"]["first"]
     converted = [part for part in ("base", "adapter") if first[f"{part}_converted"]]
     how = f" ({' and '.join(converted)} converted)" if converted else ""
     cached, prompt = facts["cached_prompt_tokens"], facts["prompt_tokens"]
+    openmp = " ".join(f"{name}={value}" for name, value in facts["openmp"].items())
     lines = [
         ("expert", f"{facts['expert']}, {facts['form']}"),
         ("base", f"{facts['base']}, {facts['weights_bytes'] / 1e6:.1f} MB"),
         (
             "settings",
             f"device {facts['device']}, {facts['threads']} threads, "
-            f"{_waiting(facts)}, n_ctx {facts['n_ctx']}, KV cache {facts['kv_type']}, "
+            f"{openmp}, n_ctx {facts['n_ctx']}, KV cache {facts['kv_type']}, "
             f"flash attention {_FLASH_ATTENTION[facts['flash_attention']]}",
         ),
         ("llama.cpp", str(facts["llama_cpp"])),

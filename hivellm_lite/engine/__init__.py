@@ -18,10 +18,12 @@ from .devices import Device, devices
 from .kv_state import KVState
 from .model import Adapter, Model
 from .native import library_file, library_version, return_free_memory, system_info
+from .openmp import SETTINGS as OPENMP_SETTINGS
 from .sampler import Sampler
 
 __all__ = [
     "KV_TYPES",
+    "OPENMP_SETTINGS",
     "Adapter",
     "Context",
     "ContextOptions",

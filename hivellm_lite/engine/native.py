@@ -14,15 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InferenceError
+from .openmp import short_waits
 
-if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-    # Threads of GNU OpenMP wait for each other some thousand times a token. By default they
-    # spin for milliseconds, which costs ten times the speed as soon as another process
-    # wants a core; with "passive" they sleep at once, which costs a third on an idle
-    # machine. Some microseconds of spinning have neither price. Read when it is loaded.
-    os.environ["GOMP_SPINCOUNT"] = "300"
-
-import llama_cpp as llama
+with short_waits():
+    import llama_cpp as llama
 
 __all__ = [
     "Native",
