@@ -205,11 +205,16 @@ class Expert:
     ) -> Request:
         """What `generate` would compute for these arguments.
 
-        ``applied`` are other adapters on the same session, for a blend.
+        ``applied`` are other adapters on the same session, for a blend; ``adapter_scale``
+        multiplies the scales of all.
         """
         self._open_session()
-        if applied is None or adapter_scale != 1.0:
-            applied = self.applied(adapter_scale)
+        own = self.applied(adapter_scale)
+        if applied is None:
+            applied = own
+        elif adapter_scale != 1.0:
+            scaled = ((adapter, scale * adapter_scale) for adapter, scale in applied)
+            applied = tuple(pair for pair in scaled if pair[1])
         return self._builder.build(prompt, applied, **options)
 
     def requests(

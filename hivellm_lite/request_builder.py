@@ -87,7 +87,7 @@ class GenerationOptions(RequestOptions, total=False):
     """The keyword arguments of all generating methods."""
 
     adapter_scale: float
-    """0 is the base model alone."""
+    """0 is the base model alone. In a blend it multiplies all weights."""
 
 
 class RequestBuilder:

@@ -152,7 +152,8 @@ class Scheduler:
             thread.join()
 
     def _wake(self) -> None:
-        if self._thread is None:
+        # in a forked process the thread of the old one is not there
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._work, name="hivellm-lite")
             self._thread.start()
         self._changed.notify_all()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -176,6 +179,42 @@ class TestThreads:
         expert.close()
         list(stream)
         assert stream.result.finish_reason == "cancelled"
+
+
+LEFT_OPEN = """
+import os, sys
+from hivellm_lite import Expert, scheduler
+scheduler.LINGER = 3600.0
+expert = Expert.load(sys.argv[1], base=sys.argv[2], n_ctx=512, n_threads=1)
+options = {"temperature": 0.0, "max_tokens": 12, "stop": []}
+text = expert.generate("Hello", **options).text
+"""
+FORKED = """
+child = os.fork()
+same = expert.generate("Hello", **options).text == text
+if child:
+    same = os.waitpid(child, 0)[1] == 0 and same
+os._exit(not same)
+"""
+
+
+class TestProcesses:
+    @pytest.fixture
+    def run(self, tiny_package, tiny_base):
+        """Run a program; one that hangs fails."""
+
+        def run(program: str) -> None:
+            command = [sys.executable, "-c", program, tiny_package(), tiny_base]
+            subprocess.run(command, check=True, timeout=60)
+
+        return run
+
+    def test_end_though_an_expert_was_left_open(self, run):
+        run(LEFT_OPEN)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_that_are_forked_go_on(self, run):
+        run(LEFT_OPEN + FORKED)
 
 
 class TestStreams:

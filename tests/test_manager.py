@@ -232,6 +232,17 @@ class TestBlending:
             blended = manager.generate({"a": 1.0, "b": 0.0}, prompt, **GREEDY)
             assert blended.text == manager.generate("a", prompt, **GREEDY).text
 
+    @pytest.mark.parametrize("scale", [0.0, 0.5, -2.0])
+    def test_is_multiplied_by_a_scale(self, manager, scale):
+        prompts = ["one", "two", "three"]
+        blend = {"a": 0.5, "b": 1.0}
+        blended = manager.generate_batch(blend, prompts, adapter_scale=scale, **GREEDY)
+        other = {name: weight * scale for name, weight in blend.items()}
+        expected = manager.generate_batch(other, prompts, **GREEDY)
+        assert [one.text for one in blended] == [one.text for one in expected]
+        unscaled = manager.generate_batch(blend, prompts, **GREEDY)
+        assert [one.text for one in blended] != [one.text for one in unscaled]
+
     def test_changes_the_answer(self, manager):
         options = {"temperature": 0.0, "max_tokens": 30, "stop": []}
         texts = {

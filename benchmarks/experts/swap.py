@@ -82,7 +82,9 @@ def _many_resident(workload: Workload, n_tokens: int) -> Comparison:
 def _swaps(
     workload: Workload, peers: Sequence[Peer], n_tokens: int, which: str, note: str
 ) -> Comparison:
-    """Two experts in turn, each asked twice."""
+    """Two experts in turn, each asked twice; before that the one that was asked last wakes caches
+    and threads up, which the other peers had meanwhile.
+    """
     first, second = (
         workload.questions(name, [workload.long_schema(name, n_tokens)])[0]
         for name in ("sql", "cypher")
@@ -90,8 +92,10 @@ def _swaps(
     same: list[list[float]] = [[] for _ in peers]
     other: list[list[float]] = [[] for _ in peers]
     for turn in range(workload.repetitions + 1):
-        asked = (first, second)[turn % 2]
+        before, asked = (first, second) if turn % 2 else (second, first)
         for index, peer in enumerate(peers):
+            if turn:
+                peer.ask(before, 1)
             swapped = _milliseconds(peer, asked)
             again = _milliseconds(peer, asked)
             if turn > 1:  # each expert was asked once, so its prompt is warm
