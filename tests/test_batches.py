@@ -15,6 +15,7 @@ import pytest
 from hivellm_lite import ContextLengthError, Expert, InferenceError
 from hivellm_lite.engine import Context
 from hivellm_lite.generation import run_batch
+from hivellm_lite.scheduler import LINGER
 
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 12, "stop": []}
@@ -39,7 +40,7 @@ def no_thread_is_left(nothing_is_left):
     yield
     for thread in threading.enumerate():
         if thread.name == "hivellm-lite":
-            thread.join(2)
+            thread.join(LINGER + 2)
             assert not thread.is_alive()
 
 
