@@ -179,17 +179,21 @@ class Scheduler:
             raise
 
     def _await_work(self) -> bool:
-        main = threading.main_thread()
         with self._changed:
             self._count()
-            until = time.monotonic() + LINGER
-            while not self._has_work():
-                idle = not self._closed and not self._changed.wait(GLANCE)
-                over = time.monotonic() > until or not main.is_alive()
-                if self._closed or (idle and over and not self._has_work()):
-                    self._thread = None
-                    return False
-            return True
+            if self._has_work() or self._linger():
+                return True
+            self._thread = None
+            return False
+
+    def _linger(self) -> bool:
+        """Wait a while for more work; whether it came."""
+        main, until = threading.main_thread(), time.monotonic() + LINGER
+        while not (self._closed or self._has_work()):
+            woken = self._changed.wait(GLANCE)
+            if not woken and (time.monotonic() > until or not main.is_alive()):
+                break
+        return self._has_work()
 
     def _has_work(self) -> bool:
         members = (*self._active, *self._waiting)
@@ -448,9 +452,10 @@ class Scheduler:
 
 
 def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Single tokens together, and each piece of a prompt alone, as it is for a lone request.
+    """Single tokens together, and each longer piece alone, as it is for a lone request.
 
-    A CPU computes a prompt no faster beside others, and other kernels take over where rows of
+    Those are of prompts, or forced by a grammar. A CPU computes a prompt no faster beside others,
+    and other kernels take over where rows of
     several streams are mixed: their last bits differ, and with them an answer now and then.
     """
     single = [piece for piece in pieces if len(piece.tokens) == 1]

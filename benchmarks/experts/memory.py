@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hivellm_lite.scheduler import LINGER
+
 from .child import resident_bytes, run_alone
 from .comparison import Goal, Scaling, Series
 from .peers import Library, Server, new_llama
@@ -22,7 +24,7 @@ FIVE_GOAL = 1.15
 
 MAX_TOKENS = 8
 LONG_TOKENS = 500
-SETTLED_AFTER = 3.0
+SETTLED_AFTER = LINGER + 1
 """Seconds after the last answer: an idle process has returned what it holds free."""
 
 
@@ -66,8 +68,7 @@ def in_library(
     library = Library(workload, {one.name: one.package for one in adapters})
     for question in questions:
         library.ask(question, MAX_TOKENS)
-    time.sleep(SETTLED_AFTER)
-    return resident_bytes()
+    return _settled_bytes()
 
 
 def in_server(
@@ -78,8 +79,7 @@ def in_server(
     try:
         for question in questions:
             server.ask(question, MAX_TOKENS)
-        time.sleep(SETTLED_AFTER)
-        return resident_bytes(server.process.pid)
+        return _settled_bytes(server.process.pid)
     finally:
         server.close()
 
@@ -93,5 +93,9 @@ def in_llamas(
         if index != 1:  # the first expert has two questions
             kept.append(new_llama(workload, adapters[len(kept)].gguf))
         kept[-1].create_completion(list(question.tokens), max_tokens=MAX_TOKENS, temperature=0.0)
+    return _settled_bytes()
+
+
+def _settled_bytes(process: int | str = "self") -> int:
     time.sleep(SETTLED_AFTER)
-    return resident_bytes()
+    return resident_bytes(process)

@@ -66,8 +66,7 @@ def _resident(workload: Workload, n_tokens: int) -> Comparison:
 
 
 def _many_resident(workload: Workload, n_tokens: int) -> Comparison:
-    library = Library(workload, workload.packages(MANY))
-    try:
+    with contextlib.closing(Library(workload, workload.packages(MANY))) as library:
         return _swaps(
             workload,
             [library],
@@ -75,8 +74,6 @@ def _many_resident(workload: Workload, n_tokens: int) -> Comparison:
             f"{MANY} experts resident",
             "llama.cpp reserves a graph that is as large as all loaded adapters together",
         )
-    finally:
-        library.close()
 
 
 def _swaps(

@@ -92,8 +92,7 @@ def flag_is_set() -> Any:
     ``strlen`` takes a pointer and returns non-zero exactly if the byte there is not
     zero, which is what a callback ``bool (*)(void *)`` with a flag as its data must do.
     """
-    library = ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
-    return ctypes.cast(library.strlen, llama.ggml_abort_callback)
+    return ctypes.cast(_c_library().strlen, llama.ggml_abort_callback)
 
 
 def return_free_memory() -> None:
@@ -101,9 +100,13 @@ def return_free_memory() -> None:
 
     Loading leaves some megabytes of holes for every expert, and swapping adapters too.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    trim = getattr(_c_library(), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def _c_library() -> ctypes.CDLL:
+    return ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
 
 
 def system_info() -> str:

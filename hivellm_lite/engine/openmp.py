@@ -3,7 +3,7 @@ is imported before that, and nothing here may import it.
 
 They meet after every operation of a graph, some thousand times a token. GNU OpenMP lets them
 spin for milliseconds, which costs ten times the speed as soon as another process wants a core;
-passive ones sleep at once, which costs half of it on an idle machine. A few microseconds of
+passive ones sleep at once, which costs a third of it on an idle machine. A few microseconds of
 spinning have neither price.
 
 Every thread that computes has a team of its own, and while a process has more of these threads
