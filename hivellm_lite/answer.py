@@ -2,8 +2,10 @@
 
 bytes ─► characters ─► thought │ answer ─► stop sequences ─► text
 
-Characters are never cut, the thought (``<think>…</think>``) is kept apart, and
-stop sequences count in the answer alone.
+Characters are never cut: one whose last bytes never came, because the answer ended
+inside it, is left out. Bytes that no character can begin or continue with show as
+U+FFFD. The thought (``<think>…</think>``) is kept apart, and stop sequences count in
+the answer alone.
 """
 
 from __future__ import annotations
@@ -88,8 +90,9 @@ class AnswerText:
 
     def finish(self) -> str:
         """Everything that was held back, once no more bytes come."""
-        rest = self._splitter.push(self._decoder.decode(b"", final=True)) + self._splitter.finish()
-        shown = self._stops.push(rest)
+        # The decoder is not told that this is the end: it would show the beginning of a
+        # character as U+FFFD, which the model did not write and a grammar may forbid.
+        shown = self._stops.push(self._splitter.finish())
         return self._show(shown + self._stops.finish())
 
     def _show(self, text: str) -> str:

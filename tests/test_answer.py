@@ -29,7 +29,23 @@ def test_characters_are_never_cut(size):
 
 def test_invalid_bytes_become_replacement_characters():
     assert read(b"a\xff\xfeb").text == "a\ufffd\ufffdb"
-    assert read(b"cut \xf0\x9f").text == "cut \ufffd"
+    assert read(b"a\xf0\x9fb").text == "a\ufffdb"
+    assert read(b"a\xed\xa0\xbd").text == "a\ufffd\ufffd\ufffd"  # half a surrogate pair
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize("character", ["é", "東", "🎉"])
+def test_a_character_that_the_end_cuts_is_left_out(character, size):
+    data = character.encode()
+    for missing in range(1, len(data)):
+        part = data[:-missing]
+        assert read(b"cut " + part, size).text == "cut "
+        assert read(b"<think>cut " + part, size).thinking == "cut"
+        assert read(b"<think>a</think>" + part, size).text == ""
+        held = read(b"a held;" + part, size, literal=[";;"])
+        assert (held.text, held.stopped_by) == ("a held;", None)
+        stopped = read(b"whole;" + part, size, literal=[";"])
+        assert (stopped.text, stopped.stopped_by) == ("whole", ";")
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])

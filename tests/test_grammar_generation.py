@@ -277,6 +277,29 @@ class TestForcedText:
         rules = Grammar.parse('root ::= "ab" ("é" | "è") "cd"')
         assert expert.generate("Hello", grammar=rules, **GREEDY).text in ("abécd", "abècd")
 
+    @pytest.mark.parametrize("rules", ["root ::= [😀-😎]{9}", 'root ::= ("東" | "京" | "é"){9}'])
+    def test_an_answer_that_ends_inside_a_character_begins_a_text_of_the_grammar(
+        self, expert, rules
+    ):
+        grammar = Grammar.parse(rules)
+        inside = 0
+        for n in range(1, 9):
+            options = {"grammar": grammar, "temperature": 0.0, "max_tokens": n}
+            stream = expert.generate_stream("Hello", **options)
+            shown = "".join(stream)
+            results = [
+                expert.generate("Hello", **options),
+                stream.result,
+                *expert.generate_batch(["Hello"] * 2, **options),
+            ]
+            for result in results:
+                assert result.finish_reason == "length"
+                assert result.text == shown
+                assert Recogniser(grammar).valid_prefix(result.text)
+            tokens = answer_tokens(decode(expert, "Hello", **options))
+            inside += b"".join(map(expert.session.model.piece, tokens)) != shown.encode()
+        assert inside  # some of the answers did end inside a character
+
 
 class TestManyAnswers:
     def test_a_stream_gives_the_text_of_the_whole_answer(self, expert):
