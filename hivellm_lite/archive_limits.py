@@ -18,6 +18,9 @@ class Limits:
     total_bytes: int = 1 << 30
     """All that comes out. Real packages have 26 to 34 MB; an adapter is no base model."""
 
+    archive_bytes: int = (1 << 30) + (64 << 20)
+    """The file itself, which is hashed before it is opened: packing makes nothing larger."""
+
     members: int = 4096
     """Entries, folders included. Real packages have about fifteen and their tests."""
 

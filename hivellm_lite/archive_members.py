@@ -10,7 +10,6 @@ decompressor. Nothing is written here, and names are passed on as they are::
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
 import stat
@@ -23,12 +22,20 @@ from typing import BinaryIO
 
 from .archive_limits import Budget, Limits, Refused
 from .errors import PackageError
+from .gzip_stream import GzipStream
 
 __all__ = ["DAMAGE", "members"]
 
 _CHUNK = 16 << 10
-"""Bytes per read, and so the largest tar header that is accepted: tarfile reads a
-header in one piece, whatever size it claims, and searches it in quadratic time."""
+"""Bytes per read, and so the largest part of a tar header that is accepted: tarfile reads
+it in one piece, whatever size it claims, and searches it in quadratic time."""
+
+_HEADER_BYTES = 64 << 10
+"""Largest header of a tar member with all its parts. tarfile follows long names, pax
+records and maps of sparse files before anybody can look at the member."""
+
+_GLOBAL_RECORDS = 100
+"""Most global pax records, which tarfile copies for every member. Git writes one."""
 
 _ZIP_DIRECTORY_BYTES = 2 << 20
 """Largest table of contents of a zip; zipfile reads it in one piece as well."""
@@ -62,7 +69,7 @@ class _BadOffset(OSError):
 
 
 DAMAGE = (
-    *(EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile, _BadOffset),
+    *(EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, _BadOffset),
     # What tarfile and zipfile let escape on malformed headers, RecursionError included.
     *(ValueError, LookupError, ArithmeticError, RuntimeError, struct.error),
 )
@@ -75,7 +82,7 @@ def members(name: str, file: BinaryIO, limits: Limits) -> Iterator[tuple[str, It
     budget = Budget(limits, file.seek(0, io.SEEK_END))
     file.seek(0)
     if head.startswith(b"\x1f\x8b"):
-        return _tar_members(_TarBytes(gzip.GzipFile(fileobj=file), budget), budget)
+        return _tar_members(_TarBytes(GzipStream(file), budget), budget)
     if head.startswith(b"PK"):
         return _zip_members(zipfile.ZipFile(_ZipBytes(file)), budget)
     if head[257:262] == b"ustar":
@@ -88,7 +95,7 @@ def members(name: str, file: BinaryIO, limits: Limits) -> Iterator[tuple[str, It
 
 def _tar_members(stream: _TarBytes, budget: Budget) -> Iterator[tuple[str, Iterator[bytes]]]:
     tar = tarfile.TarFile(fileobj=stream, encoding="utf-8")
-    while (member := tar.next()) is not None:
+    while (member := _next_member(tar, stream)) is not None:
         budget.member()
         if member.issparse() or any(key.startswith("GNU.sparse") for key in member.pax_headers):
             raise Refused(f"{member.name!r}: a sparse file")
@@ -102,25 +109,49 @@ def _tar_members(stream: _TarBytes, budget: Budget) -> Iterator[tuple[str, Itera
     stream.finish()
 
 
+def _next_member(tar: tarfile.TarFile, stream: _TarBytes) -> tarfile.TarInfo | None:
+    stream.begin_header()
+    member = tar.next()
+    tar.members = []  # it keeps every one that it has given
+    if len(tar.pax_headers) > _GLOBAL_RECORDS:
+        raise Refused(f"more than {_GLOBAL_RECORDS} global pax records")
+    return member
+
+
 class _TarBytes(io.RawIOBase):
     """The bytes of a tar, counted and forward only, as far as tarfile needs a file."""
 
-    def __init__(self, source: BinaryIO | gzip.GzipFile, budget: Budget) -> None:
+    def __init__(self, source: BinaryIO | GzipStream, budget: Budget) -> None:
         self._source = source
         self._budget = budget
         self._position = 0
+        self._header_bytes = 0
         self._last = b""
 
     def tell(self) -> int:
         return self._position
 
+    def begin_header(self) -> None:
+        """What tarfile reads from here on is the header of one member."""
+        self._header_bytes = 0
+
     def read(self, size: int = -1) -> bytes:
+        """Part of a header, for tarfile: all of it unless the archive ends."""
         if not 0 <= size <= _CHUNK:
             raise Refused(f"a header of {size} bytes; at most {_CHUNK} are accepted")
-        self._last = self._source.read(size)
-        self._position += len(self._last)
-        self._budget.spend(len(self._last))
+        self._header_bytes += size
+        if self._header_bytes > _HEADER_BYTES:
+            raise Refused(f"a header of over {_HEADER_BYTES} bytes, or a sparse file")
+        self._last = b"".join(self._pieces(size))
         return self._last
+
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        """Up to ``size`` bytes, counted."""
+        while size and (piece := self._source.read(min(size, _CHUNK))):
+            size -= len(piece)
+            self._position += len(piece)
+            self._budget.spend(len(piece))
+            yield piece
 
     def seek(self, offset: int, _whence: int = io.SEEK_SET) -> int:
         # Backwards is a negative count, which read refuses.
@@ -130,12 +161,13 @@ class _TarBytes(io.RawIOBase):
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """The next ``size`` bytes."""
-        while size:
-            chunk = self.read(min(size, _CHUNK))
-            if not chunk:
-                raise EOFError("it ends within a file")
+        if size < 0:
+            raise Refused(f"a header of {size} bytes; at most {_CHUNK} are accepted")
+        for chunk in self._pieces(size):
             size -= len(chunk)
             yield chunk
+        if size:
+            raise EOFError("it ends within a file")
 
     def finish(self) -> None:
         """Read to the end, which checks the gzip checksum.
@@ -148,7 +180,7 @@ class _TarBytes(io.RawIOBase):
         while rest:
             if rest.strip(b"\0"):
                 raise tarfile.ReadError("a header is damaged, or data follow the end")
-            rest = self.read(_CHUNK)
+            rest = b"".join(self._pieces(_CHUNK))
 
 
 def _zip_members(archive: zipfile.ZipFile, budget: Budget) -> Iterator[tuple[str, Iterator[bytes]]]:

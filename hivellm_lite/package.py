@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .archive import unpack
+from .archive import LIMITS, unpack
 from .cache import Cache, CacheEntry, digest_file, digest_of
 from .errors import PackageError
 from .json_positions import MAX_BYTES
@@ -91,6 +91,12 @@ def open_package(path: str | os.PathLike[str], *, cache: Cache, verify: bool = T
 
 def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEntry]:
     """The archive's digest and the cache entry with its files."""
+    if (size := source.stat().st_size) > LIMITS.archive_bytes:
+        raise PackageError(
+            f"{source.name}: {size / 1e6:.0f} MB, of an archive at most "
+            f"{LIMITS.archive_bytes / 1e6:.0f} MB are read\n"
+            "If you trust the package, unpack it yourself and load the folder."
+        )
     digest = digest_file(source)
     if verify:
         check_sidecar(source, digest)

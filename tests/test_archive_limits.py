@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 import tarfile
 import time
@@ -102,7 +103,50 @@ class TestSizes:
         """Each long-name header makes tarfile call itself."""
         header = member("x", type=b"L", size=0).tobuf(tarfile.GNU_FORMAT)
         data = gzip.compress(header * 3000)
-        assert "damaged" in refused(archive, data, Limits())
+        assert "header of over" in refused(archive, data, Limits())
+
+    def test_a_map_of_a_sparse_file_is_not_read_into_memory(self, archive: Path) -> None:
+        """Each block of 512 bytes becomes 21 pairs of numbers before anybody can refuse it."""
+        head = bytearray(member("sparse", type=b"S").tobuf(tarfile.GNU_FORMAT))
+        entry = b"00000000001\0" * 2
+        head[386:482] = entry * 4
+        head[482] = 1
+        data = gzip.compress(_with_checksum(head) + (entry * 21 + b"\1" + bytes(7)) * 10_000)
+        assert "sparse file" in refused(archive, data, Limits())
+
+    def test_global_records_are_not_collected_without_limit(self, archive: Path) -> None:
+        """tarfile copies them for every member."""
+        entries = [(member(f"{i}.txt"), b"") for i in range(3)]
+        records = {f"key{i}": "" for i in range(500)}
+        packed = io.BytesIO()
+        with tarfile.open(
+            fileobj=packed, mode="w:gz", format=tarfile.PAX_FORMAT, pax_headers=records
+        ) as tar:
+            for info, _ in entries:
+                tar.addfile(info)
+        assert "global pax records" in refused(archive, packed.getvalue())
+
+    def test_a_global_record_as_git_writes_one_is_read(self, archive: Path) -> None:
+        packed = io.BytesIO()
+        with tarfile.open(
+            fileobj=packed,
+            mode="w:gz",
+            format=tarfile.PAX_FORMAT,
+            pax_headers={"comment": "c" * 40},
+        ) as tar:
+            tar.addfile(member("manifest.json", size=2), io.BytesIO(b"{}"))
+        archive.write_bytes(packed.getvalue())
+        assert unpack(archive, archive.parent / "out").files == {"manifest.json": 2}
+
+    def test_a_gzip_of_a_million_empty_members_is_refused(self, archive: Path) -> None:
+        data = gzip.compress(tar_bytes([GOOD], mode="w")) + gzip.compress(b"") * 1_000_000
+        assert "gzip members" in refused(archive, data, Limits())
+
+    def test_a_name_of_50_mb_in_a_gzip_header_is_passed_over(self, archive: Path) -> None:
+        plain = gzip.compress(tar_bytes([GOOD], mode="w"))
+        data = plain[:3] + b"\x08" + plain[4:10] + b"n" * 50_000_000 + b"\0" + plain[10:]
+        archive.write_bytes(data)
+        assert unpack(archive, archive.parent / "out").files == {"manifest.json": 2}
 
     def test_a_table_of_contents_of_a_zip_is_not_read_without_limit(self, archive: Path) -> None:
         """The end record says that the table has 3 MB."""

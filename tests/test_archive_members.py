@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import stat
 import struct
 import tarfile
@@ -84,6 +85,16 @@ class TestDamage:
         data = bytearray(tar_bytes([GOOD]))
         data[-6] ^= 1
         assert "damaged" in refused(archive, bytes(data))
+
+    def test_a_gzip_of_several_members_with_padding_is_read(self, archive: Path) -> None:
+        """As bgzip writes it, and as tapes are padded."""
+        tar = tar_bytes([GOOD, (member("a"), b"text")], mode="w")
+        parts = [gzip.compress(tar[i : i + 700]) for i in range(0, len(tar), 700)]
+        archive.write_bytes(b"".join(parts) + bytes(100_000))
+        assert unpack(archive, archive.parent / "out").files == {"manifest.json": 2, "a": 4}
+
+    def test_what_follows_a_gzip_and_is_none_is_damage(self, archive: Path) -> None:
+        assert "damaged" in refused(archive, tar_bytes([GOOD]) + b"\0\0more")
 
     def test_a_tar_without_its_end_is_incomplete(self, archive: Path) -> None:
         """Cut exactly between two members; tarfile would say nothing."""
