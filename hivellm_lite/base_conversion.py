@@ -79,11 +79,9 @@ def converted_bases(
     cache: Cache, *, name: str | None, repository: str | None
 ) -> Iterator[CacheEntry]:
     """Entries that were converted from a base of this name, or from this repository."""
-    for entry in cache.entries():
-        if entry.kind != "bases":
-            continue
+    for entry in cache.entries("bases"):
         if _same(entry.info.get("name"), name) or _same(entry.info.get("repository"), repository):
-            yield entry
+            yield cache.give_out(entry)
 
 
 def gguf_of(entry: CacheEntry) -> Path:

@@ -1,8 +1,9 @@
 """The cache folder: every file that was derived from something else.
 
-One entry is one folder, ``<root>/<kind>/<key>/``, with the artefact and an
-``entry.json`` that says what it was made from. The key is a digest of all
-inputs, so a changed input never meets an old result.
+One entry is one folder, ``<root>/<kind>/<key>/``, with the artefacts and an
+``entry.json`` that says what they were made from (`cache_entries`). The key is a
+digest of all inputs, so a changed input never meets an old result. An entry that
+is damaged is none: it is made again.
 
 An entry is built in ``<root>/tmp/<kind>-<key>/`` by whoever holds the lock of
 that key, flushed, then renamed into place: a half-built entry is never seen,
@@ -16,17 +17,31 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import CacheError, ExpertError, LoadError
+from .cache_entries import (
+    CacheEntry,
+    EntryDamaged,
+    digest_file,
+    find_damage,
+    finish_artefacts,
+    read_entry,
+    write_entry,
+)
+from .errors import BaseNotFoundError, CacheError, ExpertError, LoadError, OutOfMemoryError
+from .user_paths import user_path
+
+if TYPE_CHECKING:
+    from .cache_upkeep import CacheItem
 
 __all__ = [
     "KINDS",
@@ -34,8 +49,11 @@ __all__ = [
     "CacheEntry",
     "copy_whole",
     "default_root",
+    "delete",
     "digest_file",
     "digest_of",
+    "is_disk_full",
+    "is_unchanged",
     "source_of",
 ]
 
@@ -48,11 +66,26 @@ FINGERPRINTS = "fingerprints"
 _LOCK_TIMEOUT_S = 3600.0
 """How long to wait for another process that builds the same entry."""
 
-_HASH_CHUNK = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_Result = TypeVar("_Result")
+
+logger = logging.getLogger("hivellm_lite")
 
 
 def default_root() -> Path:
-    """``$HIVELLM_HOME``, or ``hivellm`` in the platform's cache folder."""
+    """``$HIVELLM_HOME``, or ``hivellm`` in the platform's cache folder.
+
+    Raises CacheError where neither is set nor the user's home folder is known.
+    """
+    try:
+        return _default_root()
+    except RuntimeError as error:  # of pathlib: no home folder, no such user
+        raise CacheError(
+            f"no folder for the cache is known: {error}\nSet HIVELLM_HOME to a folder."
+        ) from None
+
+
+def _default_root() -> Path:
     if home := os.environ.get("HIVELLM_HOME"):
         return Path(home).expanduser()
     if sys.platform == "win32":
@@ -64,45 +97,10 @@ def default_root() -> Path:
     return parent / "hivellm"
 
 
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def digest_of(*parts: object) -> str:
     """A cache key: SHA-256 over the JSON of ``parts``, in hex, shortened to 32 digits."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """One finished entry. ``path`` is its folder, ``info`` what ``entry.json`` holds."""
-
-    kind: str
-    key: str
-    path: Path
-    info: Mapping[str, Any]
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
-
-    @property
-    def sources(self) -> tuple[Mapping[str, Any], ...]:
-        """The user's files that it was made from: ``{path, size, mtime_ns}`` each."""
-        return tuple(self.info.get("sources", ()))
-
-    def record(self, name: str, value: Any) -> None:
-        """Add a value to ``entry.json``; a read-only cache is no obstacle."""
-        with contextlib.suppress(OSError):
-            info = json.loads((self.path / "entry.json").read_text("utf-8"))
-            _write_json(self.path / "entry.json", {**info, name: value})
 
 
 def source_of(path: Path) -> dict[str, Any]:
@@ -124,16 +122,26 @@ class Cache:
     """The entries below one folder. Creating the object touches nothing on disk."""
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = Path(root).expanduser() if root is not None else default_root()
+        self.root = user_path(root) if root is not None else default_root()
+        self._given: dict[tuple[str, str], CacheEntry] = {}
 
     def find(self, kind: str, key: str) -> CacheEntry | None:
-        """The finished entry of this key, or None; one with a damaged ``entry.json`` is none."""
-        path = self.root / kind / key
+        """The finished entry of this key, or None; a damaged one is none."""
         try:
-            info = json.loads((path / "entry.json").read_text("utf-8"))
-        except (OSError, ValueError):
+            return self._sound(kind, key)
+        except EntryDamaged:
             return None
-        return CacheEntry(kind, key, path, info) if isinstance(info, dict) else None
+
+    def _sound(self, kind: str, key: str) -> CacheEntry:
+        entry = read_entry(kind, key, self.root / kind / key)
+        if (damage := find_damage(entry)) is not None:
+            raise EntryDamaged(damage)
+        return entry
+
+    def give_out(self, entry: CacheEntry) -> CacheEntry:
+        """Remember that ``entry`` is being used: `heal` looks at it where something fails."""
+        self._given[entry.kind, entry.key] = entry
+        return entry
 
     def find_by_sources(
         self, kind: str, sources: Iterable[Path], **wanted: object
@@ -142,13 +150,11 @@ class Cache:
         ``entry.json`` holds the ``wanted`` values. Spares hashing large files again.
         """
         known = [source_of(path) for path in sources]
-        for entry in self.entries():
-            if (
-                entry.kind == kind
-                and list(entry.sources) == known
-                and all(entry.info.get(name) == value for name, value in wanted.items())
+        for entry in self.entries(kind):
+            if list(entry.sources) == known and all(
+                entry.info.get(name) == value for name, value in wanted.items()
             ):
-                return entry
+                return self.give_out(entry)
         return None
 
     def get_or_build(
@@ -173,102 +179,147 @@ class Cache:
         known = [source_of(path) for path in sources]
         if (entry := self.reuse(kind, key, sources=sources)) is not None:
             return entry, False
+        place = self.root / kind / key
         with self._locked(kind, key):
-            if (entry := self.find(kind, key)) is not None:
-                return entry, False
+            try:
+                return self.give_out(self._sound(kind, key)), False
+            except EntryDamaged as damage:
+                if os.path.lexists(place):
+                    logger.warning("%s is damaged and is made again: %s", place, damage)
             folder = self.root / "tmp" / f"{kind}-{key}"
             try:
-                shutil.rmtree(folder, ignore_errors=True)
+                delete(folder)
                 folder.mkdir(parents=True)
                 info = dict(build(folder))
                 info |= {"created": time.time(), "sources": known}
-                _write_json(folder / "entry.json", info)
-                _flush_tree(folder)
-                place = self.root / kind / key
+                info["artefacts"] = finish_artefacts(folder)
+                written = write_entry(kind, key, folder, info)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                if place.exists():  # damaged: it was not found above
-                    shutil.rmtree(place)
+                delete(place)
                 folder.rename(place)
             except OSError as error:
                 raise self._explain(error) from error
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
-            return CacheEntry(kind, key, place, info), True
+                with contextlib.suppress(OSError):
+                    delete(folder)
+            entry = self.give_out(CacheEntry(kind, key, place, written))
+            for name, artefact in written["artefacts"].items():
+                if name.endswith(".gguf"):
+                    self._note_fingerprint(place / name, artefact["sha256"])
+            return entry, True
+
+    def heal(self, work: Callable[[], _Result]) -> _Result:
+        """``work()``; once more where it failed and an entry that it was given is damaged.
+
+        Entries are checked by size and time when they are given out. Where something fails
+        after all, the digests of those that this object gave out are compared; an entry that
+        differs is removed, so that it is made again.
+        """
+        try:
+            return work()
+        except (BaseNotFoundError, OutOfMemoryError):
+            raise
+        except ExpertError:
+            if not self._remove_damaged():
+                raise
+            return work()
+
+    def _remove_damaged(self) -> bool:
+        """Whether one of the entries that this object gave out was damaged."""
+        removed = False
+        for entry in list(self._given.values()):
+            damage = find_damage(entry, digests=True)
+            if damage is not None and os.path.lexists(entry.path):
+                logger.warning("%s is damaged and is made again: %s", entry.path, damage)
+                self.remove(entry)
+                removed = True
+        self._given.clear()
+        return removed
 
     def reuse(self, kind: str, key: str, *, sources: Iterable[Path] = ()) -> CacheEntry | None:
         """The entry of ``key`` if there is one, remembering ``sources`` too."""
-        entry = self.find(kind, key)
-        return entry and self._remember(entry, [source_of(path) for path in sources])
+        if (entry := self.find(kind, key)) is None:
+            return None
+        return self._remember(self.give_out(entry), [source_of(path) for path in sources])
 
     def fingerprint(self, path: Path) -> str:
         """SHA-256 of a large file, remembered for as long as its size and time stay."""
-        note = self.root / FINGERPRINTS / digest_of(source_of(path))
-        try:
-            return note.read_text("ascii")
-        except OSError:
-            digest = digest_file(path)
+        note = self._fingerprint_note(path)
+        with contextlib.suppress(OSError, ValueError):
+            known = note.read_text("ascii")
+            if _SHA256.fullmatch(known):
+                return known
+        digest = digest_file(path)
+        self._note_fingerprint(path, digest)
+        return digest
+
+    def _fingerprint_note(self, path: Path) -> Path:
+        return self.root / FINGERPRINTS / digest_of(source_of(path))
+
+    def _note_fingerprint(self, path: Path, digest: str) -> None:
         with contextlib.suppress(OSError):  # a read-only cache only costs the time
+            note = self._fingerprint_note(path)
             note.parent.mkdir(parents=True, exist_ok=True)
             temporary = note.with_name(f"{note.name}.{_unique()}")
             temporary.write_text(digest, "ascii")
             temporary.replace(note)
-        return digest
 
-    def entries(self) -> Iterator[CacheEntry]:
-        """All finished entries, by kind and key."""
-        for kind in KINDS:
-            folder = self.root / kind
-            if folder.is_dir():
-                for path in sorted(folder.iterdir()):
-                    if (entry := self.find(kind, path.name)) is not None:
-                        yield entry
+    def entries(self, kind: str | None = None) -> Iterator[CacheEntry]:
+        """All sound entries, of this kind or of all, by kind and key."""
+        for one in KINDS if kind is None else (kind,):
+            names: list[str] = []
+            with contextlib.suppress(OSError):
+                names = sorted(path.name for path in (self.root / one).iterdir())
+            for name in names:
+                if (entry := self.find(one, name)) is not None:
+                    yield entry
 
-    def prune(self) -> list[CacheEntry]:
-        """Remove entries whose every source was deleted or changed; returns them."""
-        removed = []
-        for entry in list(self.entries()):
-            if entry.sources and not any(_unchanged(source) for source in entry.sources):
-                self.remove(entry)
-                removed.append(entry)
-        self._remove_leftovers()
-        return removed
+    def prune(self) -> list[CacheItem]:
+        """Remove entries that are damaged, or whose every source was deleted or changed.
 
-    def clear(self) -> list[CacheEntry]:
-        """Remove every entry; returns them."""
-        removed = list(self.entries())
-        for kind in KINDS:
-            folder = self.root / kind
-            if folder.is_dir():
-                for path in folder.iterdir():
-                    self._remove_folder(kind, path)
-        shutil.rmtree(self.root / FINGERPRINTS, ignore_errors=True)
-        self._remove_leftovers()
-        return removed
+        Returns them. Raises CacheError for what cannot be removed, after all else is.
+        """
+        from .cache_upkeep import prune
 
-    def remove(self, entry: CacheEntry) -> None:
-        """Remove one entry. It disappears at once: renamed away first, then deleted."""
-        self._remove_folder(entry.kind, entry.path)
+        return prune(self).or_raise()
 
-    def _remove_folder(self, kind: str, path: Path) -> None:
-        with self._locked(kind, path.name):
+    def clear(self) -> list[CacheItem]:
+        """Remove every entry; returns them. Raises CacheError as `prune` does."""
+        from .cache_upkeep import clear
+
+        return clear(self).or_raise()
+
+    def remove(self, entry: CacheEntry, *, timeout: float = _LOCK_TIMEOUT_S) -> None:
+        """Remove one entry. It disappears at once: renamed away first, then deleted.
+
+        Raises CacheError, also where another process holds it for longer than ``timeout`` s.
+        """
+        self.remove_at(entry.kind, entry.path, timeout=timeout)
+
+    def remove_at(self, kind: str, path: Path, *, timeout: float = _LOCK_TIMEOUT_S) -> None:
+        """Remove what lies at the place of an entry, a link but never what it points to."""
+        with self._locked(kind, path.name, timeout=timeout):
             grave = self.root / "tmp" / f"{kind}-{path.name}"
             try:
-                shutil.rmtree(grave, ignore_errors=True)
+                delete(grave)
                 grave.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(grave)
-                shutil.rmtree(grave)
+                delete(grave)
             except FileNotFoundError:
                 pass
             except OSError as error:
                 raise self._explain(error) from error
 
-    def _remove_leftovers(self) -> None:
+    def remove_leftovers(self) -> None:
         """Delete what killed processes left in ``tmp``, unless it is being built now."""
-        folder = self.root / "tmp"
-        for path in list(folder.iterdir()) if folder.is_dir() else []:
-            kind, _, key = path.name.partition("-")
-            with contextlib.suppress(CacheError), self._locked(kind, key, timeout=0):
-                shutil.rmtree(path, ignore_errors=True)
+        names: list[str] = []
+        with contextlib.suppress(OSError):
+            names = [path.name for path in (self.root / "tmp").iterdir()]
+        for name in names:
+            kind, _, key = name.partition("-")
+            if kind in KINDS and key:
+                with contextlib.suppress(CacheError, OSError), self._locked(kind, key, timeout=0):
+                    delete(self.root / "tmp" / name)
 
     def _remember(self, entry: CacheEntry, known: list[dict[str, Any]]) -> CacheEntry:
         """Add new sources to ``entry.json``; a read-only cache is no obstacle."""
@@ -278,9 +329,9 @@ class Cache:
             entry = self.find(entry.kind, entry.key) or entry
             paths = {source["path"] for source in known}
             kept = [source for source in entry.sources if source["path"] not in paths]
-            info = {**entry.info, "sources": kept + known}
+            info: Mapping[str, Any] = {**entry.info, "sources": kept + known}
             with contextlib.suppress(OSError):
-                _write_json(entry.path / "entry.json", info)
+                info = write_entry(entry.kind, entry.key, entry.path, info)
             return CacheEntry(entry.kind, entry.key, entry.path, info)
         return entry
 
@@ -298,6 +349,11 @@ class Cache:
                 f"another process has been building {kind}/{key} for over {timeout:.0f} s\n"
                 f"If none is running, delete {folder}."
             ) from None
+        except NotImplementedError as error:  # some network file systems
+            raise CacheError(
+                f"{folder}: files cannot be locked there: {error}\n"
+                "Set HIVELLM_HOME (or cache_dir=) to a folder on a local disk."
+            ) from None
         except OSError as error:
             raise self._explain(error) from error
         try:
@@ -306,48 +362,63 @@ class Cache:
             lock.release()
 
     def _explain(self, error: OSError) -> ExpertError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            free = shutil.disk_usage(self.root).free / 1e6 if self.root.exists() else 0.0
+        if is_disk_full(error):
+            try:
+                free = f" ({shutil.disk_usage(self.root).free / 1e6:.0f} MB free)"
+            except OSError:
+                free = ""
             return LoadError(
-                f"the disk of the cache folder {self.root} is full ({free:.0f} MB free)\n"
+                f"the disk of the cache folder {self.root} is full{free}\n"
                 "Make room, run 'hivellm-lite cache prune', or set HIVELLM_HOME "
                 "(or cache_dir=) to a folder on another disk."
             )
-        if error.filename and self.root not in Path(os.fsdecode(error.filename)).parents:
-            return LoadError(f"cannot read {error.filename}: {error.strerror}")
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+        inside = self.root in Path(name).parents
+        if name and not inside and Path(name) != self.root:
+            return LoadError(f"cannot read {name}: {error.strerror}")
+        if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+            return CacheError(
+                f"{name or self.root} is in the way: {error.strerror}\n"
+                "Move it, or set HIVELLM_HOME (or cache_dir=) to another folder."
+            )
+        where = f": {name}" if inside else ""
         return CacheError(
-            f"cannot write to the cache folder {self.root}: {error.strerror or error}\n"
+            f"cannot write to the cache folder {self.root}{where}: {error.strerror or error}\n"
             "Set HIVELLM_HOME (or cache_dir=) to a folder that can be written."
         )
 
 
-def _unchanged(source: Mapping[str, Any]) -> bool:
+def is_disk_full(error: OSError) -> bool:
+    """Whether a disk, a quota or a limit on files had no room. NumPy names no number."""
+    if error.errno is None:
+        return re.fullmatch(r"\d+ requested and \d+ written", str(error)) is not None
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_unchanged(source: Mapping[str, Any]) -> bool:
+    """Whether a source is what it was, or cannot be seen just now, as on another's disk."""
     try:
         return source_of(Path(source["path"])) == source
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{_unique()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def delete(path: Path) -> None:
+    """Delete a file, a link or a folder with all that is in it; what is not there is no error."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        pass
 
 
 def _unique() -> str:
     """Part of a temporary name that no other process or thread has."""
     return f"{os.getpid()}-{threading.get_ident()}"
-
-
-def _flush_tree(folder: Path) -> None:
-    """Have the disk hold every file before the folder gets its final name."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb+" if os.name == "nt" else "rb") as file:
-                os.fsync(file.fileno())
 
 
 def copy_whole(source: Path, target: str | os.PathLike[str]) -> None:

@@ -71,8 +71,41 @@ def load_parts(
 ) -> LoadedParts:
     """Open the package, find the base, convert what is not yet converted, load.
 
-    See `Expert.load` for the arguments and errors.
+    See `Expert.load` for the arguments and errors. What fails because of a damaged file in
+    the cache is done again, once, without that file.
     """
+
+    def load() -> LoadedParts:
+        return _load(
+            path,
+            base,
+            device,
+            cache,
+            options,
+            adapter_options,
+            quantization,
+            float_weights,
+            verify,
+            offline,
+            progress,
+        )
+
+    return cache.heal(load)
+
+
+def _load(
+    path: str | os.PathLike[str],
+    base: str | os.PathLike[str] | None,
+    device: str,
+    cache: Cache,
+    options: SessionOptions,
+    adapter_options: AdapterOptions,
+    quantization: str,
+    float_weights: str | os.PathLike[str] | None,
+    verify: bool,
+    offline: bool,
+    progress: Progress | None,
+) -> LoadedParts:
     from .engine import Adapter, return_free_memory
 
     clock = [time.perf_counter()]

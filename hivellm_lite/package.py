@@ -108,21 +108,8 @@ def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEn
         return {"digest": digest, "files": report.files, "skipped": report.skipped}
 
     key = digest_of("package", UNPACKED_VERSION, digest)
-    entry, built = cache.get_or_build("packages", key, build, sources=[source])
-    if not built and not _is_complete(entry):
-        cache.remove(entry)
-        entry, _ = cache.get_or_build("packages", key, build, sources=[source])
+    entry, _ = cache.get_or_build("packages", key, build, sources=[source])
     return digest, entry
-
-
-def _is_complete(entry: CacheEntry) -> bool:
-    """Whether all unpacked files are still there, by name and size."""
-    return all(
-        path.is_file() and path.stat().st_size == size
-        for path, size in (
-            (entry.path / "files" / name, n) for name, n in entry.info["files"].items()
-        )
-    )
 
 
 def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]) -> Package:

@@ -36,7 +36,17 @@ def render() -> str:
         "# The command-line tool",
         "Made by `scripts/make_cli_docs.py` from `--help`; a test fails when the two differ.",
         "Answers go to stdout, everything else to stderr. Exit codes: 0 done, 1 an error that "
-        "the message explains, 2 wrong usage, 130 interrupted.",
+        "the message explains, 2 wrong usage, 130 interrupted. A reader of stdout that goes away "
+        "(`| head`) ends the tool in silence, with 1.",
+        "An answer or a grammar goes to a pipe or a file byte for byte. To a terminal it goes "
+        "without what a terminal would obey: escape sequences and other control characters "
+        "(line breaks and tabs stay) and bidirectional controls are shown as `\\x1b` or "
+        "`\\u202e`. All other lines, on stdout and stderr, are written so wherever they go, "
+        "since they hold what packages and the Hub say; messages are cut at 40 lines. JSON has "
+        "these characters as `\\u` escapes everywhere, which stand for the same value. Where "
+        "stdout has an encoding without some character of an answer, that is written as an "
+        "escape and a warning says so. What the tool reads is UTF-8, with or without a byte "
+        "order mark.",
     ]
     for path, text in help_pages(cli, "hivellm-lite"):
         parts.append(f"## {path}\n\n```\n{text.rstrip()}\n```")

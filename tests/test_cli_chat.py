@@ -99,7 +99,7 @@ class TestConversation:
 
     def test_goes_on_after_an_error(self, chat, tiny_package):
         done = chat(["one", "word " * 300, "two"], tiny_package())
-        assert done.code == 0
+        assert done.code == 1
         assert "Error: the prompt has" in done.err
         assert "/reset forgets" in done.err
         assert done.out.count("\n") >= 2

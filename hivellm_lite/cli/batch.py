@@ -7,14 +7,16 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
+from ..terminal_text import bounded, json_text
 from .batch_lines import BatchLine, LineReader
+from .option_names import as_options
 from .options import (
     grammar_options,
     load_arguments,
@@ -23,6 +25,7 @@ from .options import (
     sampling_options,
     text_or_file,
 )
+from .output import say, write_output
 from .packages import load_experts, named_packages, open_packages
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["batch"]
 
+_Write = Callable[[Mapping[str, Any]], None]
+"""Writes a result where the user wants it."""
 
 _ANSWERS_DEPEND_ON = (
     *("base", "quantization", "adapter_mode", "extra_rank", "variant_type"),
@@ -120,16 +125,20 @@ def batch(
     lines = reader.read(file)
     with ExitStack() as stack:
         done: frozenset[tuple[int, str]] = frozenset()
-        sink = sys.stdout.buffer
+        sink, name = _standard_output(), "standard output"
         if output is not None:
             if output.exists() and Path(file.name).exists() and output.samefile(file.name):
                 raise click.UsageError(f"{output} is both the input and the output")
-            sink = stack.enter_context(_opened(output, "wb+" if overwrite else "ab+"))
+            sink, name = stack.enter_context(_opened(output, overwrite=overwrite)), str(output)
             done = _done(sink, output)
         pending = [line for line in lines if (line.index, line.digest) not in done]
-        failed = _run(pending, sink, opened, batch_size, arguments) if pending else 0
+
+        def write(record: Mapping[str, Any]) -> None:
+            write_output(sink, json_text(record).encode() + b"\n", name)
+
+        failed = _run(pending, write, opened, batch_size, arguments) if pending else 0
     answered, skipped = len(pending) - failed, len(lines) - len(pending)
-    click.echo(f"{answered} answered, {failed} failed, {skipped} were done before", err=True)
+    say(f"{answered} answered, {failed} failed, {skipped} were done before")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -137,9 +146,15 @@ def batch(
 # --- the output --------------------------------------------------------------------------
 
 
-def _opened(path: Path, mode: str) -> BinaryIO:
+def _standard_output() -> BinaryIO:
+    if sys.stdout is None:
+        raise click.ClickException("standard output is closed")
+    return sys.stdout.buffer
+
+
+def _opened(path: Path, *, overwrite: bool) -> BinaryIO:
     try:
-        return cast(BinaryIO, path.open(mode))
+        return cast(BinaryIO, path.open("wb+" if overwrite else "ab+"))
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
 
@@ -171,7 +186,7 @@ def _done(sink: BinaryIO, path: Path) -> frozenset[tuple[int, str]]:
 
 def _run(
     lines: Iterable[BatchLine],
-    sink: BinaryIO,
+    write: _Write,
     packages: Mapping[str, Package],
     batch_size: int,
     arguments: Mapping[str, Any],
@@ -181,11 +196,11 @@ def _run(
 
     with ExpertManager(**arguments, max_streams=batch_size) as manager, progress_bar() as progress:
         load_experts(manager, packages, progress)
-        return asyncio.run(_answer_all(list(lines), sink, manager, batch_size, progress))
+        return asyncio.run(_answer_all(list(lines), write, manager, batch_size, progress))
 
 
 async def _answer_all(
-    lines: list[BatchLine], sink: BinaryIO, manager: ExpertManager, size: int, progress: Progress
+    lines: list[BatchLine], write: _Write, manager: ExpertManager, size: int, progress: Progress
 ) -> int:
     failed = ended = 0
     waiting = iter(lines)
@@ -196,10 +211,7 @@ async def _answer_all(
             record = await _answer(line, manager)
             failed += "error" in record
             ended += 1
-            # half a surrogate pair, which a JSON text may hold, is written as its escape
-            text = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
-            sink.write(text + b"\n")
-            sink.flush()
+            write(record)
             progress("Answering", ended, len(lines))
 
     progress("Answering", 0, len(lines))
@@ -218,6 +230,6 @@ async def _answer(line: BatchLine, manager: ExpertManager) -> dict[str, Any]:
             raise line.problem
         result = await manager.agenerate(line.expert, **line.options)
     except (ExpertError, ValueError) as error:
-        click.echo(f"line {line.index + 1}: {error}", err=True)
-        return {**record, "error": {"type": type(error).__name__, "message": str(error)}}
+        say(f"line {line.index + 1}: {as_options(str(error))}")
+        return {**record, "error": {"type": type(error).__name__, "message": bounded(str(error))}}
     return {**record, **dataclasses.asdict(result)}

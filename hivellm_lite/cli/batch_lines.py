@@ -7,6 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+from ..terminal_text import one_line
+from .input_text import refuse_other_encoding
+
 __all__ = ["BatchLine", "LineReader"]
 
 MAX_LINE_BYTES = 16 << 20
@@ -75,10 +78,13 @@ class LineReader:
         self._expert = expert
 
     def read(self, file: BinaryIO) -> list[BatchLine]:
-        """All lines but blank ones."""
+        """All lines but blank ones. Raises UsageError for a file in UTF-16 or UTF-32."""
         lines = []
         index = 0
         while data := file.readline(MAX_LINE_BYTES + 1):
+            if not index:
+                name = getattr(file, "name", "-")
+                refuse_other_encoding(data[:4], str(name) if name != "-" else "the input")
             if len(data) > MAX_LINE_BYTES:
                 rest = data
                 while rest and not rest.endswith(b"\n"):
@@ -92,12 +98,14 @@ class LineReader:
         from ..cache import digest_of
 
         options: dict[str, Any] = {}
-        problem = None
+        line_id = problem = None
         try:
-            options = _parse(data)
+            value = _parse(data)
+            line_id = _id_of(value)
+            options = _options(value)
         except ValueError as error:
             problem = error
-        line_id = options.pop("id", None)
+        options.pop("id", None)
         expert = options.pop("expert", self._expert)
         named = (expert,) if isinstance(expert, str) else expert
         asked = {name: self._packages[name] for name in named if name in self._packages}
@@ -112,16 +120,31 @@ class LineReader:
         return BatchLine(index, digest, line_id, expert, {**defaults, **options}, problem)
 
 
-def _parse(data: bytes) -> dict[str, Any]:
-    """A line's options, nulls left out. Raises ValueError that says what is wrong."""
+def _parse(data: bytes) -> Any:
+    """What a line says. Raises ValueError where it is no JSON."""
     if len(data) > MAX_LINE_BYTES:
         raise ValueError(f"longer than {MAX_LINE_BYTES >> 20} MiB")
     try:
-        value = json.loads(data)
+        # as text: the parser takes bytes for UTF-16 where they look like it
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{data[error.start]:02x} at position {error.start}"
+        raise ValueError(f"not UTF-8 text: {found}") from None
     except RecursionError:
         raise ValueError("no usable JSON: nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"no JSON: {error}") from None
+
+
+def _id_of(value: Any) -> Any:
+    """The ``id`` of a line, which its result has even where the rest is wrong."""
+    found = value.get("id") if isinstance(value, dict) else None
+    kinds = _FIELDS["id"]
+    return found if isinstance(found, kinds) and not _is_out_of_range(found) else None
+
+
+def _options(value: Any) -> dict[str, Any]:
+    """A line's options, nulls left out. Raises ValueError that says what is wrong."""
     if isinstance(value, str):
         return {"prompt": value}
     if not isinstance(value, dict):
@@ -129,7 +152,8 @@ def _parse(data: bytes) -> dict[str, Any]:
     options = {name: entry for name, entry in value.items() if entry is not None}
     for name, entry in options.items():
         if name not in _FIELDS:
-            raise ValueError(f'unknown field "{name}"; known: {", ".join(_FIELDS)}')
+            known = ", ".join(_FIELDS)
+            raise ValueError(f'unknown field "{one_line(name, 60)}"; known: {known}')
         _check(f'"{name}"', entry, _FIELDS[name])
         if name == "stop" and isinstance(entry, list):
             for text in entry:
@@ -146,5 +170,9 @@ def _check(what: str, value: Any, types: tuple[type, ...]) -> None:
             _JSON_NAMES[kind] for kind in types if kind is not int or len(types) == 1
         )
         raise ValueError(f"{what} is {_JSON_NAMES.get(type(value), 'null')}; expected {wanted}")
-    if isinstance(value, _NUMBER) and not -MAX_NUMBER < value < MAX_NUMBER:
+    if _is_out_of_range(value):
         raise ValueError(f"{what} is out of range")
+
+
+def _is_out_of_range(value: Any) -> bool:
+    return isinstance(value, _NUMBER) and not -MAX_NUMBER < value < MAX_NUMBER

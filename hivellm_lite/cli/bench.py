@@ -16,9 +16,9 @@ from .options import (
     load_arguments,
     model_options,
     package_argument,
-    print_json,
     progress_bar,
 )
+from .output import print_json, print_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +105,7 @@ def bench(
         print_json(facts)
     else:
         for label, text in _lines(facts):
-            click.echo(f"{label:<12} {text}")
+            print_line(f"{label:<12} {text}")
 
 
 def _setting(expert: Expert) -> dict[str, Any]:

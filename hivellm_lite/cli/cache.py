@@ -1,73 +1,99 @@
-"""``hivellm-lite cache``: what is stored, and removing it."""
+"""``hivellm-lite cache``: what is stored, whether it is whole, and removing it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cache import Cache, CacheEntry
-from .options import json_option, print_json
+from ..cache import Cache
+from ..terminal_text import one_line
+from .options import json_option
+from .output import print_json, print_line, say, say_error
+
+if TYPE_CHECKING:
+    from ..cache_upkeep import CacheItem, Removal
 
 __all__ = ["cache"]
 
 
 @click.group()
 def cache() -> None:
-    """Show and remove unpacked packages and converted files."""
+    """Show, check and remove unpacked packages and converted files."""
 
 
-def _facts(entry: CacheEntry) -> dict[str, Any]:
-    named = entry.info.get("expert") or entry.info.get("name")
-    first = Path(entry.sources[0]["path"]).name if entry.sources else "?"
+def _facts(item: CacheItem) -> dict[str, Any]:
+    sources = [str(source["path"]) for source in item.entry.sources] if item.entry else []
+    info = item.entry.info if item.entry else {}
+    named = info.get("expert") or info.get("name")
     return {
-        "kind": entry.kind,
-        "key": entry.key,
-        "name": named or first,
-        "bytes": entry.size,
-        "sources": [source["path"] for source in entry.sources],
-        "path": str(entry.path),
+        "kind": item.kind,
+        "key": item.key,
+        "name": str(named or (Path(sources[0]).name if sources else "?")),
+        "bytes": item.size,
+        "sources": sources,
+        "path": str(item.path),
+        "problem": item.problem,
     }
 
 
-def _removed(entries: list[dict[str, Any]], as_json: bool) -> None:
+def _told(removal: Removal, as_json: bool) -> None:
+    """Say what was removed; exit with 1 if something could not be."""
     if as_json:
-        print_json(entries)
+        print_json([_facts(item) for item in removal.removed])
     else:
-        size = sum(entry["bytes"] for entry in entries)
-        click.echo(f"Removed {len(entries)} entries, {size / 1e6:.1f} MB.")
+        size = sum(item.size for item in removal.removed)
+        print_line(f"Removed {len(removal.removed)} entries, {size / 1e6:.1f} MB.")
+    for item, reason in removal.failed:
+        say_error(f"{one_line(item.path)} cannot be removed: {reason}")
+    if removal.failed:
+        raise click.exceptions.Exit(1)
+
+
+def _print_items(items: Iterable[CacheItem]) -> None:
+    for item in items:
+        facts = _facts(item)
+        sources = facts["sources"]
+        origin = f"{sources[0]}{f' and {len(sources) - 1} more' if sources[1:] else ''}"
+        remark = item.problem or (origin if sources else "")
+        print_line(
+            f"{item.kind:<9} {one_line(item.key[:12])}  {item.size / 1e6:8.1f} MB  "
+            f"{one_line(facts['name'], 60):<28} {remark}".rstrip()
+        )
 
 
 @cache.command("list")
 @json_option
 @click.pass_obj
 def list_entries(settings: dict[str, Any], as_json: bool) -> None:
-    """List all entries with their sizes and what they were made from."""
+    """List all entries with their sizes and what they were made from.
+
+    What cannot be used is listed with the reason: damaged entries, which are made again
+    when they are needed, and files that are not of this cache.
+    """
+    from ..cache_upkeep import survey
+
     store = Cache(settings["cache_dir"])
-    entries = [_facts(entry) for entry in store.entries()]
+    items = list(survey(store))
     if as_json:
-        print_json(entries)
+        print_json([_facts(item) for item in items])
         return
-    for entry in entries:
-        sources = entry["sources"]
-        origin = f"{sources[0]}{f' and {len(sources) - 1} more' if sources[1:] else ''}"
-        click.echo(
-            f"{entry['kind']:<9} {entry['key'][:12]}  {entry['bytes'] / 1e6:8.1f} MB  "
-            f"{entry['name']:<28} {origin if sources else ''}"
-        )
-    total = sum(entry["bytes"] for entry in entries) / 1e6
-    click.echo(f"{len(entries)} entries, {total:.1f} MB in {store.root}")
+    _print_items(items)
+    n_entries = sum(not item.is_foreign for item in items)
+    total = sum(item.size for item in items if not item.is_foreign) / 1e6
+    print_line(f"{n_entries} entries, {total:.1f} MB in {store.root}")
 
 
 @cache.command()
 @json_option
 @click.pass_obj
 def prune(settings: dict[str, Any], as_json: bool) -> None:
-    """Remove what was made from files that are gone or have changed."""
-    store = Cache(settings["cache_dir"])
-    gone = {entry.path: _facts(entry) for entry in store.entries()}
-    _removed([gone[entry.path] for entry in store.prune()], as_json)
+    """Remove what is damaged, and what was made from files that are gone or have changed."""
+    from ..cache_upkeep import prune as remove_useless
+
+    _told(remove_useless(Cache(settings["cache_dir"])), as_json)
 
 
 @cache.command()
@@ -75,11 +101,50 @@ def prune(settings: dict[str, Any], as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def clear(settings: dict[str, Any], yes: bool, as_json: bool) -> None:
-    """Remove all entries. They are made again when they are needed."""
+    """Remove all entries. They are made again when they are needed.
+
+    Files that are not of this cache stay.
+    """
+    from ..cache_upkeep import clear as remove_all
+    from ..cache_upkeep import survey
+
     store = Cache(settings["cache_dir"])
-    entries = [_facts(entry) for entry in store.entries()]
+    entries = [item for item in survey(store) if not item.is_foreign]
     if not yes and entries:
-        size = sum(entry["bytes"] for entry in entries) / 1e6
+        size = sum(item.size for item in entries) / 1e6
         click.confirm(f"Remove {len(entries)} entries, {size:.1f} MB?", abort=True, err=True)
-    store.clear()
-    _removed(entries, as_json)
+    _told(remove_all(store), as_json)
+
+
+@cache.command()
+@click.option("--remove", is_flag=True, help="Remove what is damaged.")
+@json_option
+@click.pass_obj
+def verify(settings: dict[str, Any], remove: bool, as_json: bool) -> None:
+    """Compare every file of the cache with the digest that it was written with.
+
+    Reads all of it. Exits with 1 if an entry is damaged and is not removed. A damaged
+    entry is made again when it is needed, if what it was made from is still there.
+    """
+    from ..cache_upkeep import remove as remove_items
+    from ..cache_upkeep import verify as read_all
+
+    store = Cache(settings["cache_dir"])
+    items = list(read_all(store))
+    damaged = [item for item in items if item.problem is not None and not item.is_foreign]
+    removal = remove_items(store, damaged) if remove else None
+    if as_json:
+        print_json([_facts(item) for item in items])
+    else:
+        _print_items(damaged)
+        whole = sum(item.entry is not None for item in items)
+        print_line(f"{whole} entries are whole, {len(damaged)} are damaged")
+    if removal is None:
+        if damaged:
+            say("'hivellm-lite cache verify --remove' removes what is damaged.")
+            raise click.exceptions.Exit(1)
+        return
+    for item, reason in removal.failed:
+        say_error(f"{one_line(item.path)} cannot be removed: {reason}")
+    if removal.failed:
+        raise click.exceptions.Exit(1)

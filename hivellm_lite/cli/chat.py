@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .input_text import UnreadableLine, read_line
 from .options import (
     grammar_options,
     load_arguments,
@@ -19,6 +20,7 @@ from .options import (
     sampling_options,
     text_or_file,
 )
+from .output import print_answer, say, say_error
 from .packages import load_experts, named_packages, open_packages, packages_argument
 
 if TYPE_CHECKING:
@@ -63,8 +65,8 @@ def chat(
 
     A line is a question; one that begins with "/" is a command: /help lists them.
     Ctrl-C stops an answer, twice in a row it ends the chat, as Ctrl-D does. Without
-    a terminal every line of stdin is answered. Answers go to stdout, all else to
-    stderr.
+    a terminal every line of stdin is answered, and the exit code is 1 if that failed
+    for one. Answers go to stdout, all else to stderr.
 
     \b
     For example:
@@ -87,11 +89,8 @@ def chat(
         with progress_bar() as progress:
             load_experts(manager, opened, progress)
         talk.run()
-
-
-def _say(text: str) -> None:
-    """Everything that is no answer."""
-    click.echo(text, err=True)
+    if talk.failed and not sys.stdin.isatty():
+        raise click.exceptions.Exit(1)
 
 
 class _Chat:
@@ -107,6 +106,7 @@ class _Chat:
         self._last: InferenceResult | None = None
         self._expert = AUTO
         self._interrupted = False
+        self.failed = 0
         self.schema: str | None = None
         self.system: str | None = None
 
@@ -114,20 +114,27 @@ class _Chat:
 
     def run(self) -> None:
         """Answer line by line until the input ends or the user leaves."""
+        number = 0
         by_hand = sys.stdin.isatty()
         if by_hand:
             with contextlib.suppress(ImportError):  # Windows has none
                 import readline  # noqa: F401 - importing it gives `input` a history
-            _say("Ask a question, or /help for the commands.")
+            say("Ask a question, or /help for the commands.")
         while True:
             try:
                 line = _read_line(f"{self._expert}> " if by_hand else None)
+                number += 1
+            except UnreadableLine as error:
+                number += 1
+                self.failed += 1
+                say_error(f"line {number}: {error}")
+                continue
             except KeyboardInterrupt:
-                _say("")
+                say("")
                 if self._interrupted:
                     return
                 self._interrupted = True
-                _say("Ctrl-C again, Ctrl-D or /quit leaves.")
+                say("Ctrl-C again, Ctrl-D or /quit leaves.")
                 continue
             if line is None:
                 return
@@ -144,14 +151,15 @@ class _Chat:
         try:
             self._last = result = self._ask(question)
         except (ExpertError, ValueError) as error:
-            _say(f"Error: {error}")
+            self.failed += 1
+            say_error(str(error))
             if self._history:
-                _say("/reset forgets what was said so far.")
+                say("/reset forgets what was said so far.")
             return
         if result.finish_reason == "cancelled":
-            _say("(stopped)")
+            say("(stopped)")
         elif result.finish_reason == "length":
-            _say(f"(cut after {result.completion_tokens} tokens)")
+            say(f"(cut after {result.completion_tokens} tokens)")
         self._history += [
             {"role": "user", "content": question},
             {"role": "assistant", "content": result.text},
@@ -167,14 +175,13 @@ class _Chat:
         with self._manager.generate_stream(name, messages=messages, **self._options) as stream:
             try:
                 for piece in stream:
-                    click.echo(piece, nl=False)
-                    sys.stdout.flush()
+                    print_answer(piece)
                     ended_line = piece.endswith("\n")
             except KeyboardInterrupt:
                 self._interrupted = True
             finally:
                 if not ended_line:
-                    click.echo()
+                    print_answer("\n")
         assert stream.result is not None  # noqa: S101 - a stream that began has a result
         return stream.result
 
@@ -182,7 +189,7 @@ class _Chat:
         if self._expert != AUTO:
             return self._expert
         route = self._manager.route(question)
-        _say(f"({route.expert or BASE}: {route.reason})")
+        say(f"({route.expert or BASE}: {route.reason})")
         return route.expert or BASE
 
     def _system_message(self, name: str) -> str | None:
@@ -214,12 +221,13 @@ class _Chat:
             "save": self._save,
         }
         if word not in commands:
-            _say(f"There is no command /{word}; /help lists them.")
+            say(f"There is no command /{word}; /help lists them.")
             return True
         try:
             commands[word](argument.strip())
         except click.UsageError as error:
-            _say(f"Error: {error.format_message()}")
+            say_error(error.format_message())
+            self.failed += 1
         return True
 
     def choose(self, name: str) -> None:
@@ -230,7 +238,7 @@ class _Chat:
         self._expert = name
 
     def _help(self, _: str) -> None:
-        _say(
+        say(
             "/expert NAME        ask this expert; auto: the one that fits; base: the base model\n"
             "/experts            who there is\n"
             "/schema TEXT|@FILE  the schema that answers shall use; off: none; alone: show it\n"
@@ -245,24 +253,24 @@ class _Chat:
     def _expert_command(self, name: str) -> None:
         if name:
             self.choose(name)
-        _say(f"{self._expert} answers.")
+        say(f"{self._expert} answers.")
 
     def _experts(self, _: str) -> None:
         for one in self._manager.list_loaded_experts():
-            _say(
+            say(
                 f"{one.name}: {one.expert}@{one.version} on {one.base}, {one.mode}, "
                 f"{one.memory / 1e6:.1f} MB, asked {one.uses} times"
             )
 
     def _show_history(self, _: str) -> None:
         for message in self._history:
-            _say(f"{message['role']}: {message['content']}")
+            say(f"{message['role']}: {message['content']}")
         if not self._history:
-            _say("Nothing was said yet.")
+            say("Nothing was said yet.")
 
     def _reset(self, _: str) -> None:
         self._history.clear()
-        _say("Forgotten.")
+        say("Forgotten.")
 
     def _set_schema(self, argument: str) -> None:
         self.schema = _changed(argument, self.schema, "schema")
@@ -276,17 +284,17 @@ class _Chat:
 
     def _stats(self, _: str) -> None:
         if (last := self._last) is not None:
-            _say(
+            say(
                 f"last answer: {last.expert}, {last.prompt_tokens} prompt tokens "
                 f"({last.cached_prompt_tokens} cached), first token after "
                 f"{last.time_to_first_token:.2f} s, {last.completion_tokens} tokens at "
                 f"{last.tokens_per_second:.1f}/s"
             )
         stats = self._manager.stats()
-        _say(f"memory: {stats['memory'] / 1e6:.0f} MB, {stats['experts']['resident']} experts")
+        say(f"memory: {stats['memory'] / 1e6:.0f} MB, {stats['experts']['resident']} experts")
         for base in stats["bases"]:
             done = base["requests"]
-            _say(
+            say(
                 f"{Path(base['model']).name}: {done['requests']} requests, "
                 f"{done['generated_tokens']} tokens, {done['swaps']} swaps, "
                 f"{done['cached_prompt_tokens']} of {done['prompt_tokens']} prompt tokens cached"
@@ -301,22 +309,23 @@ class _Chat:
         try:
             with Path(name).expanduser().open("x", encoding="utf-8") as file:
                 file.write(text + "\n")
-        except OSError as error:
-            raise click.UsageError(f"{name}: {error.strerror}") from None
-        _say(f"{len(self._history)} messages are in {name}.")
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise click.UsageError(f"{name}: {reason}") from None
+        say(f"{len(self._history)} messages are in {name}.")
 
 
 def _changed(argument: str, now: str | None, what: str) -> str | None:
     """The value after ``/schema ARGUMENT`` or ``/system ARGUMENT``, told to the user."""
     if not argument:
-        _say(f"There is no {what}." if now is None else now)
+        say(f"There is no {what}." if now is None else now)
         return now
     if argument == OFF:
-        _say(f"No {what}.")
+        say(f"No {what}.")
         return None
     option = click.Option([f"--{what.split()[0]}"])
     value = text_or_file(click.get_current_context(), option, argument)
-    _say(f"The {what} has {len(value or '')} characters.")
+    say(f"The {what} has {len(value or '')} characters.")
     return value
 
 
@@ -326,9 +335,10 @@ def _read_line(prompt: str | None) -> str | None:
         try:
             return input(prompt)
         except EOFError:
-            _say("")
+            say("")
             return None
+        except UnicodeDecodeError as error:
+            raise UnreadableLine(f"not {error.encoding} text") from None
     if prompt is not None:
-        click.echo(prompt, nl=False, err=True)
-    line = sys.stdin.readline()
-    return line.rstrip("\r\n") if line else None
+        say(prompt, nl=False)
+    return read_line()

@@ -15,9 +15,9 @@ from .options import (
     json_option,
     no_verify_option,
     package_argument,
-    print_json,
     progress_bar,
 )
+from .output import print_json, print_line
 
 __all__ = ["convert", "describe_form"]
 
@@ -109,11 +109,11 @@ def convert(
         print_json(facts)
         return
     done = "converted" if adapter.converted else "already converted"
-    click.echo(f"{facts['expert']}: {done} to {describe_form(adapter.report)}")
-    click.echo(f"  because  {adapter.report['why']}")
-    click.echo(f"  adapter  {place} ({adapter.size / 1e6:.1f} MB)")
-    click.echo(f"  base     {facts['base']}{' (converted)' if base_file.converted else ''}")
-    click.echo(f"  took     {facts['seconds']:.2f} s")
+    print_line(f"{facts['expert']}: {done} to {describe_form(adapter.report)}")
+    print_line(f"  because  {adapter.report['why']}")
+    print_line(f"  adapter  {place} ({adapter.size / 1e6:.1f} MB)")
+    print_line(f"  base     {facts['base']}{' (converted)' if base_file.converted else ''}")
+    print_line(f"  took     {facts['seconds']:.2f} s")
 
 
 def describe_form(report: Mapping[str, Any]) -> str:

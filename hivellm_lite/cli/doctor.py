@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from .options import json_option, print_json
+from .options import json_option
+from .output import print_bold, print_json, print_line
 
 __all__ = ["doctor"]
 
@@ -43,9 +44,10 @@ def _print(facts: dict[str, Any]) -> None:
             for device in value:
                 free, total = device["memory_free"] / 1e9, device["memory_total"] / 1e9
                 memory = f", {free:.1f} of {total:.1f} GB free" if total else ""
-                click.echo(f"{'device':<26} {device['name']}: {device['description']}{memory}")
+                print_line(f"{'device':<26} {device['name']}: {device['description']}{memory}")
         elif name not in ("advice", "healthy") and value != "not tried":
-            click.echo(f"{name.replace('_', ' '):<26} {value}")
-    click.secho("healthy" if facts["healthy"] else "not healthy", bold=True)
-    for line in facts["advice"]:
-        click.echo(f"  {line}")
+            print_line(f"{name.replace('_', ' '):<26} {value}")
+    print_bold("healthy" if facts["healthy"] else "not healthy")
+    for advice in facts["advice"]:
+        for line in advice.splitlines():
+            print_line(f"  {line}")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..adapter_options import MODES
-from .options import base_options, json_option, no_verify_option, print_json, progress_bar
+from .options import base_options, json_option, no_verify_option, progress_bar
+from .output import print_json, print_line
 from .packages import named_packages, open_packages, packages_argument
 
 if TYPE_CHECKING:
@@ -185,8 +186,8 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
 def _converted(package: Package, cache: Cache) -> Iterator[dict[str, Any]]:
     """Reports of the conversions of this package, for whatever base."""
     source = str(package.source.resolve())
-    for entry in cache.entries():
-        if entry.kind == "adapters" and source in [each["path"] for each in entry.sources]:
+    for entry in cache.entries("adapters"):
+        if source in [each["path"] for each in entry.sources]:
             yield entry.info["adapter"]
 
 
@@ -230,7 +231,7 @@ def _print(
     rows += [("total", total, ""), (available_is, available, "")]
     for label, size, remark in rows:
         amount = "unknown" if size is None else f"{size / 1e6:,.1f} MB"
-        click.echo(f"{label:<9} {amount:>14}  {remark}".rstrip())
+        print_line(f"{label:<9} {amount:>14}  {remark}".rstrip())
     if available is not None:
         missing = total - available
-        click.echo("It fits." if missing <= 0 else f"It does not fit: {missing / 1e6:,.1f} MB more")
+        print_line("It fits." if missing <= 0 else f"It does not fit: {missing / 1e6:,.1f} MB more")

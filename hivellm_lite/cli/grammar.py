@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .grammar_argument import grammar_argument, read_grammar, refusal_of
-from .options import json_option, print_json, text_or_file
+from .input_text import decoded
+from .options import json_option, text_or_file
+from .output import print_answer, print_json, print_line, say
 
 if TYPE_CHECKING:
     from ..gbnf.checks import Problem
@@ -28,6 +30,8 @@ EXCERPT = 72
 """Characters of a line that are shown around the place where a text is refused."""
 
 EXPECTED_SHOWN = 12
+
+PROBLEMS_SHOWN = 100
 
 
 @click.group()
@@ -75,14 +79,17 @@ def check(settings: dict[str, Any], /, strict: bool, as_json: bool, **named: Any
 
 
 def _print_problems(read: Grammar, problems: list[Problem], refusal: str | None) -> None:
-    for problem in problems:
+    for problem in problems[:PROBLEMS_SHOWN]:
         place = read.source if problem.line is None else f"{read.source}:{problem.line}"
-        click.echo(f"{place}: {problem.severity}: {problem.message} [{problem.kind}]")
-        click.echo(f"    {problem.hint}")
+        print_line(f"{place}: {problem.severity}: {problem.message} [{problem.kind}]")
+        print_line(f"    {problem.hint}")
+    if len(problems) > PROBLEMS_SHOWN:
+        print_line(f"… and {len(problems) - PROBLEMS_SHOWN} more, which --json lists")
     counts = Counter(problem.severity for problem in problems)
     if refusal is not None:
         if not counts["error"]:
-            click.echo(refusal)
+            for line in refusal.splitlines():
+                print_line(line)
         verdict = "it cannot be enforced"
     elif counts["error"]:
         verdict = "it can be enforced, but 'grammar repair' refuses it"
@@ -96,7 +103,7 @@ def _print_problems(read: Grammar, problems: list[Problem], refusal: str | None)
         said.append(_counted(count, noun))
     if not problems:
         said.append("no problems")
-    click.echo(f"{read.source}: {', '.join(said)}: {verdict}")
+    print_line(f"{read.source}: {', '.join(said)}: {verdict}")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -130,7 +137,7 @@ def repair(settings: dict[str, Any], /, output: Path | None, force: bool, **name
     repaired = repair_grammar(read_grammar(settings, **named))
     text = print_grammar(repaired.grammar)
     if output is None:
-        click.echo(text, nl=False)
+        print_answer(text)
     else:
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder, "grammar.gbnf")
@@ -142,10 +149,10 @@ def repair(settings: dict[str, Any], /, output: Path | None, force: bool, **name
     if renamed:
         changes.append(f"{', '.join(map(str, renamed))}: name written in other characters")
     for line in changes or ["nothing had to be changed"]:
-        click.echo(line, err=True)
+        say(line)
     for problem in left:
         if problem.severity == "warning":
-            click.echo(f"warning: {problem.message}\n    {problem.hint}", err=True)
+            say(f"warning: {problem.message}\n    {problem.hint}")
 
 
 @grammar.command()
@@ -179,7 +186,7 @@ def test(settings: dict[str, Any], /, texts: tuple[str, ...], as_json: bool, **n
             }
         )
         if not as_json:
-            click.echo(f"{'accepted' if found.accepted else 'refused'}: {_printable(argument)}")
+            print_line(f"{'accepted' if found.accepted else 'refused'}: {_printable(argument)}")
             if not found.accepted:
                 _print_place(text[start:].partition("\n")[0], facts[-1])
     if as_json:
@@ -195,11 +202,9 @@ def _judged(recogniser: Recogniser, argument: str) -> tuple[str, Recognition]:
     name = argument[1:] or "-"
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        text = data.decode("utf-8")
-    except OSError as error:
-        raise click.BadParameter(f"{name}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise click.BadParameter(f"{name}: not UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+    text = decoded(data, name)
     found = recogniser.explain(text)
     if not found.accepted and text.endswith("\n"):
         text = text[:-1].removesuffix("\r")
@@ -212,13 +217,13 @@ def _print_place(line: str, fact: dict[str, Any]) -> None:
     column = fact["column"] - 1
     first = max(0, column - EXCERPT // 2)
     what = "the text ends too early" if fact["at_end"] else "this cannot stand here"
-    click.echo(f"  line {fact['line']}, column {fact['column']}: {what}")
-    click.echo(f"    {_printable(line[first : first + EXCERPT])}")
-    click.echo(f"    {' ' * (column - first)}^")
+    print_line(f"  line {fact['line']}, column {fact['column']}: {what}")
+    print_line(f"    {_printable(line[first : first + EXCERPT])}")
+    print_line(f"    {' ' * (column - first)}^")
     expected = fact["expected"]
     shown = ", ".join(expected[:EXPECTED_SHOWN]) or "nothing; no text fits this grammar"
     more = len(expected) - EXPECTED_SHOWN
-    click.echo(f"  expected: {shown}{f', and {more} more' if more > 0 else ''}")
+    print_line(f"  expected: {shown}{f', and {more} more' if more > 0 else ''}")
 
 
 def _printable(text: str) -> str:
@@ -239,7 +244,7 @@ def list_names(as_json: bool) -> None:
         return
     width = max(map(len, described))
     for name, text in described.items():
-        click.echo(f"{name:<{width}}  {text}")
+        print_line(f"{name:<{width}}  {text}")
 
 
 def _description(text: str) -> str:
@@ -255,7 +260,7 @@ def show(name: str) -> None:
     """Print the grammar of this name, with its comments."""
     from ..gbnf.library import grammar_text
 
-    click.echo(grammar_text(name), nl=False)
+    print_answer(grammar_text(name))
 
 
 @grammar.command("from-schema")
@@ -278,6 +283,6 @@ def from_schema(schema: str, whitespace: Whitespace, allow_unenforced: bool) -> 
     from ..json_schema import schema_to_grammar, unenforced_keywords
 
     made = schema_to_grammar(schema, allow_unenforced=allow_unenforced, whitespace=whitespace)
-    click.echo(print_grammar(made), nl=False)
+    print_answer(print_grammar(made))
     for keyword in unenforced_keywords(schema) if allow_unenforced else ():
-        click.echo(f"not enforced: {keyword}", err=True)
+        say(f"not enforced: {keyword}")

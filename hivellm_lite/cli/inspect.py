@@ -9,7 +9,8 @@ import click
 
 from .convert import describe_form
 from .grammar_argument import refusal_of
-from .options import json_option, no_verify_option, package_argument, print_json
+from .options import json_option, no_verify_option, package_argument
+from .output import print_json, print_line
 
 if TYPE_CHECKING:
     from ..package import Package
@@ -36,7 +37,7 @@ def inspect(settings: dict[str, Any], package: str, no_verify: bool, as_json: bo
         print_json(facts)
         return
     for label, value in _lines(facts):
-        click.echo(f"{label:<13} {value}")
+        print_line(f"{label:<13} {value}")
 
 
 def _facts(package: Package) -> dict[str, Any]:
@@ -118,15 +119,16 @@ def _prepared_facts(package: Package, settings: dict[str, Any]) -> list[dict[str
     from ..cache import Cache
 
     found = []
-    for entry in Cache(settings["cache_dir"]).entries():
+    for entry in Cache(settings["cache_dir"]).entries("adapters"):
         sources = [source["path"] for source in entry.sources]
-        if entry.kind == "adapters" and str(package.source.resolve()) in sources:
+        if str(package.source.resolve()) in sources:
             found.append({**entry.info["adapter"], "path": str(entry.path)})
     return found
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
+    more: list[str] = []
     if adapter["runs"]:
         ranks = ", ".join(map(str, adapter["ranks"]))
         text = (
@@ -135,7 +137,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
             f"{'exactly' if adapter['is_low_rank'] else 'not exactly'} low rank"
         )
     else:
-        text = f"cannot be run: {adapter['problem']}"
+        text, *more = f"cannot be run: {adapter['problem']}".splitlines()
     used = {n: v for n, v in decoding.items() if v is not None and v is not False and v != ()}
     size = sum(file["bytes"] for file in facts["files"]) / 1e6
     lines = [
@@ -145,6 +147,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("license", facts["license"] or ""),
         ("base", f"{base['name']} (template: {base['prompt_template'] or 'chatml'})"),
         ("adapter", text),
+        *(("", line) for line in more),
         ("grammar", _grammar_line(facts["grammar"]) if facts["grammar"] else ""),
         ("capabilities", " ".join(facts["capabilities"])),
         ("decoding", " ".join(f"{name}={value!r}" for name, value in used.items())),

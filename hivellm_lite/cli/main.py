@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
+import traceback
 from typing import Any
 
 import click
 
 from .._version import __version__
-from ..errors import ExpertError
+from .failures import explain
+from .output import ReaderGone, discard, discard_unwritten, finish, say, say_error
 
 __all__ = ["cli", "main"]
 
@@ -61,50 +62,84 @@ class _LazyGroup(click.Group):
 def cli(ctx: click.Context, debug: bool, cache_dir: str | None) -> None:
     """Run HiveLLM experts on llama.cpp: no PyTorch, one base model, many experts."""
     ctx.obj = {"cache_dir": cache_dir, "debug": debug}
+    root = logging.getLogger()
+    handler: logging.Handler
     if debug:
-        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+        logger, handler, level = root, _Messages("{name}: "), root.level
+        root.setLevel(logging.DEBUG)
+        ctx.call_on_close(lambda: root.setLevel(level))
     else:
-        handler = _Warnings(logging.WARNING)
-        logger = logging.getLogger("hivellm_lite")
-        logger.addHandler(handler)
-        ctx.call_on_close(lambda: logger.removeHandler(handler))
+        logger, handler = logging.getLogger("hivellm_lite"), _Messages("Warning: ")
+        handler.setLevel(logging.WARNING)
+    logger.addHandler(handler)
+    ctx.call_on_close(lambda: logger.removeHandler(handler))
 
 
-class _Warnings(logging.Handler):
-    """Shows the library's warnings on stderr, as a tool's own."""
+class _Messages(logging.Handler):
+    """Shows what the library logs on stderr, after the given words."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self._words = words
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"Warning: {record.getMessage()}", err=True)
+        say(f"{self._words.format(name=record.name)}{record.getMessage()}")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: domain errors become one message on stderr and exit code 1."""
+    """Entry point: whatever goes wrong becomes one message on stderr and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = _run(arguments)
+    except KeyboardInterrupt:  # while another error was told
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+_INTERRUPTED = 130
+"""Exit code of what Ctrl-C ended, as shells have it."""
+
+
+def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
+        _check(arguments)
         result: Any = cli.main(arguments, prog_name="hivellm-lite", standalone_mode=False)
-        sys.exit(result if isinstance(result, int) else 0)
-    except click.exceptions.Abort:
-        click.echo("Interrupted.", err=True)
-        sys.exit(130)
+        finish()
+        return result if isinstance(result, int) else 0
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        say("Interrupted.")
+        return _INTERRUPTED
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (ExpertError, ValueError) as error:
-        if debug:
-            raise
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        # the reader of our output has gone (``| head``): nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            say(f"{error.ctx.get_usage()}\n{_help_hint(error.ctx)}\n")
+        say_error(error.format_message())
+        discard_unwritten()
+        return error.exit_code
+    except (ReaderGone, BrokenPipeError):
+        # nobody is left to tell, and nothing is wrong: ``| head``
+        discard(sys.stdout)
+        return 1
     except Exception as error:
         if debug:
-            raise
-        click.echo(
-            f"Error: {type(error).__name__}: {error}\n"
-            "This is a defect of hivellm-lite; run again with --debug for the traceback.",
-            err=True,
+            say(traceback.format_exc().rstrip(), max_lines=1000)
+            return 1
+        message = explain(error)
+        say_error(
+            message
+            if message is not None
+            else f"{type(error).__name__}: {error}\n"
+            "This is a defect of hivellm-lite; run again with --debug for the traceback."
         )
-        sys.exit(1)
+        return 1
+
+
+def _check(arguments: list[str]) -> None:
+    """Refuse what no system call takes, before it fails in some depth."""
+    for number, argument in enumerate(arguments, start=1):
+        if "\0" in argument:
+            raise click.UsageError(f"argument {number} holds a NUL character: {argument!r}")
+
+
+def _help_hint(context: click.Context) -> str:
+    return f"Try '{context.command_path} {context.help_option_names[0]}' for help."

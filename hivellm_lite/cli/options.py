@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +12,8 @@ import click
 from ..adapter_options import MODES, VARIANT_TYPES
 from ..converters.file_types import QUANTIZATIONS
 from ..progress import Progress
+from ..terminal_text import one_line
+from .input_text import read_text
 
 __all__ = [
     "adapter_options",
@@ -24,7 +24,6 @@ __all__ = [
     "model_options",
     "no_verify_option",
     "package_argument",
-    "print_json",
     "progress_bar",
     "sampling_options",
     "text_or_file",
@@ -189,18 +188,14 @@ def text_or_file(_ctx: click.Context, parameter: click.Parameter, value: str | N
     """An option's value, or with ``@FILE`` that file's text (``@-``: standard input)."""
     if value is None or not value.startswith("@"):
         return value
-    if value == "@-":
-        return sys.stdin.read()
     try:
-        return Path(value[1:]).read_text("utf-8")
-    except OSError as error:
-        raise click.BadParameter(f"{value[1:]}: {error.strerror}", param=parameter) from None
-    except UnicodeDecodeError:
-        raise click.BadParameter(f"{value[1:]}: not UTF-8 text", param=parameter) from None
+        return read_text(value[1:])
+    except click.UsageError as error:
+        raise click.BadParameter(error.message, param=parameter) from None
 
 
-def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+LABEL = 60
+"""Characters of what a progress bar is about."""
 
 
 @contextmanager
@@ -211,6 +206,7 @@ def progress_bar() -> Iterator[Progress]:
 
     def report(label: str, done: int, total: int) -> None:
         nonlocal bar, done_before
+        label = one_line(label, LABEL)
         if bar is not None and bar.label != label:
             bar.__exit__(None, None, None)
             bar, done_before = None, 0
@@ -219,7 +215,7 @@ def progress_bar() -> Iterator[Progress]:
                 length=max(1, total),
                 label=label,
                 file=sys.stderr,
-                hidden=not sys.stderr.isatty(),
+                hidden=sys.stderr is None or not sys.stderr.isatty(),
                 show_eta=True,
             )
             bar.__enter__()

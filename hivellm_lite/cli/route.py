@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from .options import json_option, no_verify_option, print_json
+from .input_text import prompt_text
+from .options import json_option, no_verify_option
+from .output import print_json, print_line
 from .packages import named_packages, open_packages, packages_argument
 
 __all__ = ["route"]
@@ -42,7 +43,7 @@ def route(
     """  # noqa: D301 - click looks for the control character
     from ..routing import Router
 
-    prompt = sys.stdin.read() if prompt == "-" else prompt
+    prompt = prompt_text(prompt)
     named = named_packages(packages)
     opened = open_packages(settings, named, verify=not no_verify, offline=offline)
     chosen = Router({name: package.manifest for name, package in opened.items()}).route(prompt)
@@ -50,9 +51,9 @@ def route(
         scores = [score._asdict() for score in chosen.scores]
         print_json({"expert": chosen.expert, "scores": scores, "reason": chosen.reason})
         return
-    click.echo(chosen.expert or "base")
+    print_line(chosen.expert or "base")
     if explain:
-        click.echo(f"because {chosen.reason}")
+        print_line(f"because {chosen.reason}")
         width = max(len(score.name) for score in chosen.scores)
         for score in chosen.scores:
-            click.echo(f"  {score.name:<{width}}  {score.explanation}")
+            print_line(f"  {score.name:<{width}}  {score.explanation}")

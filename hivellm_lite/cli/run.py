@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import Any
 
 import click
 
+from .input_text import prompt_text
 from .options import (
     json_option,
     load_arguments,
     model_options,
     package_argument,
-    print_json,
     progress_bar,
     sampling_options,
     text_or_file,
 )
+from .output import print_answer, print_json, say
 
 __all__ = ["run"]
 
@@ -85,7 +85,7 @@ def run(
     """  # noqa: D301 - click looks for the control character
     from ..expert import Expert
 
-    prompt = sys.stdin.read() if prompt == "-" else prompt
+    prompt = prompt_text(prompt)
     with progress_bar() as progress:
         expert = Expert.load(package, **load_arguments(settings, options), progress=progress)
     ended_line = True
@@ -93,33 +93,28 @@ def run(
         try:
             for piece in stream:
                 if not as_json:
-                    click.echo(piece, nl=False)
-                    sys.stdout.flush()
+                    print_answer(piece)
                     ended_line = piece.endswith("\n")
         finally:
             if not ended_line:
-                click.echo()
+                print_answer("\n")
         result = stream.result
     assert result is not None  # noqa: S101 - an exhausted stream has a result
     if as_json:
         print_json(dataclasses.asdict(result))
     if result.finish_reason == "length":
-        click.echo(
+        say(
             f"The answer was cut after {result.completion_tokens} tokens; "
-            "--max-tokens and --n-ctx allow more.",
-            err=True,
+            "--max-tokens and --n-ctx allow more."
         )
     elif result.finish_reason == "timeout":
-        click.echo(
-            f"The answer was cut after {options['timeout']:g} s; --timeout allows more.", err=True
-        )
+        say(f"The answer was cut after {options['timeout']:g} s; --timeout allows more.")
     if stats:
         times = expert.load_times
-        click.echo(
+        say(
             f"{result.expert} on {expert.base.path.name}: loaded in {times.total:.2f} s, "
             f"{result.prompt_tokens} prompt tokens at {result.prompt_tokens_per_second:.0f}/s, "
             f"first token after {result.time_to_first_token:.2f} s, "
             f"{result.completion_tokens} tokens at {result.tokens_per_second:.1f}/s"
-            f"{f', {result.forced_tokens} of them forced' if result.forced_tokens else ''}",
-            err=True,
+            f"{f', {result.forced_tokens} of them forced' if result.forced_tokens else ''}"
         )

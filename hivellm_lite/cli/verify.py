@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .convert import describe_form
+from .input_text import read_text
 from .options import (
     adapter_options,
     base_options,
     json_option,
     no_verify_option,
     package_argument,
-    print_json,
     progress_bar,
     text_or_file,
 )
+from .output import print_json, print_line
 
 if TYPE_CHECKING:
     from ..verification import LogitError, Verification
@@ -64,7 +65,7 @@ def verify_conversion(
     from ..expert import Expert
     from ..verification import verify_conversion as verify
 
-    lines = prompts.read_text("utf-8").splitlines() if prompts else []
+    lines = read_text(str(prompts)).splitlines() if prompts else []
     questions = [line for line in lines if line.strip()]
     with progress_bar() as progress:
         expert = Expert.load(
@@ -86,19 +87,20 @@ def verify_conversion(
 
 
 def _print(result: Verification, form: str) -> None:
-    click.echo(f"{result.expert}: {form}")
-    click.echo(f"compared with PEFT's merge of {result.source} in float32\n")
-    click.echo(f"{'tensor':<28} {'served':>9} {'base alone':>11} {'change':>9}")
+    print_line(f"{result.expert}: {form}")
+    print_line(f"compared with PEFT's merge of {result.source} in float32")
+    print_line("")
+    print_line(f"{'tensor':<28} {'served':>9} {'base alone':>11} {'change':>9}")
     worst = sorted(result.tensors, key=lambda tensor: -tensor.delta)
     for tensor in worst[:TENSORS_SHOWN]:
-        click.echo(
+        print_line(
             f"{tensor.name:<28} {tensor.served:9.1e} {tensor.base:11.1e} {tensor.delta:9.1e}"
         )
     if len(worst) > TENSORS_SHOWN:
-        click.echo(f"… and {len(worst) - TENSORS_SHOWN} more with a smaller error of the change")
+        print_line(f"… and {len(worst) - TENSORS_SHOWN} more with a smaller error of the change")
     for label, error in (("served", result.served), ("base alone", result.base_only)):
         if error is not None:
-            click.echo(f"{label:<11} {_divergence(error)}")
+            print_line(f"{label:<11} {_divergence(error)}")
 
 
 def _divergence(error: LogitError) -> str:

@@ -1,0 +1,199 @@
+"""One entry of the cache: a folder of artefacts and ``entry.json``, which tells damage.
+
+``entry.json`` remembers size, digest and time of every artefact, and a digest of itself::
+
+    {"artefacts": {"adapter.gguf": {"size": 4608, "sha256": "…", "mtime_ns": …}},
+     "check": "…", "created": …, "sources": [{"path": …, "size": …, "mtime_ns": …}], …}
+
+What else it holds is the business of whoever built the entry. ``check`` covers all of it and
+the entry's place, so an entry that is half written, edited, or under another key is told from
+a sound one without knowing its fields.
+
+Using an entry costs one ``stat`` for each artefact. Where the time of a file is another than
+it was, its digest decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CacheEntry", "EntryDamaged", "digest_file", "find_damage", "read_entry", "write_entry"]
+
+ENTRY = "entry.json"
+
+MAX_ENTRY_BYTES = 64 << 20
+"""Ten thousand unpacked files take about 3 MB."""
+
+_HASH_CHUNK = 1 << 20
+_SECOND = 1_000_000_000
+
+
+class EntryDamaged(Exception):
+    """Something lies at the place of an entry that cannot be used; the text says why."""
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One finished entry. ``path`` is its folder, ``info`` what ``entry.json`` holds."""
+
+    kind: str
+    key: str
+    path: Path
+    info: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return size_of(self.path)
+
+    @property
+    def sources(self) -> tuple[Mapping[str, Any], ...]:
+        """The user's files that it was made from: ``{path, size, mtime_ns}`` each."""
+        return tuple(self.info.get("sources", ()))
+
+    def record(self, name: str, value: Any) -> None:
+        """Add a value to ``entry.json``; a read-only cache is no obstacle."""
+        with contextlib.suppress(OSError, EntryDamaged):
+            info = read_entry(self.kind, self.key, self.path).info
+            write_entry(self.kind, self.key, self.path, {**info, name: value})
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file or of all files in a folder, as far as they can be seen."""
+    with contextlib.suppress(OSError):
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            return path.lstat().st_size
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(folder, name).lstat().st_size
+    return total
+
+
+def read_entry(kind: str, key: str, path: Path) -> CacheEntry:
+    """The entry in the folder ``path``, as its ``entry.json`` says; artefacts are not looked at.
+
+    Raises EntryDamaged.
+    """
+    file = path / ENTRY
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # a pipe would be waited for
+            raise EntryDamaged(f"{ENTRY} is no file")
+        with file.open("rb") as opened:
+            data = opened.read(MAX_ENTRY_BYTES + 1)
+        info = json.loads(data) if len(data) <= MAX_ENTRY_BYTES else None
+    except OSError as error:
+        raise EntryDamaged(f"{ENTRY} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        raise EntryDamaged(f"{ENTRY} is not JSON") from None
+    if not isinstance(info, dict) or info.get("check") != _check_of(kind, key, info):
+        raise EntryDamaged(f"{ENTRY} is not as it was written")
+    return CacheEntry(kind, key, path, info)
+
+
+def write_entry(kind: str, key: str, path: Path, info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write ``entry.json`` at once or not at all; returns what it holds. Raises OSError."""
+    given = {name: value for name, value in info.items() if name != "check"}
+    whole: dict[str, Any] = json.loads(json.dumps(given))  # as it will be read: lists for tuples
+    whole["check"] = _check_of(kind, key, whole)
+    place = path / ENTRY
+    temporary = place.with_name(f"{ENTRY}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(whole, file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return whole
+
+
+def finish_artefacts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Have the disk hold every file of ``folder``; returns what ``entry.json`` remembers of them.
+
+    Digests are computed while the disk writes.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    with ThreadPoolExecutor(1) as pool:
+        flushed = [pool.submit(_flush, path) for path in files]
+        artefacts = {}
+        for path in files:
+            found = path.stat()
+            artefacts[path.relative_to(folder).as_posix()] = {
+                "size": found.st_size,
+                "sha256": digest_file(path),
+                "mtime_ns": found.st_mtime_ns,
+            }
+        for future in flushed:
+            future.result()
+    return artefacts
+
+
+def find_damage(entry: CacheEntry, *, digests: bool = False) -> str | None:
+    """What is wrong with the artefacts; None where nothing is. ``digests``: look at every byte."""
+    artefacts = entry.info.get("artefacts")
+    if not isinstance(artefacts, dict):
+        return "it was made by an earlier version"
+    for name, known in artefacts.items():
+        if (problem := _damage_of(entry.path / name, known, digests)) is not None:
+            return f"{name} {problem}"
+    return None
+
+
+def _damage_of(path: Path, known: Mapping[str, Any], digests: bool) -> str | None:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return "is no file"
+        if found.st_size != known["size"]:
+            return f"has {found.st_size} bytes instead of {known['size']}"
+        same_time = _same_time(found.st_mtime_ns, known["mtime_ns"])
+        if same_time and not digests:
+            return None
+        if digest_file(path) != known["sha256"]:
+            return "has other contents than were written"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if not same_time:  # copied, say: the next use need not read it all again
+        with contextlib.suppress(OSError):
+            os.utime(path, ns=(found.st_atime_ns, known["mtime_ns"]))
+    return None
+
+
+def _same_time(found: int, known: int) -> bool:
+    """Archives and images of containers cut times to whole seconds."""
+    return found == known or (found % _SECOND == 0 and found == known // _SECOND * _SECOND)
+
+
+def _check_of(kind: str, key: str, info: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in info.items() if name != "check"}
+    text = json.dumps([kind, key, rest], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+" if os.name == "nt" else "rb") as file:
+        os.fsync(file.fileno())
