@@ -1,4 +1,7 @@
-"""The awaitable forms of generation. No thread waits: the scheduler calls the event loop."""
+"""The awaitable forms of generation. No thread waits for an answer: the scheduler calls the
+event loop. What takes time before an answer begins (loading, a grammar, the prompt) is done in a
+thread, so the loop never stands still.
+"""
 
 from __future__ import annotations
 
@@ -6,72 +9,95 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
-from .decoding import Decoding, Request
-from .generation import answerable, in_order
-from .members import Member
+from .decoding import Request
+from .members import LOOKAHEAD
+from .off_loop import off_loop
+from .process_state import no_copy
 from .results import InferenceResult
-from .scheduler import LOOKAHEAD
-from .session import Session
+from .submission import Hold, Submission, answerable, in_order, submit
 
-__all__ = ["AsyncTextStream", "arun_batch"]
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["AsyncTextStream", "Prepared", "arun_batch"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Requests, where to compute them, and what stays loaded meanwhile.
+
+    An exception among the requests stands for a prompt that cannot be asked.
+    """
+
+    session: Session
+    requests: Sequence[Request | Exception]
+    hold: Hold | None = None
+
+    def drop(self) -> None:
+        """Give back what is held. Never waits."""
+        if self.hold is not None:
+            self.hold.drop()
+
+    def release(self) -> None:
+        """Give back what is held, and free what is over the limits; may wait for a step."""
+        if self.hold is not None:
+            self.hold.release()
 
 
 class AsyncTextStream(AsyncIterator[str]):
     """Pieces of an answer's text, for ``async for``; see `TextStream`.
 
     `result` is there afterwards. Cancelling the task that waits, or `aclose`, stops the
-    decoding; ``async with`` closes by itself.
+    decoding; ``async with`` closes by itself. Errors of the request, such as a prompt that is
+    too long, are raised when the first piece is asked for.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        request: Request,
-        *,
-        ahead: bool = False,
-        on_end: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._ended = weakref.finalize(self, on_end)
-        self._ended.atexit = False
+    def __init__(self, prepare: Callable[[], Prepared], *, ahead: bool = False) -> None:
+        """``prepare`` makes the one request; it is called in a thread. ``ahead``: compute to the
+        end, whether or not the pieces are taken.
+        """
         self.result: InferenceResult | None = None
-        self._session = session
-        self._request = request
-        self._credit = None if ahead else LOOKAHEAD
-        self._member: Member | None = None
-        self._delivered: asyncio.Queue[str | None] = asyncio.Queue()
+        self._prepare = prepare
+        self._ahead = None if ahead else LOOKAHEAD
+        self._underway = _Underway()
         self._taken: list[str] = []
-        self._timer: asyncio.TimerHandle | None = None
+        # alive until the stream ends, is closed or is collected, whichever comes first
+        self._open = weakref.finalize(self, self._underway.drop)
+        self._open.atexit = False
 
     async def __anext__(self) -> str:
-        if self.result is not None:
+        if not self._open.alive:
             raise StopAsyncIteration
-        if self._member is None:
-            self._begin()
-        assert self._member is not None  # `_begin` made it  # noqa: S101
-        if self._credit is not None and self._delivered.empty():
-            self._session.scheduler.grant(self._member)
         try:
-            piece = await self._delivered.get()
-        except asyncio.CancelledError:
+            submission = self._underway.submission or await self._begin()
+            if self._underway.delivered.empty():
+                submission.want_more()
+            piece = await self._underway.delivered.get()
+        except BaseException:  # the task was cancelled, or the request cannot be asked
             self._cancel()
             raise
         if piece is not None:
             self._taken.append(piece)
+            submission.took()
             return piece
-        self._end()
-        self.result = self._member.decoding.result()
-        if self._member.decoding.error is not None:
-            raise self._member.decoding.error
+        if self._open.detach() is None:  # closed meanwhile
+            raise StopAsyncIteration
+        self.result = submission.decoding.result()
+        await self._underway.release()
+        if submission.decoding.error is not None:
+            raise submission.decoding.error
         raise StopAsyncIteration
 
     async def run(self) -> InferenceResult:
         """Take all pieces that are left; returns the result."""
         async for _ in self:
             pass
-        assert self.result is not None  # noqa: S101 - an exhausted stream has a result
+        if self.result is None:  # another task has closed it before it began
+            raise asyncio.CancelledError
         return self.result
 
     async def aclose(self) -> None:
@@ -89,75 +115,127 @@ class AsyncTextStream(AsyncIterator[str]):
     ) -> None:
         await self.aclose()
 
-    def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
-        decoding = Decoding(self._request, self._session.model, self._session.n_ctx)
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise no_copy(self)
 
-        def deliver(piece: str | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(self._delivered.put_nowait, piece)
+    async def _begin(self) -> Submission:
+        loop, underway, ahead = asyncio.get_running_loop(), self._underway, self._ahead
+        deliver = _deliver_to(loop, underway.delivered.put_nowait)
+        prepare = self._prepare
 
-        self._member = member = Member(decoding, deliver, self._credit)
-        scheduler = self._session.scheduler
-        scheduler.submit([member])
-        if self._request.timeout is not None:
-            self._timer = loop.call_later(
-                self._request.timeout, scheduler.cancel, member, "timeout"
-            )
+        def begin() -> tuple[Prepared, Submission]:
+            prepared = prepare()
+            try:
+                (request,) = prepared.requests
+                if isinstance(request, Exception):
+                    raise request
+                return prepared, Submission(prepared.session, request, deliver, ahead=ahead)
+            except BaseException:
+                prepared.drop()
+                raise
+
+        prepared, submission = await off_loop(begin, undo=lambda begun: begun[0].drop())
+        underway.hold = prepared.hold
+        if not self._open.alive:  # closed while it was prepared
+            prepared.drop()
+            raise StopAsyncIteration
+        submit(prepared.session, [submission])
+        underway.submission = submission
+        if submission.deadline is not None:
+            left = submission.cancel_if_late() or 0.0
+            underway.timer = loop.call_later(left, submission.cancel, "timeout")
+        return submission
 
     def _cancel(self) -> None:
         """Tell the scheduler, which stops within a step; the result is what was taken."""
-        if self._member is None or self.result is not None:
-            self._ended()
+        if self._open.detach() is None:
             return
-        self._end()
-        self._session.scheduler.cancel(self._member)
-        so_far = self._member.decoding.result()
-        self.result = replace(so_far, text="".join(self._taken), finish_reason="cancelled")
-
-    def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._ended()
-
-    def __del__(self) -> None:
-        self._cancel()
+        submission = self._underway.submission
+        self._underway.drop()
+        self._underway.stop_timer()
+        if submission is not None:
+            self.result = submission.result_of(self._taken)
+            self._underway.delivered.put_nowait(None)  # a task that waits here goes on
 
 
-async def arun_batch(
-    session: Session, requests: Sequence[Request | Exception]
-) -> list[InferenceResult | Exception]:
-    """`run_batch` as a coroutine; cancelling the task stops all of it."""
+class _Underway:
+    """What a stream leaves behind when it is collected; it does not know the stream."""
+
+    def __init__(self) -> None:
+        self.delivered: asyncio.Queue[str | None] = asyncio.Queue()
+        self.submission: Submission | None = None
+        self.hold: Hold | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def drop(self) -> None:
+        """Stop the decoding and give back what was held. Never waits, and runs on any thread."""
+        if self.submission is not None:
+            self.submission.cancel()
+        if self.hold is not None:
+            self.hold.drop()
+
+    async def release(self) -> None:
+        """The answer has ended: give back what was held, and free what is over the limits."""
+        self.stop_timer()
+        if self.hold is not None:
+            await off_loop(self.hold.release)
+
+    def stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+async def arun_batch(prepare: Callable[[], Prepared]) -> list[InferenceResult | Exception]:
+    """`run_batch` as a coroutine; cancelling the task stops all of it.
+
+    ``prepare`` makes the requests; it is called in a thread.
+    """
     loop = asyncio.get_running_loop()
-    scheduler = session.scheduler
-    members: list[Member] = []
-    ended: list[asyncio.Future[None]] = []
+    ended: asyncio.Queue[None] = asyncio.Queue()
+
+    def count(piece: str | None) -> None:
+        if piece is None:
+            ended.put_nowait(None)
+
+    deliver = _deliver_to(loop, count)
+
+    def begin() -> tuple[Prepared, list[Submission]]:
+        prepared = prepare()
+        try:
+            requests = answerable(prepared.requests)
+            return prepared, [Submission(prepared.session, one, deliver) for one in requests]
+        except BaseException:
+            prepared.drop()
+            raise
+
+    prepared, submissions = await off_loop(begin, undo=lambda begun: begun[0].drop())
     timers = []
-    for request in answerable(requests):
-        future: asyncio.Future[None] = loop.create_future()
-        ended.append(future)
-
-        def deliver(piece: str | None, future: asyncio.Future[None] = future) -> None:
-            if piece is None:
-                with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-                    loop.call_soon_threadsafe(_resolve, future)
-
-        member = Member(Decoding(request, session.model, session.n_ctx), deliver)
-        members.append(member)
-        if request.timeout is not None:
-            timers.append(loop.call_later(request.timeout, scheduler.cancel, member, "timeout"))
-    scheduler.submit(members)
     try:
-        for future in ended:
-            await future
+        submit(prepared.session, submissions)
+        for one in submissions:
+            if one.deadline is not None:
+                left = one.cancel_if_late() or 0.0
+                timers.append(loop.call_later(left, one.cancel, "timeout"))
+        for _ in submissions:
+            await ended.get()
+        outcomes = in_order(prepared.requests, submissions)
     finally:
         for timer in timers:
             timer.cancel()
-        for member in members:
-            scheduler.cancel(member)
-    return in_order(requests, [member.decoding for member in members])
+        for one in submissions:
+            one.cancel()
+        prepared.drop()
+    await off_loop(prepared.release)
+    return outcomes
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _deliver_to(
+    loop: asyncio.AbstractEventLoop, put: Callable[[str | None], object]
+) -> Callable[[str | None], None]:
+    """What the scheduler calls on its thread to bring a piece to an event loop."""
+
+    def deliver(piece: str | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(put, piece)
+
+    return deliver

@@ -6,10 +6,11 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from .adapters import AdapterOptions
-from .async_generation import AsyncTextStream, arun_batch
+from .argument_types import check_prompts, check_types
+from .async_generation import AsyncTextStream, Prepared, arun_batch
 from .bases import QUANTIZATIONS, Progress
 from .cache import Cache
 from .decoding import Request
@@ -21,6 +22,7 @@ from .kv_files import read_kv_file, write_kv_file
 from .kv_streams import DEFAULT_PARKED_BYTES
 from .manifest import Manifest
 from .package_grammar import package_grammar
+from .process_state import no_copy
 from .request_builder import GenerationOptions, PromptOptions, RequestBuilder, RequestOptions
 from .results import InferenceResult, TokenScore
 from .session import Session, SessionOptions, open_session
@@ -174,15 +176,16 @@ class Expert:
     def agenerate_stream(
         self, prompt: str | None = None, **options: Unpack[GenerationOptions]
     ) -> AsyncTextStream:
-        """`generate_stream` for ``async for``."""
-        return AsyncTextStream(self._open_session(), self.request(prompt, **options))
+        """`generate_stream` for ``async for``. The request is made when it is first asked for a
+        piece, in a thread, and so are its errors.
+        """
+        return AsyncTextStream(lambda: self._prepare(prompt, options))
 
     async def agenerate(
         self, prompt: str | None = None, **options: Unpack[GenerationOptions]
     ) -> InferenceResult:
         """`generate` as a coroutine; cancelling the task stops the decoding."""
-        request = self.request(prompt, **options)
-        return await AsyncTextStream(self._open_session(), request, ahead=True).run()
+        return await AsyncTextStream(lambda: self._prepare(prompt, options), ahead=True).run()
 
     async def agenerate_batch(
         self,
@@ -192,8 +195,15 @@ class Expert:
         **options: Unpack[GenerationOptions],
     ) -> list[InferenceResult | Exception]:
         """`generate_batch` as a coroutine; cancelling the task stops the decoding."""
-        outcomes = await arun_batch(self._open_session(), self.requests(prompts, **options))
-        return checked(outcomes, return_exceptions)
+        listed = check_prompts(prompts)
+
+        def prepare() -> Prepared:
+            return Prepared(self._open_session(), self.requests(listed, **options))
+
+        return checked(await arun_batch(prepare), return_exceptions)
+
+    def _prepare(self, prompt: str | None, options: GenerationOptions) -> Prepared:
+        return Prepared(self._open_session(), [self.request(prompt, **options)])
 
     def request(
         self,
@@ -209,6 +219,7 @@ class Expert:
         multiplies the scales of all.
         """
         self._open_session()
+        check_types({**options, "prompt": prompt, "adapter_scale": adapter_scale})
         own = self.applied(adapter_scale)
         if applied is None:
             applied = own
@@ -227,7 +238,7 @@ class Expert:
         """What `generate_batch` would compute, and the errors of prompts that cannot be asked."""
         built: list[Request | Exception] = []
         seed = options.get("seed")
-        for index, entry in enumerate(prompts):
+        for index, entry in enumerate(check_prompts(prompts)):
             own: dict[str, Any] = {**options}
             if seed is not None:
                 own["seed"] = (seed + index) % (1 << 32)
@@ -254,6 +265,9 @@ class Expert:
         Raises ContextLengthError when both together do not fit the context.
         """
         session = self._open_session()
+        check_types({"adapter_scale": adapter_scale})
+        if not isinstance(completion, str):
+            raise TypeError(f"completion must be a text, not the type {type(completion).__name__}")
         tokens = self.tokenize_prompt(prompt, **options)
         wanted = session.model.tokenize(completion)
         check_length(session, len(tokens), len(wanted))
@@ -268,6 +282,7 @@ class Expert:
     ) -> list[int]:
         """The token ids that `generate` would compute for these arguments."""
         self._open_session()
+        check_types({**options, "prompt": prompt, "thinking": thinking})
         return self._builder.prompt_tokens(prompt, thinking=thinking, **options)
 
     def applied(self, scale: float = 1.0) -> Applied:
@@ -365,6 +380,9 @@ class Expert:
             if self._adapter is not None:
                 session.forget_adapter(self._adapter)
             session.release()
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise no_copy(self)
 
     @property
     def memory(self) -> int:

@@ -3,6 +3,9 @@
 An expert that is over the limits is *evicted*: its adapter is freed, its package and
 options are remembered, and its next use brings it back. An expert that is in use is
 never evicted.
+
+Who is resident is decided under `bookkeeping`; loading and freeing, which take time, happen
+outside of it, so no expert's answer waits for another expert.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +25,13 @@ from .constraints import check_loadable, dependants, unreadable
 from .errors import InferenceError, LoadError, OutOfMemoryError
 from .expert import Expert
 from .memory import parse_bytes
+from .process_state import bookkeeping, forget_on_fork
 
 if TYPE_CHECKING:
     from .manifest import Manifest
     from .session import Session
 
-__all__ = ["Entry", "ExpertRegistry", "ExpertStatus"]
+__all__ = ["Entry", "ExpertHold", "ExpertRegistry", "ExpertStatus"]
 
 logger = logging.getLogger("hivellm_lite")
 
@@ -85,27 +90,58 @@ class Entry:
 
     @property
     def status(self) -> ExpertStatus:
+        expert = self.expert  # it may be evicted meanwhile
         return ExpertStatus(
             name=self.name,
             expert=self.manifest.name,
             version=self.manifest.version,
             base=self.base,
             mode=self.mode,
-            memory=self.expert.memory if self.expert is not None else 0,
-            state="evicted" if self.expert is None else "resident",
+            memory=expert.memory if expert is not None else 0,
+            state="evicted" if expert is None else "resident",
             loaded_at=self.loaded_at,
             last_used=self.last_used,
             uses=self.uses,
         )
 
+    def take_out(self) -> _TakenOut:
+        """What is loaded, to be freed; under `bookkeeping`. The entry has it no more."""
+        taken = _TakenOut(self.expert, self.base_session)
+        self.expert = self.base_session = None
+        return taken
+
+
+@dataclass(frozen=True)
+class _TakenOut:
+    """What nobody finds any more."""
+
+    expert: Expert | None
+    base_session: Session | None
+
     def close(self) -> None:
-        """Free what is loaded. An entry that is just brought back is in use, not idle."""
-        expert, self.expert = self.expert, None
-        if expert is not None:
-            expert.close()
-        base, self.base_session = self.base_session, None
-        if base is not None:
-            base.release()
+        """Free it; waits for the step that runs."""
+        if self.expert is not None:
+            self.expert.close()
+        if self.base_session is not None:
+            self.base_session.release()
+
+
+class ExpertHold:
+    """Entries that are in use: they are not evicted until this is given back, once."""
+
+    def __init__(self, registry: ExpertRegistry, entries: Sequence[Entry]) -> None:
+        self._registry = registry
+        self._left = [tuple(entries)]
+
+    def drop(self) -> None:
+        """Give them back. Never waits, so a finalizer may call it."""
+        with contextlib.suppress(IndexError):  # given back before
+            self._registry.given_back.append(self._left.pop())
+
+    def release(self) -> None:
+        """Give them back and evict what is over the limits; may wait for a step."""
+        self.drop()
+        self._registry.evict_surplus()
 
 
 class ExpertRegistry:
@@ -128,12 +164,14 @@ class ExpertRegistry:
         self._entries: dict[str, Entry] = {}
         self._loading: set[str] = set()
         self._kept: dict[int, Session] = {}
-        self._lock = threading.RLock()
+        self.given_back: deque[tuple[Entry, ...]] = deque()
+        """Entries that are out of use, not yet counted: finalizers take no lock."""
         self._clock = itertools.count(1)
         self._closed = False
         self.version = 0
         """Changes with every name that comes or goes."""
         self.counters = RegistryCounters()
+        forget_on_fork(self)
 
     @property
     def closed(self) -> bool:
@@ -141,12 +179,13 @@ class ExpertRegistry:
 
     def entries(self) -> list[Entry]:
         """All of them, the last used first."""
-        with self._lock:
+        with bookkeeping:
+            self._count_given_back()
             return sorted(self._entries.values(), key=lambda entry: -entry.tick)
 
     def entry(self, name: str) -> Entry:
         """Raises InferenceError, with the names there are, for one that is not loaded."""
-        with self._lock:
+        with bookkeeping:
             self.check_open()
             try:
                 return self._entries[name]
@@ -159,7 +198,7 @@ class ExpertRegistry:
 
     def load(self, name: str, path: str | os.PathLike[str], options: Mapping[str, Any]) -> Entry:
         """See `ExpertManager.load_expert`."""
-        with self._lock:
+        with bookkeeping:
             self.check_open()
             if name in self._entries or name in self._loading:
                 raise ValueError(
@@ -173,7 +212,7 @@ class ExpertRegistry:
             expert = Expert.load(path, **{**self._options, **options})
             for note in unreadable(expert.manifest):
                 logger.warning("%s: %s", expert.manifest.identity, note)
-            with self._lock:
+            with bookkeeping:
                 self.check_open()
                 check_loadable(expert.manifest, [e.manifest for e in self._entries.values()])
                 entry = Entry(
@@ -188,27 +227,30 @@ class ExpertRegistry:
                 )
                 self._entries[name] = entry
                 self.version += 1
-                try:
-                    self._make_room(entry)
-                except OutOfMemoryError:
+                surplus = self._surplus(entry)
+                too_large = self._too_large(entry)
+                if too_large is None:
+                    self._keep(expert.session)
+                    self.counters.loads += 1
+                    self.counters.load_seconds += time.perf_counter() - started
+                else:
                     del self._entries[name]
                     self.version += 1
-                    raise
-                self._keep(expert.session)
-                self.counters.loads += 1
-                self.counters.load_seconds += time.perf_counter() - started
-                return entry
+            _close_all(surplus)
+            if too_large is not None:
+                raise too_large
+            return entry
         except BaseException:
             if expert is not None:
                 expert.close()
             raise
         finally:
-            with self._lock:
+            with bookkeeping:
                 self._loading.discard(name)
 
     def unload(self, name: str, *, force: bool) -> None:
         """See `ExpertManager.unload_expert`."""
-        with self._lock:
+        with bookkeeping:
             entry = self.entry(name)
             remaining = [other.manifest for other in self._entries.values() if other is not entry]
             needing = dependants(entry.manifest, remaining)
@@ -219,22 +261,59 @@ class ExpertRegistry:
                 )
             del self._entries[name]
             self.version += 1
-        entry.close()
+            taken = entry.take_out()
+        taken.close()
 
-    @contextlib.contextmanager
-    def resident(self, entry: Entry) -> Iterator[Expert]:
-        """The expert of an entry, brought back if it was evicted, and kept while it is used."""
-        with self._lock:
-            entry.in_use += 1
-            entry.uses += 1
-            entry.tick, entry.last_used = next(self._clock), time.time()
-        try:
-            yield self._bring_back(entry)
-        finally:
-            with self._lock:
-                entry.in_use -= 1
-                entry.last_used = time.time()
-                self._make_room(None)
+    def hold(self, entries: Sequence[Entry]) -> ExpertHold:
+        """Keep these from being evicted; `bring_back` then gives each expert."""
+        with bookkeeping:
+            for entry in entries:
+                entry.in_use += 1
+                entry.uses += 1
+                entry.tick, entry.last_used = next(self._clock), time.time()
+        return ExpertHold(self, entries)
+
+    def bring_back(self, entry: Entry) -> Expert:
+        """The expert of an entry that is held, loaded again if it was evicted."""
+        with entry.lock:
+            if entry.expert is not None:
+                self.counters.hits += 1
+                return entry.expert
+            started = time.perf_counter()
+            with bookkeeping:
+                self._check_registered(entry)
+                surplus = self._surplus(entry)
+                too_large = self._too_large(entry)
+            _close_all(surplus)
+            if too_large is not None:
+                raise too_large
+            options = {**self._options, **entry.options}
+            options.pop("progress", None)  # whoever watched the first loading may be gone
+            expert = Expert.load(entry.path, **options)
+            try:
+                if expert.manifest.identity != entry.manifest.identity:
+                    raise LoadError(
+                        f"{entry.path}: {expert.manifest.identity} is there now, where "
+                        f"{entry.manifest.identity} was loaded from; unload and load it again"
+                    )
+                seconds = time.perf_counter() - started
+                with bookkeeping:
+                    self._check_registered(entry)
+                    entry.expert = expert
+                    self._keep(expert.session)
+                    self.counters.reloads += 1
+                    self.counters.load_seconds += seconds
+            except BaseException:
+                expert.close()
+                raise
+            logger.info("brought %s back in %.0f ms", entry.name, seconds * 1000)
+            return expert
+
+    def evict_surplus(self) -> None:
+        """Evict what is over the limits and not in use."""
+        with bookkeeping:
+            surplus = self._surplus(None)
+        _close_all(surplus)
 
     def base_session(self, entry: Entry, expert: Expert) -> Session:
         """A session of the expert's base alone, until the entry is closed. The expert is in use."""
@@ -246,7 +325,7 @@ class ExpertRegistry:
             return entry.base_session
 
     def stats(self) -> dict[str, Any]:
-        with self._lock:
+        with bookkeeping:
             return {
                 "experts": {
                     "registered": len(self._entries),
@@ -258,79 +337,70 @@ class ExpertRegistry:
             }
 
     def close(self) -> None:
-        with self._lock:
+        with bookkeeping:
             self._closed = True
-            entries = list(self._entries.values())
+            taken = [entry.take_out() for entry in self._entries.values()]
             self._entries.clear()
-        for entry in entries:
-            entry.close()
-        for session in self._kept.values():
+            kept = list(self._kept.values())
+            self._kept.clear()
+        _close_all(taken)
+        for session in kept:
             session.release()
-        self._kept.clear()
 
     def check_open(self) -> None:
         """Raises InferenceError after `close`."""
         if self._closed:
             raise InferenceError("the manager was closed")
 
-    def _bring_back(self, entry: Entry) -> Expert:
-        with entry.lock:
-            if entry.expert is not None:
-                self.counters.hits += 1
-                return entry.expert
-            if self._entries.get(entry.name) is not entry:
-                raise InferenceError(f"the expert {entry.name!r} was unloaded meanwhile")
-            started = time.perf_counter()
-            with self._lock:
-                self._make_room(entry)
-            options = {**self._options, **entry.options}
-            options.pop("progress", None)  # whoever watched the first loading may be gone
-            expert = Expert.load(entry.path, **options)
-            if expert.manifest.identity != entry.manifest.identity:
-                identity = expert.manifest.identity
-                expert.close()
-                raise LoadError(
-                    f"{entry.path}: {identity} is there now, where {entry.manifest.identity} "
-                    "was loaded from; unload and load it again"
-                )
-            seconds = time.perf_counter() - started
-            with self._lock:
-                if self._entries.get(entry.name) is not entry:
-                    expert.close()
-                    raise InferenceError(f"the expert {entry.name!r} was unloaded meanwhile")
-                entry.expert = expert
-                self._keep(expert.session)
-                self.counters.reloads += 1
-                self.counters.load_seconds += seconds
-            logger.info("brought %s back in %.0f ms", entry.name, seconds * 1000)
-            return expert
+    def forget_other_threads(self) -> None:
+        """In a forked child nobody else uses, loads or brings back an expert."""
+        self._loading.clear()
+        self.given_back.clear()
+        for entry in self._entries.values():
+            entry.in_use = 0
+            entry.lock = threading.Lock()
 
-    def _make_room(self, wanted: Entry | None) -> None:
-        """Evict what was used longest ago until all is within the limits, ``wanted`` included.
+    # --- under `bookkeeping` ---------------------------------------------------------
 
-        Raises OutOfMemoryError if ``wanted`` is more than is allowed by itself.
+    def _check_registered(self, entry: Entry) -> None:
+        if self._entries.get(entry.name) is not entry:
+            raise InferenceError(f"the expert {entry.name!r} was unloaded meanwhile")
+
+    def _count_given_back(self) -> None:
+        while self.given_back:
+            for entry in self.given_back.popleft():
+                entry.in_use = max(0, entry.in_use - 1)  # a fork forgets uses
+                entry.last_used = time.time()
+
+    def _surplus(self, wanted: Entry | None) -> list[_TakenOut]:
+        """Take out what was used longest ago until the rest is within the limits, ``wanted``
+        included, which is loaded or about to be.
         """
+        self._count_given_back()
         idle = [
             entry
             for entry in self._entries.values()
             if entry is not wanted and entry.expert is not None and not entry.in_use
         ]
         idle.sort(key=lambda entry: entry.tick)
+        surplus = []
         while idle and self._over_limits(wanted):
             entry = idle.pop(0)
-            entry.close()
+            surplus.append(entry.take_out())
             self.counters.evictions += 1
             logger.info("evicted %s", entry.name)
-        if wanted is None or self._max_memory is None:
-            return
+        return surplus
+
+    def _too_large(self, wanted: Entry) -> OutOfMemoryError | None:
+        """The error if ``wanted`` is more than is allowed by itself."""
         alone = not any(e.expert for e in self._entries.values() if e is not wanted)
-        memory = self._memory()
-        if alone and memory > self._max_memory:
-            raise OutOfMemoryError(
-                f"{wanted.name!r} and its base take {memory / 1e6:.0f} MB; max_memory allows "
-                f"{self._max_memory / 1e6:.0f} MB\nUse a smaller n_ctx, another quantization, or "
-                "a larger max_memory."
-            )
+        if self._max_memory is None or not alone or (memory := self._memory()) <= self._max_memory:
+            return None
+        return OutOfMemoryError(
+            f"{wanted.name!r} and its base take {memory / 1e6:.0f} MB; max_memory allows "
+            f"{self._max_memory / 1e6:.0f} MB\nUse a smaller n_ctx, another quantization, or "
+            "a larger max_memory."
+        )
 
     def _over_limits(self, wanted: Entry | None) -> bool:
         resident = sum(entry.expert is not None for entry in self._entries.values())
@@ -357,3 +427,10 @@ class ExpertRegistry:
         if self._keep_base and id(session) not in self._kept:
             session.retain()
             self._kept[id(session)] = session
+
+
+def _close_all(taken: Iterable[_TakenOut]) -> None:
+    """Free all of it, whatever fails; not under `bookkeeping`."""
+    with contextlib.ExitStack() as stack:
+        for one in taken:
+            stack.callback(one.close)

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import time
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 import numpy as np
 
-from .decoding import Decoding, Request
-from .errors import ContextLengthError
-from .members import Member
+from .decoding import Request
+from .errors import ContextLengthError, InferenceError
+from .members import LOOKAHEAD
+from .process_state import no_copy, on_computing_thread
 from .results import InferenceResult, TokenScore
-from .scheduler import LOOKAHEAD
-from .session import Session
+from .submission import Hold, Submission, answerable, in_order, submit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .engine import Context
     from .engine.context import Applied
+    from .session import Session
 
 __all__ = [
     "Request",
@@ -45,6 +44,9 @@ SCORED_TOGETHER = 64
 POLL = 0.25
 """Seconds after which a waiting thread looks at its signals (Windows has no other way)."""
 
+STEP = 10.0
+"""Seconds that closing waits for the step that runs, far more than one takes."""
+
 
 class TextStream(Generator[str, None, InferenceResult]):
     """Pieces of an answer's text while it is generated.
@@ -56,10 +58,10 @@ class TextStream(Generator[str, None, InferenceResult]):
                 print(piece, end="")
         print(stream.result.finish_reason)
 
-    The result is also the generator's return value (``yield from``). Closing
-    stops the decoding within a step; the expert stays usable. Nothing is computed
-    before the first piece is asked for, so a stream closed before that has no
-    result. A few tokens are computed ahead of the reader.
+    The result is also the generator's return value (``yield from``). Closing, from any thread,
+    stops the decoding within a step; the expert stays usable. A stream that is dropped is
+    cancelled. Nothing is computed before the first piece is asked for, so a stream closed before
+    that has no result. A few pieces are computed ahead of the reader.
     """
 
     def __init__(
@@ -68,32 +70,59 @@ class TextStream(Generator[str, None, InferenceResult]):
         request: Request,
         *,
         ahead: bool = False,
-        on_end: Callable[[], None] = lambda: None,
+        hold: Hold | None = None,
     ) -> None:
-        """``ahead``: compute to the end, whether or not the pieces are taken. ``on_end`` is
-        called once, when the stream ended, was closed or is collected.
+        """``ahead``: compute to the end, whether or not the pieces are taken. ``hold`` is
+        released when the stream ends or is closed, and dropped when it is collected.
         """
         self.result: InferenceResult | None = None
-        self._end = weakref.finalize(self, on_end)
-        self._end.atexit = False
-        self._pieces = self._generate(session, request, None if ahead else LOOKAHEAD)
+        self._taken: list[str] = []
+        self._delivered: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._session = session
+        self._request = request
+        self._ahead = None if ahead else LOOKAHEAD
+        self._underway = _Underway(hold)
+        # alive until the stream ends, is closed or is collected, whichever comes first
+        self._open = weakref.finalize(self, self._underway.drop)
+        self._open.atexit = False
 
-    def send(self, value: None, /) -> str:
-        return self._pieces.send(value)
+    def send(self, value: None, /) -> str:  # noqa: ARG002 - a generator's signature
+        if not self._open.alive:
+            raise StopIteration
+        submission = self._underway.submission or self._begin()
+        try:
+            piece = self._take(submission)
+        except BaseException:  # such as Ctrl-C
+            self.close()
+            raise
+        if piece is None:
+            self._end(submission)
+        self._taken.append(piece)
+        submission.took()
+        return piece
 
     def throw(self, typ, val=None, tb=None, /):  # type: ignore[no-untyped-def]
-        return self._pieces.throw(typ, val, tb) if val or tb else self._pieces.throw(typ)
+        self.close()
+        return super().throw(typ, val, tb)
 
     def close(self) -> None:
         """Stop generating. `result` then has ``finish_reason="cancelled"``."""
-        self._pieces.close()
-        self._end()
+        if self._open.detach() is None:
+            return
+        submission = self._underway.submission
+        if submission is not None:
+            submission.cancel()
+            if not on_computing_thread():
+                submission.member.ended.wait(STEP)
+            self.result = submission.result_of(self._taken)
+        self._underway.release()
 
     def run(self) -> InferenceResult:
         """Take all pieces that are left; returns the result."""
         for _ in self:
             pass
-        assert self.result is not None  # noqa: S101 - an exhausted stream has a result
+        if self.result is None:  # another thread has just closed it
+            raise InferenceError("the stream was closed")
         return self.result
 
     def __enter__(self) -> TextStream:
@@ -102,60 +131,57 @@ class TextStream(Generator[str, None, InferenceResult]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _generate(
-        self, session: Session, request: Request, credit: int | None
-    ) -> Generator[str, None, InferenceResult]:
-        delivered: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        decoding = Decoding(request, session.model, session.n_ctx)
-        member = Member(decoding, delivered.put, credit)
-        scheduler = session.scheduler
-        deadline = time.monotonic() + request.timeout if request.timeout is not None else None
-        taken: list[str] = []
-        ended = False
-        scheduler.submit([member])
-        try:
-            while True:
-                if credit is not None and delivered.empty():
-                    scheduler.grant(member)
-                piece = _take(delivered, deadline, lambda: scheduler.cancel(member, "timeout"))
-                if piece is None:
-                    ended = True
-                    break
-                taken.append(piece)
-                yield piece
-        finally:
-            if not ended:  # closed, or an exception such as Ctrl-C
-                scheduler.cancel(member)
-                while delivered.get() is not None:
-                    pass
-            self.result = decoding.result()
-            if not ended:  # what was computed ahead was not seen
-                text = "".join(taken)
-                self.result = replace(self.result, text=text, finish_reason="cancelled")
-            self._end()
-        if decoding.error is not None:
-            raise decoding.error
-        return self.result
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise no_copy(self)
+
+    def _begin(self) -> Submission:
+        submission = Submission(
+            self._session, self._request, self._delivered.put, ahead=self._ahead
+        )
+        submit(self._session, [submission])
+        self._underway.submission = submission
+        return submission
+
+    def _take(self, submission: Submission) -> str | None:
+        """The next piece; None once there is none."""
+        while True:
+            ended = submission.ended  # seen before the queue, so an empty one stays empty
+            with contextlib.suppress(queue.Empty):
+                return self._delivered.get_nowait()
+            if ended:  # in a forked child, or with two readers
+                return None
+            submission.want_more()
+            left = submission.cancel_if_late()
+            with contextlib.suppress(queue.Empty):
+                return self._delivered.get(timeout=POLL if left is None else min(POLL, left))
+
+    def _end(self, submission: Submission) -> NoReturn:
+        """The answer has ended: leave the result, and raise what a generator raises."""
+        if self._open.detach() is None:  # closed by another thread
+            raise StopIteration(submission.result_of(self._taken))
+        self.result = submission.decoding.result()
+        self._underway.release()
+        if submission.decoding.error is not None:
+            raise submission.decoding.error
+        raise StopIteration(self.result)
 
 
-def _take(
-    delivered: queue.SimpleQueue[str | None],
-    deadline: float | None,
-    on_timeout: Callable[[], None],
-) -> str | None:
-    """The next piece; ``on_timeout`` is called once when the time is over."""
-    late = False
-    while True:
-        wait = POLL
-        if deadline is not None and not late:
-            wait = min(POLL, deadline - time.monotonic())
-            if wait <= 0:
-                late, wait = True, POLL
-                on_timeout()
-        try:
-            return delivered.get(timeout=wait)
-        except queue.Empty:
-            continue
+class _Underway:
+    """What a stream leaves behind when it is collected; it does not know the stream."""
+
+    def __init__(self, hold: Hold | None) -> None:
+        self.submission: Submission | None = None
+        self._hold = hold
+
+    def drop(self) -> None:
+        if self.submission is not None:
+            self.submission.cancel()
+        if self._hold is not None:
+            self._hold.drop()
+
+    def release(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
 
 
 def run_batch(
@@ -168,28 +194,15 @@ def run_batch(
     return in_order(requests, _run_together(session, answerable(requests)))
 
 
-def answerable(requests: Sequence[Request | Exception]) -> list[Request]:
-    """The requests among what may be the errors of prompts that cannot be asked."""
-    return [request for request in requests if isinstance(request, Request)]
-
-
-def in_order(
-    requests: Sequence[Request | Exception], decodings: Sequence[Decoding]
-) -> list[InferenceResult | Exception]:
-    """The outcomes of the `answerable` ones at their places, errors at theirs."""
-    outcomes = map(_outcome, decodings)
-    return [next(outcomes) if isinstance(one, Request) else one for one in requests]
-
-
 def generate_tokens(session: Session, request: Request) -> list[int]:
     """The token ids of an answer, the end token included."""
-    (decoding,) = _run_together(session, [request])
-    if decoding.error is not None:
-        raise decoding.error
-    return decoding.tokens[len(request.prompt) :]
+    (submission,) = _run_together(session, [request])
+    if submission.decoding.error is not None:
+        raise submission.decoding.error
+    return submission.decoding.tokens[len(request.prompt) :]
 
 
-def _run_together(session: Session, requests: Sequence[Request]) -> list[Decoding]:
+def _run_together(session: Session, requests: Sequence[Request]) -> list[Submission]:
     """Compute all requests to their ends, their time-outs or an exception such as Ctrl-C."""
     ended: queue.SimpleQueue[None] = queue.SimpleQueue()
 
@@ -197,35 +210,20 @@ def _run_together(session: Session, requests: Sequence[Request]) -> list[Decodin
         if piece is None:
             ended.put(None)
 
-    members = [Member(Decoding(r, session.model, session.n_ctx), deliver) for r in requests]
-    now = time.monotonic()
-    deadlines = {
-        member: now + member.decoding.request.timeout
-        for member in members
-        if member.decoding.request.timeout is not None
-    }
-    session.scheduler.submit(members)
-    n_left = len(members)
+    submissions = [Submission(session, request, deliver) for request in requests]
+    submit(session, submissions)
+    limited = [one for one in submissions if one.deadline is not None]
+    n_left = len(submissions)
     try:
         while n_left:
-            now = time.monotonic()
-            for member in [member for member, deadline in deadlines.items() if deadline <= now]:
-                del deadlines[member]
-                session.scheduler.cancel(member, "timeout")
+            seconds = (one.cancel_if_late() for one in limited)
             with contextlib.suppress(queue.Empty):
-                ended.get(timeout=min([POLL, *(one - now for one in deadlines.values())]))
+                ended.get(timeout=min([POLL, *(left for left in seconds if left is not None)]))
                 n_left -= 1
     finally:
-        for member in members:
-            session.scheduler.cancel(member)
-    return [member.decoding for member in members]
-
-
-def _outcome(decoding: Decoding) -> InferenceResult | Exception:
-    """The result of an answer that has ended, or what it failed with."""
-    if isinstance(decoding.error, Exception):
-        return decoding.error
-    return decoding.result()
+        for one in submissions:
+            one.cancel()
+    return submissions
 
 
 def check_length(session: Session, n_prompt: int, n_completion: int = 1) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
-from .async_generation import AsyncTextStream, arun_batch
+from .argument_types import check_prompts, check_types
+from .async_generation import AsyncTextStream, Prepared, arun_batch
 from .constraints import check_together
 from .decoding import Request
 from .errors import GrammarError, InferenceError
 from .expert import Expert, checked
-from .expert_registry import ExpertRegistry, ExpertStatus
+from .expert_registry import ExpertHold, ExpertRegistry, ExpertStatus
 from .generation import TextStream, run_batch
 from .grammar_choice import GrammarChooser
+from .process_state import no_copy
 from .request_builder import RequestBuilder
 from .results import InferenceResult
 from .routing import Route, Router
@@ -126,8 +129,7 @@ class ExpertManager:
         one base at once, each at its weight; the first one's manifest gives the prompt's
         form. Raises InferenceError for an unknown name.
         """
-        with self._request(name, prompt, options) as (session, request):
-            return TextStream(session, request, ahead=True).run()
+        return self._stream(name, prompt, options, ahead=True).run()
 
     def generate_stream(
         self,
@@ -136,9 +138,7 @@ class ExpertManager:
         **options: Unpack[GenerationOptions],
     ) -> TextStream:
         """`generate` piece by piece; see `TextStream`."""
-        with contextlib.ExitStack() as stack:
-            session, request = stack.enter_context(self._request(name, prompt, options))
-            return TextStream(session, request, on_end=stack.pop_all().close)
+        return self._stream(name, prompt, options)
 
     def generate_batch(
         self,
@@ -149,9 +149,12 @@ class ExpertManager:
         **options: Unpack[GenerationOptions],
     ) -> list[InferenceResult | Exception]:
         """Ask one expert, or a blend, several prompts together; see `Expert.generate_batch`."""
-        with self._chosen(name) as (lead, applied):
-            requests = lead.requests(prompts, applied=applied, **options)
-            return checked(run_batch(lead.session, requests), return_exceptions)
+        prepared = self._prepare_batch(name, check_prompts(prompts), options)
+        try:
+            outcomes = run_batch(prepared.session, prepared.requests)
+        finally:
+            prepared.release()
+        return checked(outcomes, return_exceptions)
 
     async def agenerate(
         self,
@@ -160,8 +163,8 @@ class ExpertManager:
         **options: Unpack[GenerationOptions],
     ) -> InferenceResult:
         """`generate` as a coroutine; cancelling the task stops the decoding."""
-        with self._request(name, prompt, options) as (session, request):
-            return await AsyncTextStream(session, request, ahead=True).run()
+        prepare = partial(self._prepare, name, prompt, options)
+        return await AsyncTextStream(prepare, ahead=True).run()
 
     def agenerate_stream(
         self,
@@ -170,9 +173,7 @@ class ExpertManager:
         **options: Unpack[GenerationOptions],
     ) -> AsyncTextStream:
         """`generate_stream` for ``async for``."""
-        with contextlib.ExitStack() as stack:
-            session, request = stack.enter_context(self._request(name, prompt, options))
-            return AsyncTextStream(session, request, on_end=stack.pop_all().close)
+        return AsyncTextStream(partial(self._prepare, name, prompt, options))
 
     async def agenerate_batch(
         self,
@@ -183,9 +184,8 @@ class ExpertManager:
         **options: Unpack[GenerationOptions],
     ) -> list[InferenceResult | Exception]:
         """`generate_batch` as a coroutine."""
-        with self._chosen(name) as (lead, applied):
-            requests = lead.requests(prompts, applied=applied, **options)
-            return checked(await arun_batch(lead.session, requests), return_exceptions)
+        prepare = partial(self._prepare_batch, name, check_prompts(prompts), options)
+        return checked(await arun_batch(prepare), return_exceptions)
 
     # --- knowing ---------------------------------------------------------------------
 
@@ -220,26 +220,60 @@ class ExpertManager:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise no_copy(self)
+
     def __repr__(self) -> str:
         names = ", ".join(entry.name for entry in self._registry.entries())
         return f"<ExpertManager {'closed' if self._registry.closed else names or 'empty'}>"
 
     # --- choosing --------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _request(
+    def _stream(
+        self,
+        name: str | Mapping[str, float],
+        prompt: str | None,
+        options: GenerationOptions,
+        *,
+        ahead: bool = False,
+    ) -> TextStream:
+        prepared = self._prepare(name, prompt, options)
+        (request,) = prepared.requests
+        assert isinstance(request, Request)  # `_prepare` raises  # noqa: S101
+        return TextStream(prepared.session, request, ahead=ahead, hold=prepared.hold)
+
+    def _prepare(
         self, name: str | Mapping[str, float], prompt: str | None, options: GenerationOptions
-    ) -> Iterator[tuple[Session, Request]]:
+    ) -> Prepared:
         """The request and where to compute it; the experts stay resident meanwhile."""
         if name == AUTO:
             name = self._routed(prompt, options)
-        if name == BASE:
-            with self._base() as (session, builder):
+        chosen = self._base() if name == BASE else self._chosen(name)
+        try:
+            if chosen.builder is None:
+                request = chosen.lead.request(prompt, applied=chosen.applied, **options)
+            else:
+                check_types({**options, "prompt": prompt})
                 own: Any = {k: v for k, v in options.items() if k != "adapter_scale"}
-                yield session, builder.build(prompt, (), **own)
-        else:
-            with self._chosen(name) as (lead, applied):
-                yield lead.session, lead.request(prompt, applied=applied, **options)
+                request = chosen.builder.build(prompt, (), **own)
+            return Prepared(chosen.session, [request], chosen.hold)
+        except BaseException:
+            chosen.hold.release()
+            raise
+
+    def _prepare_batch(
+        self,
+        name: str | Mapping[str, float],
+        prompts: Sequence[str | Mapping[str, Any]],
+        options: GenerationOptions,
+    ) -> Prepared:
+        chosen = self._chosen(name)
+        try:
+            requests = chosen.lead.requests(prompts, applied=chosen.applied, **options)
+            return Prepared(chosen.session, requests, chosen.hold)
+        except BaseException:
+            chosen.hold.release()
+            raise
 
     def _routed(self, prompt: str | None, options: GenerationOptions) -> str:
         asked = prompt
@@ -259,52 +293,73 @@ class ExpertManager:
             )
         return BASE
 
-    @contextlib.contextmanager
-    def _base(self) -> Iterator[tuple[Session, RequestBuilder]]:
+    def _base(self) -> _Chosen:
         """The base model of the expert that was used last."""
         self._registry.check_open()
         entries = self._registry.entries()
         if not entries:
             raise InferenceError("no expert is loaded, so there is no base model to ask")
-        with self._registry.resident(entries[0]) as expert:
+        hold = self._registry.hold(entries[:1])
+        try:
+            expert = self._registry.bring_back(entries[0])
             session = self._registry.base_session(entries[0], expert)
             manifest = base_manifest(expert.manifest)
             chooser = GrammarChooser(manifest, session, _no_grammar)
-            yield session, RequestBuilder(manifest, session, chooser)
+            builder = RequestBuilder(manifest, session, chooser)
+            return _Chosen(expert, session, (), hold, builder)
+        except BaseException:
+            hold.release()
+            raise
 
-    @contextlib.contextmanager
-    def _chosen(self, name: str | Mapping[str, float]) -> Iterator[tuple[Expert, Applied]]:
+    def _chosen(self, name: str | Mapping[str, float]) -> _Chosen:
         """The expert that builds the requests, and the adapters to apply."""
         weights = {name: 1.0} if isinstance(name, str) else dict(name)
         if not weights:
             raise ValueError("a blend needs at least one expert")
-        with contextlib.ExitStack() as stack:
-            entries = [self._registry.entry(one) for one in weights]
-            experts = {
-                entry.name: stack.enter_context(self._registry.resident(entry)) for entry in entries
-            }
+        entries = [self._registry.entry(one) for one in weights]
+        hold = self._registry.hold(entries)
+        try:
+            experts = {entry.name: self._registry.bring_back(entry) for entry in entries}
             lead = next(iter(experts.values()))
-            if len(experts) == 1:
-                (weight,) = weights.values()
-                yield lead, lead.applied(weight)
-                return
-            check_together([expert.manifest for expert in experts.values()])
-            applied: Applied = ()
-            for one, expert in experts.items():
-                if expert.prepared.lora is None:
-                    raise InferenceError(
-                        f"{one!r} cannot be blended: it is a variant, merged into its base\n"
-                        "Load it with adapter_mode='lora'."
-                    )
-                if expert.session is not lead.session:
-                    raise InferenceError(
-                        f"{one!r} is on {expert.base.path.name} and {next(iter(experts))!r} on "
-                        f"{lead.base.path.name}: only experts on one base, loaded with the same "
-                        "options, can be blended"
-                    )
-                applied += expert.applied(weights[one])
-            # the order does not matter to the model, but to what is found in the KV cache
-            yield lead, tuple(sorted(applied, key=lambda pair: id(pair[0])))
+            return _Chosen(lead, lead.session, _blend(experts, weights), hold)
+        except BaseException:
+            hold.release()
+            raise
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Whom a request goes to. ``builder`` makes it where that is the base, otherwise ``lead``."""
+
+    lead: Expert
+    session: Session
+    applied: Applied
+    hold: ExpertHold
+    builder: RequestBuilder | None = None
+
+
+def _blend(experts: Mapping[str, Expert], weights: Mapping[str, float]) -> Applied:
+    """The adapters of one or several experts, each at its weight."""
+    lead_name, lead = next(iter(experts.items()))
+    if len(experts) == 1:
+        return lead.applied(weights[lead_name])
+    check_together([expert.manifest for expert in experts.values()])
+    applied: Applied = ()
+    for one, expert in experts.items():
+        if expert.prepared.lora is None:
+            raise InferenceError(
+                f"{one!r} cannot be blended: it is a variant, merged into its base\n"
+                "Load it with adapter_mode='lora'."
+            )
+        if expert.session is not lead.session:
+            raise InferenceError(
+                f"{one!r} is on {expert.base.path.name} and {lead_name!r} on "
+                f"{lead.base.path.name}: only experts on one base, loaded with the same "
+                "options, can be blended"
+            )
+        applied += expert.applied(weights[one])
+    # the order does not matter to the model, but to what is found in the KV cache
+    return tuple(sorted(applied, key=lambda pair: id(pair[0])))
 
 
 def _no_grammar() -> Grammar:

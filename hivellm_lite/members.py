@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .decoding import Decoding
@@ -13,33 +14,52 @@ if TYPE_CHECKING:
     from .engine import Row
     from .engine.context import Applied
 
-__all__ = ["Counters", "Member", "Piece", "Turns"]
+__all__ = ["LOOKAHEAD", "Counters", "Member", "Piece", "Turns"]
 
 QUANTUM = 8
 """Steps of one expert before another's turn: the swap costs a fraction of one step."""
+
+
+LOOKAHEAD = 4
+"""Pieces of a stream's text that are computed before its reader has taken them."""
 
 
 @dataclass(eq=False)
 class Member:
     """A submitted request. ``deliver`` gets every piece of text, and None at the end.
 
-    ``credit``: steps that may be computed before the reader asks for more; None is
-    no limit. ``deliver`` is called on the scheduler's thread and must not block.
+    ``deliver`` is called on the scheduler's thread and must not block. ``ahead``: pieces that
+    may be delivered before the reader has taken them; None is no limit. Steps that show no text
+    are not counted: the reader waits for text and cannot ask for more of them.
+
+    The reader counts ``n_taken`` up, the scheduler everything else, so no lock is needed.
     """
 
     decoding: Decoding
     deliver: Callable[[str | None], None]
-    credit: int | None = None
+    ahead: int | None = None
     stream: Stream | None = None
     cancelled: str | None = None
-
-    @property
-    def hungry(self) -> bool:
-        return self.credit is None or self.credit > 0
+    n_delivered: int = 0
+    n_taken: int = 0
+    hungry: bool = True
+    """Whether more is to be computed now."""
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def applied(self) -> Applied:
         return self.decoding.request.applied
+
+    def give(self, text: str) -> None:
+        """Deliver a piece of text."""
+        self.n_delivered += 1
+        self.deliver(text)
+
+    def look_at_reader(self) -> None:
+        """Pause when the reader is ``ahead`` pieces behind, until it has taken them all."""
+        if self.ahead is not None:
+            n_left = self.n_delivered - self.n_taken
+            self.hungry = n_left == 0 or (self.hungry and n_left < self.ahead)
 
 
 @dataclass(frozen=True)

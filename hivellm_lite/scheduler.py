@@ -6,25 +6,22 @@ take turns: a batch never mixes adapters. Requests are admitted in the order of 
 arrival, so none starves; those that share the beginning of their prompt with one that
 is being computed wait for that and copy it.
 
-The thread lives while there is work and a little longer. All of llama.cpp's computing
-happens on it, one step at a time in the whole process: its threads spin, and two models
-that compute beside each other on the same cores are many times slower than one after the
-other.
+All state belongs to that thread (`compute_thread`); others send it tasks. All of llama.cpp's
+computing happens there, one step at a time in the whole process (`process_state.computing`).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
+from .compute_thread import ComputeThread
 from .errors import InferenceError, LoadError, OutOfMemoryError
 from .kv_streams import WORTH_RESTORING, KVStreams, Stream, common_prefix
-from .members import Counters, Member, Piece, Turns
+from .members import LOOKAHEAD, Counters, Member, Piece, Turns
+from .process_state import computing, forget_on_fork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,29 +30,22 @@ if TYPE_CHECKING:
     from .engine import Adapter, Context, ContextOptions, KVState, Model
     from .engine.context import Applied
 
-__all__ = ["LOOKAHEAD", "Scheduler"]
+__all__ = ["Scheduler"]
 
 logger = logging.getLogger("hivellm_lite")
 
 PREFILL_BESIDE = 128
 """Prompt tokens computed in one step while others wait for their next token."""
 
-LOOKAHEAD = 4
-"""Tokens of a stream that are computed before its reader has taken the last one."""
-
-LINGER = 2.0
-"""Seconds that the idle thread waits for more work. Then it returns free memory to the system,
-and the next swap, which needs it again, is some milliseconds slower.
-"""
-
-GLANCE = 0.05
-"""Seconds after which the idle thread looks whether the program ends: that waits for it."""
-
 PAD = 256
 """llama.cpp rounds the length of a stream up to this."""
 
 _T = TypeVar("_T")
-_compute = threading.Lock()
+
+_FORKED = (
+    "this process was forked after the model was loaded on a device that a child cannot use\n"
+    "Load the expert in the child."
+)
 
 
 class Scheduler:
@@ -80,124 +70,115 @@ class Scheduler:
         self.n_ctx = self.kv.context.n_ctx
         self._budget = max(kv_positions, self.n_ctx)
         self.counters = Counters()
-        self._changed = threading.Condition()
-        self._calls: deque[Callable[[], None]] = deque()
         self._waiting: list[Member] = []
         self._active: list[Member] = []
-        self._computing: list[Member] = []
+        self._computing: tuple[Member, ...] = ()
         self._prefilling = False
         self._turns = Turns()
-        self._thread: threading.Thread | None = None
-        self._closed = False
+        self._thread = ComputeThread(self, "the model of this request was closed")
+        forget_on_fork(self, self._thread.stepping)
 
     # --- from any thread -------------------------------------------------------------
 
     def submit(self, members: Iterable[Member]) -> None:
-        """Take requests in. Raises InferenceError after `close`."""
-        with self._changed:
-            if self._closed:
-                raise InferenceError("the model of this request was closed")
-            for member in members:
-                self._waiting.append(member)
-                self.counters.requests += 1
-                self.counters.prompt_tokens += len(member.decoding.request.prompt)
-            self._wake()
+        """Take requests in. Raises InferenceError after `close` and at the program's end."""
+        taken = list(members)
+        self._thread.start()
+        self._thread.post(lambda: self._take_in(taken))
 
-    def grant(self, member: Member) -> None:
-        """The reader of a stream wants more."""
-        with self._changed:
-            member.credit = LOOKAHEAD
-            self._wake()
+    def want_more(self) -> None:
+        """The reader of a stream waits for text. Never waits."""
+        self._thread.wake()
 
     def cancel(self, member: Member, reason: str = "cancelled") -> None:
-        """End a request as soon as possible; ``deliver(None)`` says when."""
-        with self._changed:
-            if member.cancelled is None and not member.decoding.finished:
-                member.cancelled = reason
-                if member in self._computing and (self._prefilling or len(self._computing) == 1):
-                    self.kv.context.interrupt()
-                self._wake()
+        """End a request as soon as possible; ``deliver(None)`` says when. Never waits."""
+        if member.cancelled is None and not member.decoding.finished:
+            member.cancelled = reason
+            members = self._computing
+            # a step in which others get their next token is not worth throwing away
+            if member in members and (self._prefilling or len(members) == 1):
+                self.interrupt()
+            self._thread.wake()
+
+    def interrupt(self) -> None:
+        """Make a step that runs return soon. What it computed is computed again."""
+        self.kv.context.interrupt()
 
     def call(self, function: Callable[[], _T]) -> _T:
         """Run ``function`` on the scheduler's thread, between two steps."""
-        if threading.current_thread() is self._thread:
-            return function()
-        future: Future[_T] = Future()
+        return self._thread.call(function)
 
-        def run() -> None:
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
+    def forget(self, adapter: Adapter) -> None:
+        """End what uses an adapter, drop what was computed with it, and free it.
 
-        with self._changed:
-            self._calls.append(run)
-            self._wake()
-        return future.result()
+        Waits for that unless this is a thread that computes.
+        """
+        for member in (*self._active, *self._waiting):
+            if any(one is adapter for one, _ in member.applied):
+                self.cancel(member)
+        self._thread.do(lambda: self._forget(adapter))
 
-    def close(self) -> None:
-        """Cancel everything and end the thread. The context is freed with its model."""
-        with self._changed:
-            self._closed = True
-            for member in (*self._waiting, *self._active):
-                member.cancelled = member.cancelled or "cancelled"
-            if self._computing:
-                self.kv.context.interrupt()
-            thread = self._thread
-            if thread is None and (self._waiting or self._active):
-                self._wake()
-                thread = self._thread
-            self._changed.notify_all()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+    def close(self, last: Callable[[], object] = lambda: None) -> None:
+        """Cancel everything, end the thread, and free the context; then run ``last``.
 
-    def _wake(self) -> None:
-        # in a forked process the thread of the old one is not there
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._work, name="hivellm-lite")
-            self._thread.start()
-        self._changed.notify_all()
+        Nothing is freed under a step that runs: the thread frees it, after its last step. Waits
+        for that unless this is a thread that computes.
+        """
+
+        def free() -> None:
+            self.kv.context.close()
+            last()
+
+        self._thread.close(free)
+
+    def forget_other_threads(self) -> None:
+        """In a forked child: see `process_state`."""
+        self._thread.forget_other_threads(None if self._model.on_cpu else _FORKED)
+        asked = [*self._active, *self._waiting]
+        self._active, self._waiting, self._computing = [], [], ()
+        for stream in self.kv.streams:
+            stream.busy = False
+        for member in asked:
+            # the thread that delivered is not there; a reader sees `ended`
+            member.stream = None
+            member.ended = threading.Event()
+            member.decoding.fail(InferenceError("this answer was begun before the process forked"))
+            member.ended.set()
+        if self._model.on_cpu:
+            self.kv.context.resume()
+        else:
+            self._model.disown()
 
     # --- on the scheduler's thread ---------------------------------------------------
 
-    def _work(self) -> None:
-        try:
-            while self._await_work():
-                while self._calls:
-                    self._calls.popleft()()
-                self._end_cancelled()
-                self._admit()
-                self._step()
-            from .engine import return_free_memory
-
-            return_free_memory()
-        except BaseException as error:
-            with self._changed:
-                self._thread = None
-                for member in [*self._active, *self._waiting]:
-                    self._retire(member, error)
-            raise
-
-    def _await_work(self) -> bool:
-        with self._changed:
-            self._count()
-            if self._has_work() or self._linger():
-                return True
-            self._thread = None
-            return False
-
-    def _linger(self) -> bool:
-        """Wait a while for more work; whether it came."""
-        main, until = threading.main_thread(), time.monotonic() + LINGER
-        while not (self._closed or self._has_work()):
-            woken = self._changed.wait(GLANCE)
-            if not woken and (time.monotonic() > until or not main.is_alive()):
-                break
-        return self._has_work()
-
-    def _has_work(self) -> bool:
+    def has_work(self) -> bool:
+        """Whether a request waits to be computed or ended."""
         members = (*self._active, *self._waiting)
-        return bool(self._calls) or any(m.hungry or m.cancelled for m in members)
+        for member in members:
+            member.look_at_reader()
+        self._count()
+        return any(m.hungry or m.cancelled for m in members)
+
+    def step(self) -> None:
+        """End what was cancelled, admit what fits, and compute one batch."""
+        self._end_cancelled()
+        self._admit()
+        self._step()
+
+    def fail_all(self, error: BaseException) -> None:
+        """End every request: cancelled when the scheduler was closed, otherwise failed."""
+        closed = self._thread.stopping
+        for member in [*self._active, *self._waiting]:
+            if closed:
+                member.decoding.finish(member.cancelled or "cancelled")
+            self._retire(member, None if closed else error)
+
+    def _take_in(self, members: Iterable[Member]) -> None:
+        for member in members:
+            self._waiting.append(member)
+            self.counters.requests += 1
+            self.counters.prompt_tokens += len(member.decoding.request.prompt)
+        self._count()
 
     def _count(self) -> None:
         self.counters.active, self.counters.queued = len(self._active), len(self._waiting)
@@ -216,23 +197,22 @@ class Scheduler:
         if member.stream is not None:
             self.kv.release(member.stream)
             member.stream = None
-        with self._changed:
-            (self._active if member in self._active else self._waiting).remove(member)
-            counters = self.counters
-            counters.finished += decoding.finish_reason in ("stop", "length")
-            counters.failed += decoding.error is not None
-            counters.cancelled += decoding.finish_reason in ("cancelled", "timeout")
-            counters.cached_prompt_tokens += decoding.cached
-            counters.generated_tokens += decoding.n_generated
-            counters.forced_tokens += decoding.n_forced
-            self._count()
+        (self._active if member in self._active else self._waiting).remove(member)
+        counters = self.counters
+        counters.finished += decoding.finish_reason in ("stop", "length")
+        counters.failed += decoding.error is not None
+        counters.cancelled += decoding.finish_reason in ("cancelled", "timeout")
+        counters.cached_prompt_tokens += decoding.cached
+        counters.generated_tokens += decoding.n_generated
+        counters.forced_tokens += decoding.n_forced
+        self._count()
+        member.ended.set()
         member.deliver(None)
 
     # --- admission -------------------------------------------------------------------
 
     def _admit(self) -> None:
-        with self._changed:
-            hungry = [member for member in self._waiting if member.hungry]
+        hungry = [member for member in self._waiting if member.hungry]
         for member in hungry:
             if self._will_be_shared(member):
                 continue
@@ -248,9 +228,8 @@ class Scheduler:
             if decoding.n_generated == 0:
                 decoding.cached = len(stream.tokens)
             member.stream = stream
-            with self._changed:
-                self._waiting.remove(member)
-                self._active.append(member)
+            self._waiting.remove(member)
+            self._active.append(member)
 
     def _will_be_shared(self, member: Member) -> bool:
         """Whether another request is about to compute what this one can then copy."""
@@ -309,9 +288,8 @@ class Scheduler:
         self.kv.park(member.stream)
         member.stream = None
         self.counters.preempted += 1
-        with self._changed:
-            self._active.remove(member)
-            self._waiting.append(member)
+        self._active.remove(member)
+        self._waiting.append(member)
 
     def _make_context(self, n_streams: int, n_ctx: int) -> Context:
         from dataclasses import replace
@@ -324,17 +302,16 @@ class Scheduler:
 
     def _step(self) -> None:
         """Compute one batch: the next token of each hungry request of one expert."""
-        with self._changed:
-            hungry = [m for m in self._active if m.hungry and m.cancelled is None]
-            if not hungry:
-                return
-            applied = self._turns.next(hungry)
-            self.counters.swaps = self._turns.n_swaps
-            members = [m for m in hungry if m.applied == applied]
-            self._computing = members
+        hungry = [m for m in self._active if m.hungry and m.cancelled is None]
+        if not hungry:
+            return
+        applied = self._turns.next(hungry)
+        self.counters.swaps = self._turns.n_swaps
+        members = [m for m in hungry if m.applied == applied]
         if len(members) > 1:
             self.kv.close_gaps(map(_stream_of, members))
         room = self._prompt_room(members)
+        self._computing = tuple(members)
         pieces = []
         for member in sorted(members, key=_stream_index):
             stream = _stream_of(member)
@@ -348,9 +325,8 @@ class Scheduler:
             for together in _groups(pieces) if self._model.on_cpu else [pieces]:
                 self._compute(applied, together)
         finally:
-            with self._changed:
-                self._computing = []
-                self.kv.context.resume()
+            self._computing = ()
+            self.kv.context.resume()
 
     def _compute(self, applied: Applied, pieces: Sequence[Piece]) -> None:
         """Decode pieces of several requests together and hand over what comes of it.
@@ -362,7 +338,8 @@ class Scheduler:
 
         context = self.kv.context
         try:
-            with _compute:
+            # the model's lock first: what loads an adapter shall not keep other models waiting
+            with self._model.adapting, computing:
                 context.apply(applied)
                 ends = context.decode([piece.row() for piece in pieces])
         except InterruptedDecodeError:
@@ -395,11 +372,9 @@ class Scheduler:
         except Exception as error:  # a defect ends this answer, not those beside it
             self._retire(member, error)
             return
-        with self._changed:
-            if member.credit is not None:
-                member.credit -= 1
         if shown:
-            member.deliver(shown)
+            member.give(shown)
+            member.look_at_reader()
         if member.decoding.finished:
             self._retire(member)
 
@@ -415,7 +390,7 @@ class Scheduler:
         context = self.kv.context
         stream = self.kv.acquire(applied, tokens, n_logits)
         try:
-            with _compute:
+            with self._model.adapting, computing:
                 context.apply(applied)
                 end = 0
                 while (place := len(stream.tokens)) < len(tokens):
@@ -440,8 +415,7 @@ class Scheduler:
         self._make_room(len(tokens), [], at_once=True)
         self.kv.adopt(applied, tokens, state)
 
-    def forget(self, adapter: Adapter) -> None:
-        """End what uses an adapter, drop what was computed with it, and free it."""
+    def _forget(self, adapter: Adapter) -> None:
         for member in [*self._active, *self._waiting]:
             if any(one is adapter for one, _ in member.applied):
                 member.decoding.finish("cancelled")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .kv_streams import DEFAULT_PARKED_BYTES
+from .process_state import bookkeeping, forget_on_fork, loading
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -69,15 +70,36 @@ class _Key:
     options: SessionOptions
 
 
-@dataclass
 class _Loaded:
-    model: Model
-    users: int = 0
+    """A model in memory. ``n_sessions`` counts under `bookkeeping` those that use it.
+
+    What frees a session's context runs later, on the thread that computed with it, and must
+    not take `bookkeeping`; so the contexts that still exist are counted apart.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.n_sessions = 0
+        self._n_contexts = 0
+        self._counting = threading.RLock()
+
+    def add_context(self) -> None:
+        with self._counting:
+            self._n_contexts += 1
+
+    def remove_context(self) -> None:
+        """One context was freed; frees the model after the last."""
+        with self._counting:
+            self._n_contexts -= 1
+            is_last = self._n_contexts == 0
+        if is_last:
+            self.model.close()
 
 
 _models: dict[_ModelKey, _Loaded] = {}
 _sessions: dict[_Key, Session] = {}
-_registry_lock = threading.RLock()
+_being_loaded: dict[_ModelKey, threading.Event] = {}
+"""Models that some thread loads at the moment, with what is set afterwards."""
 
 
 def open_session(
@@ -96,42 +118,102 @@ def open_session(
     share that model; without it only the same files do. ``before_loading`` is called if
     a context must be made, and may raise.
 
-    Every call must be paired with `Session.release`; the last one frees the model.
+    Only threads that want the same model wait for each other. Every call must be paired with
+    `Session.release`; the last one frees the model.
     """
-    from .engine import Model
-
     if not isinstance(options, SessionOptions):
         options = SessionOptions(options)
     stats = [(path.resolve(), path.stat()) for path in files]
     marks = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
-    with _registry_lock:
-        key = _Key(_known_copy(_ModelKey(marks, device), digest), options)
-        session = _sessions.get(key) if options.shared else None
-        if session is None:
-            before_loading()
-            loaded = _models.get(key.model)
-            if loaded is None:
-                loaded = _Loaded(Model(files, device=device, n_tensors=n_tensors))
-            try:
-                session = Session(key, loaded.model)
-            except BaseException:
-                if loaded.users == 0:
-                    loaded.model.close()
-                raise
-            loaded.users += 1
-            _models[key.model] = loaded
-            if options.shared:
-                _sessions[key] = session
+    key = _Key(_known_copy(_ModelKey(marks, device), digest), options)
+    while True:
+        with bookkeeping:
+            session = _sessions.get(key) if options.shared else None
+            if session is not None:
+                session.users += 1
+                return session
+            other = _being_loaded.get(key.model)
+            if other is None:
+                loaded = _models.get(key.model)
+                if loaded is not None:
+                    _use(loaded)  # it must not be freed meanwhile
+                mine = _being_loaded[key.model] = threading.Event()
+        if other is None:
+            break
+        other.wait()
+    try:
+        with loading():
+            session = _load(key, loaded, files, n_tensors, before_loading)
+    finally:
+        with bookkeeping:
+            if _being_loaded.get(key.model) is mine:
+                del _being_loaded[key.model]
+        mine.set()
+    return session
+
+
+def _load(
+    key: _Key,
+    loaded: _Loaded | None,
+    files: Sequence[Path],
+    n_tensors: int | None,
+    before_loading: Callable[[], None],
+) -> Session:
+    """A new session on ``loaded``, of which one use is taken already, or on a model to load."""
+    from .engine import Model
+
+    try:
+        before_loading()
+        if loaded is None:
+            loaded = _Loaded(Model(files, device=key.model.device, n_tensors=n_tensors))
+            _use(loaded)
+        session = Session(key, loaded)
+    except BaseException:
+        if loaded is not None:
+            _give_up(key.model, loaded)
+            loaded.remove_context()
+        raise
+    with bookkeeping:
+        _models[key.model] = loaded
+        if key.options.shared:
+            _sessions[key] = session
         session.users += 1
-        return session
+    return session
+
+
+def _use(loaded: _Loaded) -> None:
+    with bookkeeping:
+        loaded.n_sessions += 1
+        loaded.add_context()
+
+
+def _give_up(key: _ModelKey, loaded: _Loaded) -> None:
+    """One session less; nobody finds the model any more after the last."""
+    with bookkeeping:
+        loaded.n_sessions -= 1
+        if loaded.n_sessions == 0 and _models.get(key) is loaded:
+            del _models[key]
+
+
+class _Loads:
+    """In a forked child nobody loads what other threads of the parent were loading."""
+
+    def forget_other_threads(self) -> None:
+        _being_loaded.clear()
+
+
+_loads = _Loads()
+forget_on_fork(_loads)
 
 
 def _known_copy(wanted: _ModelKey, digest: Callable[[Path], str] | None) -> _ModelKey:
     """The key of a loaded model with the same content, or ``wanted`` itself."""
-    if wanted in _models or digest is None:
+    with bookkeeping:
+        known_models = list(_models)
+    if wanted in known_models or digest is None:
         return wanted
     sizes = [size for _, size, _ in wanted.files]
-    for known in _models:
+    for known in known_models:
         if (
             known.device == wanted.device
             and [size for _, size, _ in known.files] == sizes
@@ -147,10 +229,11 @@ def _known_copy(wanted: _ModelKey, digest: Callable[[Path], str] | None) -> _Mod
 class Session:
     """See the module's docstring. Thread-safe."""
 
-    def __init__(self, key: _Key, model: Model) -> None:
+    def __init__(self, key: _Key, loaded: _Loaded) -> None:
         self.options = options = key.options
         self._key = key
-        self.model = model
+        self._loaded = loaded
+        self.model = model = loaded.model
         self.users = 0
         self.scheduler = Scheduler(
             model,
@@ -211,26 +294,26 @@ class Session:
 
     def retain(self) -> None:
         """One use more; pair it with `release`."""
-        with _registry_lock:
+        with bookkeeping:
             self.users += 1
 
     def forget_adapter(self, adapter: Adapter) -> None:
-        """End what is generated with ``adapter``, drop what was computed, and free it."""
-        self.scheduler.call(lambda: self.scheduler.forget(adapter))
+        """End what is generated with ``adapter``, drop what was computed, and free it.
+
+        Waits for the step that runs, unless this is a thread that computes.
+        """
+        self.scheduler.forget(adapter)
 
     def release(self) -> None:
-        """Give one use back; frees the context and the model after the last."""
-        with _registry_lock:
+        """Give one use back; frees the context and the model after the last.
+
+        Waits for the step that runs, unless this is a thread that computes.
+        """
+        with bookkeeping:
             self.users -= 1
             if self.users > 0:
                 return
             if _sessions.get(self._key) is self:
                 del _sessions[self._key]
-            loaded = _models[self._key.model]
-            loaded.users -= 1
-            if loaded.users == 0:
-                del _models[self._key.model]
-        self.scheduler.close()
-        self.scheduler.kv.context.close()
-        if loaded.users == 0:
-            loaded.model.close()
+            _give_up(self._key.model, self._loaded)
+        self.scheduler.close(self._loaded.remove_context)

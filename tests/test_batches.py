@@ -15,7 +15,7 @@ import pytest
 from hivellm_lite import ContextLengthError, Expert, InferenceError
 from hivellm_lite.engine import Context
 from hivellm_lite.generation import run_batch
-from hivellm_lite.scheduler import LINGER
+from hivellm_lite.compute_thread import LINGER
 
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 12, "stop": []}
@@ -184,8 +184,8 @@ class TestThreads:
 
 LEFT_OPEN = """
 import os, sys
-from hivellm_lite import Expert, scheduler
-scheduler.LINGER = 3600.0
+from hivellm_lite import Expert, compute_thread
+compute_thread.LINGER = 3600.0
 expert = Expert.load(sys.argv[1], base=sys.argv[2], n_ctx=512, n_threads=1)
 options = {"temperature": 0.0, "max_tokens": 12, "stop": []}
 text = expert.generate("Hello", **options).text

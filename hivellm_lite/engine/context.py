@@ -117,14 +117,14 @@ class Context(Native):
         params.type_k = params.type_v = KV_TYPES[options.kv_type]
         params.flash_attn_type = -1 if options.flash_attention is None else options.flash_attention
         params.no_perf = True
-        with fresh_log():
+        with fresh_log(), model.adapting:
             pointer = llama.llama_init_from_model(model.pointer, params)
         if not pointer:
             raise OutOfMemoryError(
                 f"llama.cpp cannot make a context of {wanted} positions "
                 f"({kv_bytes / 1e6:.0f} MB of KV cache)\n{reason()}"
             )
-        self._own(pointer, llama.llama_free)
+        self._own(pointer, llama.llama_free, model)
         self.model = model
         self.options = options
         self.applied: Applied = ()
@@ -193,7 +193,7 @@ class Context(Native):
             ends.append(end - 1)
             place = end
         batch.n_tokens = place
-        with fresh_log():
+        with fresh_log(), self.model.adapting:
             code = llama.llama_decode(self.pointer, batch)
         if code != 0:
             why = reason()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
 import unicodedata
 import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +69,12 @@ class Model(Native):
         if not pointer:
             raise LoadError(f"llama.cpp cannot load the model {parts[0]}\n{reason()}")
         self._own(pointer, llama.llama_model_free)
+        self.adapting = threading.RLock()
+        """Held while the model's list of adapters is read or changed. llama.cpp reads it whenever
+        it reserves a graph, and does not lock it (``llama_context::graph_max_nodes``)."""
+        self.dropped_adapters: deque[Any] = deque()
+        """Adapters that nobody uses any more, to be freed under `adapting`; the model frees those
+        that are left."""
         self.files = tuple(parts)
         self.device = device
         self.on_cpu = is_cpu(device)
@@ -84,6 +92,18 @@ class Model(Native):
             for child in list(owned):
                 child.close()
         super().close()
+
+    def free_dropped_adapters(self) -> None:
+        """Free what finalizers left; under `adapting`."""
+        while self.dropped_adapters and not self.closed:
+            llama.llama_adapter_lora_free(self.dropped_adapters.popleft())
+
+    def disown(self) -> None:
+        """Free nothing of this model, its contexts and adapters, in a forked child."""
+        for owned in (self.contexts, self.adapters):
+            for child in list(owned):
+                child.disown()
+        super().disown()
 
     @property
     def description(self) -> str:
@@ -207,11 +227,13 @@ class Adapter(Native):
     """A GGUF LoRA of one model. Raises LoadError for a file that llama.cpp refuses."""
 
     def __init__(self, model: Model, path: Path) -> None:
-        with fresh_log():
+        with fresh_log(), model.adapting:
+            model.free_dropped_adapters()
             pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
         if not pointer:
             raise LoadError(f"llama.cpp cannot load the adapter {path}\n{reason()}")
-        self._own(pointer, llama.llama_adapter_lora_free)
+        # a finalizer may run on any thread, and must not wait for `adapting`
+        self._own(pointer, model.dropped_adapters.append)
         self.model = model
         model.adapters.add(self)
 
@@ -222,3 +244,5 @@ class Adapter(Native):
                 if not context.closed and any(self is one for one, _ in context.applied):
                     context.apply(())
         super().close()
+        with self.model.adapting:
+            self.model.free_dropped_adapters()

@@ -127,15 +127,20 @@ def library_version() -> str:
     return str(llama.__version__)
 
 
+def _free(free: Any, pointer: Any, *_keep: object) -> None:
+    free(pointer)
+
+
 class Native:
     """Owner of one native pointer, freed exactly once."""
 
     _pointer: Any
     _finalizer: weakref.finalize[Any, Any]
 
-    def _own(self, pointer: Any, free: Any) -> None:
+    def _own(self, pointer: Any, free: Any, *keep: object) -> None:
+        """``keep``: what must not be freed before; it lives until this is freed."""
         self._pointer = pointer
-        self._finalizer = weakref.finalize(self, free, pointer)
+        self._finalizer = weakref.finalize(self, _free, free, pointer, *keep)
 
     @property
     def closed(self) -> bool:
@@ -144,6 +149,10 @@ class Native:
     def close(self) -> None:
         """Free the native memory. Using the object afterwards raises InferenceError."""
         self._finalizer()
+
+    def disown(self) -> None:
+        """Never free the native memory: a forked child cannot free what is on a device."""
+        self._finalizer.detach()
 
     @property
     def pointer(self) -> Any:
