@@ -166,7 +166,7 @@ def no_copy(one: object) -> TypeError:
     """The error of copying or pickling ``one``, which has threads and native memory."""
     kind = type(one).__name__
     return TypeError(
-        f"a {kind} cannot be copied or pickled: it holds a model in this process's memory\n"
+        f"cannot copy or pickle this {kind}: it holds a model in this process's memory\n"
         "Share the object between threads; in another process, load the expert there."
     )
 
