@@ -13,9 +13,9 @@ from dataclasses import replace
 import pytest
 
 from hivellm_lite import ContextLengthError, Expert, InferenceError
+from hivellm_lite.compute_thread import LINGER
 from hivellm_lite.engine import Context
 from hivellm_lite.generation import run_batch
-from hivellm_lite.compute_thread import LINGER
 
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 12, "stop": []}
