@@ -1,4 +1,4 @@
-"""JSON from files that anybody may have written: bounded in size and depth."""
+"""JSON from files that anybody may have written: bounded in size, memory and depth."""
 
 from __future__ import annotations
 
@@ -8,24 +8,47 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConversionError
+from ..json_cost import json_memory
 
 __all__ = ["MAX_JSON_BYTES", "parse_json", "read_json"]
 
-MAX_JSON_BYTES = 200_000_000
+MAX_JSON_BYTES = 64_000_000
 """The tokenizer.json of a vocabulary of 256,000 tokens has 33 MB."""
+
+MAX_JSON_MEMORY = 480 << 20
+"""What the values of a file may take; those of that tokenizer.json take 300 MB."""
 
 MAX_DEPTH = 32
 """Deeper values overflow the stack of whoever walks or prints them; real ones have ten levels."""
 
 
 def parse_json(
-    text: str, *, pairs_hook: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None
+    data: bytes,
+    *,
+    max_memory: int = MAX_JSON_MEMORY,
+    pairs_hook: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None,
 ) -> Any:
-    """``json.loads`` that raises ValueError for everything it does not like."""
+    """``json.loads`` that raises ValueError for everything it does not like.
+
+    Nothing is parsed that would take more than ``max_memory`` bytes.
+    """
+    if (needed := json_memory(data)) > max_memory:
+        raise ValueError(
+            f"its values would take up to {needed / 1e6:.0f} MB of memory; "
+            f"{max_memory / 1e6:.0f} MB are allowed"
+        )
+    text = data.decode("utf-8")
     try:
         value = json.loads(text, object_pairs_hook=pairs_hook)
-    except RecursionError as error:
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from error
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        if "digits" not in str(error):
+            raise
+        # Python's own words tell how to lift its limit, which nobody should for a stranger.
+        raise ValueError("a number has too many digits") from None
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(MAX_DEPTH):
         if not level:
@@ -39,12 +62,20 @@ def parse_json(
     raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+def read_json(
+    path: Path, *, max_bytes: int = MAX_JSON_BYTES, max_memory: int = MAX_JSON_MEMORY
+) -> dict[str, Any]:
     """The JSON object in ``path``; ConversionError when there is none."""
     try:
-        if path.stat().st_size > max_bytes:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+        if len(data) > max_bytes:
             raise ConversionError(f"{path} is larger than {max_bytes} bytes")
-        value = parse_json(path.read_text("utf-8"))
+        value = parse_json(data, max_memory=max_memory)
+    except UnicodeDecodeError as error:
+        raise ConversionError(
+            f"cannot read {path}: not UTF-8 ({error.reason} at byte {error.start})"
+        ) from None
     except (OSError, ValueError) as error:
         raise ConversionError(f"cannot read {path}: {error}") from error
     if not isinstance(value, dict):

@@ -28,8 +28,17 @@ from .json_file import parse_json
 
 __all__ = ["SafetensorsFile", "TensorInfo", "to_float32"]
 
-MAX_HEADER_BYTES = 100_000_000
-"""The limit of the reference implementation; the header of a 70B model has 0.1 MB."""
+MAX_HEADER_BYTES = 25_000_000
+"""A quarter of what the reference implementation allows; the header of a 70B model has 0.1 MB."""
+
+MAX_HEADER_MEMORY = 200 << 20
+"""What the header's values may take; 100,000 tensors take half of that."""
+
+MAX_TENSORS = 100_000
+"""The largest mixture of experts, saved in one piece, has 90,000."""
+
+MAX_NAME_LENGTH = 500
+"""Of a tensor. Real names have up to a hundred characters."""
 
 MAX_DIMENSIONS = 8
 """More than any tensor of a language model has."""
@@ -116,6 +125,8 @@ class SafetensorsFile:
         raw = self._file.read(n_header)
         header = _parse_header(self, raw)
         metadata = header.pop("__metadata__", {})
+        if len(header) > MAX_TENSORS:
+            self._fail(f"lists {len(header)} tensors; {MAX_TENSORS} are allowed")
         if not isinstance(metadata, dict) or not all(
             isinstance(value, str) for value in metadata.values()
         ):
@@ -205,15 +216,15 @@ def _parse_header(file: SafetensorsFile, raw: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            file._fail(f"the header has the key {twice!r} twice")
+            seen: set[str] = set()
+            twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+            file._fail(f"the header has the key {twice!r:.200} twice")
         return result
 
     if not raw.startswith(b"{"):
         file._fail("the header does not begin with '{'")
     try:
-        header = parse_json(raw.decode("utf-8"), pairs_hook=unique)
+        header = parse_json(raw, max_memory=MAX_HEADER_MEMORY, pairs_hook=unique)
     except UnicodeDecodeError as error:
         file._fail(f"the header is not UTF-8: {error.reason} at byte {error.start}")
     except ValueError as error:
@@ -223,14 +234,16 @@ def _parse_header(file: SafetensorsFile, raw: bytes) -> dict[str, Any]:
 
 
 def _parse_tensor(file: SafetensorsFile, name: str, entry: object) -> TensorInfo:
-    where = f"tensor {name!r}"
+    where = f"tensor {name!r:.200}"
+    if len(name) > MAX_NAME_LENGTH:
+        file._fail(f"{where}…: the name has {len(name)} characters; {MAX_NAME_LENGTH} are allowed")
     if any("\ud800" <= char <= "\udfff" for char in name):
         file._fail(f"{where}: the name is not valid Unicode")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         file._fail(f"{where}: the entry is not an object of dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        file._fail(f"{where}: unknown dtype {dtype!r}; known are {', '.join(DTYPES)}")
+        file._fail(f"{where}: unknown dtype {dtype!r:.50}; known are {', '.join(DTYPES)}")
     if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
         file._fail(f"{where}: the shape is not a list of up to {MAX_DIMENSIONS} sizes")
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:

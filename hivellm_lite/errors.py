@@ -35,8 +35,44 @@ __all__ = [
 ]
 
 
+MAX_LINES = 40
+"""Lines of a message; the longest list of problems has about twenty."""
+
+MAX_LINE = 1000
+"""Characters of one line: names and paths from a package can be of any length."""
+
+_LAST_LINES = 4
+"""Lines at the end that always stay: they say what to do."""
+
+
+def bounded(message: str) -> str:
+    """``message`` with at most `MAX_LINES` lines of `MAX_LINE` characters.
+
+    What is too long loses its middle, so that the fault and the advice both stay.
+    """
+    if len(message) <= MAX_LINE and message.count("\n") < MAX_LINES:
+        return message
+    lines = message.split("\n")
+    if len(lines) > MAX_LINES:
+        n_first = MAX_LINES - _LAST_LINES - 1
+        left_out = f"  … {len(lines) - n_first - _LAST_LINES} lines left out …"
+        lines = [*lines[:n_first], left_out, *lines[-_LAST_LINES:]]
+    half = MAX_LINE // 2
+    return "\n".join(
+        line if len(line) <= MAX_LINE else f"{line[: half - 1]} … {line[2 - half :]}"
+        for line in lines
+    )
+
+
 class ExpertError(Exception):
-    """Base of every error below; catch this one to catch them all."""
+    """Base of every error below; catch this one to catch them all.
+
+    Messages are `bounded`, whatever a package puts into them.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        texts = (bounded(value) if isinstance(value, str) else value for value in arguments)
+        super().__init__(*texts)
 
 
 class LoadError(ExpertError):

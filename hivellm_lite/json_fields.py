@@ -25,6 +25,9 @@ __all__ = ["Fields"]
 MAX_INTEGER = 2**53
 """Largest whole number of a field: the last that every JSON parser reads exactly."""
 
+MAX_ITEMS = 10_000
+"""Longest list of a field. Published manifests list a few dozen keywords."""
+
 _COMPARED = 64
 """How many keys, and of how many characters, are searched for one that was misspelt;
 comparing two is quadratic in their length."""
@@ -106,6 +109,8 @@ class Fields:
         if isinstance(value, str):
             return (value,)
         items = self._checked(key, "a list of strings", _list_or_none) or []
+        if not self._is_short(key, items):
+            return ()
         for index, item in enumerate(items):
             if not isinstance(item, str):
                 self.problem(key, f"found {shown(item)}, expected a string", index=index)
@@ -119,13 +124,21 @@ class Fields:
     def children(self, key: str) -> tuple[Fields, ...]:
         """The fields of every object of a list."""
         found = []
-        for index, item in enumerate(self._checked(key, "a list of objects", _list_or_none) or []):
+        items = self._checked(key, "a list of objects", _list_or_none) or []
+        if not self._is_short(key, items):
+            return ()
+        for index, item in enumerate(items):
             if isinstance(item, dict):
                 path = (*self.path, key, index)
                 found.append(Fields(self.document, path, item, self._problems))
             else:
                 self.problem(key, f"found {shown(item)}, expected an object", index=index)
         return tuple(found)
+
+    def _is_short(self, key: str, items: list[Any]) -> bool:
+        if len(items) > MAX_ITEMS:
+            self.problem(key, f"found {len(items)} entries, expected at most {MAX_ITEMS}")
+        return len(items) <= MAX_ITEMS
 
     def _checked(self, key: str, expected: str, convert: Callable[[Any], T | None]) -> T | None:
         value = self.value.get(key)

@@ -11,6 +11,7 @@ This module knows nothing about any particular file format.
 
 from __future__ import annotations
 
+import bisect
 import codecs
 import json
 import math
@@ -30,6 +31,9 @@ MAX_DEPTH = 64
 
 MAX_DIGITS = 64
 """Longest number. Python refuses to convert integers of 4300 digits and more."""
+
+MAX_VALUES = 200_000
+"""Most values, keys and brackets together. Each is an object and has a place."""
 
 _SHOWN_CHARACTERS = 60
 """How much of a wrong value or line an error message repeats."""
@@ -80,11 +84,18 @@ class Document:
             if step not in place.members:
                 break
             place = place.members[step]
-        return f"{_dotted(path)}, {_line_and_column(self.text, place.offset)}"
+        # The same as _line_and_column, without counting from the start for each of many.
+        line = bisect.bisect_right(self._lines, place.offset)
+        return f"{_dotted(path)}, line {line}, column {place.offset - self._lines[line - 1] + 1}"
 
     @cached_property
     def _places(self) -> _Place:
         return _places_of(self.text)
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        """Where each line begins."""
+        return [0, *(match.end() for match in re.finditer(_NEWLINE, self.text))]
 
 
 def parse_json(data: bytes, *, source: str) -> Document:
@@ -116,7 +127,7 @@ def parse_json(data: bytes, *, source: str) -> Document:
 
 def shown(value: object) -> str:
     """``value`` as JSON, short, and safe to print whatever a stranger put into it."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)[: _SHOWN_CHARACTERS + 1]
     text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
@@ -126,11 +137,14 @@ def _check_tokens(text: str, source: str) -> None:
 
     Stops silently at the first thing that is no token: json.loads explains it.
     """
-    depth = position = 0
+    depth = position = n_values = 0
     while token := _TOKEN.match(text, position):
         position = token.end()
         kind, start = token.lastgroup, token.start(token.lastgroup or 0)
         word = text[start:position]
+        n_values += kind in ("open", "string", "scalar")
+        if n_values > MAX_VALUES:
+            raise _syntax_error(text, start, source, f"More than {MAX_VALUES} values")
         if kind == "open":
             depth += 1
             if depth > MAX_DEPTH:
@@ -188,7 +202,8 @@ def _places_of(text: str) -> _Place:
 def _dotted(path: JsonPath) -> str:
     parts = []
     for step in path:
-        plain = isinstance(step, str) and _PLAIN_KEY.fullmatch(step)
+        is_short = isinstance(step, str) and len(step) <= _SHOWN_CHARACTERS
+        plain = is_short and _PLAIN_KEY.fullmatch(str(step))
         parts.append(f".{step}" if plain else f"[{shown(step)}]")
     return "$" + "".join(parts)
 

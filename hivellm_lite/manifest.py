@@ -46,6 +46,12 @@ MAX_IDENTITY_LENGTH = 128
 MAX_PROBLEMS_SHOWN = 20
 """Problems that one error lists; a manifest of a wrong kind has hundreds."""
 
+MAX_NOTES = 20
+"""Oddities that are passed over and told of."""
+
+MAX_PRIORITY = 1e6
+"""Of routing: far beyond any use; sums of scores stay finite."""
+
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
 
 
@@ -102,8 +108,14 @@ def _manifest(root: Fields) -> Manifest:
         constraints=_constraints(root.child("constraints")),
         decoding=_decoding(root.child("training").child("decoding"), notes),
         integrity=_integrity(integrity) if root.has("integrity") else None,
-        notes=tuple(notes),
+        notes=_bounded(notes),
     )
+
+
+def _bounded(notes: list[str]) -> tuple[str, ...]:
+    if len(notes) <= MAX_NOTES:
+        return tuple(notes)
+    return (*notes[:MAX_NOTES], f"and {len(notes) - MAX_NOTES} more of this kind")
 
 
 def _identity(root: Fields, key: str) -> str:
@@ -199,7 +211,9 @@ def _adapter(fields: Fields, notes: list[str]) -> AdapterInfo:
 
 
 def _routing(fields: Fields) -> Routing:
-    priority = fields.number("priority", "a number, 0 or more", lambda x: x >= 0)
+    priority = fields.number(
+        "priority", "a number from 0 to a million", lambda x: 0 <= x <= MAX_PRIORITY
+    )
     return Routing(
         keywords=fields.texts("keywords"),
         exclude_keywords=fields.texts("exclude_keywords"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hivellm_lite.errors import ManifestError
-from hivellm_lite.manifest import MAX_PROBLEMS_SHOWN, parse_manifest
+from hivellm_lite.manifest import MAX_NOTES, MAX_PROBLEMS_SHOWN, parse_manifest
 
 from .manifests import only_problem, parse, problems, v2_adapter, v2_base
 from .packages import manifest_v1, manifest_v2
@@ -31,6 +31,26 @@ class TestProblems:
         assert lines[0] == "manifest.json: 100 problems"
         assert len(lines) == MAX_PROBLEMS_SHOWN + 2
         assert lines[-1] == "  and 80 more"
+
+    def test_a_list_of_twenty_thousand_is_one_problem(self) -> None:
+        problem = only_problem(manifest_v2(routing={"keywords": ["x"] * 20_000}))
+        assert "$.routing.keywords" in problem
+        assert "found 20000 entries, expected at most 10000" in problem
+
+    def test_more_values_than_are_read_are_one_problem(self) -> None:
+        with pytest.raises(ManifestError, match="More than 200000 values"):
+            parse_manifest(b'{"capabilities": [' + b"1," * 300_000 + b"1]}")
+
+    def test_a_priority_beyond_all_use_is_a_problem(self) -> None:
+        """Sums of scores would be infinite, which is not JSON."""
+        problem = only_problem(manifest_v2(routing={"priority": 1e308}))
+        assert "expected a number from 0 to a million" in problem
+
+    def test_of_many_oddities_that_are_passed_over_a_few_are_told(self) -> None:
+        base = v2_base(adapters=[{"sha256": "x"}] * 5_000)
+        notes = parse(base).notes
+        assert len(notes) == MAX_NOTES + 1
+        assert notes[-1] == "and 4980 more of this kind"
 
     def test_a_syntax_error_names_the_source(self) -> None:
         with pytest.raises(ManifestError, match=r"^here/m\.json: line 1, column 2: "):

@@ -182,3 +182,32 @@ def test_random_damage_is_refused_or_harmless(tmp_path: Path) -> None:
         with contextlib.suppress(ConversionError), SafetensorsFile(path) as file:
             for name in file.tensors:
                 file.read(name)
+
+
+def test_one_name_twice_among_many_is_found_at_once(tmp_path: Path) -> None:
+    """Counting every key for every key took a minute for this one."""
+    entries = b",".join(b'"k%d":1' % i for i in range(200_000))
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(framed(b"{" + entries + b',"k199999":1}'))
+    with pytest.raises(ConversionError, match="the key 'k199999' twice"):
+        SafetensorsFile(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "rule"),
+    [
+        (b'{"a":[' + b"[]," * 3_000_000 + b"[]]}", "MB of memory"),
+        (b"{" + b",".join(b'"t%d":1' % i for i in range(100_001)) + b"}", "lists 100001 tensors"),
+        (b'{"' + b"n" * 500_000 + b'":1}', "the name has 500000 characters"),
+        (b'{"a":1,"' + b"n" * 500_000 + b'":1,"' + b"n" * 500_000 + b'":2}', "twice"),
+    ],
+    ids=["empty lists", "too many tensors", "a name of 500 kB", "a name of 500 kB, twice"],
+)
+def test_a_header_out_of_proportion_is_refused_in_a_few_words(
+    header: bytes, rule: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(framed(header))
+    with pytest.raises(ConversionError, match=rule) as caught:
+        SafetensorsFile(path)
+    assert len(str(caught.value)) < 600
