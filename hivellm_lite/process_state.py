@@ -116,17 +116,25 @@ def check_running() -> None:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Native code loads something on this thread; the end of the program waits for it.
+    """Native code loads or frees something on this thread. Forks and the end of the program wait
+    for it: native libraries have locks, which a forked child could never release.
 
     Raises InferenceError once the program ends.
     """
     global _n_loading
-    with bookkeeping:
-        check_running()
-        _n_loading += 1
+    mine = getattr(_this_thread, "n_loading", 0)
+    while True:
+        with bookkeeping:
+            check_running()
+            if mine or not _n_forking:
+                _n_loading += 1
+                break
+        give_way_to_forks()
+    _this_thread.n_loading = mine + 1
     try:
         yield
     finally:
+        _this_thread.n_loading = mine
         with bookkeeping:
             _n_loading -= 1
 
@@ -179,8 +187,11 @@ def give_way_to_forks() -> None:
 
 def _before_fork() -> None:
     global _n_forking
-    _n_forking += 1
+    with bookkeeping:
+        _n_forking += 1
     _forking.acquire()  # two forks would wait for each other's locks
+    while _n_loading > getattr(_this_thread, "n_loading", 0):
+        time.sleep(0.001)
     _held[:] = list(_forkables.items())
     for _, changing in _held:
         if changing is not None:
@@ -190,13 +201,13 @@ def _before_fork() -> None:
 
 def _after_fork() -> None:
     global _n_forking
+    _n_forking -= 1
     bookkeeping.release()
     for _, changing in _held:
         if changing is not None:
             changing.release()
     _held.clear()
     _forking.release()
-    _n_forking -= 1
 
 
 def _after_fork_in_child() -> None:

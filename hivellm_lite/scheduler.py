@@ -416,6 +416,8 @@ class Scheduler:
         self.kv.adopt(applied, tokens, state)
 
     def _forget(self, adapter: Adapter) -> None:
+        if self.kv.context.closed:  # the program ends, and all was freed
+            return
         for member in [*self._active, *self._waiting]:
             if any(one is adapter for one, _ in member.applied):
                 member.decoding.finish("cancelled")

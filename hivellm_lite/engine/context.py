@@ -134,7 +134,6 @@ class Context(Native):
         self.n_outputs: int = params.n_outputs_max
         self.n_threads = threads
         self.kv_bytes = int(kv_bytes)
-        self._memory = llama.llama_get_memory(pointer)
         self._own_batch()
         self._interrupt = ctypes.create_string_buffer(2)
         llama.llama_set_abort_callback(
@@ -177,6 +176,7 @@ class Context(Native):
         after `interrupt`, InferenceError when llama.cpp fails. After an error the rows'
         streams hold what they held before.
         """
+        pointer = self.pointer  # raises when the context was closed
         batch, place, ends = self._batch, 0, []
         for row in rows:
             n, end = len(row.tokens), place + len(row.tokens)
@@ -194,7 +194,7 @@ class Context(Native):
             place = end
         batch.n_tokens = place
         with fresh_log(), self.model.adapting:
-            code = llama.llama_decode(self.pointer, batch)
+            code = llama.llama_decode(pointer, batch)
         if code != 0:
             why = reason()
             for row in rows:
@@ -223,6 +223,10 @@ class Context(Native):
         """
         pointer = llama.llama_get_logits_ith(self.pointer, index)
         return np.ctypeslib.as_array(pointer, (self.model.n_vocab,))
+
+    @property
+    def _memory(self) -> Any:
+        return llama.llama_get_memory(self.pointer)  # raises when the context was closed
 
     def truncate(self, stream: int, n_keep: int) -> None:
         """Forget all positions of a stream from ``n_keep`` on."""

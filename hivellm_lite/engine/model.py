@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context_sizes import kv_values
 from ..errors import InferenceError, LoadError
+from ..process_state import loading
 from .devices import is_cpu, select_devices, use_extra_buffers
 from .native import Native, fresh_log, llama, reason, start
 
@@ -227,7 +228,7 @@ class Adapter(Native):
     """A GGUF LoRA of one model. Raises LoadError for a file that llama.cpp refuses."""
 
     def __init__(self, model: Model, path: Path) -> None:
-        with fresh_log(), model.adapting:
+        with fresh_log(), loading(), model.adapting:
             model.free_dropped_adapters()
             pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
         if not pointer:
