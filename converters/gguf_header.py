@@ -22,7 +22,7 @@ from pathlib import Path
 from ..errors import ConversionError
 from .gguf_types import n_tensor_bytes, type_name
 
-__all__ = ["GGUFHeader", "GGUFTensor", "read_gguf_header"]
+__all__ = ["GGUFArray", "GGUFHeader", "GGUFTensor", "read_gguf_header"]
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -99,27 +99,48 @@ class GGUFTensor:
 
 
 @dataclass(frozen=True)
+class GGUFArray:
+    """Where an array of the metadata lies: ``length`` elements of the GGUF type ``type_code``,
+    from byte ``start`` of the file to ``end``.
+    """
+
+    type_code: int
+    length: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class GGUFHeader:
     """What the front of a GGUF file says. Array values are left out of ``metadata``.
 
-    ``array_lengths`` has the number of elements of each array instead;
-    ``n_vocab`` is the number of tokens, 0 in a file without a vocabulary.
-    ``metadata_end`` is where the key-value pairs end, in bytes from the start.
+    ``type_codes`` has the GGUF type of each value in ``metadata``. ``arrays`` says where
+    the arrays lie; `gguf_arrays` reads them. ``n_vocab`` is the number of tokens, 0 in a
+    file without a vocabulary. ``metadata_end`` is where the key-value pairs end, in bytes
+    from the start.
     """
 
     path: Path
     version: int
     metadata: Mapping[str, Scalar]
-    array_lengths: Mapping[str, int]
+    type_codes: Mapping[str, int]
+    arrays: Mapping[str, GGUFArray]
     architecture: str
+    alignment: int
     tensors: Mapping[str, GGUFTensor]
     data_offset: int
     metadata_end: int
 
     @property
+    def array_lengths(self) -> Mapping[str, int]:
+        """Number of elements of each array in the metadata."""
+        return {key: array.length for key, array in self.arrays.items()}
+
+    @property
     def n_vocab(self) -> int:
         """Number of tokens in the vocabulary."""
-        return self.array_lengths.get("tokenizer.ggml.tokens", 0)
+        tokens = self.arrays.get("tokenizer.ggml.tokens")
+        return tokens.length if tokens else 0
 
     @property
     def n_layers(self) -> int:
@@ -201,10 +222,10 @@ class _Parser:
             raise self._error(f"GGUF version {version}{hint}; versions 2 and 3 are read")
         n_tensors = self._count("tensors", MAX_TENSORS)
         n_keys = self._count("metadata keys", MAX_KEYS)
-        metadata, array_lengths = self._metadata(n_keys)
+        metadata, type_codes, arrays = self._metadata(n_keys)
         metadata_end = self._position
         architecture = metadata.get("general.architecture", "?" if part else None)
-        if not isinstance(architecture, str) or not architecture:
+        if not isinstance(architecture, str) or not architecture or "\0" in architecture:
             raise self._error("general.architecture is missing or not a string")
         alignment = metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
@@ -221,33 +242,40 @@ class _Parser:
             self._path,
             version,
             metadata,
-            array_lengths,
+            type_codes,
+            arrays,
             architecture,
+            alignment,
             tensors,
             data_offset,
             metadata_end,
         )
 
-    def _metadata(self, n_keys: int) -> tuple[dict[str, Scalar], dict[str, int]]:
+    def _metadata(
+        self, n_keys: int
+    ) -> tuple[dict[str, Scalar], dict[str, int], dict[str, GGUFArray]]:
         metadata: dict[str, Scalar] = {}
-        array_lengths: dict[str, int] = {}
+        type_codes: dict[str, int] = {}
+        arrays: dict[str, GGUFArray] = {}
         for _ in range(n_keys):
-            key = self._string("a metadata key")
-            if key in metadata or key in array_lengths:
-                raise self._error(f"metadata key {key!r} occurs twice")
+            key = self._name("a metadata key")
+            if key in metadata or key in arrays:
+                raise self._error(f"metadata key {key!r:.100} occurs twice")
             code = int(self._scalar(4))
             if code == _ARRAY:
-                array_lengths[key] = self._skip_array(key)
-            elif code == _STRING:
+                arrays[key] = self._skip_array(key)
+                continue
+            type_codes[key] = code
+            if code == _STRING:
                 metadata[key] = self._string(key)
             elif code == _BOOL:
                 metadata[key] = bool(self._scalar(_BOOL))
             else:
                 metadata[key] = self._scalar(code, key)
-        return metadata, array_lengths
+        return metadata, type_codes, arrays
 
     def _tensor(self, alignment: int) -> GGUFTensor:
-        name = self._string("a tensor name")
+        name = self._name("a tensor name")
         n_dims = int(self._scalar(4))
         if not 1 <= n_dims <= MAX_DIMENSIONS:
             raise self._error(f"tensor {name!r} has {n_dims} dimensions, expected 1 to 4")
@@ -303,9 +331,17 @@ class _Parser:
         except UnicodeDecodeError as error:
             raise self._error(f"{what} is not UTF-8: {error.reason}") from error
 
-    def _skip_array(self, key: str) -> int:
-        """Walk over an array; returns its length. Nested arrays exist in no known file."""
+    def _name(self, what: str) -> str:
+        """A string that is looked up; C functions would compare it up to a NUL only."""
+        name = self._string(what)
+        if "\0" in name:
+            raise self._error(f"{what} has a NUL: {name!r:.100}")
+        return name
+
+    def _skip_array(self, key: str) -> GGUFArray:
+        """Walk over an array; returns where it is. Nested arrays exist in no known file."""
         code, length = int(self._scalar(4)), int(self._scalar(10))
+        start = self._position
         if length > self._size:
             raise self._error(f"{key} claims {length} elements, more than the file has bytes")
         if code == _STRING:
@@ -314,7 +350,7 @@ class _Parser:
             self._take(length * _SCALARS[code].size)
         else:
             raise self._error(f"{key} is an array of the unsupported type {code}")
-        return length
+        return GGUFArray(code, length, start, self._position)
 
     def _skip_strings(self, count: int) -> None:
         # The one hot loop of this module: 300,000 strings in a Qwen vocabulary.

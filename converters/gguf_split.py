@@ -171,7 +171,7 @@ def split_metadata(header: GGUFHeader, out: Path, n_parts: int) -> None:
     with header.path.open("rb") as file:
         file.seek(start)
         keys = file.read(header.metadata_end - start)
-    n_keys = len(header.metadata) + len(header.array_lengths) + len(added)
+    n_keys = len(header.metadata) + len(header.arrays) + len(added)
     keys += b"".join(_key(name, *value) for name, value in added.items())
     with out.open("wb") as target:
         target.write(b"GGUF" + struct.pack("<IQQ", header.version, 0, n_keys) + keys)

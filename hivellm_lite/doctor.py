@@ -141,7 +141,7 @@ def describe_exit(code: int, stderr: str) -> str:
 
 
 def write_probe_model(path: Path) -> Path:
-    """A one-layer Llama with random Q8_0 weights and no vocabulary: 0.6 MB.
+    """A one-layer Llama with random Q8_0 weights and a vocabulary of bytes: 0.6 MB.
 
     Quantised, because it is the kernels for quantised weights that crash.
     """
@@ -157,8 +157,12 @@ def write_probe_model(path: Path) -> Path:
     writer.add_feed_forward_length(n_ff)
     writer.add_head_count(n_head)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(n_vocab)
-    writer.add_tokenizer_model("no_vocab")
+    texts = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    unused = n_vocab - len(texts)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([*texts, *(f"[PAD{token}]" for token in range(unused))])
+    writer.add_token_types([2, 3, 3] + [6] * 256 + [5] * unused)
+    writer.add_token_scores([0.0] * n_vocab)
     random = np.random.default_rng(0)
     shapes = {
         "token_embd": (n_vocab, n_embd),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..context_sizes import kv_values
+from ..converters.gguf_check import check_adapter, check_model
 from ..errors import InferenceError, LoadError
 from ..process_state import loading
 from .devices import is_cpu, select_devices, use_extra_buffers
@@ -35,7 +36,8 @@ class Model(Native):
     Parts are shared with other models that are made of the same files, so their
     weights are used as they lie in the file and not repacked.
 
-    Raises LoadError, with llama.cpp's reason, for a file that it refuses.
+    Raises LoadError for a file that contradicts itself, by `check_model`, and, with
+    llama.cpp's reason, for one that llama.cpp refuses.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Model(Native):
         """``n_tensors``: how many tensors the parts have together, where that differs from
         what the first part says (a variant may bring tensors that its base has not).
         """
-        start()
         parts = [files] if isinstance(files, Path) else list(files)
+        # Before anything native: llama.cpp ends the process where it finds a contradiction.
+        check_model(parts)
+        start()
         params = llama.llama_model_default_params()
         params.use_extra_bufts = use_extra_buffers() and len(parts) == 1
         chosen = select_devices(device)
@@ -204,9 +208,10 @@ class Model(Native):
     @property
     def begin_token(self) -> int | None:
         """The token that must stand first, for models that want one."""
-        if llama.llama_vocab_get_add_bos(self._live_vocab):
-            return int(llama.llama_vocab_bos(self._live_vocab))
-        return None
+        if not llama.llama_vocab_get_add_bos(self._live_vocab):
+            return None
+        token = int(llama.llama_vocab_bos(self._live_vocab))
+        return token if token >= 0 else None
 
     @property
     def _live_vocab(self) -> Any:
@@ -228,6 +233,7 @@ class Adapter(Native):
     """A GGUF LoRA of one model. Raises LoadError for a file that llama.cpp refuses."""
 
     def __init__(self, model: Model, path: Path) -> None:
+        check_adapter(path)
         with fresh_log(), loading(), model.adapting:
             model.free_dropped_adapters()
             pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
