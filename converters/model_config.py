@@ -12,12 +12,11 @@ from typing import Any
 
 from .architectures import Architecture, HyperParameters, architecture_of_hf
 from .config_fields import ConfigFields
+from .gguf_check.hyper_parameters import MAX_LAYERS
 from .json_file import read_json
 from .rope import Rope, read_rope
 
 __all__ = ["ModelConfig", "read_model_config"]
-
-MAX_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,9 @@ def _sizes(fields: ConfigFields, architecture: Architecture) -> dict[str, int]:
             f"llama.cpp expects that of {architecture.name}"
         )
     if sizes["layers"] > MAX_LAYERS:
-        raise fields.error(f"{sizes['layers']} layers; {MAX_LAYERS} are allowed")
+        raise fields.error(
+            f"{sizes['layers']} layers (num_hidden_layers); llama.cpp computes {MAX_LAYERS} at most"
+        )
     return sizes
 
 

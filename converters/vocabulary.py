@@ -11,12 +11,13 @@ gguf-py of llama.cpp.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConversionError
+from .gguf_check.vocabulary import text_problem
 from .json_file import read_json
 from .merges import read_merges
 from .model_config import ModelConfig
@@ -292,7 +293,8 @@ def _tokens(
     path: Path,
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[float, ...]]:
     """Texts, types and scores by id; ids of the model without a token become unused padding."""
-    tokens = [f"[PAD{i}]" for i in range(size)]
+    taken = {p.text for p in pieces.values()} | {text for text, _, _ in added.values()}
+    tokens = [_padding(i, taken) for i in range(size)]
     types = [UNUSED] * size
     scores = [PADDING_SCORE] * size
     for token_id, piece in pieces.items():
@@ -313,7 +315,18 @@ def _tokens(
     except UnicodeEncodeError as error:
         text = error.object[error.start : error.start + 1]
         raise ConversionError(f"{path}: a token with {text!r} is not valid Unicode") from error
+    if (problem := text_problem([text.encode() for text in tokens])) is not None:
+        found, expected = problem
+        raise ConversionError(f"{path}: the vocabulary has {found}; llama.cpp needs {expected}")
     return tuple(tokens), tuple(types), tuple(scores)
+
+
+def _padding(token_id: int, taken: Collection[str]) -> str:
+    """``[PAD7]``, as llama.cpp's converter calls it, or longer where a token has that name."""
+    name = f"[PAD{token_id}]"
+    while name in taken:
+        name = f"[PAD{name}]"
+    return name
 
 
 def _looks_special(text: str) -> bool:
