@@ -1,0 +1,193 @@
+"""Models that contradict themselves are errors by the key's name; none ends the process."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hivellm_lite.converters.base import convert_base
+from hivellm_lite.converters.gguf_check import check_model, find_problems
+from hivellm_lite.converters.gguf_header import read_gguf_header
+
+from hivellm_lite.errors import LoadError
+
+from .folder_mutations import copy_damaged
+from .gguf_files import FLOAT32, STRING, UINT32, Document, TensorEntry, Value
+from .gguf_mutations import write_damaged
+from .model_lies import LIES, Lie
+from .model_trials import Verdict, try_models
+from .packages import FIXTURES
+
+MODELS = sorted((FIXTURES / "models").iterdir())
+
+N_DAMAGED = 250
+"""Random models of each kind; ``scripts/fuzz_gguf.py`` tries thousands."""
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Document]:
+    """The tiny models of the fixtures as Q8_0 GGUF files."""
+    folder = tmp_path_factory.mktemp("bases")
+    found = {}
+    for model in MODELS:
+        path = folder / f"{model.name}.gguf"
+        convert_base(model, path, quant="q8_0", threads=1)
+        found[model.name] = Document.read(path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def verdicts(
+    documents: dict[str, Document], tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, Verdict]:
+    """What became of each lie, by its place in the list. Tried in as few processes as live."""
+    folder = tmp_path_factory.mktemp("lies")
+    paths = []
+    for place, lie in enumerate(LIES):
+        document = documents[lie.model].clone()
+        lie.change(document)
+        paths.append(document.write(folder / f"{place}.gguf"))
+    return dict(enumerate(try_models(paths)))
+
+
+@pytest.mark.parametrize(
+    ("place", "lie"), list(enumerate(LIES)), ids=[f"{lie.model}: {lie.name}" for lie in LIES]
+)
+def test_a_lie_is_an_error_that_names_the_key(place: int, lie: Lie, verdicts: dict[int, Verdict]):
+    verdict = verdicts[place]
+    assert verdict.kind in ("LoadError", "ConversionError"), verdict.message
+    assert lie.key in verdict.message
+    assert len(verdict.message) < 1500
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda path: path.name)
+@pytest.mark.parametrize("quant", ["f32", "q4_k_m"])
+def test_the_models_that_the_converter_writes_have_no_problems(
+    model: Path, quant: str, tmp_path: Path
+):
+    path = tmp_path / "model.gguf"
+    convert_base(model, path, quant=quant, threads=1)
+    assert find_problems([read_gguf_header(path)]) == []
+
+
+def test_a_real_model_has_no_problems(real_base: Path):
+    assert find_problems([read_gguf_header(real_base)]) == []
+
+
+HARMLESS = {
+    "heads as an array of equal numbers": lambda document: document.keys.__setitem__(
+        b"llama.attention.head_count", Value(9, [4] * 2, UINT32)
+    ),
+    "experts, none": lambda document: document.keys.__setitem__(
+        b"llama.expert_count", Value(UINT32, 0)
+    ),
+    "a padding token beyond the vocabulary": lambda document: document.keys.__setitem__(
+        b"tokenizer.ggml.padding_token_id", Value(UINT32, (1 << 32) - 1)
+    ),
+    "a bias": lambda document: document.tensors.append(
+        TensorEntry(b"blk.0.attn_q.bias", [64], 0, bytes(256))
+    ),
+    "an empty token": lambda document: document.keys[b"tokenizer.ggml.tokens"].value.__setitem__(
+        300, b""
+    ),
+    "a window that Llama's graph does not know": lambda document: document.keys.__setitem__(
+        b"llama.attention.sliding_window", Value(UINT32, 0)
+    ),
+    "keys that llama.cpp does not know": lambda document: document.keys.update(
+        {b"llama.nonesuch": Value(FLOAT32, float("nan")), b"x": Value(STRING, b"\0")}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_llama_cpp_computes_with_is_not_refused(
+    name: str, documents: dict[str, Document], tmp_path: Path
+):
+    document = documents["tiny-llama"].clone()
+    HARMLESS[name](document)
+    (verdict,) = try_models([document.write(tmp_path / "model.gguf")])
+    assert verdict.kind == "loaded", verdict.message
+
+
+def test_weights_that_are_no_numbers_do_not_end_the_process(
+    documents: dict[str, Document], tmp_path: Path
+):
+    paths = []
+    for model, document in documents.items():
+        changed = document.clone()
+        for tensor in changed.tensors:
+            tensor.data = b"\xff" * len(tensor.data)
+        paths.append(changed.write(tmp_path / f"{model}.gguf"))
+    assert {verdict.kind for verdict in try_models(paths)} == {"loaded"}
+
+
+def test_random_damage_to_a_gguf_never_ends_the_process(
+    documents: dict[str, Document], tmp_path: Path
+):
+    paths, notes = [], []
+    for number in range(N_DAMAGED):
+        rng, path = random.Random(f"gguf/{number}"), tmp_path / f"{number}.gguf"
+        model = rng.choice(sorted(documents))
+        notes.append(f"{number} {model} {write_damaged(documents[model], path, rng)}")
+        paths.append(path)
+    verdicts = dict(zip(notes, try_models(paths), strict=True))
+    assert {note: v for note, v in verdicts.items() if not v.is_orderly} == {}
+
+
+def test_random_damage_to_a_folder_never_ends_the_process(tmp_path: Path):
+    paths, notes = [], []
+    for number in range(N_DAMAGED):
+        rng, path = random.Random(f"folder/{number}"), tmp_path / str(number)
+        model = rng.choice(MODELS)
+        notes.append(f"{number} {model.name} {copy_damaged(model, path, rng)}")
+        paths.append(path)
+    verdicts = dict(zip(notes, try_models(paths, "folder"), strict=True))
+    assert {note: v for note, v in verdicts.items() if not v.is_orderly} == {}
+
+
+def split(document: Document, folder: Path) -> list[Path]:
+    """The model in two files with llama.cpp's names: metadata and half of the tensors, the rest."""
+    first, second = document.clone(), Document(tensors=document.clone().tensors[5:])
+    del first.tensors[5:]
+    for number, part in enumerate((first, second)):
+        part.keys[b"split.no"] = Value(2, number)
+        part.keys[b"split.count"] = Value(2, 2)
+        part.keys[b"split.tensors.count"] = Value(5, len(document.tensors))
+    return [
+        part.write(folder / f"model-{number:05}-of-00002.gguf")
+        for number, part in enumerate((first, second), start=1)
+    ]
+
+
+def test_a_split_model_is_checked_in_all_its_parts(documents: dict[str, Document], tmp_path: Path):
+    first, second = split(documents["tiny-llama"], tmp_path)
+    assert [v.kind for v in try_models([first])] == ["loaded"]
+    part = Document.read(second)
+    part.keys[b"split.no"] = Value(UINT32, 1)
+    part.write(second)
+    (verdict,) = try_models([first])
+    assert verdict.kind == "LoadError"
+    assert "split.no" in verdict.message
+    second.unlink()
+    with pytest.raises(LoadError, match=r"00002-of-00002\.gguf is missing"):
+        check_model([first])
+
+
+def test_a_file_is_checked_again_after_it_has_changed(
+    documents: dict[str, Document], tmp_path: Path
+):
+    path = documents["tiny-llama"].write(tmp_path / "model.gguf")
+    check_model([path])
+    document = documents["tiny-llama"].clone()
+    document.keys[b"llama.block_count"] = Value(UINT32, 600)
+    document.write(path)
+    with pytest.raises(LoadError, match="block_count is 600, expected an integer from 1 to 512"):
+        check_model([path])
+
+
+def test_a_message_lists_a_few_of_many_problems(documents: dict[str, Document], tmp_path: Path):
+    document = documents["tiny-llama"].clone()
+    document.tensors = document.tensors[:2]
+    with pytest.raises(LoadError, match=r"(?s)contradicts itself.* is missing, .*and \d+ more\n"):
+        check_model([document.write(tmp_path / "model.gguf")])
