@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import ConversionError
+from ..errors import ConversionError, LoadError
 from ..hardware import physical_cores
 from .base_plan import PlannedTensor, plan_tensors
 from .checkpoint import open_checkpoint
+from .gguf_check import check_model
 from .model_config import ModelConfig, read_model_config
 from .permutation import rotary_order
 from .quantization import (
@@ -97,6 +98,7 @@ def convert_base(
             vocabulary = read_vocabulary(folder, config, pre_tokenizer=pre_tokenizer)
             _write_header(config, vocabulary, tensors, quant, floats)
             _write_tensors(tensors, checkpoint, floats, threads, progress)
+        _check_result(floats, folder)
         if is_mix(quant):
             from ..engine.quantizer import quantize_file
 
@@ -174,6 +176,20 @@ def _write_header(
         writer.write_ti_data_to_file()
     finally:
         writer.close()
+
+
+def _check_result(path: Path, folder: Path) -> None:
+    """What the reading of ``folder`` let pass must not stay as a file that llama.cpp dies of."""
+    try:
+        check_model([path])
+    except ConversionError:
+        raise
+    except LoadError as error:
+        problems = "\n".join(str(error).splitlines()[1:-1])
+        raise ConversionError(
+            f"{folder}: llama.cpp could not compute with the converted model\n{problems}\n"
+            "Check config.json and the tokenizer's files against the published model."
+        ) from error
 
 
 def _write_tensors(

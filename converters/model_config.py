@@ -114,9 +114,10 @@ def _rotary(fields: ConfigFields, architecture: Architecture, head_dim: int) -> 
         return head_dim
     if not architecture.partial_rotary:
         raise fields.error(f"partial_rotary_factor is not supported for {architecture.name}")
-    if not isinstance(factor, float) or not 0 < factor < 1 or int(factor * head_dim) % 2:
+    rotary = int(factor * head_dim) if isinstance(factor, float) and 0 < factor < 1 else 0
+    if not rotary or rotary % 2:
         raise fields.error(f"partial_rotary_factor {factor!r:.50} of {head_dim} is no even number")
-    return int(factor * head_dim)
+    return rotary
 
 
 def _refuse_unsupported(fields: ConfigFields, architecture: Architecture) -> None:

@@ -29,6 +29,9 @@ MAX_POSITIONS = (1 << 31) - 1
 MAX_WINDOW = 1 << 30
 """llama.cpp adds the size of a batch to a sliding window, in 32 bits."""
 
+MIN_EPSILON, MAX_EPSILON = 1e-37, 1e6
+"""llama.cpp asserts that an epsilon is not negative and not NaN; zero divides by zero."""
+
 _EPSILONS = (
     "attention.layer_norm_rms_epsilon",
     "attention.layer_norm_epsilon",
@@ -60,7 +63,7 @@ def check_general(findings: Findings) -> None:
     findings.integer("embedding_length", 1, MAX_SIZE)
     _check_experts(findings)
     for name in _EPSILONS:
-        findings.number(name, 0, 1, default=0)
+        findings.number(name, 0, MAX_EPSILON, default=0)
     for name in ("rope.freq_base", "rope.freq_base_swa"):
         findings.number(name, 1e-6, 1e15, default=1)
     kind = findings.text(findings.own("rope.scaling.type"))
@@ -108,7 +111,7 @@ def check_sizes(findings: Findings, architecture: Architecture) -> Mapping[str, 
             f"{heads} of size {head_dim}",
             f"heads that make up embedding_length {hidden}",
         )
-    findings.number("attention.layer_norm_rms_epsilon", 1e-12, 1)
+    findings.number("attention.layer_norm_rms_epsilon", MIN_EPSILON, MAX_EPSILON)
     _none_of_these(findings, "nextn_predict_layers")
     experts = findings.integer("expert_count", 0, MAX_EXPERTS, default=0)
     if architecture.name != "llama":

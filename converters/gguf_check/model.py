@@ -57,15 +57,7 @@ def check_model(files: Sequence[Path]) -> None:
 def find_problems(parts: Sequence[GGUFHeader]) -> list[GGUFProblem]:
     """Everything that is wrong with a model of these parts, the first of which has the metadata."""
     findings = Findings(parts[0])
-    tensors: dict[str, GGUFTensor] = {}
-    for number, header in enumerate(parts):
-        if len(parts) > 1:
-            _check_part(findings, header, number)
-        check_layout(findings, header)
-        for name, tensor in header.tensors.items():
-            if name in tensors:
-                findings.add(name, "in two parts", "one tensor of this name")
-            tensors[name] = tensor
+    tensors = _joined(findings, parts)
     check_general(findings)
     check_vocabulary(findings)
     known = {architecture.name: architecture for architecture in ARCHITECTURES}
@@ -74,7 +66,26 @@ def find_problems(parts: Sequence[GGUFHeader]) -> list[GGUFProblem]:
         check_types(findings, tensors.values())
     elif (sizes := check_sizes(findings, architecture)) is not None and not findings.problems:
         check_tensors(findings, architecture, sizes, tensors)
-    return list(dict.fromkeys(findings.problems))
+    # Last: a tensor of another shape or type moves those behind it.
+    for header in parts:
+        check_layout(findings, header)
+    first: dict[str, GGUFProblem] = {}
+    for problem in findings.problems:
+        first.setdefault(problem.key, problem)
+    return list(first.values())
+
+
+def _joined(findings: Findings, parts: Sequence[GGUFHeader]) -> dict[str, GGUFTensor]:
+    """The tensors of all parts, by name."""
+    tensors: dict[str, GGUFTensor] = {}
+    for number, header in enumerate(parts):
+        if len(parts) > 1:
+            _check_part(findings, header, number)
+        for name, tensor in header.tensors.items():
+            if name in tensors:
+                findings.add(name, "in two parts", "one tensor of this name")
+            tensors[name] = tensor
+    return tensors
 
 
 @functools.lru_cache(maxsize=64)

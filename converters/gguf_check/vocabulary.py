@@ -94,9 +94,9 @@ def text_problem(tokens: Sequence[bytes]) -> tuple[str, str] | None:
     llama.cpp asserts that they differ. It reads a text up to its first NUL, and calls an
     empty one ``[EMPTY_<id>]``.
     """
-    for token, text in enumerate(tokens):
-        if b"\0" in text:
-            return f"{_shown(text)} at {token}", "texts without NUL"
+    if b"\0" in b"".join(tokens):
+        token = next(token for token, text in enumerate(tokens) if b"\0" in text)
+        return f"{_shown(tokens[token])} at {token}", "texts without NUL"
     names = tokens
     if b"" in tokens:
         names = [text or b"[EMPTY_%d]" % token for token, text in enumerate(tokens)]
