@@ -40,7 +40,7 @@ from .vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 
 __all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Part of cache keys: raised when the same folder would become another file."""
 
 BLOCK_ELEMENTS = 1 << 18

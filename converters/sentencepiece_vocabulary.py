@@ -42,10 +42,16 @@ _BYTE = re.compile("<0x[0-9A-F]{2}>")
 
 @dataclass(frozen=True)
 class Splitting:
-    """``adds_space``: a space is put in front of a text. ``notes``: what llama.cpp does else."""
+    """``space_prefix``: where a space is put in front of a text, one of the runtime's
+    ``SPACE_PREFIXES`` (`hivellm_lite.tokenization.rules`).
+    """
 
-    adds_space: bool
-    notes: tuple[str, ...]
+    space_prefix: str
+
+    @property
+    def adds_space(self) -> bool:
+        """What GGUF's ``add_space_prefix`` can say of it."""
+        return self.space_prefix != "never"
 
 
 def is_sentencepiece(tokenizer: Mapping[str, Any]) -> bool:
@@ -78,11 +84,15 @@ def splitting_of(tokenizer: Mapping[str, Any], path: Path) -> Splitting:
             f"{path}: unknown normalizer or pre-tokenizer: {str(rest or [*steps, *before])[:400]}\n"
             "A wrong one gives wrong tokens. Use a ready GGUF file of the base."
         )
-    scheme = metaspaces[0].get("prepend_scheme", "always") if metaspaces else "never"
-    notes = tuple[str, ...]()
-    if metaspaces and scheme != "never":
-        notes = ("a space is put in front of every text, also of one that begins with a space",)
-    return Splitting(bool(prefixes) or scheme != "never", notes)
+    if prefixes:
+        return Splitting("prepend")
+    return Splitting(_prepend_scheme(metaspaces[0]) if metaspaces else "never")
+
+
+def _prepend_scheme(metaspace: Mapping[str, Any]) -> str:
+    # files of tokenizers before 0.15 say only whether
+    older = "never" if metaspace.get("add_prefix_space") is False else "always"
+    return str(metaspace.get("prepend_scheme", older))
 
 
 def _steps(step: object, members: str) -> Iterable[Mapping[str, Any]]:
@@ -122,7 +132,7 @@ def pieces_of(
     if tokenizer is None:
         assert model is not None  # the caller has seen one of the two  # noqa: S101
         pieces = dict(enumerate(_checked(model, path).pieces))
-        splitting = Splitting(model.add_prefix, ())
+        splitting = Splitting("prepend" if model.add_prefix else "never")
     else:
         path = folder / "tokenizer.json"
         splitting = splitting_of(tokenizer, path)

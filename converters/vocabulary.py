@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConversionError
+from ..tokenization.rules import NORMALIZER_KEY, SPACE_PREFIX_KEY, STRIPS_KEYS
 from .gguf_check.vocabulary import text_problem
 from .json_file import read_json
 from .merges import read_merges
@@ -47,7 +48,9 @@ class Vocabulary:
     ``model`` is ``gpt2`` or ``llama`` (SentencePiece). ``merges`` are pairs joined
     by a space, best first; SentencePiece has ``scores`` instead, the highest
     merged first. ``chat_template`` is Jinja source, kept as data, or a list of
-    named ones.
+    named ones. ``add_space_prefix`` is what llama.cpp can know of ``space_prefix``, which
+    our runtime reads, as it does ``normalizer`` (``nfc`` or ``none``) and ``strips``: the
+    control and added tokens that swallow white space on their ``left`` or ``right``.
     """
 
     model: str
@@ -59,6 +62,9 @@ class Vocabulary:
     special: SpecialTokens
     chat_template: str | list[dict[str, str]] | None
     add_space_prefix: bool | None
+    space_prefix: str
+    normalizer: str
+    strips: Mapping[str, tuple[int, ...]]
     notes: tuple[str, ...]
 
 
@@ -90,7 +96,7 @@ def _byte_level(
 ) -> Vocabulary:
     path, size = folder / "tokenizer.json", config.sizes["vocab"]
     model = _check_model(tokenizer, path)
-    notes = _check_normalizer(tokenizer, path)
+    normalizer = _normalizer(tokenizer, path)
     added, beyond = _added_tokens(folder, tokenizer, options, model["vocab"], size)
     pieces = dict[int, Piece]()
     for text, token_id in model["vocab"].items():
@@ -110,7 +116,7 @@ def _byte_level(
         tokenizer,
         options,
         config.token_ids,
-        {text: token_id for token_id, (text, _, _) in added.items()},
+        {token.text: token_id for token_id, token in added.items()},
         len(tokens),
         bos_by_default=pre in IGNORE_MERGES,
         source=path,
@@ -126,7 +132,10 @@ def _byte_level(
         special=special,
         chat_template=read_chat_template(folder, options),
         add_space_prefix=prefix if isinstance(prefix, bool) else None,
-        notes=notes + beyond + _strip_notes(added),
+        space_prefix="never",
+        normalizer=normalizer,
+        strips=_strips(added),
+        notes=beyond + _single_word_notes(added),
     )
 
 
@@ -147,7 +156,7 @@ def _sentencepiece(
         tokenizer or {},
         options,
         config.token_ids,
-        controls | {text: token_id for token_id, (text, _, _) in added.items()},
+        controls | {token.text: token_id for token_id, token in added.items()},
         size,
         # llama.cpp adds BOS unless told otherwise; without tokenizer.json so does Transformers.
         bos_by_default=tokenizer is not None,
@@ -167,7 +176,10 @@ def _sentencepiece(
         special=special,
         chat_template=read_chat_template(folder, options),
         add_space_prefix=splitting.adds_space if given or not splitting.adds_space else None,
-        notes=notes + splitting.notes + beyond + _strip_notes(added),
+        space_prefix=splitting.space_prefix,
+        normalizer="none",
+        strips=_strips(added),
+        notes=notes + beyond + _single_word_notes(added),
     )
 
 
@@ -187,6 +199,12 @@ def write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         getattr(writer, f"add_add_{kind}_token")(value)
     if vocabulary.add_space_prefix is not None:
         writer.add_add_space_prefix(vocabulary.add_space_prefix)
+    writer.add_string(NORMALIZER_KEY, vocabulary.normalizer)
+    if vocabulary.model == "llama":
+        writer.add_string(SPACE_PREFIX_KEY, vocabulary.space_prefix)
+    for side, token_ids in vocabulary.strips.items():
+        if token_ids:
+            writer.add_string(STRIPS_KEYS[side], " ".join(map(str, token_ids)))
     if vocabulary.chat_template is not None:
         writer.add_chat_template(vocabulary.chat_template)
 
@@ -210,10 +228,11 @@ def _check_model(tokenizer: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return model
 
 
-def _check_normalizer(tokenizer: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+def _normalizer(tokenizer: Mapping[str, Any], path: Path) -> str:
+    """``nfc``, which the runtime applies, or ``none``."""
     normalizer = tokenizer.get("normalizer")
     if normalizer is None:
-        return ()
+        return "none"
     if isinstance(normalizer, dict):
         members = (
             normalizer.get("normalizers") if normalizer.get("type") == "Sequence" else [normalizer]
@@ -221,11 +240,21 @@ def _check_normalizer(tokenizer: Mapping[str, Any], path: Path) -> tuple[str, ..
         members = members if isinstance(members, list) else []
         kinds = [str(m.get("type") if isinstance(m, dict) else m) for m in members]
         if not kinds:
-            return ()
+            return "none"
         if set(kinds) == {"NFC"}:
-            return ("the tokenizer brings text into Unicode form NFC first; llama.cpp does not",)
+            return "nfc"
         raise ConversionError(f"{path}: the normalizer {kinds} has no counterpart in llama.cpp")
     raise ConversionError(f"{path}: the normalizer is malformed")
+
+
+@dataclass(frozen=True)
+class _AddedToken:
+    """``sides``: where it swallows white space. ``single_word``: not next to a letter."""
+
+    text: str
+    special: bool
+    sides: frozenset[str]
+    single_word: bool
 
 
 def _added_tokens(
@@ -234,8 +263,8 @@ def _added_tokens(
     options: Mapping[str, Any],
     vocab: Mapping[str, int],
     size: int,
-) -> tuple[dict[int, tuple[str, bool, bool]], tuple[str, ...]]:
-    """Id → (text, special, strips spaces around it) of the tokens outside the BPE model, and notes.
+) -> tuple[dict[int, _AddedToken], tuple[str, ...]]:
+    """The tokens outside the BPE model by id, and notes.
 
     Transformers 4 repeats them in ``tokenizer_config.json``, and what is only
     there counts too. Tokens beyond the model's vocabulary are left out.
@@ -252,7 +281,7 @@ def _added_tokens(
             for key, entry in decoder.items()
             if isinstance(entry, dict) and re.fullmatch("[0-9]{1,9}", key) and key not in seen
         ]
-    added: dict[int, tuple[str, bool, bool]] = {}
+    added: dict[int, _AddedToken] = {}
     beyond = []
     for entry in entries:
         text = entry.get("content") if isinstance(entry, dict) else None
@@ -264,31 +293,44 @@ def _added_tokens(
         if token_id >= size:
             beyond.append(text)
             continue
-        strips = any(entry.get(flag) is True for flag in ("lstrip", "rstrip", "single_word"))
-        added[token_id] = (text, entry.get("special") is True, strips)
+        added[token_id] = _AddedToken(
+            text,
+            special=entry.get("special") is True,
+            sides=frozenset(
+                side for side in ("left", "right") if entry.get(f"{side[0]}strip") is True
+            ),
+            single_word=entry.get("single_word") is True,
+        )
     for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
         # A token with such a role is special in Transformers, whatever its entry says.
         role = options.get(f"{name}_token")
         text = role.get("content") if isinstance(role, dict) else role
-        for token_id, (content, _, strips) in added.items():
-            if content == text:
-                added[token_id] = (content, True, strips)
+        for token_id, token in added.items():
+            if token.text == text:
+                added[token_id] = replace(token, special=True)
     if not beyond:
         return added, ()
     names = ", ".join(beyond[:5])
     return added, (f"{names} left out: the model's vocabulary has {size} entries",)
 
 
-def _strip_notes(added: Mapping[int, tuple[str, bool, bool]]) -> tuple[str, ...]:
-    texts = [text for text, _, strips in added.values() if strips]
+def _strips(added: Mapping[int, _AddedToken]) -> dict[str, tuple[int, ...]]:
+    return {
+        side: tuple(token_id for token_id, token in added.items() if side in token.sides)
+        for side in ("left", "right")
+    }
+
+
+def _single_word_notes(added: Mapping[int, _AddedToken]) -> tuple[str, ...]:
+    texts = [token.text for token in added.values() if token.single_word]
     if not texts:
         return ()
-    return (f"spaces around {', '.join(texts[:5])} are kept, Transformers would swallow them",)
+    return (f"{', '.join(texts[:5])} is a token inside a word too, in Transformers it is not",)
 
 
 def _tokens(
     pieces: Mapping[int, Piece],
-    added: Mapping[int, tuple[str, bool, bool]],
+    added: Mapping[int, _AddedToken],
     size: int,
     path: Path,
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[float, ...]]:
@@ -300,12 +342,13 @@ def _tokens(
     for token_id, piece in pieces.items():
         tokens[token_id], types[token_id] = piece.text, piece.type
         scores[token_id] = piece.score
-    for token_id, (text, special, _) in added.items():
+    for token_id, token in added.items():
+        text = token.text
         if token_id < 0:
             raise ConversionError(f"{path}: token {text!r} has the id {token_id}")
         if types[token_id] != UNUSED and tokens[token_id] != text:
             raise ConversionError(f"{path}: {tokens[token_id]!r} and {text!r} are both {token_id}")
-        control = special or _looks_special(text)
+        control = token.special or _looks_special(text)
         # llama.cpp compares user-defined tokens with plain text.
         tokens[token_id] = text if control else text.replace("\u2581", " ")
         types[token_id] = CONTROL if control else USER_DEFINED

@@ -269,7 +269,7 @@ class Expert:
         if not isinstance(completion, str):
             raise TypeError(f"completion must be a text, not the type {type(completion).__name__}")
         tokens = self.tokenize_prompt(prompt, **options)
-        wanted = session.model.tokenize(completion)
+        wanted = session.model.tokenize(completion, after="text")
         check_length(session, len(tokens), len(wanted))
         return score_tokens(session, tokens, wanted, self.applied(adapter_scale))
 

@@ -11,7 +11,6 @@ from .generation import check_length
 from .prompts import (
     NO_THOUGHT,
     TEMPLATES,
-    Segment,
     Template,
     check_messages,
     render,
@@ -196,13 +195,8 @@ class RequestBuilder:
         thinks = model.special_token(NO_THOUGHT[0]) is not None
         prefix = NO_THOUGHT if thinks and not thinking else ()
         segments = render(self._template(template), turns, answer_prefix=prefix)
-        tokens = [model.begin_token] if model.begin_token is not None else []
-        for segment in segments:
-            tokens += self._tokenize(segment)
-        return tokens
-
-    def _tokenize(self, segment: Segment) -> list[int]:
-        return self._session.model.tokenize(segment.text, special=segment.control)
+        begin = [model.begin_token] if model.begin_token is not None else []
+        return begin + model.tokenize_segments((s.text, s.control) for s in segments)
 
     def _template(self, name: str | None) -> Template:
         wanted = name or self._manifest.base.prompt_template or "chatml"

@@ -118,13 +118,12 @@ class TokenConstraint:
         text = data.decode("utf-8", "ignore")  # a character may be forced in part
         if len(text) < 2:
             return []
-        tokens = self._model.tokenize(text)
+        tokens = self._model.tokenize(text, after="text")
         configuration, kept = self._configuration, []
         for place, token in enumerate(tokens, start=1):
             piece = self._vocabulary.pieces[token]
             following = self._vocabulary.step(configuration, token)
-            # the tokenizer may have added a space, or the model may prefer a longer token
-            # that goes on beyond the forced text
+            # the model may prefer a longer token that goes on beyond the forced text
             if following is None or (
                 place == len(tokens) and self._vocabulary.extends(configuration, piece)
             ):

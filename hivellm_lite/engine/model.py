@@ -6,17 +6,19 @@ import ctypes
 import functools
 import os
 import threading
-import unicodedata
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..context_sizes import kv_values
 from ..converters.gguf_check import check_adapter, check_model
-from ..errors import InferenceError, LoadError
+from ..errors import ConversionError, InferenceError, LoadError
 from ..process_state import loading
+from ..tokenization.byte_level import from_byte_level
+from ..tokenization.rules import read_text_rules
+from ..tokenization.tokenizer import After, Tokenizer
 from .devices import is_cpu, select_devices, use_extra_buffers
 from .native import Native, fresh_log, llama, reason, start
 
@@ -25,9 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Adapter", "Model"]
 
-
-_NFC_VOCABULARIES = frozenset({"qwen2"})
-"""Vocabularies whose tokenizers compose characters (Unicode NFC) first; llama.cpp does not."""
+_NAMED = (
+    llama.LLAMA_TOKEN_ATTR_CONTROL
+    | llama.LLAMA_TOKEN_ATTR_USER_DEFINED
+    | llama.LLAMA_TOKEN_ATTR_UNKNOWN
+)
+"""Tokens that llama.cpp finds in a text by their names."""
 
 
 class Model(Native):
@@ -61,14 +66,17 @@ class Model(Native):
             self._devices = (ctypes.c_void_p * (len(chosen) + 1))(*(d.handle for d in chosen))
             params.devices = ctypes.cast(self._devices, ctypes.c_void_p)
             params.n_gpu_layers = -1 if chosen else 0
+        self._rules = read_text_rules(_metadata_of(parts[0], part=len(parts) > 1))
+        overrides: dict[str, int | bool | str] = {**self._rules.overrides}
         with fresh_log():
             if len(parts) == 1:
+                params.kv_overrides = _overrides(overrides)
                 pointer = llama.llama_model_load_from_file(os.fsencode(parts[0]), params)
             else:
-                counts = {"split.count": len(parts)}
+                overrides["split.count"] = len(parts)
                 if n_tensors is not None:
-                    counts["split.tensors.count"] = n_tensors
-                params.kv_overrides = _integer_overrides(counts)
+                    overrides["split.tensors.count"] = n_tensors
+                params.kv_overrides = _overrides(overrides)
                 paths = (ctypes.c_char_p * len(parts))(*map(os.fsencode, parts))
                 pointer = llama.llama_model_load_from_splits(paths, len(parts), params)
         if not pointer:
@@ -88,7 +96,6 @@ class Model(Native):
         self._vocab = llama.llama_model_get_vocab(pointer)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self._vocab)
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(pointer)
-        self._normalises = self.metadata("tokenizer.ggml.pre") in _NFC_VOCABULARIES
         self._piece_buffer = ctypes.create_string_buffer(256)
 
     def close(self) -> None:
@@ -148,22 +155,66 @@ class Model(Native):
             lengths=(int(key or 0), int(value or 0)),
         )
 
-    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+    def tokenize(self, text: str, *, special: bool = False, after: After = "nothing") -> list[int]:
         """Token ids of ``text``, without any begin-of-text token.
 
         With ``special`` the names of control tokens become those tokens;
-        without it they stay ordinary text, as text from a user must.
+        without it they stay ordinary text, as text from a user must. ``after`` says
+        what stands before the text: SentencePiece puts a space in front of some.
         """
-        if self._normalises:
-            text = unicodedata.normalize("NFC", text)
-        data = text.encode("utf-8", "surrogatepass")
+        return self._tokenizer.tokenize(text, special=special, after=after)
+
+    def tokenize_segments(self, segments: Iterable[tuple[str, bool]]) -> list[int]:
+        """Token ids of a text in parts, without any begin-of-text token.
+
+        Each part is text, or (with True) the name of a control token.
+        """
+        return self._tokenizer.tokenize_segments(segments)
+
+    def special_token(self, text: str) -> int | None:
+        """The id of the control or added token whose name is ``text``, or None."""
+        return self._tokenizer.special_token(text)
+
+    @functools.cached_property
+    def _attributes(self) -> list[int]:
+        """``llama_token_attr`` of every token."""
+        attribute, vocab = llama.llama_vocab_get_attr, self._live_vocab
+        return [attribute(vocab, token) for token in range(self.n_vocab)]
+
+    @functools.cached_property
+    def _tokenizer(self) -> Tokenizer:
+        named, added = dict[str, int](), dict[str, int]()
+        for token, attribute in enumerate(self._attributes):
+            if attribute & _NAMED and (text := self._token_text(token)):
+                named.setdefault(text, token)
+                if attribute & llama.LLAMA_TOKEN_ATTR_USER_DEFINED:
+                    added.setdefault(text, token)
+        return Tokenizer(
+            self._rules, added=added, named=named, words=self._words, merge=self._merge
+        )
+
+    def _words(self) -> dict[str, int]:
+        normal = llama.LLAMA_TOKEN_ATTR_NORMAL
+        return {
+            self._token_text(token): token
+            for token, attribute in enumerate(self._attributes)
+            if attribute & normal
+        }
+
+    def _token_text(self, token: int) -> str:
+        """The vocabulary's entry as it stands there."""
+        text: bytes = llama.llama_vocab_get_text(self._live_vocab, token)
+        return text.decode("utf-8", "surrogateescape")
+
+    def _merge(self, data: bytes) -> list[int]:
+        """What llama.cpp makes of a text in which no control tokens are looked for."""
         tokens = (llama.llama_token * (len(data) + 8))()
         n = llama.llama_tokenize(
-            self._live_vocab, data, len(data), tokens, len(tokens), False, special
+            self._live_vocab, data, len(data), tokens, len(tokens), False, False
         )
         if n < 0:
             raise InferenceError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
-        return list(tokens[:n])
+        return tokens[:n]
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """The bytes of one token; may be part of a character. Control tokens are empty
@@ -174,14 +225,12 @@ class Model(Native):
         if n < 0:
             self._piece_buffer = ctypes.create_string_buffer(-n)
             return self.piece(token, special=special)
-        return buffer.raw[:n]
+        return self._decoded(token, buffer.raw[:n])
 
-    def special_token(self, text: str) -> int | None:
-        """The id of the control or added token whose name is ``text``, or None."""
-        tokens = self.tokenize(text, special=True)
-        if len(tokens) == 1 and self.piece(tokens[0], special=True) == text.encode():
-            return tokens[0]
-        return None
+    def _decoded(self, token: int, data: bytes) -> bytes:
+        if self._rules.splits and self._attributes[token] & llama.LLAMA_TOKEN_ATTR_NORMAL:
+            return from_byte_level(data)
+        return data
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (end of text, of turn …)."""
@@ -195,7 +244,9 @@ class Model(Native):
         found = []
         for token in range(self.n_vocab):
             n = to_piece(vocab, token, buffer, size, 0, False)
-            found.append(string_at(buffer, n) if n >= 0 else self.piece(token))
+            found.append(
+                self._decoded(token, string_at(buffer, n)) if n >= 0 else self.piece(token)
+            )
         return tuple(found)
 
     @functools.cached_property
@@ -219,13 +270,30 @@ class Model(Native):
         return self._vocab
 
 
-def _integer_overrides(values: Mapping[str, int]) -> Any:
+def _metadata_of(path: Path, *, part: bool) -> Mapping[str, object]:
+    """Empty for a file that cannot be read: llama.cpp says why."""
+    from ..converters.gguf_header import read_gguf_header
+
+    try:
+        return read_gguf_header(path, part=part).metadata
+    except ConversionError:
+        return {}
+
+
+def _overrides(values: Mapping[str, int | bool | str]) -> Any:
     """llama.cpp's list of metadata values to use instead of the file's, ended by an empty key."""
     array = (llama.llama_model_kv_override * (len(values) + 1))()
     for slot, (key, value) in zip(array, values.items(), strict=False):
-        slot.tag = llama.LLAMA_KV_OVERRIDE_TYPE_INT
         slot.key = key.encode()
-        slot.value.val_i64 = value
+        if isinstance(value, bool):
+            slot.tag = llama.LLAMA_KV_OVERRIDE_TYPE_BOOL
+            slot.value.val_bool = value
+        elif isinstance(value, int):
+            slot.tag = llama.LLAMA_KV_OVERRIDE_TYPE_INT
+            slot.value.val_i64 = value
+        else:
+            slot.tag = llama.LLAMA_KV_OVERRIDE_TYPE_STR
+            slot.value.val_str = value.encode()
     return array
 
 

@@ -153,24 +153,27 @@ def test_added_tokens_spell_spaces_as_spaces() -> None:
 
 SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
 METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
+OLDER_METASPACE = {"type": "Metaspace", "replacement": "▁", "split": False}
 
 
 @pytest.mark.parametrize(
-    ("normalizer", "pre_tokenizer", "adds_space"),
+    ("normalizer", "pre_tokenizer", "space_prefix"),
     [
-        (None, METASPACE, True),
-        (None, {**METASPACE, "prepend_scheme": "always"}, True),
-        (None, {**METASPACE, "prepend_scheme": "never"}, False),
-        (SPACES, None, False),
+        (None, METASPACE, "first"),
+        (None, {**METASPACE, "prepend_scheme": "always"}, "always"),
+        (None, {**METASPACE, "prepend_scheme": "never"}, "never"),
+        (None, {**OLDER_METASPACE, "add_prefix_space": True}, "always"),
+        (None, {**OLDER_METASPACE, "add_prefix_space": False}, "never"),
+        (SPACES, None, "never"),
         (
             {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, SPACES]},
             None,
-            1,
+            "prepend",
         ),
     ],
 )
 def test_the_space_in_front_follows_the_tokenizer(
-    normalizer: Any, pre_tokenizer: Any, adds_space: bool, tmp_path: Path
+    normalizer: Any, pre_tokenizer: Any, space_prefix: str, tmp_path: Path
 ) -> None:
     folder = copy_model("tiny-mistral", tmp_path)
     path = folder / "tokenizer.json"
@@ -179,7 +182,8 @@ def test_the_space_in_front_follows_the_tokenizer(
         json.dumps({**tokenizer, "normalizer": normalizer, "pre_tokenizer": pre_tokenizer})
     )
     change_json(folder / "tokenizer_config.json", add_prefix_space=True)
-    assert read(folder).add_space_prefix == adds_space
+    assert read(folder).space_prefix == space_prefix
+    assert read(folder).add_space_prefix == (space_prefix != "never")
 
 
 def changed(**model: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ NAMES = BYTE_LEVEL + SENTENCEPIECE
 
 
 def differs(name: str, text: str) -> bool:
-    """Where llama.cpp's SentencePiece and Transformers part, as `notes` says."""
+    """Where llama.cpp alone and Transformers part; the runtime closes the gap."""
     if name == "tiny-mistral":
         # Metaspace puts no space in front of a space, nor behind a control token.
         return text.startswith(" ") or "<|im_end|>" in text
@@ -219,23 +219,37 @@ def test_a_token_that_looks_special_is_a_control_token(text: str, tmp_path: Path
     assert vocabulary("tiny-qwen3", tmp_path, added_tokens=added).types[505] == CONTROL
 
 
-def test_what_llama_cpp_does_differently_is_noted(tmp_path: Path) -> None:
+def test_what_llama_cpp_has_no_key_for_is_written_for_the_runtime(tmp_path: Path) -> None:
+    folder = copy_model("tiny-qwen3", tmp_path)
     added = tokenizer_json("tiny-qwen3")["added_tokens"]
-    added[4]["rstrip"] = True
+    added[3]["lstrip"] = added[4]["rstrip"] = True
+    change_json(folder / "tokenizer.json", added_tokens=added)
+    report = convert_base(folder, tmp_path / "model.gguf", quant="f16")
+    metadata = read_gguf_header(tmp_path / "model.gguf").metadata
+    assert metadata["tokenizer.hivellm.normalizer"] == "nfc"
+    assert metadata["tokenizer.hivellm.strips_left"] == "503"
+    assert metadata["tokenizer.hivellm.strips_right"] == "504"
+    assert report.notes == ()
+
+
+def test_a_token_that_is_none_inside_a_word_is_noted(tmp_path: Path) -> None:
+    added = tokenizer_json("tiny-qwen3")["added_tokens"]
+    added[4]["single_word"] = True
     notes = vocabulary("tiny-qwen3", tmp_path, added_tokens=added).notes
-    assert "NFC" in notes[0]
-    assert "spaces around </think>" in notes[1]
+    assert notes == ("</think> is a token inside a word too, in Transformers it is not",)
 
 
 @pytest.mark.parametrize(
     "normalizer",
     [None, {"type": "Sequence", "normalizers": []}, {"type": "Sequence", "normalizers": None}],
 )
-def test_no_normalizer_needs_no_note(normalizer: object, tmp_path: Path) -> None:
+def test_without_a_normalizer_characters_stay_as_they_are(
+    normalizer: object, tmp_path: Path
+) -> None:
     source = copy_model("tiny-qwen3", tmp_path)
     path = source / "tokenizer.json"
     path.write_text(json.dumps({**tokenizer_json("tiny-qwen3"), "normalizer": normalizer}))
-    assert read_vocabulary(source, read_model_config(source)).notes == ()
+    assert read_vocabulary(source, read_model_config(source)).normalizer == "none"
 
 
 def test_add_prefix_space_is_kept_for_llama_only(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Finds the tokens that stand outside the merging: control tokens and added words.
+
+The leftmost one wins, and of those that begin together the longest, as in the
+``tokenizers`` library. The work is proportional to the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = ["AddedTokens"]
+
+
+class AddedTokens:
+    """Looks for the keys of ``ids`` (text → token) in texts."""
+
+    def __init__(self, ids: Mapping[str, int]) -> None:
+        self._ids = {text: token for text, token in ids.items() if text}
+        lengths: defaultdict[str, set[int]] = defaultdict(set)
+        for text in self._ids:
+            lengths[text[0]].add(len(text))
+        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
+        firsts = "".join(map(re.escape, self._lengths))
+        self._first = re.compile(f"[{firsts}]") if firsts else None
+
+    def id_of(self, text: str) -> int | None:
+        """The token whose whole text this is."""
+        return self._ids.get(text)
+
+    def split(self, text: str) -> Iterator[str | int]:
+        """Tokens, and the text around them in order; no part is empty."""
+        begin, place = 0, self._next(text, 0)
+        while place is not None:
+            for length in self._lengths[text[place]]:
+                token = self._ids.get(text[place : place + length])
+                if token is not None:
+                    if begin < place:
+                        yield text[begin:place]
+                    yield token
+                    begin = place + length
+                    break
+            place = self._next(text, max(begin, place + 1))
+        if begin < len(text):
+            yield text[begin:]
+
+    def _next(self, text: str, begin: int) -> int | None:
+        """Where a token may begin."""
+        match = self._first.search(text, begin) if self._first is not None else None
+        return match.start() if match else None
+
+    def inside(self, alphabet: Iterable[str]) -> tuple[str, ...]:
+        """The tokens that are spelled in ``alphabet`` alone and not in ASCII."""
+        known = frozenset(alphabet)
+        return tuple(t for t in self._ids if not t.isascii() and known.issuperset(t))

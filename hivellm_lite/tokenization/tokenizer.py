@@ -1,0 +1,146 @@
+"""From a text to tokens, with llama.cpp's merging at the end of it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import zip_longest
+from typing import Literal
+
+from ..errors import InferenceError
+from .added_tokens import AddedTokens
+from .byte_level import ALPHABET, to_byte_level
+from .character_classes import SPACES
+from .expressions import IGNORE_MERGES
+from .rules import TextRules
+from .splitting import splitter_for
+
+__all__ = ["After", "Tokenizer"]
+
+After = Literal["nothing", "token", "text"]
+"""What stands before a text: nothing, a control token, or text that it continues."""
+
+Merge = Callable[[bytes], list[int]]
+"""llama.cpp's tokens of a text without control tokens."""
+
+MAX_REMEMBERED, MAX_REMEMBERED_LENGTH = 1 << 15, 64
+"""Pieces whose tokens are kept; a text has few different ones."""
+
+MAX_WORD = 2000
+"""Characters of a word that ``std::regex`` matches in a thread's smallest stack (512 kB)."""
+
+_LONG_WORD = re.compile(rf"\S{{{MAX_WORD}}}|\s{{{MAX_WORD}}}")
+
+
+class Tokenizer:
+    """``added`` are the tokens that text may become (user-defined ones), ``named`` these and
+    the control tokens. ``words``: byte-level spelling → token, for vocabularies in which a
+    piece that is a token is not merged.
+    """
+
+    def __init__(
+        self,
+        rules: TextRules,
+        *,
+        added: Mapping[str, int],
+        named: Mapping[str, int],
+        words: Callable[[], Mapping[str, int]],
+        merge: Merge,
+    ) -> None:
+        self._rules = rules
+        self._added = AddedTokens(added)
+        self._named = AddedTokens(named)
+        self._merge = merge
+        self._remembered: dict[str, list[int]] = {}
+        if rules.splits:
+            self._split = splitter_for(rules.pre)
+            self._words = words() if rules.pre in IGNORE_MERGES else {}
+            # llama.cpp would find these in the byte-level spelling of other characters
+            self._mistakable = self._added.inside(ALPHABET)
+
+    def special_token(self, text: str) -> int | None:
+        """The control or added token of this name."""
+        return self._named.id_of(text)
+
+    def tokenize(self, text: str, *, special: bool = False, after: After = "nothing") -> list[int]:
+        """Tokens of ``text``; with ``special`` names in it become control tokens."""
+        return self._parts((self._named if special else self._added).split(text), after)
+
+    def tokenize_segments(self, segments: Iterable[tuple[str, bool]]) -> list[int]:
+        """Tokens of a text in parts: each is text, or the name of a control token.
+
+        Neighbouring texts are one, as is the name of a token that this vocabulary lacks.
+        """
+        return self._parts(self._split_segments(segments), "nothing")
+
+    def _split_segments(self, segments: Iterable[tuple[str, bool]]) -> Iterator[str | int]:
+        pending: list[str] = []
+        for text, control in segments:
+            token = self.special_token(text) if control else None
+            if token is None:
+                pending.append(text)
+            else:
+                yield from self._added.split("".join(pending))
+                yield token
+                pending = []
+        yield from self._added.split("".join(pending))
+
+    def _parts(self, parts: Iterable[str | int], after: After) -> list[int]:
+        """Tokens of ``parts``, of which those that are no tokens yet are text."""
+        tokens: list[int] = []
+        strips = self._rules.strips
+        listed = [*parts]
+        for part, following in zip_longest(listed, listed[1:]):
+            if isinstance(part, int):
+                tokens.append(part)
+                after = "token"
+                continue
+            if tokens and tokens[-1] in strips["right"] and after == "token":
+                part = part.lstrip(SPACES)
+            if following in strips["left"]:
+                part = part.rstrip(SPACES)
+            if part:
+                tokens += self._text(part, after)
+                after = "text"
+        return tokens
+
+    def _text(self, text: str, after: After) -> list[int]:
+        if self._rules.nfc:
+            text = unicodedata.normalize("NFC", text)
+        if self._rules.splits:
+            return [token for piece in self._split(text) for token in self._piece(piece)]
+        if self._rules.recurses and _LONG_WORD.search(text):
+            raise InferenceError(
+                f"a word or gap of more than {MAX_WORD} characters: llama.cpp cannot split it "
+                f"for a vocabulary of the kind {self._rules.pre!r} without overflowing its stack"
+            )
+        return self._merge((self._space(text, after) + text).encode("utf-8", "surrogatepass"))
+
+    def _space(self, text: str, after: After) -> str:
+        prefix = self._rules.space_prefix
+        if prefix == "never" or after == "text" or (prefix == "first" and after == "token"):
+            return ""
+        return "" if prefix != "prepend" and text.startswith((" ", "\u2581")) else " "
+
+    def _piece(self, piece: str) -> list[int]:
+        found = self._remembered.get(piece)
+        if found is None:
+            found = self._merged(to_byte_level(piece))
+            if len(piece) <= MAX_REMEMBERED_LENGTH:
+                if len(self._remembered) >= MAX_REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[piece] = found
+        return found
+
+    def _merged(self, spelled: str) -> list[int]:
+        word = self._words.get(spelled)
+        if word is not None:
+            return [word]
+        for text in self._mistakable:
+            if text in spelled:
+                raise InferenceError(
+                    f"the vocabulary's added token {text!r} cannot be told apart from a part of "
+                    "another character in this text\nUse the base without that token."
+                )
+        return self._merge(spelled.encode())
