@@ -335,7 +335,7 @@ def _tokens(
     path: Path,
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[float, ...]]:
     """Texts, types and scores by id; ids of the model without a token become unused padding."""
-    taken = {p.text for p in pieces.values()} | {text for text, _, _ in added.values()}
+    taken = {p.text for p in pieces.values()} | {token.text for token in added.values()}
     tokens = [_padding(i, taken) for i in range(size)]
     types = [UNUSED] * size
     scores = [PADDING_SCORE] * size
