@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
@@ -45,9 +45,23 @@ _ANSWERS_DEPEND_ON = (
 """Of the options that say what is loaded."""
 
 
+class _InputFile(click.File):
+    """``-`` where standard input is closed is wrong usage."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IO[Any]:
+        if value == "-" and sys.stdin is None:
+            self.fail("standard input is closed", param, ctx)
+        try:
+            return cast("IO[Any]", super().convert(value, param, ctx))
+        except ValueError as error:
+            self.fail(f"{value}: {error}", param, ctx)
+
+
 @click.command()
 @click.argument("package", metavar="[NAME=]PACKAGE", type=click.Path())
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=_InputFile("rb"))
 @click.option(
     "-o",
     "--output",
@@ -153,7 +167,11 @@ def _standard_output() -> BinaryIO:
 
 
 def _opened(path: Path, *, overwrite: bool) -> BinaryIO:
+    """Open ``path``, for what is a file to read what is there, too."""
     try:
+        is_file = path.is_file() or not path.exists()
+        if not is_file:  # a device or a pipe: it holds nothing to go on from
+            return cast(BinaryIO, path.open("wb"))
         return cast(BinaryIO, path.open("wb+" if overwrite else "ab+"))
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
@@ -164,6 +182,8 @@ def _done(sink: BinaryIO, path: Path) -> frozenset[tuple[int, str]]:
 
     A half-written last line is cut off. Raises UsageError where it is another kind of file.
     """
+    if not path.is_file():
+        return frozenset()
     sink.seek(0)
     done: dict[int, str | None] = {}
     whole = 0

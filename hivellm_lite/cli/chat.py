@@ -76,6 +76,8 @@ def chat(
 
     if schema is not None and system is not None:
         raise click.UsageError("--system replaces --schema; give only one of them")
+    if sys.stdin is None:
+        raise click.UsageError("standard input is closed")
     named = named_packages(packages)
     arguments = load_arguments(settings, options)
     opened = open_packages(
