@@ -22,6 +22,7 @@ from .errors import LoadError
 from .hub.reference import HubReference, parse_reference
 from .hub.search import BaseSource
 from .json_positions import MAX_BYTES, JsonError, parse_json, shown
+from .user_paths import user_path
 
 __all__ = ["KnownBases", "read_known_bases"]
 
@@ -114,7 +115,7 @@ def read_known_bases(cache_root: Path) -> KnownBases:
     if path.is_file():
         table |= _read(path)
     if named := os.environ.get("HIVELLM_BASES"):
-        table |= _read(Path(named).expanduser())
+        table |= _read(user_path(named))
     return KnownBases(table)
 
 

@@ -33,6 +33,7 @@ from .hub.models import fetch_weights, is_complete
 from .hub.search import BaseSource, cached_model, cached_weights, fetch_model
 from .package import Package
 from .progress import Progress
+from .user_paths import is_file, is_folder, path_exists, shown_path, user_path
 
 __all__ = ["QUANTIZATIONS", "BaseFile", "Progress", "find_base", "find_float_weights"]
 
@@ -112,7 +113,7 @@ def find_float_weights(
     if given is not None:
         reference = _reference(given)
         source = known.of_reference(reference) if reference else None
-        places.append(Path(given).expanduser())
+        places.append(user_path(given))
     else:
         source = known.of_manifest(base.name)
         places.append(package.base_folder)
@@ -145,11 +146,11 @@ class _Search:
         self.looked: list[str] = []
 
     def given(self, given: str | os.PathLike[str]) -> BaseFile:
-        path = Path(given).expanduser()
+        path = user_path(given)
         reference = _reference(given)
         if reference is None:
             return self.local(path)
-        self.looked.append(f"{path}: no such file or folder")
+        self.looked.append(f"{shown_path(path)}: no such file or folder")
         if reference.file is None and (found := self.converted(reference=reference)) is not None:
             return found
         source = read_known_bases(self.cache.root).of_reference(reference)
@@ -177,12 +178,13 @@ class _Search:
         return self.from_hub(source, problem)
 
     def local(self, path: Path) -> BaseFile:
-        if path.is_file():
+        if is_file(path):
             digest = digest_of_blob(path)
             return BaseFile(path, str(path), digests=(digest,) if digest else ())
-        if not path.is_dir():
+        if not is_folder(path):
+            found = "neither a file nor a folder" if path_exists(path) else "no such file or folder"
             raise BaseNotFoundError(
-                f"no base model at {path}: no such file or folder\n"
+                f"no base model at {shown_path(path)}: {found}\n"
                 "Give a .gguf file, a Hugging Face folder (config.json, *.safetensors), or "
                 "owner/repository on the Hub."
             )
@@ -256,7 +258,7 @@ class _Search:
 
 def _reference(given: str | os.PathLike[str]) -> HubReference | None:
     """The repository that the caller means; what exists here is a path."""
-    if not isinstance(given, str) or Path(given).expanduser().exists():
+    if not isinstance(given, str) or path_exists(user_path(given)):
         return None
     return parse_reference(given)
 
@@ -275,13 +277,13 @@ def _of_entry(entry: CacheEntry, origin: str, converted: bool = False) -> BaseFi
 def _model_folders(cache: Cache) -> Iterator[Path]:
     for text in os.environ.get("HIVELLM_MODELS", "").split(os.pathsep):
         if text:
-            yield Path(text).expanduser()
+            yield user_path(text)
     yield cache.root / "models"
 
 
 def _named(folder: Path, name: str, *, folders: bool = False) -> Path | None:
     """The entry of ``folder`` that carries the name: exactly, or as ``name….gguf``."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return None
     wanted = name.lower()
     entries = [e for e in sorted(folder.iterdir()) if e.is_dir() or not folders]

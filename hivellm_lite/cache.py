@@ -122,7 +122,7 @@ class Cache:
     """The entries below one folder. Creating the object touches nothing on disk."""
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = user_path(root) if root is not None else default_root()
+        self.root = (user_path(root) if root is not None else default_root()).absolute()
         self._given: dict[tuple[str, str], CacheEntry] = {}
 
     def find(self, kind: str, key: str) -> CacheEntry | None:
@@ -184,7 +184,7 @@ class Cache:
             try:
                 return self.give_out(self._sound(kind, key)), False
             except EntryDamaged as damage:
-                if os.path.lexists(place):
+                if _is_there(place):
                     logger.warning("%s is damaged and is made again: %s", place, damage)
             folder = self.root / "tmp" / f"{kind}-{key}"
             try:
@@ -229,7 +229,7 @@ class Cache:
         removed = False
         for entry in list(self._given.values()):
             damage = find_damage(entry, digests=True)
-            if damage is not None and os.path.lexists(entry.path):
+            if damage is not None and _is_there(entry.path):
                 logger.warning("%s is damaged and is made again: %s", entry.path, damage)
                 self.remove(entry)
                 removed = True
@@ -355,11 +355,22 @@ class Cache:
                 "Set HIVELLM_HOME (or cache_dir=) to a folder on a local disk."
             ) from None
         except OSError as error:
-            raise self._explain(error) from error
+            raise self._locking_failed(kind, key, error) from error
         try:
             yield
         finally:
             lock.release()
+
+    def _locking_failed(self, kind: str, key: str, error: OSError) -> ExpertError:
+        reason = self._explain(error)
+        place = self.root / kind / key
+        if not _is_there(place):
+            return reason
+        try:
+            self._sound(kind, key)
+        except EntryDamaged as damage:
+            return CacheError(f"{place} is damaged ({damage}) and cannot be made again:\n{reason}")
+        return reason
 
     def _explain(self, error: OSError) -> ExpertError:
         if is_disk_full(error):
@@ -405,6 +416,11 @@ def is_unchanged(source: Mapping[str, Any]) -> bool:
         return True
 
 
+def _is_there(path: Path) -> bool:
+    """Also a link that leads nowhere; False where that cannot be seen."""
+    return os.path.lexists(path)
+
+
 def delete(path: Path) -> None:
     """Delete a file, a link or a folder with all that is in it; what is not there is no error."""
     try:
@@ -431,4 +447,5 @@ def copy_whole(source: Path, target: str | os.PathLike[str]) -> None:
     except OSError as error:
         raise CacheError(f"cannot write {place}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

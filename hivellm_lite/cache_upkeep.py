@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .cache import FINGERPRINTS, KINDS, Cache, delete, is_unchanged
 from .cache_entries import ENTRY, CacheEntry, EntryDamaged, find_damage, read_entry, size_of
-from .errors import CacheError
+from .errors import CacheError, LoadError
 
 __all__ = ["CacheItem", "Removal", "clear", "prune", "survey", "verify"]
 
@@ -127,7 +127,7 @@ def remove(cache: Cache, items: list[CacheItem]) -> Removal:
                 continue
             cache.remove_at(item.kind, item.path, timeout=LOCK_TIMEOUT_S)
             removal.removed.append(item)
-        except CacheError as error:
+        except LoadError as error:
             removal.failed.append((item, str(error).splitlines()[0]))
         except OSError as error:
             removal.failed.append((item, error.strerror or str(error)))

@@ -16,6 +16,7 @@ from .hub import Hub, locate_package
 from .memory import check_fits, estimate_memory
 from .package import Package, open_package
 from .session import Session, SessionOptions, open_session
+from .user_paths import user_path
 
 if TYPE_CHECKING:
     from .engine import Adapter
@@ -125,7 +126,7 @@ def _load(
 
     def find_weights() -> Path | None:
         if float_weights is not None:
-            return Path(float_weights).expanduser()
+            return user_path(float_weights)
         return find_float_weights(package, given=base, cache=cache, hub=hub)
 
     prepared = prepare_adapter(

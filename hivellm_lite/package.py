@@ -27,6 +27,7 @@ from .manifest import Manifest, parse_manifest
 from .package_adapter import AdapterFiles, find_adapter
 from .package_digests import check_digests, check_sidecar, folder_digest
 from .package_files import CONFIG, MANIFEST, NAMES_SHOWN, file_in, relative_to_root, safe_path
+from .user_paths import is_file, is_folder, path_exists, shown_path, user_path
 
 __all__ = ["AdapterFiles", "Package", "open_package"]
 
@@ -75,18 +76,19 @@ def open_package(path: str | os.PathLike[str], *, cache: Cache, verify: bool = T
     ``verify=False`` ignores the digest file beside an archive; the digests in the
     manifest are always checked. Raises PackageError, ManifestError or CacheError.
     """
-    source = Path(path).expanduser().absolute()
+    source = user_path(path).absolute()
     try:
-        if source.is_dir():
+        if is_folder(source):
             return _read(source, source, None, ())
-        if source.is_file():
+        if is_file(source):
             digest, entry = _unpacked(source, cache, verify=verify)
             return _read(source, entry.path / "files", digest, tuple(entry.info["skipped"]))
     except OSError as error:
         raise PackageError(
             f"cannot read {error.filename or source}: {error.strerror or error}"
         ) from error
-    raise PackageError(f"{source}: no such file or folder\nGive an .expert file or its folder.")
+    found = "neither a file nor a folder" if path_exists(source) else "no such file or folder"
+    raise PackageError(f"{shown_path(source)}: {found}\nGive an .expert file or its folder.")
 
 
 def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEntry]:

@@ -54,7 +54,7 @@ class _InputFile(click.File):
         if value == "-" and sys.stdin is None:
             self.fail("standard input is closed", param, ctx)
         try:
-            return cast("IO[Any]", super().convert(value, param, ctx))
+            return super().convert(value, param, ctx)
         except ValueError as error:
             self.fail(f"{value}: {error}", param, ctx)
 

@@ -56,8 +56,8 @@ def _print_items(items: Iterable[CacheItem]) -> None:
     for item in items:
         facts = _facts(item)
         sources = facts["sources"]
-        origin = f"{sources[0]}{f' and {len(sources) - 1} more' if sources[1:] else ''}"
-        remark = item.problem or (origin if sources else "")
+        more = f" and {len(sources) - 1} more" if sources[1:] else ""
+        remark = item.problem or (f"{sources[0]}{more}" if sources else "")
         print_line(
             f"{item.kind:<9} {one_line(item.key[:12])}  {item.size / 1e6:8.1f} MB  "
             f"{one_line(facts['name'], 60):<28} {remark}".rstrip()
@@ -131,7 +131,11 @@ def verify(settings: dict[str, Any], remove: bool, as_json: bool) -> None:
 
     store = Cache(settings["cache_dir"])
     items = list(read_all(store))
-    damaged = [item for item in items if item.problem is not None and not item.is_foreign]
+    damaged = [
+        item
+        for item in items
+        if item.problem is not None and (not item.is_foreign or item.path.parent == store.root)
+    ]
     removal = remove_items(store, damaged) if remove else None
     if as_json:
         print_json([_facts(item) for item in items])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..user_paths import is_folder, user_path
 from .options import no_verify_option
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def read_grammar(settings: dict[str, Any], *, source: str, root: str, no_verify:
     """The grammar that ``source`` names. Raises GrammarError or what `open_package` raises."""
     from ..gbnf.library import grammar_names, load_grammar
 
-    path = Path(source).expanduser()
-    is_package = path.suffix.lower() in ARCHIVES or path.is_dir()
+    path = user_path(source)
+    is_package = path.suffix.lower() in ARCHIVES or is_folder(path)
     if source in grammar_names() or not is_package:
         return load_grammar(source, root=root)
     from ..cache import Cache

@@ -76,6 +76,7 @@ def write_output(sink: IO[bytes], data: bytes, name: str) -> None:
     except BrokenPipeError:
         raise ReaderGone from None
     except (OSError, ValueError) as error:
+        discard(sink)  # or closing it would fail once more
         raise _failed(name, error) from None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..progress import Progress
+from ..user_paths import path_exists
 from .options import progress_bar
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def named_packages(values: Iterable[str]) -> dict[str, str]:
     """
     packages: dict[str, str] = {}
     for value in values:
-        given = None if Path(value).exists() else _NAMED.fullmatch(value)
+        given = None if path_exists(Path(value)) else _NAMED.fullmatch(value)
         name, path = given.groups() if given else (_name_of(value), value)
         if name in packages:
             raise click.UsageError(

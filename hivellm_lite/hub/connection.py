@@ -39,10 +39,15 @@ def _default_cache() -> Path:
     """Where ``huggingface_hub`` keeps downloads, by the same variables."""
     variables = os.environ
     if folder := variables.get("HF_HUB_CACHE") or variables.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(os.path.expandvars(folder)).expanduser()
+        return _expanded(folder)
     caches = variables.get("XDG_CACHE_HOME") or "~/.cache"
     home = variables.get("HF_HOME") or f"{caches}/huggingface"
-    return Path(os.path.expandvars(home)).expanduser() / "hub"
+    return _expanded(home) / "hub"
+
+
+def _expanded(path: str) -> Path:
+    """As the client does it: where no home folder is known, ``~`` is a name like others."""
+    return Path(os.path.expanduser(os.path.expandvars(path)))  # noqa: PTH111
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..archive_names import never_unpacked
 from ..errors import BaseNotFoundError, LoadError, PackageError
 from ..progress import Progress
+from ..user_paths import path_exists, user_path
 from .cache import RepositoryCache
 from .connection import Hub, Listing
 from .download import fetch_files
@@ -23,9 +24,9 @@ def locate_package(
     path: str | os.PathLike[str], *, hub: Hub, progress: Progress | None = None
 ) -> Path:
     """``path`` if it exists here or cannot be a repository, otherwise fetched from the Hub."""
-    local = Path(path).expanduser()
+    local = user_path(path)
     reference = parse_reference(path) if isinstance(path, str) else None
-    if reference is None or local.exists():
+    if reference is None or path_exists(local):
         return local
     try:
         return fetch_package(reference, hub=hub, progress=progress)
