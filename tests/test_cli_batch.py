@@ -258,3 +258,80 @@ def test_what_was_interrupted_goes_on(how, batch, tiny_package, tiny_base, tmp_p
     done = batch(package, lines, "-o", out)
     assert done.code == 0
     assert sorted(record["index"] for record in records(out)) == list(range(len(lines)))
+
+
+class TestEncodings:
+    @pytest.fixture
+    def of_bytes(self, capsysbinary, tiny_base, tmp_path, tiny_package):
+        package = tiny_package()
+
+        def run(data: bytes):
+            source = tmp_path / "in.jsonl"
+            source.write_bytes(data)
+            given = ["batch", package, source, "--base", tiny_base, *QUICK]
+            with pytest.raises(SystemExit) as ended:
+                main([str(argument) for argument in given])
+            captured = capsysbinary.readouterr()
+            records = {r["index"]: r for r in map(json.loads, captured.out.splitlines())}
+            return SimpleNamespace(
+                code=ended.value.code, records=records, err=captured.err.decode()
+            )
+
+        return run
+
+    @pytest.mark.parametrize(
+        "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
+    )
+    def test_that_are_wider_are_refused_as_a_whole(self, of_bytes, encoding):
+        done = of_bytes('"one"\r\n"two"\r\n"drei ß"'.encode(encoding))
+        assert (done.code, done.records) == (2, {})
+        assert f"is {encoding[:6].upper()} text; UTF-8 is expected" in done.err
+        assert "iconv -f" in done.err
+
+    def test_with_a_mark_of_utf_8_are_read(self, of_bytes):
+        done = of_bytes(b'\xef\xbb\xbf"one"\n\xef\xbb\xbf"two"\n')
+        assert (done.code, sorted(done.records)) == (0, [0, 1])
+
+    def test_that_are_wrong_in_one_line_fail_for_that_line(self, of_bytes):
+        done = of_bytes(b'"one"\n"caf\xe9"\n"three"\n')
+        assert done.code == 1
+        assert "line 2: not UTF-8 text: byte 0xe9 at position 4" in done.err
+        assert ["error" in done.records[index] for index in range(3)] == [False, True, False]
+
+
+class TestIds:
+    def test_stay_where_the_line_fails(self, batch, tiny_package):
+        lines = [
+            {"id": "a", "prompt": 7},
+            {"id": 5, "unknown": 1},
+            {"id": "c", "prompt": "x", "top_p": 9},
+            {"id": {"no": "id"}, "prompt": "x"},
+            {"id": None, "prompt": "x"},
+            '{"id": 1e999, "prompt": "x"}',
+        ]
+        done = batch(tiny_package(), lines)
+        assert [done.records[index].get("id") for index in range(6)] == ["a", 5, "c", *[None] * 3]
+        assert ["error" in done.records[index] for index in range(6)] == [True] * 4 + [False, True]
+
+
+def test_a_message_of_a_line_is_bounded(batch, tiny_package):
+    line = json.dumps({"prompt": "x", "grammar": "g" * 1_000_000})
+    done = batch(tiny_package(), [line, {"k" * 500_000: 1}])
+    assert done.code == 1
+    assert len(done.err) < 5_000
+    assert all(len(record["error"]["message"]) < 5_000 for record in done.records.values())
+
+
+def test_an_error_names_the_options_of_the_command_line(batch, tiny_package):
+    line = {"prompt": "x", "json_schema": {"type": "array", "contains": {"const": 1}}}
+    done = batch(tiny_package(), [line])
+    assert "--allow-unenforced" in done.err
+    assert "allow_unenforced=True" not in done.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_a_device_as_output_is_written_and_not_read(batch, tiny_package):
+    done = batch(tiny_package(), ['"one"'], "-o", "/dev/full")
+    assert done.code == 1
+    assert "cannot write to /dev/full: No space left" in done.err
+    assert batch(tiny_package(), ['"one"'], "-o", "/dev/null").code == 0

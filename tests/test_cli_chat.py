@@ -249,3 +249,47 @@ def test_a_terminal_sees_who_will_answer(stdout_is_a_terminal, tiny_package, tin
     if process.stdout is not None:
         assert process.stdout.read() == b""
         process.stdout.close()
+
+
+class TestPipes:
+    @pytest.fixture
+    def fed(self, tiny_package, tiny_base):
+        """The tool in a process of its own, with these bytes on stdin."""
+        package = tiny_package()
+
+        def run(data: bytes, **environment: str):
+            given = ["chat", package, "--base", tiny_base, *QUICK]
+            return subprocess.run(
+                [sys.executable, "-m", "hivellm_lite", *map(str, given)],
+                input=data,
+                capture_output=True,
+                env={**os.environ, **environment},
+                timeout=60,
+            )
+
+        return run
+
+    def test_a_line_that_is_no_text_is_named_and_the_others_are_answered(self, fed):
+        good = fed(b"one\nthree\n")
+        done = fed(b"one\nt\xffwo\nthree\n")
+        assert (good.returncode, done.returncode) == (0, 1)
+        assert done.stdout == good.stdout
+        assert b"Error: line 2: not UTF-8 text: byte 0xff at position 1" in done.stderr
+        assert b"defect" not in done.stderr
+
+    def test_utf_16_is_refused_as_a_whole(self, fed):
+        done = fed("one\ntwo\n".encode("utf-16"))
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert b"is UTF-16 text; UTF-8 is expected" in done.stderr
+
+    def test_a_mark_of_utf_8_is_no_part_of_the_question(self, fed):
+        assert fed(b"\xef\xbb\xbfone\n").stdout == fed(b"one\n").stdout
+
+    def test_another_encoding_is_read_where_it_is_said(self, fed):
+        latin = fed("caf\u00e9\n".encode("latin-1"), PYTHONIOENCODING="latin-1:replace")
+        utf8 = fed("caf\u00e9\n".encode())
+        assert latin.returncode == utf8.returncode == 0
+        assert latin.stdout == utf8.stdout.decode().encode("latin-1", "replace")
+
+    def test_a_file_that_is_missing_counts_as_failed(self, fed, tmp_path):
+        assert fed(f"/schema @{tmp_path / 'none'}\n".encode()).returncode == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,11 @@ from .options import (
     progress_bar,
 )
 from .output import print_json, print_line
+
+if TYPE_CHECKING:
+    from ..adapters import PreparedAdapter
+    from ..bases import BaseFile
+    from ..package import Package
 
 __all__ = ["convert", "describe_form"]
 
@@ -65,25 +70,35 @@ def convert(
     cache = Cache(settings["cache_dir"])
     hub = Hub.from_environment(offline=offline)
     with progress_bar() as progress:
-        path = locate_package(package, hub=hub, progress=progress)
-        opened = open_package(path, cache=cache, verify=not no_verify)
-        base_file = find_base(
-            opened, given=base, cache=cache, quantization=quantization, progress=progress, hub=hub
-        )
 
-        def find_weights() -> Path | None:
-            if float_weights is not None:
-                return Path(float_weights)
-            return find_float_weights(opened, given=base, cache=cache, hub=hub)
+        def work() -> tuple[Package, BaseFile, PreparedAdapter]:
+            path = locate_package(package, hub=hub, progress=progress)
+            opened = open_package(path, cache=cache, verify=not no_verify)
+            base_file = find_base(
+                opened,
+                given=base,
+                cache=cache,
+                quantization=quantization,
+                progress=progress,
+                hub=hub,
+            )
 
-        adapter = prepare_adapter(
-            opened,
-            base_file.path,
-            cache,
-            AdapterOptions(adapter_mode, extra_rank, variant_type, force),
-            float_weights=find_weights,
-            progress=progress,
-        )
+            def find_weights() -> Path | None:
+                if float_weights is not None:
+                    return Path(float_weights)
+                return find_float_weights(opened, given=base, cache=cache, hub=hub)
+
+            adapter = prepare_adapter(
+                opened,
+                base_file.path,
+                cache,
+                AdapterOptions(adapter_mode, extra_rank, variant_type, force),
+                float_weights=find_weights,
+                progress=progress,
+            )
+            return opened, base_file, adapter
+
+        opened, base_file, adapter = cache.heal(work)
     if output is not None:
         if adapter.lora is None:
             raise click.UsageError(

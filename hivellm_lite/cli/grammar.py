@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 import tempfile
 from collections import Counter
 from itertools import takewhile
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .grammar_argument import grammar_argument, read_grammar, refusal_of
-from .input_text import decoded
+from .input_text import read_text
 from .options import json_option, text_or_file
 from .output import print_answer, print_json, print_line, say
 
@@ -199,12 +198,10 @@ def _judged(recogniser: Recogniser, argument: str) -> tuple[str, Recognition]:
     """The text that an argument means, and what became of it."""
     if argument != "-" and not argument.startswith("@"):
         return argument, recogniser.explain(argument)
-    name = argument[1:] or "-"
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{name}: {getattr(error, 'strerror', None) or error}") from None
-    text = decoded(data, name)
+        text = read_text(argument[1:] or "-", exact=True)
+    except click.UsageError as error:
+        raise click.BadParameter(error.message) from None
     found = recogniser.explain(text)
     if not found.accepted and text.endswith("\n"):
         text = text[:-1].removesuffix("\r")

@@ -62,10 +62,16 @@ def decoded(data: bytes, name: str) -> str:
         ) from None
 
 
-def read_text(name: str) -> str:
-    """The text of a file, or of stdin for ``-``. Raises UsageError for what cannot be read."""
-    if name == "-":
-        return _standard_input()
+def read_text(name: str, *, exact: bool = False) -> str:
+    r"""The text of a file, or of stdin for ``-``, with ``\n`` at every line's end unless ``exact``.
+
+    Raises UsageError for what cannot be read.
+    """
+    text = _standard_input() if name == "-" else _file(name)
+    return text if exact else text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _file(name: str) -> str:
     try:
         data = Path(name).read_bytes()
     except (OSError, ValueError) as error:
@@ -77,7 +83,7 @@ def read_text(name: str) -> str:
 def prompt_text(argument: str) -> str:
     """A prompt given as argument, or stdin for ``-``."""
     if argument == "-":
-        return _standard_input()
+        return read_text("-")
     try:
         argument.encode("utf-8")
     except UnicodeEncodeError:
