@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 from ._version import __version__
 from .cache import default_root
 from .hardware import available_memory, physical_cores
+from .process_exit import describe_exit
 
 __all__ = ["Report", "examine"]
 
@@ -123,21 +123,6 @@ def _child(arguments: Sequence[str], **environment: str) -> tuple[dict[str, Any]
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer, ""
     return {}, describe_exit(done.returncode, done.stderr)
-
-
-def describe_exit(code: int, stderr: str) -> str:
-    """An exit status in words: the signal's name, or the last line of an error."""
-    if code < 0:
-        name = signal.Signals(-code).name
-        meaning = {
-            "SIGILL": "an instruction that this processor or its configuration does not allow",
-            "SIGSEGV": "an access to memory that is not there",
-            "SIGABRT": "an internal check of llama.cpp",
-            "SIGKILL": "killed from outside, usually for lack of memory",
-        }.get(name, "a signal")
-        return f"the process died of {name} ({meaning})"
-    last = stderr.strip().splitlines()[-1:] or ["no message"]
-    return f"exit status {code}: {last[0]}"
 
 
 def write_probe_model(path: Path) -> Path:

@@ -23,12 +23,15 @@ MAX_SHOWN = 5
 MAX_PARTS = 10_000
 """llama.cpp counts parts in 16 bits."""
 
+_KNOWN = {architecture.name: architecture for architecture in ARCHITECTURES}
 _UINT16 = 2
 _PART = re.compile(r"(.*)-00001-of-([0-9]{5})\.gguf", re.DOTALL)
 
 
-def check_model(files: Sequence[Path]) -> None:
+def check_model(files: Sequence[Path]) -> bool:
     """Raise LoadError if llama.cpp would end the process over this model.
+
+    Returns whether the check is complete; it is not for an architecture without tables here.
 
     ``files`` are the parts in loading order. Of a single file that is the first part of a
     split model, the others are looked for under llama.cpp's names, as llama.cpp does.
@@ -52,6 +55,7 @@ def check_model(files: Sequence[Path]) -> None:
                 ]
             )
         )
+    return read_gguf_header(parts[0]).architecture in _KNOWN
 
 
 def find_problems(parts: Sequence[GGUFHeader]) -> list[GGUFProblem]:
@@ -60,8 +64,7 @@ def find_problems(parts: Sequence[GGUFHeader]) -> list[GGUFProblem]:
     tensors = _joined(findings, parts)
     check_general(findings)
     check_vocabulary(findings)
-    known = {architecture.name: architecture for architecture in ARCHITECTURES}
-    architecture = known.get(parts[0].architecture)
+    architecture = _KNOWN.get(parts[0].architecture)
     if architecture is None:
         check_types(findings, tensors.values())
     elif (sizes := check_sizes(findings, architecture)) is not None and not findings.problems:

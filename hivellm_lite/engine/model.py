@@ -21,6 +21,7 @@ from ..tokenization.rules import read_text_rules
 from ..tokenization.tokenizer import After, Tokenizer
 from .devices import is_cpu, select_devices, use_extra_buffers
 from .native import Native, fresh_log, llama, reason, start
+from .trial import try_in_child
 
 if TYPE_CHECKING:
     from .context import Context
@@ -57,7 +58,8 @@ class Model(Native):
         """
         parts = [files] if isinstance(files, Path) else list(files)
         # Before anything native: llama.cpp ends the process where it finds a contradiction.
-        check_model(parts)
+        if not check_model(parts):
+            try_in_child(parts[0], device)
         start()
         params = llama.llama_model_default_params()
         params.use_extra_bufts = use_extra_buffers() and len(parts) == 1
