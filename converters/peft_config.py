@@ -9,7 +9,6 @@ Source: the config classes and ``get_pattern_key`` of PEFT 0.21.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +17,7 @@ from typing import Any
 
 from ..errors import ConversionError
 from .json_file import read_json
+from .peft_patterns import ModulePatterns
 
 __all__ = ["AdapterConfig", "read_adapter_config"]
 
@@ -30,9 +30,11 @@ MAX_RANK = 65_536
 MAX_ALPHA = 1e9
 """Far beyond any use; keeps scaled weights within float32."""
 
-MAX_PATTERN_LENGTH = 256
-MAX_PATTERN_REPEATS = 4
-"""A pattern is matched by Python's backtracking engine: more could take for ever."""
+MAX_CONFIG_MEMORY = 64 << 20
+"""What its values may take: some 100,000 keys with their ranks."""
+
+MAX_PATTERNS = 20_000
+"""Keys of rank_pattern or alpha_pattern: one for each module of a mixture of experts."""
 
 METHODS: Mapping[str, str] = {
     "ADALORA": "AdaLoRA",
@@ -93,20 +95,22 @@ class AdapterConfig:
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
-    def _ranks(self) -> list[tuple[re.Pattern[str], int]]:
-        return [(_compile(key, self.source), rank) for key, rank in self.rank_pattern.items()]
+    def _ranks(self) -> ModulePatterns[int]:
+        return ModulePatterns(self.rank_pattern, "rank_pattern", self.source)
 
     @cached_property
-    def _alphas(self) -> list[tuple[re.Pattern[str], float]]:
-        return [(_compile(key, self.source), alpha) for key, alpha in self.alpha_pattern.items()]
+    def _alphas(self) -> ModulePatterns[float]:
+        return ModulePatterns(self.alpha_pattern, "alpha_pattern", self.source)
 
     def rank_of(self, module: str) -> int:
         """The rank that PEFT gives ``module``, for example ``model.layers.0.mlp.up_proj``."""
-        return next((rank for pattern, rank in self._ranks if pattern.match(module)), self.r)
+        rank = self._ranks.lookup(module)
+        return self.r if rank is None else rank
 
     def scale_of(self, module: str) -> float:
         """The factor before B · A: ``alpha / r``, or ``alpha / √r`` for rsLoRA."""
-        alpha = next((a for pattern, a in self._alphas if pattern.match(module)), self.alpha)
+        own = self._alphas.lookup(module)
+        alpha = self.alpha if own is None else own
         rank = self.rank_of(module)
         return alpha / math.sqrt(rank) if self.use_rslora else alpha / rank
 
@@ -128,15 +132,15 @@ def read_adapter_config(
         options: dict[str, Any] = {"r": r, "lora_alpha": alpha}
         source = "the manifest"
     else:
-        options = read_json(path, max_bytes=MAX_CONFIG_BYTES)
+        options = read_json(path, max_bytes=MAX_CONFIG_BYTES, max_memory=MAX_CONFIG_MEMORY)
         source = str(path)
         _refuse_other_methods(options, source)
     rank_pattern = _pattern(options, "rank_pattern", source)
     for key, rank in rank_pattern.items():
-        _check_rank(rank, f"rank_pattern[{key!r}]", source)
+        _check_rank(rank, f"rank_pattern[{key!r:.80}]", source)
     alpha_pattern = _pattern(options, "alpha_pattern", source)
     for key, value in alpha_pattern.items():
-        _check_alpha(value, f"alpha_pattern[{key!r}]", source)
+        _check_alpha(value, f"alpha_pattern[{key!r:.80}]", source)
     method = options.get("peft_type", "LORA")
     alpha_key = "lora_alpha" if method == "LORA" else "alpha"
     if method == "IA3":
@@ -157,7 +161,7 @@ def read_adapter_config(
 def _refuse_other_methods(options: Mapping[str, Any], source: str) -> None:
     method = options.get("peft_type", "LORA")
     if method not in COVERED:
-        name = METHODS.get(str(method), method)
+        name = METHODS.get(str(method), f"{method!s:.50}")
         raise ConversionError(f"{source}: {name} is not supported yet")
     for option, meaning in REFUSED_OPTIONS.items():
         if options.get(option):
@@ -165,8 +169,8 @@ def _refuse_other_methods(options: Mapping[str, Any], source: str) -> None:
     init = options.get("init_lora_weights", True)
     if str(init).lower() not in HARMLESS_INITS:
         raise ConversionError(
-            f"{source}: init_lora_weights is {init!r}: the adapter belongs to a base from which "
-            "its initial value was subtracted, not to the original one: not supported yet\n"
+            f"{source}: init_lora_weights is {init!r:.50}: the adapter belongs to a base from "
+            "which its initial value was subtracted, not to the original one: not supported yet\n"
             "Save it with PEFT's path_initial_model_for_weight_conversion to make it plain LoRA."
         )
 
@@ -175,6 +179,10 @@ def _pattern(options: Mapping[str, Any], name: str, source: str) -> dict[str, An
     pattern = options.get(name) or {}
     if not isinstance(pattern, dict):
         raise ConversionError(f"{source}: {name} is not an object")
+    if len(pattern) > MAX_PATTERNS:
+        raise ConversionError(
+            f"{source}: {name} has {len(pattern)} keys; {MAX_PATTERNS} are allowed"
+        )
     return pattern
 
 
@@ -196,19 +204,3 @@ def _check_alpha(value: object, name: str, source: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < MAX_ALPHA:
         raise ConversionError(f"{source}: {name} is {value!r:.50}, expected a number")
     return value
-
-
-def _compile(key: str, source: str) -> re.Pattern[str]:
-    """PEFT's rule: the key is a regular expression that matches the name's tail at a dot."""
-    bare = re.sub(r"\\.|\[(?:\\.|[^\]])*\]", "x", key)
-    if (
-        len(key) > MAX_PATTERN_LENGTH
-        or len(re.findall(r"[*+{]", bare)) > MAX_PATTERN_REPEATS
-        or re.search(r"\)[*+{]", bare)
-        or re.search(r"\\[1-9]", key)
-    ):
-        raise ConversionError(f"{source}: the pattern {key[:80]!r} is too complex to be matched")
-    try:
-        return re.compile(rf"(.*\.)?({key})$")
-    except re.error as error:
-        raise ConversionError(f"{source}: the pattern {key!r} is malformed: {error}") from error

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,71 @@ def test_the_first_matching_pattern_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(a+)+b", r"(a|a)*b", r".*.*.*.*.*x", r"(.)\1", "x" * 300, r"(a{9}){9}"]
+    "pattern",
+    [
+        *(r"(\w+)+!", r"(.|.)*!", r".*.*.*.*.*.*!", r"(.{9}){9}", r"(.|[\w.]){25}!"),
+        *(
+            ".?" * 40 + "!",
+            "(..?)?" * 36 + "!",
+            r"(?x:([\w.]+) +!)",
+            "(?=(.*)*!).*",
+            "(?<!(.|..)*!)!",
+        ),
+    ],
 )
-def test_a_pattern_that_could_run_for_ever_is_refused(pattern: str, tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match="too complex"):
+def test_a_pattern_that_backtracks_for_ever_is_matched_at_once(
+    pattern: str, tmp_path: Path
+) -> None:
+    """An engine that tries one way after another would take hours for any of these."""
+    options = config(tmp_path, rank_pattern={pattern: 3, "q_proj": 7})
+    assert options.rank_of(Q0) == 7
+
+
+@pytest.mark.parametrize(
+    ("pattern", "rule"),
+    [
+        (r"(.)\3", "has a back-reference"),
+        (r"(?(1)a|b)", "has a condition on a group"),
+        ("x" * 1001, "has 1001 characters; 1000 are allowed"),
+        ("((.{250}){250}){250}", "has too many repetitions"),
+        ("(" * 499 + "a" + ")" * 499, "is nested too deeply"),
+        ("a{99999999999}", "is malformed"),
+        ("[" + "\\" * 60, "is malformed"),
+    ],
+)
+def test_a_pattern_that_no_automaton_can_match_is_refused(
+    pattern: str, rule: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConversionError, match=rule):
         config(tmp_path, alpha_pattern={pattern: 1})
+
+
+def test_many_hard_patterns_are_refused_when_they_take_too_long(tmp_path: Path) -> None:
+    options = config(tmp_path, rank_pattern={f".*.*.*.*!{i}": 3 for i in range(5_000)})
+    names = [f"model.layers.{layer}.self_attn.q_proj" for layer in range(500)]
+    with pytest.raises(ConversionError, match="rank_pattern takes too long to match"):
+        list(map(options.rank_of, names))
+
+
+def test_a_rank_for_each_module_is_no_trouble(tmp_path: Path) -> None:
+    names = [f"model.layers.{i}.{m}_proj" for i in range(100) for m in ("q", "k", "v", "o")]
+    options = config(tmp_path, rank_pattern={name: i + 1 for i, name in enumerate(names)})
+    assert [options.rank_of(name) for name in names] == list(range(1, 401))
+
+
+@pytest.mark.parametrize(
+    "key", ["q.proj", r"self_attn\.q_proj", "attn.q_proj", "..self_attn.q_proj"]
+)
+def test_a_plain_name_means_what_it_means_as_an_expression(key: str, tmp_path: Path) -> None:
+    options = config(tmp_path, rank_pattern={key: 7})
+    for name in (Q0, "q_proj", "qXproj", "x.qXproj", "xq_proj", "self_attn.q_proj", "attn.q_proj"):
+        expected = re.match(rf"(.*\.)?({key})$", name) is not None
+        assert (options.rank_of(name) == 7) == expected, name
+
+
+def test_too_many_patterns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="20001 keys; 20000 are allowed"):
+        config(tmp_path, rank_pattern={str(i): 1 for i in range(20_001)})
 
 
 def test_a_malformed_pattern_is_refused(tmp_path: Path) -> None:
