@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..errors import ConversionError
 from .peft_config import AdapterConfig, read_adapter_config
-from .peft_methods import build_updates
+from .peft_methods import Values, build_updates
 from .safetensors import SafetensorsFile
 from .updates import Dora, Hadamard, Kronecker, LowRank, Replaced, Scaled, Update
 
@@ -113,10 +113,13 @@ def read_adapter(
     *,
     r: int | None = None,
     alpha: float | None = None,
+    values: Values = "keep",
 ) -> Adapter:
     """Read ``adapter_model.safetensors`` and, if it exists, ``adapter_config.json``.
 
-    ``r`` and ``alpha`` are used only without a config. Raises ConversionError
+    ``r`` and ``alpha`` are used only without a config. ``values`` other than "keep" give
+    an adapter without its numbers: "check" has read and checked them, "skip" only looked
+    at the header, enough to see whether it fits a base. Raises ConversionError
     for a method that is not covered and for weights that cannot be used: half a
     pair, mismatched ranks, empty, NaN or infinite.
     """
@@ -125,7 +128,7 @@ def read_adapter(
         modules, copies = _sort_tensors(file)
         tensors = []
         for module in sorted(modules, key=_natural):
-            updates = build_updates(file, options, module, modules[module])
+            updates = build_updates(file, options, module, modules[module], values)
             tensors += [AdapterTensor(module, *update) for update in updates]
         for module, name in copies.items():
             if module not in modules:

@@ -5,7 +5,9 @@ Source: the ``tuners/`` of PEFT 0.21, whose parameter names are the roles here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -23,20 +25,31 @@ from .updates import (
     Update,
 )
 
-__all__ = ["build_updates"]
+__all__ = ["Values", "build_updates"]
+
+Values = Literal["keep", "check", "skip"]
+"""What becomes of the numbers of an adapter: they are kept in memory, read and checked piece
+by piece, or not read. Without them the updates have their shapes, and zeros that take no memory."""
+
+MAX_FACTOR = 1 << 26
+"""Elements of a LoKr factor that is multiplied out; two of them make the whole weight."""
 
 _WEIGHT, _BIAS = ".weight", ".bias"
 
 
 def build_updates(
-    file: SafetensorsFile, config: AdapterConfig, module: str, roles: Mapping[str, str]
+    file: SafetensorsFile,
+    config: AdapterConfig,
+    module: str,
+    roles: Mapping[str, str],
+    values: Values = "keep",
 ) -> Iterator[tuple[str, Update, bool]]:
     """(suffix, update, optional) for each tensor of ``module`` that changes.
 
     ``roles`` maps roles such as ``lora_A`` to tensor names. Raises ConversionError
     for tensors that do not belong together or cannot be used.
     """
-    reader = _Reader(file, config, module, dict(roles))
+    reader = _Reader(file, config, module, dict(roles), values)
     methods = [
         build
         for prefix, build in _METHODS.items()
@@ -62,9 +75,15 @@ class _Reader:
     """The tensors of one module, read and checked one by one."""
 
     def __init__(
-        self, file: SafetensorsFile, config: AdapterConfig, module: str, roles: dict[str, str]
+        self,
+        file: SafetensorsFile,
+        config: AdapterConfig,
+        module: str,
+        roles: dict[str, str],
+        values: Values,
     ) -> None:
         self.file, self.config, self.module, self.roles = file, config, module, roles
+        self._mode = values
 
     def take(self, role: str, *, beside: str) -> Float32Array:
         """The matrix with this role; an error names the one that stands alone."""
@@ -80,12 +99,13 @@ class _Reader:
         """The values with this role as a vector, whatever dimensions of size 1 it has."""
         if (name := self.roles.pop(role, None)) is None:
             return None
-        values = self._values(name, None, "a vector")
-        if values.size != max(values.shape, default=0):
+        shape = self.file.info(name).shape
+        if math.prod(shape) != max(shape, default=0):
             raise ConversionError(
-                f"{self.file.path}: {name!r} has shape {list(values.shape)}, expected a vector"
+                f"{self.file.path}: {name!r} has shape {list(shape)}, expected a vector"
             )
-        return values.reshape(-1)
+        values = self._values(name, None, "a vector")
+        return values.reshape(-1) if self._mode == "keep" else _outline((max(shape),))
 
     def _values(self, name: str, n_dims: int | None, what: str) -> Float32Array:
         shape = self.file.info(name).shape
@@ -97,10 +117,23 @@ class _Reader:
             )
         if 0 in shape:
             raise ConversionError(f"{self.file.path}: {name!r} is empty (shape {list(shape)})")
-        values = self.file.read_float32(name)
-        if not np.isfinite(values).all():
-            raise ConversionError(f"{self.file.path}: {name!r} contains NaN or infinity")
+        if self._mode == "skip":
+            return _outline(shape)
+        values = self.file.read_float32(name) if self._mode == "keep" else _outline(shape)
+        for block in [values] if self._mode == "keep" else self.file.blocks(name):
+            if not np.isfinite(block).all():
+                raise ConversionError(f"{self.file.path}: {name!r} contains NaN or infinity")
         return values
+
+    def product(self, a: Float32Array, b: Float32Array) -> Float32Array:
+        """``a @ b`` of two narrow matrices, which a few bytes can make of any size."""
+        shape = (a.shape[0], b.shape[1])
+        if self._mode != "keep":
+            return _outline(shape)
+        if math.prod(shape) > MAX_FACTOR:
+            raise self.fail(f"a factor of shape {list(shape)} is larger than any weight needs")
+        product: Float32Array = a @ b
+        return product
 
     def check_rank(self, rank: int) -> None:
         if rank != (said := self.config.rank_of(self.module)):
@@ -111,6 +144,11 @@ class _Reader:
 
     def fail(self, text: str) -> ConversionError:
         return ConversionError(f"{self.file.path}: {self.module}: {text}")
+
+
+def _outline(shape: tuple[int, ...]) -> Float32Array:
+    """Zeros of this shape that take no memory."""
+    return np.broadcast_to(np.float32(0), shape)
 
 
 def _lora(reader: _Reader) -> Iterator[tuple[str, Update, bool]]:
@@ -186,7 +224,7 @@ def _lokr(reader: _Reader) -> Iterator[tuple[str, Update, bool]]:
         if a.shape[1] != b.shape[0]:
             raise reader.fail(f"{side}_a {list(a.shape)} and {side}_b {list(b.shape)} do not fit")
         reader.check_rank(a.shape[1])
-        factors.append(a @ b)
+        factors.append(reader.product(a, b))
     w1, w2 = factors
     yield _WEIGHT, Kronecker(w1, w2, reader.config.scale_of(reader.module)), False
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -174,10 +174,25 @@ class SafetensorsFile:
 
     def read_float32(self, name: str) -> Float32Array:
         """The tensor as float32; ConversionError for integers and booleans."""
+        info = self._float_info(name)
+        return to_float32(self.read_stored(name), info.dtype)
+
+    def _float_info(self, name: str) -> TensorInfo:
         info = self.info(name)
         if info.dtype not in FLOATS:
             self._fail(f"tensor {name!r} is {info.dtype}, expected one of {', '.join(FLOATS)}")
-        return to_float32(self.read_stored(name), info.dtype)
+        return info
+
+    def blocks(self, name: str, n_elements: int = 1 << 20) -> Iterator[Float32Array]:
+        """The elements in order as float32, at most ``n_elements`` at a time, whatever the shape;
+        ConversionError for integers and booleans.
+        """
+        info = self._float_info(name)
+        dtype = np.dtype(DTYPES[info.dtype])
+        for start in range(0, info.n_elements, n_elements):
+            values = np.empty(min(n_elements, info.n_elements - start), dtype)
+            self._read_into(name, values, self._data_start + info.begin + start * dtype.itemsize)
+            yield to_float32(values, info.dtype)
 
     def read_stored(self, name: str, start: int = 0, stop: int | None = None) -> Array:
         """Rows ``start:stop`` of the first dimension as the bits in the file (see `DTYPES`)."""

@@ -12,6 +12,7 @@ for everything, up to the type they are stored at; costs nothing per token.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .converters.gguf_header import GGUFHeader
     from .converters.low_rank_adapter import LowRankAdapter
     from .converters.peft import Adapter
+    from .converters.peft_methods import Values
     from .converters.targets import Target
     from .converters.updates import Update
     from .converters.weights import GGUFWeights, WeightSource
@@ -68,17 +70,28 @@ class PreparedAdapter:
         return int(self.report["bytes"])
 
 
-def read_package_adapter(package: Package) -> Adapter:
-    """The adapter's tensors. Raises ConversionError for what cannot be used."""
+def read_package_adapter(
+    package: Package, base: GGUFHeader | None = None, *, values: Values = "keep"
+) -> Adapter:
+    """The adapter's tensors; ``values`` as for ``read_adapter``.
+
+    With ``base`` no number is read before all shapes are those of the base, so that an
+    adapter takes memory in proportion to it. Raises ConversionError for what cannot be used.
+    """
     from .converters.peft import read_adapter
+    from .converters.targets import find_targets
 
     info = package.manifest.adapters[0] if package.manifest.adapters else None
-    return read_adapter(
+    read = functools.partial(
+        read_adapter,
         package.adapter.weights,
         package.adapter.config,
         r=info.r if info else None,
         alpha=info.alpha if info else None,
     )
+    if base is not None:
+        find_targets(read(values="skip"), base)
+    return read(values=values)
 
 
 def prepare_adapter(
@@ -109,7 +122,7 @@ def prepare_adapter(
     known = cache.reuse("adapters", lora_key, sources=sources)
     if options.mode != "exact" and known is not None:
         return _prepared(known, base, cache, False)
-    adapter = read_package_adapter(package)
+    adapter = read_package_adapter(package, header)
     if options.mode != "exact" and adapter.is_lora:
         key, build = lora_key, _lora_builder(package, adapter, header)
     else:

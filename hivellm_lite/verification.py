@@ -121,7 +121,7 @@ def verify_conversion(
         source: WeightSource = weights
         if expert.float_weights is not None:
             source = stack.enter_context(checkpoint_weights(expert.float_weights))
-        updates = find_targets(read_package_adapter(expert.package), weights.header)
+        updates = find_targets(read_package_adapter(expert.package, weights.header), weights.header)
         tensors = _tensor_errors(expert, weights.header, updates, source, progress)
         result = Verification(
             expert.manifest.identity, expert.prepared.form, source.origin, tuple(tensors)

@@ -164,7 +164,7 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     from ..converters.updates import LowRank
 
     expert = package.manifest.identity
-    adapter = read_package_adapter(package)
+    adapter = read_package_adapter(package, values="skip")
     targets = find_targets(adapter, read_gguf_header(base))
     pairs = [u for _, u in targets if isinstance(u, LowRank)]
     low_rank = sum(BYTES_OF_LORA * (pair.a.size + pair.b.size) for pair in pairs)

@@ -73,7 +73,7 @@ def _adapter_facts(package: Package) -> dict[str, Any]:
     info = package.manifest.adapters[0] if package.manifest.adapters else None
     facts: dict[str, Any] = {"said_type": info.type if info else None}
     try:
-        adapter = read_package_adapter(package)
+        adapter = read_package_adapter(package, values="check")
     except ConversionError as error:
         return {**facts, "runs": False, "problem": str(error)}
     tensors = adapter.tensors

@@ -144,3 +144,60 @@ def test_methods_are_named(tmp_path: Path) -> None:
     }
     adapter = read_adapter(*write_adapter(tmp_path, tensors))
     assert adapter.methods == ("DoRA", "modules saved whole", "trained biases")
+
+
+WIDE = {
+    f"{P}.lokr_w1_a": ones(30_000, 1),
+    f"{P}.lokr_w1_b": ones(1, 30_000),
+    f"{P}.lokr_w2": ones(1, 1),
+}
+"""Some 240 kB that stand for a matrix of 3.6 GB."""
+
+
+def test_a_product_out_of_proportion_is_refused(tmp_path: Path) -> None:
+    files = write_adapter(tmp_path, WIDE, **{**LOKR, "r": 1})
+    with pytest.raises(ConversionError, match=r"factor of shape \[30000, 30000\] is larger"):
+        read_adapter(*files)
+
+
+def test_shapes_are_compared_with_the_base_before_anything_is_multiplied(
+    tmp_path: Path, base: GGUFHeader
+) -> None:
+    files = write_adapter(tmp_path, WIDE, **{**LOKR, "r": 1})
+    outline = read_adapter(*files, values="skip")
+    assert outline.tensors[0].update.shape == (30_000, 30_000)
+    with pytest.raises(ConversionError, match=r"shape \[30000, 30000\]"):
+        find_targets(outline, base)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "config"),
+    [
+        ({**lora(Q0), f"{P}.lora_magnitude_vector": ones(64)}, {}),
+        ({f"{P}.ia3_l": ones(64, 1)}, {"peft_type": "IA3"}),
+        ({f"{P}.hada_w{i}_{side}": ones(*shape) for i in (1, 2)
+          for side, shape in (("a", (64, 2)), ("b", (2, 64)))}, LOHA),
+        ({f"{P}.lokr_w1": ones(8, 8), f"{P}.lokr_w2_a": ones(8, 2), f"{P}.lokr_w2_b": ones(2, 8)},
+         LOKR),
+    ],
+    ids=["DoRA", "IA³", "LoHa", "LoKr"],
+)  # fmt: skip
+def test_without_its_numbers_an_adapter_has_the_same_shapes(
+    tensors: dict[str, Array], config: dict[str, object], tmp_path: Path, base: GGUFHeader
+) -> None:
+    files = write_adapter(tmp_path, tensors, **config)
+    whole = read_adapter(*files)
+    for values in ("check", "skip"):
+        outline = read_adapter(*files, values=values)
+        assert outline.methods == whole.methods
+        assert [t.update.shape for t in outline.tensors] == [t.update.shape for t in whole.tensors]
+        assert len(find_targets(outline, base)) == len(find_targets(whole, base))
+
+
+def test_checked_numbers_are_refused_as_kept_ones_are(tmp_path: Path) -> None:
+    tensors = lora(Q0)
+    tensors[f"{P}.lora_B.weight"][63, 1] = np.inf
+    files = write_adapter(tmp_path, tensors)
+    with pytest.raises(ConversionError, match="NaN or infinity"):
+        read_adapter(*files, values="check")
+    assert read_adapter(*files, values="skip").tensors
