@@ -185,7 +185,7 @@ class Cache:
                 return self.give_out(self._sound(kind, key)), False
             except EntryDamaged as damage:
                 if _is_there(place):
-                    logger.warning("%s is damaged and is made again: %s", place, damage)
+                    logger.warning("%s cannot be used and is made again: %s", place, damage)
             folder = self.root / "tmp" / f"{kind}-{key}"
             try:
                 delete(folder)
@@ -217,24 +217,28 @@ class Cache:
         """
         try:
             return work()
-        except (BaseNotFoundError, OutOfMemoryError):
+        except (BaseNotFoundError, OutOfMemoryError, MemoryError):
             raise
-        except ExpertError:
+        except Exception:  # whatever a reader makes of damaged bytes
             if not self._remove_damaged():
                 raise
             return work()
 
     def _remove_damaged(self) -> bool:
-        """Whether one of the entries that this object gave out was damaged."""
-        removed = False
+        """Whether one of the entries that this object gave out was damaged, or is gone."""
+        found = False
         for entry in list(self._given.values()):
-            damage = find_damage(entry, digests=True)
-            if damage is not None and _is_there(entry.path):
-                logger.warning("%s is damaged and is made again: %s", entry.path, damage)
-                self.remove(entry)
-                removed = True
+            if find_damage(entry, digests=True) is None:
+                continue
+            found = True
+            with self._locked(entry.kind, entry.key):
+                # another process may have made it again meanwhile
+                damage = find_damage(self.find(entry.kind, entry.key) or entry, digests=True)
+                if damage is not None and _is_there(entry.path):
+                    logger.warning("%s is damaged and is made again: %s", entry.path, damage)
+                    self._bury(entry.kind, entry.path)
         self._given.clear()
-        return removed
+        return found
 
     def reuse(self, kind: str, key: str, *, sources: Iterable[Path] = ()) -> CacheEntry | None:
         """The entry of ``key`` if there is one, remembering ``sources`` too."""
@@ -299,16 +303,20 @@ class Cache:
     def remove_at(self, kind: str, path: Path, *, timeout: float = _LOCK_TIMEOUT_S) -> None:
         """Remove what lies at the place of an entry, a link but never what it points to."""
         with self._locked(kind, path.name, timeout=timeout):
-            grave = self.root / "tmp" / f"{kind}-{path.name}"
-            try:
-                delete(grave)
-                grave.parent.mkdir(parents=True, exist_ok=True)
-                path.rename(grave)
-                delete(grave)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                raise self._explain(error) from error
+            self._bury(kind, path)
+
+    def _bury(self, kind: str, path: Path) -> None:
+        """Remove what lies at ``path``; the caller holds the lock of its key."""
+        grave = self.root / "tmp" / f"{kind}-{path.name}"
+        try:
+            delete(grave)
+            grave.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(grave)
+            delete(grave)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise self._explain(error) from error
 
     def remove_leftovers(self) -> None:
         """Delete what killed processes left in ``tmp``, unless it is being built now."""

@@ -106,6 +106,8 @@ def read_entry(kind: str, key: str, path: Path) -> CacheEntry:
         raise EntryDamaged(f"{ENTRY} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         raise EntryDamaged(f"{ENTRY} is not JSON") from None
+    if isinstance(info, dict) and "check" not in info:
+        raise EntryDamaged("another version of this program made it")
     if not isinstance(info, dict) or info.get("check") != _check_of(kind, key, info):
         raise EntryDamaged(f"{ENTRY} is not as it was written")
     return CacheEntry(kind, key, path, info)
@@ -154,7 +156,7 @@ def find_damage(entry: CacheEntry, *, digests: bool = False) -> str | None:
     """What is wrong with the artefacts; None where nothing is. ``digests``: look at every byte."""
     artefacts = entry.info.get("artefacts")
     if not isinstance(artefacts, dict):
-        return "it was made by an earlier version"
+        return "nothing is known of its files"
     for name, known in artefacts.items():
         if (problem := _damage_of(entry.path / name, known, digests)) is not None:
             return f"{name} {problem}"

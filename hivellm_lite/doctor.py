@@ -96,10 +96,13 @@ def examine(base: str | os.PathLike[str] | None = None) -> Report:
 
 
 def _cache_folder(advice: list[str]) -> str:
-    root = default_root()
-    place = root
-    while not place.exists():
-        place = place.parent
+    root = place = default_root().absolute()
+    try:
+        while not place.exists():
+            place = place.parent
+    except OSError as error:
+        advice.append(f"{place}: {error.strerror}: set HIVELLM_HOME to another folder.")
+        return f"{root} (not writable)"
     if os.access(place, os.W_OK):
         return str(root)
     advice.append(f"{place} cannot be written: set HIVELLM_HOME to another folder.")
@@ -113,14 +116,20 @@ def _child(arguments: Sequence[str], **environment: str) -> tuple[dict[str, Any]
             [sys.executable, "-m", "hivellm_lite.doctor", *arguments],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_TIMEOUT_S,
             env={**os.environ, **environment},
             check=False,
         )
     except subprocess.TimeoutExpired:
         return {}, f"no answer within {_TIMEOUT_S} s"
+    except OSError as error:
+        return {}, f"no process can be started: {error.strerror or error}"
     if done.returncode == 0:
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        try:
+            answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        except (ValueError, IndexError):
+            return {}, "the probe gave no answer"
         return answer, ""
     return {}, describe_exit(done.returncode, done.stderr)
 

@@ -165,6 +165,38 @@ def test_a_damaged_file_of_the_same_size_and_time_is_found_when_it_fails(used):
         assert used.answer() == wanted
 
 
+def test_an_entry_that_is_removed_while_it_is_used_is_made_again(used, monkeypatch):
+    """As 'cache clear' in another process does, between finding the entry and opening it."""
+    wanted = used.answer()
+    from hivellm_lite import expert_loading
+
+    once = []
+    prepare = expert_loading.prepare_adapter
+
+    def prepared_then_removed(*arguments, **options):
+        result = prepare(*arguments, **options)
+        if not once:
+            once.append(1)
+            Cache(used.cache.root).clear()
+        return result
+
+    monkeypatch.setattr(expert_loading, "prepare_adapter", prepared_then_removed)
+    assert used.answer() == wanted
+    assert once
+
+
+def test_an_entry_of_another_version_is_made_again(used, caplog):
+    wanted = used.answer()
+    for kind in ("packages", "bases", "adapters"):
+        path = used.folder(kind) / "entry.json"
+        info = json.loads(path.read_text())
+        path.write_text(
+            json.dumps({k: v for k, v in info.items() if k not in ("check", "artefacts")})
+        )
+    assert used.answer() == wanted
+    assert "another version of this program made it" in caplog.text
+
+
 def test_an_entry_under_another_key_is_not_taken_for_it(used):
     wanted = used.answer()
     folder = used.folder("adapters")
@@ -218,7 +250,7 @@ def test_damage_is_told_once_and_only_where_it_matters(used, caplog):
     halved(used.folder("adapters") / "adapter.gguf")
     used.answer()
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert "is damaged and is made again: adapter.gguf has" in record.getMessage()
+    assert "cannot be used and is made again: adapter.gguf has" in record.getMessage()
 
 
 def test_a_damaged_entry_in_a_cache_that_cannot_be_written_is_explained(used):

@@ -291,5 +291,9 @@ class TestPipes:
         assert latin.returncode == utf8.returncode == 0
         assert latin.stdout == utf8.stdout.decode().encode("latin-1", "replace")
 
+    def test_what_is_asked_to_be_shown_is_shown_whole(self, fed):
+        schema = "x" * 5_000
+        assert schema.encode() in fed(f"/schema {schema}\n/schema\n".encode()).stderr
+
     def test_a_file_that_is_missing_counts_as_failed(self, fed, tmp_path):
         assert fed(f"/schema @{tmp_path / 'none'}\n".encode()).returncode == 1

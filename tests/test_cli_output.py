@@ -317,3 +317,23 @@ def test_ctrl_c_while_a_command_works_is_told_in_one_line(tmp_path):
     out, err = process.communicate(timeout=60)
     os.close(writing)
     assert (process.returncode, out, err.strip()) == (130, b"", b"Interrupted.")
+
+
+def test_what_any_library_logs_is_harmless(tool, capsys, tiny_package):
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger("another.library").addHandler(handler)
+
+    before = logging.getLogRecordFactory()
+    try:
+        from hivellm_lite.cli.main import _harmless
+
+        logging.setLogRecordFactory(_harmless(before))
+        logging.getLogger("another.library").warning("%s says %s", "the hub", ATTACK)
+    finally:
+        logging.setLogRecordFactory(before)
+        logging.getLogger("another.library").removeHandler(handler)
+    assert harmless(capsys.readouterr().err.encode())
+    assert tool("inspect", tiny_package())[0] == 0
+    assert logging.getLogRecordFactory() is before

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..terminal_text import one_line
 from .input_text import UnreadableLine, read_line
 from .options import (
     grammar_options,
@@ -20,7 +21,7 @@ from .options import (
     sampling_options,
     text_or_file,
 )
-from .output import print_answer, say, say_error
+from .output import print_answer, say, say_error, show
 from .packages import load_experts, named_packages, open_packages, packages_argument
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class _Chat:
             say("Ask a question, or /help for the commands.")
         while True:
             try:
-                line = _read_line(f"{self._expert}> " if by_hand else None)
+                line = _read_line(f"{one_line(self._expert)}> " if by_hand else None)
                 number += 1
             except UnreadableLine as error:
                 number += 1
@@ -266,7 +267,7 @@ class _Chat:
 
     def _show_history(self, _: str) -> None:
         for message in self._history:
-            say(f"{message['role']}: {message['content']}")
+            show(f"{message['role']}: {message['content']}")
         if not self._history:
             say("Nothing was said yet.")
 
@@ -320,7 +321,7 @@ class _Chat:
 def _changed(argument: str, now: str | None, what: str) -> str | None:
     """The value after ``/schema ARGUMENT`` or ``/system ARGUMENT``, told to the user."""
     if not argument:
-        say(f"There is no {what}." if now is None else now)
+        show(f"There is no {what}." if now is None else now)
         return now
     if argument == OFF:
         say(f"No {what}.")

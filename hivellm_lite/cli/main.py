@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from .._version import __version__
+from ..terminal_text import bounded
 from .failures import explain
 from .output import ReaderGone, discard, discard_unwritten, finish, say, say_error
 
@@ -62,6 +65,9 @@ class _LazyGroup(click.Group):
 def cli(ctx: click.Context, debug: bool, cache_dir: str | None) -> None:
     """Run HiveLLM experts on llama.cpp: no PyTorch, one base model, many experts."""
     ctx.obj = {"cache_dir": cache_dir, "debug": debug}
+    factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(_harmless(factory))
+    ctx.call_on_close(lambda: logging.setLogRecordFactory(factory))
     root = logging.getLogger()
     handler: logging.Handler
     if debug:
@@ -73,6 +79,18 @@ def cli(ctx: click.Context, debug: bool, cache_dir: str | None) -> None:
         handler.setLevel(logging.WARNING)
     logger.addHandler(handler)
     ctx.call_on_close(lambda: logger.removeHandler(handler))
+
+
+def _harmless(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+    """Makes records that no handler of any library can harm a terminal with."""
+
+    def make_record(*given: Any, **more: Any) -> logging.LogRecord:
+        record = make(*given, **more)
+        with contextlib.suppress(TypeError, ValueError):  # a wrong format: the handler tells
+            record.msg, record.args = bounded(record.getMessage()), None
+        return record
+
+    return make_record
 
 
 class _Messages(logging.Handler):

@@ -29,6 +29,7 @@ __all__ = [
     "print_line",
     "say",
     "say_error",
+    "show",
     "write_output",
 ]
 
@@ -61,6 +62,11 @@ def print_json(value: Any) -> None:
 def say(text: str, *, nl: bool = True, max_lines: int = MAX_LINES) -> None:
     """A message on stderr. That nobody can read it is no reason to fail."""
     _to_stderr(bounded(text, max_lines=max_lines) + "\n" * nl)
+
+
+def show(text: str) -> None:
+    """A text that the user asked to see, on stderr and whole."""
+    _to_stderr(printable(text) + "\n")
 
 
 def say_error(text: str) -> None:
