@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Machine", "Moves", "Symbol", "SymbolNfa", "to_machine"]
+__all__ = ["Machine", "Moves", "Symbol", "SymbolNfa", "minimal", "to_machine"]
 
 Symbol = int | str
 """The number of a class of bytes, or the name of a rule of which a non-empty text is read."""
@@ -53,7 +53,7 @@ def to_machine(nfa: SymbolNfa) -> Machine:
     """A machine with the same texts; minimal if it is deterministic. At least one text."""
     closures = _Closures(nfa)
     machine = _subsets(nfa, closures)
-    return _unions(nfa, closures) if machine is None else _minimal(machine)
+    return _unions(nfa, closures) if machine is None else minimal(machine)
 
 
 class _Closures:
@@ -174,7 +174,7 @@ def _unions(nfa: SymbolNfa, closures: _Closures) -> Machine:
     return Machine(tuple(moves), tuple(nfa.end in closures.of(state) for state in states))
 
 
-def _minimal(machine: Machine) -> Machine:
+def minimal(machine: Machine) -> Machine:
     """Merge the states that are followed by the same texts."""
     sources: list[list[tuple[Symbol, int]]] = [[] for _ in machine.moves]
     for state, row in enumerate(machine.moves):

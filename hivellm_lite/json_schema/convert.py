@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from typing import Any
 
 from ..errors import GrammarError
 from ..gbnf.build import NOTHING, alternation, literal, sequence
 from ..gbnf.syntax import Grammar, Node, RuleRef
-from .arrays import array_node
+from .arrays import ArrayWriter
+from .automaton_rules import automaton_node
 from .document import Document
 from .extra_keys import ExtraKeys
+from .handles import place_of
 from .layout import LAYOUTS, Layout, Whitespace
-from .numbers import MAX_BOUND_DIGITS, is_writable, number_node
+from .numbers import MAX_BOUND_DIGITS, is_writable, number_automaton, number_node
 from .objects import ObjectWriter
 from .problems import Problems, Unenforced
 from .productive import productive_rules
-from .reading import SchemaReader
+from .reading import Overlaps, SchemaReader
 from .rules import RuleBook, name_of
 from .schema_source import schema_of
 from .shapes import ANYTHING, Array, Handle, Number, Object, Shape, Shapes, String, Values
 from .strings import string_node
+from .text_automata import TooLargeError
+from .wrappers import refuse_wrapper
 
 __all__ = ["schema_to_grammar", "unenforced_keywords"]
 
@@ -73,25 +78,48 @@ def unenforced_keywords(schema: object) -> tuple[Unenforced, ...]:
 def _convert(schema: object, whitespace: Whitespace, source: str) -> tuple[Grammar, Problems]:
     if whitespace not in LAYOUTS:
         raise ValueError(f"whitespace is {whitespace!r}, expected one of {', '.join(LAYOUTS)}")
-    problems = Problems()
-    writer = _Writer(Document(schema_of(schema)), problems, LAYOUTS[whitespace])
-    return Grammar(writer.rules(), source=source), problems
+    document = Document(schema_of(schema))
+    refuse_wrapper(document.root)
+    overlaps = Overlaps()
+    while True:
+        problems = Problems()
+        writer = _Writer(document, problems, LAYOUTS[whitespace], overlaps)
+        rules = writer.rules()
+        # What overlaps is known once all is read, and then read again with that in mind.
+        found = writer.overlaps()
+        if found == overlaps:
+            break
+        overlaps = found
+    if rules is None:
+        problems.raise_any()
+        raise GrammarError(
+            "JSON schema: no value that satisfies it can be written\n"
+            "Look for 'false', for conditions that exclude one another, and for "
+            "required properties that lead back to their own object."
+        )
+    return Grammar(rules, source=source), problems
 
 
 class _Writer:
     """Writes one rule for every handle that is reached, without calling itself for them."""
 
-    def __init__(self, document: Document, problems: Problems, layout: Layout) -> None:
+    def __init__(
+        self, document: Document, problems: Problems, layout: Layout, overlaps: Overlaps
+    ) -> None:
         self._document = document
         self._problems = problems
-        self._reader = SchemaReader(document, problems)
+        self._reader = SchemaReader(document, problems, overlaps)
         self._rules = RuleBook(layout)
         self._names: dict[Handle, str] = {}
-        self._pending: list[Handle] = []
+        self._pending: deque[Handle] = deque()
         extra_keys = ExtraKeys(self._reader, self._rules, problems)
         self._objects = ObjectWriter(self._rules, self._written, extra_keys, problems)
+        self._arrays = ArrayWriter(
+            self._rules, self._written, self._reader.shapes, self._value, problems
+        )
 
-    def rules(self) -> dict[str, Node]:
+    def rules(self) -> dict[str, Node] | None:
+        """All rules; None if no value satisfies the schema."""
         root = self._rules.reserve("root")
         handle = self._document.handle("#")
         if handle == ("#",):
@@ -100,19 +128,14 @@ class _Writer:
         else:
             self._rules.rules[root] = self._written(handle)
         while self._pending:
-            handle = self._pending.pop(0)
+            handle = self._pending.popleft()
             self._rules.rules[self._names[handle]] = self._body(handle)
-        self._reader.check_one_of()
         self._rules.shared("ws")  # What the layout refers to; goes again if nothing does.
-        rules = productive_rules(self._rules.rules, root)
-        if not rules:
-            self._problems.raise_any()
-            raise GrammarError(
-                "JSON schema: no value that satisfies it can be written\n"
-                "Look for 'false', for conditions that exclude one another, and for "
-                "required properties that lead back to their own object."
-            )
-        return rules
+        return productive_rules(self._rules.rules, root) or None
+
+    def overlaps(self) -> Overlaps:
+        """Alternatives of ``oneOf`` that no value written may satisfy together, so far as known."""
+        return self._reader.overlaps()
 
     def _written(self, handle: Handle) -> Node:
         shapes = self._reader.shapes(handle)
@@ -120,7 +143,7 @@ class _Writer:
             if shapes == known:
                 return self._rules.shared(shared)
         if handle not in self._names:
-            self._names[handle] = self._rules.reserve(name_of(handle[0]))
+            self._names[handle] = self._rules.reserve(name_of(place_of(handle)))
             self._pending.append(handle)
         return RuleRef(self._names[handle])
 
@@ -137,22 +160,30 @@ class _Writer:
         if isinstance(shape, String):
             return string_node(shape, self._rules, self._problems)
         if isinstance(shape, Array):
-            return array_node(shape, self._rules, self._written, wanted)
+            return self._arrays.node(shape, wanted)
         return self._objects.node(shape, wanted)
 
     def _number(self, shape: Number, handle: Handle) -> Node:
         kind = self._rules.shared("integer" if shape.integer else "number")
-        if shape in (Number(), Number(integer=True)):
+        if shape in (Number(), Number(integer=True), Number(integer=True, exponent=False)):
             return kind
         if not is_writable(shape):
             reason = f"over {MAX_BOUND_DIGITS} digits are not counted"
-            self._problems.add("minimum, maximum or multipleOf", handle[0], reason)
+            self._problems.add("minimum, maximum or multipleOf", place_of(handle), reason)
             return kind
         node = number_node(shape)
-        if node is None:
-            self._problems.add("multipleOf", handle[0], "only powers of ten, or few values")
-            return kind
-        return node
+        if node is not None:
+            return node
+        try:
+            automaton = number_automaton(shape)
+            if automaton is not None:
+                name = name_of(place_of(handle))
+                return automaton_node(automaton, self._rules, name, lambda tree: tree)
+        except TooLargeError:
+            pass
+        keyword = "not" if shape.without else "multipleOf"
+        self._problems.add(keyword, place_of(handle), "such steps are too large to be counted")
+        return kind
 
     def _value(self, value: Any) -> Node:
         """A ``const`` or a value of an ``enum`` as it is written."""

@@ -21,11 +21,23 @@ _MAX_DEPTH = 3
 
 
 class Disjointness:
-    """Proofs for the schemas of one document; ``shapes`` reads a handle."""
+    """Proofs for the schemas of one document.
 
-    def __init__(self, shapes: Callable[[Handle], Shapes], membership: Membership) -> None:
-        self._shapes = shapes
-        self._membership = membership
+    ``written`` reads the handle of what is written, ``valid`` that of what any reader takes
+    for valid; the memberships likewise.
+    """
+
+    def __init__(
+        self,
+        written: Callable[[Handle], Shapes],
+        valid: Callable[[Handle], Shapes],
+        is_written: Membership,
+        is_valid: Membership,
+    ) -> None:
+        self._written = written
+        self._valid = valid
+        self._is_written = is_written
+        self._is_valid = is_valid
 
     def of(self, written: Shapes, valid: Shapes, depth: int = _MAX_DEPTH) -> bool:
         """Whether no value written for the first shapes is among the second ones."""
@@ -33,9 +45,9 @@ class Disjointness:
 
     def _pair(self, written: Shape, valid: Shape, depth: int) -> bool:
         if isinstance(written, Values):
-            return not any(self._membership.of(valid, value) for value in written.values)
+            return not any(self._is_valid.of(valid, value) for value in written.values)
         if isinstance(valid, Values):
-            return not any(self._membership.of(written, value) for value in valid.values)
+            return not any(self._is_written.of(written, value) for value in valid.values)
         if isinstance(written, Number) and isinstance(valid, Number):
             return _before(written, valid) or _before(valid, written)
         if isinstance(written, String) and isinstance(valid, String):
@@ -67,7 +79,7 @@ class Disjointness:
     def _handles(self, written: Handle, valid: Handle, depth: int) -> bool:
         if depth == 0 or not valid:
             return False
-        return self.of(self._shapes(written), self._shapes(valid), depth - 1)
+        return self.of(self._written(written), self._valid(valid), depth - 1)
 
 
 _MAX_COMPARED = 20

@@ -5,16 +5,17 @@ Only references into the same document are followed; nothing is ever fetched.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 from ..errors import GrammarError
 from ..json_positions import shown
-from .keywords import ANNOTATIONS
+from .keywords import ANNOTATIONS, DATA, IN_PLACE
 from .problems import malformed
 from .shapes import FALSE, Handle
 
@@ -28,9 +29,6 @@ MAX_NODES = 100_000
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
-_NO_SCHEMAS = frozenset({"const", "default", "enum", "example", "examples"})
-"""Keywords whose value is data, whatever it looks like."""
-
 
 class Document:
     """A JSON schema that is known to be JSON of bounded depth and size.
@@ -43,7 +41,12 @@ class Document:
         _check_values(schema)
         self._schemas: dict[str, Mapping[str, Any] | bool] = {}
         self._parents: dict[str, str] = {}
+        self._bases: dict[str, str] = {}
         self._register("#", schema)
+
+    @property
+    def root(self) -> Mapping[str, Any] | bool:
+        return self._root
 
     def at(self, pointer: str) -> Mapping[str, Any] | bool:
         """The schema at a pointer that `child` or `handle` gave."""
@@ -91,22 +94,47 @@ class Document:
         """The pointer of the schema that a ``$ref`` in the schema at ``pointer`` means."""
         if not isinstance(reference, str):
             raise malformed(pointer, "$ref", reference, "a string")
-        base, _, fragment = reference.partition("#")
-        if base and base != self._own_name:
-            raise GrammarError(
-                f"JSON schema: '$ref' at {pointer} leads to {shown(reference)}, outside of the "
-                "schema\nMove what it refers to into '$defs' and refer to that."
-            )
-        self._check_base(pointer)
+        base = self._base(pointer)
+        name, _, fragment = (
+            base + reference if reference.startswith("#") else urljoin(base, reference)
+        ).partition("#")
+        resource = self._resources.get(name)
+        if resource is None:
+            if name != base or reference.partition("#")[0]:
+                raise GrammarError(
+                    f"JSON schema: '$ref' at {pointer} leads to {shown(reference)}, outside of the "
+                    "schema\nMove what it refers to into '$defs' and refer to that."
+                )
+            resource = []
         fragment = unquote(fragment)
         if fragment and not fragment.startswith("/"):
-            if fragment not in self._anchors:
+            named = self._anchors.get((name, fragment), self._anchors.get(("", fragment)))
+            if named is None:
                 raise _dangling(pointer, reference)
-            return self._walk(pointer, reference, self._anchors[fragment])
+            return self._walk(pointer, reference, named)
         steps = fragment.split("/")[1:]
         return self._walk(
-            pointer, reference, [s.replace("~1", "/").replace("~0", "~") for s in steps]
+            pointer,
+            reference,
+            [*resource, *(s.replace("~1", "/").replace("~0", "~") for s in steps)],
         )
+
+    def virtual(self, schema: Mapping[str, Any]) -> str:
+        """The pointer of a schema that stands nowhere in the document; equal ones share it."""
+        pointer = f"#/{json.dumps(schema, sort_keys=True)}"
+        self._schemas.setdefault(pointer, schema)
+        return pointer
+
+    def same_value(self, pointer: str) -> Iterator[Mapping[str, Any]]:
+        """The schemas around a schema that are about the same value as it is."""
+        while pointer in self._parents:
+            parent = self._parents[pointer]
+            if pointer.removeprefix(f"{parent}/").partition("/")[0] not in IN_PLACE:
+                return
+            pointer = parent
+            schema = self._schemas[pointer]
+            if isinstance(schema, Mapping):
+                yield schema
 
     def _walk(self, pointer: str, reference: str, steps: list[str]) -> str:
         value: Any = self._root
@@ -130,34 +158,72 @@ class Document:
         if parent is not None:
             self._parents[pointer] = parent
 
-    @property
-    def _own_name(self) -> str | None:
-        name = self._root.get("$id") if isinstance(self._root, Mapping) else None
-        return name.removesuffix("#") if isinstance(name, str) else None
-
-    def _check_base(self, pointer: str) -> None:
-        """Refuse a reference in an embedded document, where ``#`` means that document."""
-        step: str | None = pointer
-        while step is not None and step != "#":
-            schema = self._schemas[step]
-            name = schema.get("$id") if isinstance(schema, Mapping) else None
-            if isinstance(name, str) and not name.startswith("#"):
-                raise GrammarError(
-                    f"JSON schema: the schema at {step} has an '$id' of its own, "
-                    f"so the reference at {pointer} is relative to it\nRemove that '$id'."
-                )
-            step = self._parents.get(step)
+    def _base(self, pointer: str) -> str:
+        """The name of the innermost document around a schema, "" if it has none."""
+        if pointer not in self._bases:
+            value: Any = self._root
+            base = _named(value, "")
+            for step in pointer.split("/")[1:]:
+                step = step.replace("~1", "/").replace("~0", "~")
+                if isinstance(value, Mapping) and step in value:
+                    value = value[step]
+                elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+                    value = value[int(step)]
+                else:
+                    break
+                base = _named(value, base)
+            self._bases[pointer] = base
+        return self._bases[pointer]
 
     @cached_property
-    def _anchors(self) -> dict[str, list[str]]:
-        """The steps from the root to every schema that has a name of its own."""
-        found: dict[str, list[str]] = {}
-        for steps, value in _mappings(self._root):
-            for keyword in ("$anchor", "$dynamicAnchor", "$id"):
+    def _resources(self) -> dict[str, list[str]]:
+        """The steps from the root to every document in this one, by its name."""
+        return {name: steps for name, steps, _ in _names(self._root) if name}
+
+    @cached_property
+    def _anchors(self) -> dict[tuple[str, str], list[str]]:
+        """The steps from the root to what has a name within a document."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for base, steps, value in _names(self._root, every=True):
+            for keyword in ("$anchor", "$dynamicAnchor", "$id", "id"):
                 name = value.get(keyword)
-                if isinstance(name, str) and (keyword != "$id" or name.startswith("#")):
-                    found.setdefault(name.removeprefix("#"), steps)
+                if isinstance(name, str) and (keyword[-2:] != "id" or name.startswith("#")):
+                    for owner in (base, ""):
+                        found.setdefault((owner, name.removeprefix("#")), steps)
         return found
+
+
+def _named(value: object, base: str) -> str:
+    """The name that the references in a schema are relative to."""
+    if not isinstance(value, Mapping):
+        return base
+    for keyword in ("$id", "id"):
+        name = value.get(keyword)
+        if isinstance(name, str) and not name.startswith("#") and (keyword == "$id" or "/" in name):
+            return urljoin(base, name).removesuffix("#")
+    return base
+
+
+def _names(
+    root: object, *, every: bool = False
+) -> Iterator[tuple[str, list[str], Mapping[str, Any]]]:
+    """Documents within a document: name, steps from the root, value; ``every``: all schemas,
+    with the name of the document that they are in.
+    """
+    bases: dict[tuple[str, ...], str] = {}
+    for steps, value in _mappings(root):
+        outer = next(
+            (
+                bases[key]
+                for n in range(len(steps) - 1, -1, -1)
+                if (key := tuple(steps[:n])) in bases
+            ),
+            "",
+        )
+        own = _named(value, outer)
+        bases[tuple(steps)] = own
+        if every or own != outer or not steps:
+            yield own, steps, value
 
 
 def _mappings(root: object) -> Iterator[tuple[list[str], Mapping[str, Any]]]:
@@ -168,7 +234,7 @@ def _mappings(root: object) -> Iterator[tuple[list[str], Mapping[str, Any]]]:
         if isinstance(value, Mapping):
             yield steps, value
             for key, member in value.items():
-                if key not in _NO_SCHEMAS:
+                if key not in DATA:
                     pending.append(([*steps, key], member))
         elif isinstance(value, list):
             pending.extend(([*steps, str(i)], item) for i, item in enumerate(value))

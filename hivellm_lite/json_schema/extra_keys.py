@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..gbnf.build import literal, sequence
-from ..gbnf.syntax import Literal, Node, Sequence
-from .handles import both, pattern_matches, property_handle
+from ..gbnf.syntax import Node
+from .handles import additional_handle, both, property_handle
 from .keys import other_key
 from .membership import Membership
-from .patterns import parse_pattern
+from .patterns import UnsupportedPattern, parse_pattern
 from .problems import Problems
 from .reading import SchemaReader
 from .rules import RuleBook
 from .shapes import FALSE, Handle, Object, String, Values
-from .strings import encoded, string_node
+from .string_languages import UnwritableError, automaton_of, pattern_matches, string_parts
+from .strings import encoded, language_node
+from .text_automata import TextAutomaton, TooLargeError, products, texts_of
 
 __all__ = ["ExtraKeys"]
 
@@ -38,13 +40,17 @@ class ExtraKeys:
         None if a required key may not be there.
         """
         names = [*shape.properties, *sorted(shape.required - shape.properties.keys())]
-        if shape.has_others and not shape.patterns:
+        if shape.has_others or shape.patterns:
             for names_shape in self._reader.shapes(shape.names) if shape.names else ():
                 if isinstance(names_shape, Values):
                     listed = [v for v in names_shape.values if isinstance(v, str)]
-                    names += [name for name in listed if name not in names]
+                    names += [n for n in listed if n not in names and self._writes(shape, n)]
         found = {name: property_handle(shape, name) for name in names if self._allows(shape, name)}
         return found if shape.required <= found.keys() else None
+
+    def _writes(self, shape: Object, name: str) -> bool:
+        """Whether a key that is not listed is written at all."""
+        return shape.has_others or any(pattern_matches(p, name) for p in shape.patterns)
 
     def _allows(self, shape: Object, name: str) -> bool:
         names = self._reader.shapes(shape.names)
@@ -55,56 +61,80 @@ class ExtraKeys:
     ) -> Iterator[tuple[Node, Handle]]:
         """Keys without a name, and the handles of their values."""
         taken = [*shape.properties, *(name for name in listed if name not in shape.properties)]
-        if shape.patterns:
-            yield from self._matching(shape, taken, wanted)
-        elif shape.has_others and FALSE not in shape.additional:
-            if not shape.names:
-                key = other_key(taken, self._rules, wanted) if taken else self._any_key()
-                yield key, shape.additional
-            else:
-                yield from self._named(shape, taken)
+        if shape.patterns or shape.names:
+            yield from self._described(shape, taken, wanted)
+        elif shape.has_others and FALSE not in additional_handle(shape):
+            key = other_key(taken, self._rules, wanted) if taken else self._rules.shared("string")
+            yield key, additional_handle(shape)
 
-    def _any_key(self) -> Node:
-        return self._rules.shared("string")
-
-    def _named(self, shape: Object, taken: list[str]) -> Iterator[tuple[Node, Handle]]:
-        """Keys that ``propertyNames`` describes; its values are among the listed ones."""
-        for names_shape in self._reader.shapes(shape.names):
-            if not isinstance(names_shape, String):
-                continue
-            if any(self._membership.of(names_shape, name) for name in taken):
-                self._problems.add(
-                    "propertyNames", shape.pointer, "it admits a key that 'properties' lists"
-                )
-            yield string_node(names_shape, self._rules, self._problems), shape.additional
-
-    def _matching(
+    def _described(
         self, shape: Object, taken: list[str], wanted: str
     ) -> Iterator[tuple[Node, Handle]]:
-        """Keys that ``patternProperties`` describes."""
-        if shape.names:
-            self._problems.add(
-                "propertyNames", shape.pointer, "'patternProperties' describes keys already"
-            )
-        for pattern, own in shape.patterns:
-            if any(pattern_matches(pattern, name) for name in taken):
+        """Keys that patterns or ``propertyNames`` describe, those with like values together."""
+        for names in self._reader.shapes(shape.names):
+            if not isinstance(names, String):
                 continue
-            handle = own
-            for other, handle_of_other in shape.patterns:
-                if other != pattern and not _never_both(pattern, other):
-                    handle = both(handle, handle_of_other)
-            content = encoded(parse_pattern(pattern), self._rules, wanted)
-            yield sequence(literal('"'), content, literal('"')), handle
+            simple = self._single_pattern(shape, names, taken)
+            if simple is not None:
+                pattern, handle = simple
+                content = encoded(parse_pattern(pattern), self._rules, wanted)
+                yield sequence(literal('"'), content, literal('"')), handle
+                continue
+            keyword = "patternProperties" if shape.patterns else "propertyNames"
+            try:
+                for handle, keys in _keys_by_handle(shape, names, taken).items():
+                    content = language_node(keys, self._rules, f"{wanted}-key")
+                    yield sequence(literal('"'), content, literal('"')), handle
+            except UnwritableError as error:
+                self._problems.add(keyword, shape.pointer, str(error))
+            except (TooLargeError, UnsupportedPattern) as error:
+                self._problems.add(keyword, shape.pointer, f"taken together: {error}")
+
+    def _single_pattern(
+        self, shape: Object, names: String, taken: list[str]
+    ) -> tuple[str, Handle] | None:
+        """The pattern of all keys and their handle, where there is nothing else to heed."""
+        alone = len(shape.rests) == 1 and len(shape.rests[0].patterns) == 1
+        if names != String() or taken or not alone:
+            return None
+        if shape.has_others and FALSE not in additional_handle(shape):
+            return None
+        pattern, handle = shape.rests[0].patterns[0]
+        try:
+            parse_pattern(pattern)
+        except UnsupportedPattern:
+            return None
+        return pattern, handle
 
 
-def _never_both(left: str, right: str) -> bool:
-    """Whether two patterns ask for different beginnings."""
-    first, second = (_beginning(parse_pattern(pattern)) for pattern in (left, right))
-    length = min(len(first), len(second))
-    return first[:length] != second[:length]
+def _keys_by_handle(shape: Object, names: String, taken: list[str]) -> dict[Handle, TextAutomaton]:
+    """The keys that are not taken, by what their values must satisfy.
 
+    Left out are keys that a pattern matches for one reader and not for another.
+    """
+    parts, is_name = string_parts(names)
+    n_names = len(parts)
+    parts.append(texts_of(taken))
+    for pattern in shape.patterns:
+        parts += [automaton_of(pattern), automaton_of(pattern, wide=True)]
 
-def _beginning(tree: Node) -> str:
-    """Characters that every text of a tree begins with."""
-    first = tree.items[0] if isinstance(tree, Sequence) and tree.items else tree
-    return first.text if isinstance(first, Literal) else ""
+    def handle(found: tuple[bool, ...]) -> Handle | None:
+        if found[n_names] or not is_name(found):
+            return None
+        matching = set()
+        for number, pattern in enumerate(shape.patterns):
+            surely, maybe = found[n_names + 1 + 2 * number : n_names + 3 + 2 * number]
+            if surely != maybe:
+                return None
+            if surely:
+                matching.add(pattern)
+        if not matching and not shape.has_others:
+            return None
+        together: Handle = ()
+        for rest in shape.rests:
+            own = [handle for pattern, handle in rest.patterns if pattern in matching]
+            for one in own or [rest.additional]:
+                together = both(together, one)
+        return None if FALSE in together else together
+
+    return products(parts, handle)

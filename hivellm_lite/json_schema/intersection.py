@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
 from .handles import both, property_handle
 from .membership import Membership
-from .shapes import Array, Handle, Number, Object, Shape, String, Values
+from .shapes import FALSE, Array, Handle, Number, Object, Rest, Shape, String, Values
 
-__all__ = ["meet"]
+__all__ = ["common_multiple", "meet"]
 
 
-def meet(left: Shape, right: Shape, membership: Membership) -> Shape | None:
-    """The values that are in both shapes; None if there are none for a plain reason."""
+def meet(
+    left: Shape,
+    right: Shape,
+    membership: Membership,
+    is_empty: Callable[[Handle], bool],
+) -> Shape | None:
+    """The values that are in both shapes; None if there are none for a plain reason.
+
+    ``is_empty`` says of a handle whether it is plain that no value satisfies it.
+    """
     if isinstance(right, Values):
         left, right = right, left
     if isinstance(left, Values):
@@ -28,7 +36,7 @@ def meet(left: Shape, right: Shape, membership: Membership) -> Shape | None:
     if isinstance(left, Array) and isinstance(right, Array):
         return _arrays(left, right)
     if isinstance(left, Object) and isinstance(right, Object):
-        return _objects(left, right)
+        return _objects(left, right, is_empty)
     return None
 
 
@@ -52,7 +60,9 @@ def _numbers(left: Number, right: Number) -> Number | None:
         lower_open,
         upper_open,
         left.integer or right.integer,
-        _common_multiple(*multiples) if len(multiples) == 2 else next(iter(multiples), None),
+        common_multiple(*multiples) if len(multiples) == 2 else next(iter(multiples), None),
+        (*left.without, *(n for n in right.without if n not in left.without)),
+        left.exponent and right.exponent,
     )
 
 
@@ -64,7 +74,7 @@ def _tighter(
     return max(left, right, key=lambda bound: (sign * (bound[0] or 0), bound[1]))
 
 
-def _common_multiple(left: Fraction, right: Fraction) -> Fraction:
+def common_multiple(left: Fraction, right: Fraction) -> Fraction:
     return Fraction(
         math.lcm(left.numerator, right.numerator), math.gcd(left.denominator, right.denominator)
     )
@@ -81,8 +91,9 @@ def _strings(left: String, right: String) -> String | None:
         return None
     patterns = (*left.patterns, *(p for p in right.patterns if p not in left.patterns))
     formats = (*left.formats, *(f for f in right.formats if f not in left.formats))
+    without = (*left.without, *(w for w in right.without if w not in left.without))
     said = left if left.patterns or left.formats else right
-    return String(minimum, maximum, patterns, formats, said.pointer)
+    return String(minimum, maximum, patterns, formats, without, said.pointer)
 
 
 def _arrays(left: Array, right: Array) -> Array | None:
@@ -94,24 +105,38 @@ def _arrays(left: Array, right: Array) -> Array | None:
         both(left.item(index), right.item(index))
         for index in range(max(len(left.prefix), len(right.prefix)))
     )
-    return Array(prefix, both(left.items, right.items), minimum, maximum)
+    return Array(
+        prefix,
+        both(left.items, right.items),
+        minimum,
+        maximum,
+        (*left.contains, *(c for c in right.contains if c not in left.contains)),
+        left.unique or right.unique,
+        pointer=left.pointer if left.contains or left.unique else right.pointer,
+    )
 
 
-def _objects(left: Object, right: Object) -> Object | None:
+def _objects(left: Object, right: Object, is_empty: Callable[[Handle], bool]) -> Object | None:
     minimum = max(left.minimum, right.minimum)
     maximum = _smaller(left.maximum, right.maximum)
     required = left.required | right.required
     if maximum is not None and max(minimum, len(required)) > maximum:
         return None
     names = (*left.properties, *(name for name in right.properties if name not in left.properties))
+    properties = {}
+    for name in names:
+        ours, theirs = property_handle(left, name), property_handle(right, name)
+        together = both(ours, theirs)
+        if FALSE in together or (together not in (ours, theirs) and is_empty(together)):
+            if name in required:
+                return None
+            together = (FALSE,)
+        properties[name] = together
     return replace(
         left,
-        properties={
-            name: both(property_handle(left, name), property_handle(right, name)) for name in names
-        },
+        properties=properties,
         required=required,
-        patterns=tuple(_patterns(left, right)),
-        additional=both(left.additional, right.additional),
+        rests=_rests(left.rests + right.rests),
         names=both(left.names, right.names),
         open=left.open and right.open,
         minimum=minimum,
@@ -119,11 +144,11 @@ def _objects(left: Object, right: Object) -> Object | None:
     )
 
 
-def _patterns(left: Object, right: Object) -> Iterator[tuple[str, Handle]]:
-    """The patterns of both; a key that only one of them knows is additional to the other."""
-    ours, theirs = dict(left.patterns), dict(right.patterns)
-    for pattern, handle in ours.items():
-        yield pattern, both(handle, theirs.get(pattern, right.additional))
-    for pattern, handle in theirs.items():
-        if pattern not in ours:
-            yield pattern, both(handle, left.additional)
+def _rests(rests: tuple[Rest, ...]) -> tuple[Rest, ...]:
+    """Each once, and those without patterns as one."""
+    additional: Handle = ()
+    for rest in rests:
+        if not rest.patterns:
+            additional = both(additional, rest.additional)
+    kept = tuple(dict.fromkeys(rest for rest in rests if rest.patterns))
+    return (*kept, Rest((), additional)) if additional or not kept else kept

@@ -7,7 +7,7 @@ as the specification says of unknown ones.
 
 from __future__ import annotations
 
-__all__ = ["ANNOTATIONS", "TYPES"]
+__all__ = ["ANNOTATIONS", "APPLICATORS", "CONSTRAINTS", "DATA", "IN_PLACE", "TYPES"]
 
 ANNOTATIONS = frozenset(
     {
@@ -39,3 +39,50 @@ ANNOTATIONS = frozenset(
 """Keywords that no value ever fails."""
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+
+DATA = frozenset({"const", "default", "enum", "example", "examples"})
+"""Keywords whose value is data, whatever it looks like."""
+
+IN_PLACE = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
+"""Keywords whose schemas are about the same value as the schema that they stand in."""
+
+APPLICATORS = IN_PLACE | {
+    "$dynamicRef",
+    "$recursiveRef",
+    "$ref",
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "dependencies",
+    "items",
+    "patternProperties",
+    "prefixItems",
+    "properties",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+}
+"""Keywords that hold or name schemas."""
+
+CONSTRAINTS = (APPLICATORS - {"else", "then"}) | {
+    "const",
+    "dependentRequired",
+    "enum",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "pattern",
+    "required",
+    "type",
+    "uniqueItems",
+}
+"""Keywords that some value fails."""

@@ -6,8 +6,20 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from .handles import pattern_matches, property_handle
-from .shapes import Array, Handle, Number, Object, Shape, Shapes, String, Values, canonical
+from .handles import property_handle
+from .shapes import (
+    Array,
+    Contains,
+    Handle,
+    Number,
+    Object,
+    Shape,
+    Shapes,
+    String,
+    Values,
+    canonical,
+)
+from .string_languages import in_string, may_be_in_string
 
 __all__ = ["Membership"]
 
@@ -15,11 +27,13 @@ __all__ = ["Membership"]
 class Membership:
     """Answers for the schemas of one document; ``shapes`` reads a handle.
 
-    A ``format`` is no condition here: whoever lists values has chosen them.
+    ``wide`` answers for what may be one of the shape's for some reader. Otherwise a
+    ``format`` is no condition: whoever lists values has chosen them.
     """
 
-    def __init__(self, shapes: Callable[[Handle], Shapes]) -> None:
+    def __init__(self, shapes: Callable[[Handle], Shapes], *, wide: bool = False) -> None:
         self._shapes = shapes
+        self._wide = wide
 
     def of(self, shape: Shape, value: Any) -> bool:
         """Whether the value is one of the shape's. Calls itself for what the value holds."""
@@ -30,16 +44,15 @@ class Membership:
                 return False
             return shape.admits(Fraction(repr(value) if isinstance(value, float) else value))
         if isinstance(shape, String):
-            return (
-                isinstance(value, str)
-                and _is_between(len(value), shape.minimum, shape.maximum)
-                and all(pattern_matches(pattern, value) for pattern in shape.patterns)
-            )
+            is_one = may_be_in_string if self._wide else in_string
+            return isinstance(value, str) and is_one(shape, value)
         if isinstance(shape, Array):
             return (
                 isinstance(value, list)
                 and _is_between(len(value), shape.minimum, shape.maximum)
                 and all(self._in(shape.item(i), item) for i, item in enumerate(value))
+                and all(self._has(contains, value) for contains in shape.contains)
+                and not (shape.unique and len(set(map(canonical, value))) < len(value))
             )
         return isinstance(value, dict) and self._is_object(shape, value)
 
@@ -50,6 +63,10 @@ class Membership:
             and all(self._in(property_handle(shape, key), item) for key, item in value.items())
             and all(self._in(shape.names, key) for key in value)
         )
+
+    def _has(self, contains: Contains, value: list[Any]) -> bool:
+        count = sum(self._in(contains.handle, item) for item in value)
+        return _is_between(count, contains.minimum, contains.maximum)
 
     def _in(self, handle: Handle, value: Any) -> bool:
         return any(self.of(shape, value) for shape in self._shapes(handle))

@@ -14,9 +14,21 @@ from fractions import Fraction
 
 from ..gbnf.build import NOTHING, alternation, char_class, literal, optional, repeat, sequence
 from ..gbnf.syntax import Node
+from .intersection import common_multiple
+from .multiples import decimal_step, multiples_automaton
+from .pattern_automata import tree_automaton
 from .shapes import Number
+from .text_automata import NO_TEXT, TextAutomaton, TooLargeError, products
 
-__all__ = ["FLOAT_DIGITS", "INTEGER_DIGITS", "MAX_BOUND_DIGITS", "MAX_LISTED", "number_node"]
+__all__ = [
+    "FLOAT_DIGITS",
+    "INTEGER_DIGITS",
+    "MAX_BOUND_DIGITS",
+    "MAX_LISTED",
+    "is_writable",
+    "number_automaton",
+    "number_node",
+]
 
 INTEGER_DIGITS = 19
 """Digits of a whole number without bounds: what 64 bits hold. A larger bound allows more."""
@@ -26,6 +38,9 @@ FLOAT_DIGITS = 15
 
 MAX_BOUND_DIGITS = 40
 """Digits of a bound, before and behind the point."""
+
+_MAX_COUNTED_STATES = 2_000
+"""States of numbers that are written digit by digit with their remainders."""
 
 MAX_LISTED = 1_000
 """Most multiples that are written out one by one."""
@@ -37,13 +52,70 @@ _NONZERO = char_class([(0x31, 0x39)])
 def number_node(shape: Number) -> Node | None:
     """All numbers of the shape; `NOTHING` if there are none.
 
-    None if the divisor is of a kind that no rule here writes.
+    None if the divisor is of a kind that no rule here writes, or numbers are left out.
     """
+    if shape.without:
+        return None
     if shape.multiple_of is not None:
         return _multiples(shape)
     if shape.integer:
         return _integers(*_whole_bounds(shape))
     return _decimals(shape, None)
+
+
+def number_automaton(shape: Number) -> TextAutomaton | None:
+    """All numbers of the shape where no rule of `number_node` writes them.
+
+    None if there are too many states for that.
+    """
+    steps = [] if shape.multiple_of is None else [shape.multiple_of]
+    steps += [_step_of(left_out) for left_out in shape.without]
+    try:
+        parts = [multiples_automaton(step) for step in steps]
+    except TooLargeError:
+        return None
+    n_own = len(steps) - len(shape.without)
+    largest = max((len(part.machine.moves) for part in parts), default=1)
+    digits = min(INTEGER_DIGITS, _MAX_COUNTED_STATES // largest)
+    for longest in (INTEGER_DIGITS, digits):
+        plain = _unstepped(shape, longest)
+        if plain == NOTHING:
+            return NO_TEXT
+        try:
+            found = products(
+                [tree_automaton(plain), *parts],
+                lambda flags: (all(flags[: n_own + 1]) and not any(flags[n_own + 1 :])) or None,
+                frozenset(range(n_own + 1)),
+            ).get(True, NO_TEXT)
+        except TooLargeError:
+            continue
+        if len(found.machine.moves) <= _MAX_COUNTED_STATES:
+            return found
+    return None
+
+
+def _step_of(left_out: Number) -> Fraction:
+    if not left_out.integer:
+        return left_out.multiple_of or Fraction(1)
+    return common_multiple(Fraction(1), left_out.multiple_of or Fraction(1))
+
+
+def _unstepped(shape: Number, digits: int) -> Node:
+    """The numbers within the bounds, with ``digits`` at most before the point if there are none."""
+    limit = Fraction(10**digits - 1)
+    lower = -limit if shape.lower is None else shape.lower
+    upper = limit if shape.upper is None else shape.upper
+    if lower > upper:
+        return NOTHING
+    bounded = Number(lower, upper, shape.lower_open, shape.upper_open, shape.integer)
+    if shape.integer:
+        return _integers(*_whole_bounds(bounded))
+    places = None
+    if shape.multiple_of is not None:
+        places = max(1, decimal_step(shape.multiple_of)[1])
+    elif shape.lower is None and shape.upper is None:
+        places = FLOAT_DIGITS - 1
+    return _decimals(bounded, places)
 
 
 def is_writable(shape: Number) -> bool:

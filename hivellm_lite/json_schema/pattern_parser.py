@@ -1,13 +1,31 @@
-"""Reads the syntax of regular expressions; what anchors mean stands in ``patterns.py``."""
+"""Reads the syntax of regular expressions; what anchors mean stands in ``patterns.py``.
+
+Where ECMA-262 and Python disagree, a *narrow* reading matches what both match, a
+*wide* one what either matches. In a negated class and a negative look-around the
+two change places.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from ..gbnf.build import alternation, char_class, literal, repeat, sequence
-from ..gbnf.syntax import MAX_CODE_POINT, CharClass, Literal, Node, RuleRef
+from ..gbnf.build import ANY, alternation, char_class, literal, optional, repeat, sequence
+from ..gbnf.syntax import EMPTY, MAX_CODE_POINT, CharClass, Literal, Node, RuleRef
+from .characters import (
+    LINE_ENDS,
+    Ranges,
+    complement,
+    digits,
+    property_named,
+    spaces,
+    union,
+    words,
+)
 
-__all__ = ["END", "MAX_PATTERN", "START", "PatternParser", "UnsupportedPattern"]
+__all__ = ["END", "MAX_PATTERN", "START", "Assertion", "PatternParser", "UnsupportedPattern"]
 
 MAX_PATTERN = 5_000
 """Characters of a pattern."""
@@ -18,37 +36,34 @@ _MAX_GROUPS = 20
 MAX_EXPANDED = 20_000
 """Characters of a pattern with its counted repetitions written out."""
 
-START, END = RuleRef("^"), RuleRef("$")
-"""Anchors, in the place where they stand; no rule can have these names."""
+START, END, _LAST_LINE_END = RuleRef("^"), RuleRef("$"), RuleRef("$?")
+"""Anchors, in the place where they stand; no rule can have these names. Python's ``$`` also
+matches in front of a line end that ends the text."""
 
-_DIGITS = ((0x30, 0x39),)
-_WORD = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
-_SPACE = (
-    (0x09, 0x0D),
-    (0x20, 0x20),
-    (0xA0, 0xA0),
-    (0x1680, 0x1680),
-    (0x2000, 0x200A),
-    (0x2028, 0x2029),
-    (0x202F, 0x202F),
-    (0x205F, 0x205F),
-    (0x3000, 0x3000),
-)
-_SPACE_FOR_SOME = ((0x1C, 0x1F), (0x85, 0x85), (0xFEFF, 0xFEFF))
-"""White space for ECMA-262 or for Python, but not for both; ``\\S`` leaves it out as well."""
-_LINE_ENDS = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
-_CLASSES = {"d": _DIGITS, "w": _WORD, "s": _SPACE}
+_CLASSES = {"d": digits, "w": words, "s": spaces}
 _CONTROLS = {"t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "0": "\0"}
 _HEX = {"x": 2, "u": 4}
 
 _QUANTIFIER = re.compile(r"(?:([*+?])|\{([0-9]{1,9})(?:(,)([0-9]{1,9})?)?\})([?+])?")
 _GROUP = re.compile(r"\?(?::|P?<[A-Za-z_]\w*>)")
-
-Ranges = tuple[tuple[int, int], ...]
+_LOOK = re.compile(r"\?(<?)([=!])")
+_PROPERTY = re.compile(r"\{([A-Za-z_=]{1,60})\}")
 
 
 class UnsupportedPattern(Exception):
     """A regular expression that is not read into a grammar; the message says why."""
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """What must hold in one place of a text: of all that follows, or of all that precedes.
+
+    ``tree`` describes the rest of the text (``ahead``) or its beginning as a whole.
+    """
+
+    tree: Node
+    ahead: bool
+    negated: bool = False
 
 
 class PatternParser:
@@ -57,7 +72,14 @@ class PatternParser:
     Raises `UnsupportedPattern` and, for what is no regular expression, ValueError.
     """
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, wide: bool = False) -> None:
+        self.assertions: dict[str, Assertion] = {
+            START.name: Assertion(EMPTY, ahead=False),
+            END.name: Assertion(EMPTY, ahead=True),
+            _LAST_LINE_END.name: Assertion(optional(literal("\n")), ahead=True),
+        }
+        """By the names that stand for them in the tree."""
+        self._wide = wide
         if len(pattern) > MAX_PATTERN:
             raise UnsupportedPattern(f"a pattern of over {MAX_PATTERN} characters")
         self._pattern = pattern
@@ -65,7 +87,7 @@ class PatternParser:
         self._open = 0
 
     def parse(self) -> Node:
-        """The tree; `START` and `END` stand where the anchors do."""
+        """The tree; names of ``assertions`` stand where those must hold."""
         node, _ = self._alternatives()
         if self._place < len(self._pattern):
             raise self._wrong("a parenthesis that closes nothing")
@@ -103,7 +125,7 @@ class PatternParser:
     def _quantified(self, item: Node, size: int, match: re.Match[str]) -> tuple[Node, int]:
         self._place = match.end()
         short, low, comma, high, mode = match.groups()
-        if item in (START, END):
+        if isinstance(item, RuleRef):
             raise UnsupportedPattern("a repeated anchor")
         if mode == "+":
             raise UnsupportedPattern("a possessive quantifier")
@@ -125,9 +147,13 @@ class PatternParser:
         if char == "[":
             return self._class(), 1
         if char == ".":
-            return char_class(_LINE_ENDS, negated=True), 1
-        if char in "^$":
-            return (START if char == "^" else END), 0
+            return char_class(((0x0A, 0x0A),) if self._wide else LINE_ENDS, negated=True), 1
+        if char == "^":
+            return START, 0
+        if char == "$":
+            return (_LAST_LINE_END if self._wide else END), 0
+        if char == "\\" and self._peek() in ("b", "B"):
+            return self._boundary(is_one=self._next() == "b"), 1
         if char == "\\":
             found = self._escape(in_class=False)
             return (literal(found) if isinstance(found, str) else char_class(found)), 1
@@ -136,11 +162,21 @@ class PatternParser:
         return literal(char), 1
 
     def _group(self) -> tuple[Node, int]:
+        look = _LOOK.match(self._pattern, self._place)
+        if look:
+            self._place = look.end()
+            with self._turned(look[2] == "!"):
+                node, size = self._inside()
+            return self._assertion(node, ahead=not look[1], negated=look[2] == "!"), size
         if self._peek() == "?":
             match = _GROUP.match(self._pattern, self._place)
             if not match:
-                raise UnsupportedPattern("look-around or another special group")
+                raise UnsupportedPattern("a special group")
             self._place = match.end()
+        return self._inside()
+
+    def _inside(self) -> tuple[Node, int]:
+        """What stands in parentheses."""
         self._open += 1
         if self._open > _MAX_GROUPS:
             raise UnsupportedPattern(f"over {_MAX_GROUPS} groups within one another")
@@ -151,10 +187,60 @@ class PatternParser:
         self._open -= 1
         return node, size
 
+    @contextmanager
+    def _turned(self, turned: bool) -> Iterator[None]:
+        """Read with narrow for wide and wide for narrow."""
+        self._wide ^= turned
+        yield
+        self._wide ^= turned
+
+    def _assertion(self, node: Node, *, ahead: bool, negated: bool = False) -> RuleRef:
+        anything = repeat(ANY)
+        tree = sequence(node, anything) if ahead else sequence(anything, node)
+        name = f"?{len(self.assertions)}"
+        self.assertions[name] = Assertion(tree, ahead, negated)
+        return RuleRef(name)
+
+    def _boundary(self, *, is_one: bool) -> Node:
+        r"""``\b`` or ``\B``: where words begin and end, for ECMA-262 and for Python.
+
+        The characters are those of words for both, for one of them, or for none; the
+        ends of the text count as the last.
+        """
+        inner, outside = words(wide=False), complement(words(wide=True))
+        kinds = (inner, complement(union(inner, outside)), outside)
+        every = [(a, b) for a in range(3) for b in range(3)]
+        certain = [(0, 2), (2, 0)]
+        if is_one:
+            pairs = [(a, b) for a, b in every if a != b] if self._wide else certain
+        elif self._wide:
+            pairs = [pair for pair in every if pair not in certain]
+        else:
+            pairs = [(a, b) for a, b in every if a == b]
+        anything = repeat(ANY)
+        for number, ranges in enumerate(kinds):
+            for ahead in (False, True):
+                one = char_class(ranges)
+                tree = sequence(one, anything) if ahead else sequence(anything, one)
+                # The last kind includes the ends of the text.
+                tree = alternation(tree, EMPTY) if number == 2 else tree
+                self.assertions[_beside(number, ahead=ahead)] = Assertion(tree, ahead)
+        return alternation(
+            *(
+                sequence(RuleRef(_beside(a, ahead=False)), RuleRef(_beside(b, ahead=True)))
+                for a, b in pairs
+            )
+        )
+
     def _class(self) -> CharClass:
         """What stands behind ``[``, up to the closing bracket."""
         negated = self._peek() == "^"
         self._place += negated
+        with self._turned(negated):
+            ranges = self._members()
+        return char_class(ranges, negated=negated)
+
+    def _members(self) -> list[tuple[int, int]]:
         ranges: list[tuple[int, int]] = []
         if self._peek() == "]":
             # For Python it is one of the characters, for ECMA-262 the end of the class.
@@ -173,7 +259,7 @@ class PatternParser:
                 raise self._wrong("a range of characters that runs backwards")
             ranges.append((first, last))
         self._place += 1
-        return char_class(ranges, negated=negated)
+        return ranges
 
     def _member(self) -> Ranges:
         if not self._peek():
@@ -188,18 +274,31 @@ class PatternParser:
             raise self._wrong("a backslash at the end")
         char = self._next()
         if char.lower() in _CLASSES:
-            if char == "S":
-                return char_class((*_SPACE, *_SPACE_FOR_SOME), negated=True).positive
-            return CharClass(_CLASSES[char.lower()], negated=char.isupper()).positive
+            named = _CLASSES[char.lower()]
+            if char.islower():
+                return named(wide=self._wide)
+            return complement(named(wide=not self._wide))
+        if char in "pP":
+            return self._property(negated=char == "P")
         if char == "b" and in_class:
             return "\b"
         if char in _CONTROLS and not (char == "0" and self._peek().isdecimal()):
             return _CONTROLS[char]
         if char in _HEX:
             return self._hexadecimal(char)
-        if char.isalnum() or char == "_":
+        if char.isalnum():
             raise UnsupportedPattern(f"the escape \\{char}")
         return char
+
+    def _property(self, *, negated: bool) -> Ranges:
+        match = _PROPERTY.match(self._pattern, self._place)
+        if not match:
+            raise UnsupportedPattern("the escape \\p without a property in braces")
+        self._place = match.end()
+        found = property_named(match[1], wide=self._wide != negated)
+        if found is None:
+            raise UnsupportedPattern(f"the property {match[1]!r} of characters")
+        return complement(found) if negated else found
 
     def _hexadecimal(self, kind: str) -> str:
         if kind == "u" and self._peek() == "{":
@@ -227,3 +326,8 @@ class PatternParser:
 
     def _wrong(self, problem: str) -> ValueError:
         return ValueError(f"{problem} at character {self._place}")
+
+
+def _beside(kind: int, *, ahead: bool) -> str:
+    """The name of the assertion that a character of this kind is the next, or was the last."""
+    return f"{'next' if ahead else 'last'} {kind}"

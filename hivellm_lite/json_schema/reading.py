@@ -9,16 +9,18 @@ from typing import Any
 
 from ..errors import GrammarError
 from ..json_positions import shown
+from .difference import Difference, Tools, difference
 from .disjointness import Disjointness
 from .document import Document
+from .handles import denied
 from .intersection import meet
-from .keywords import TYPES
+from .keywords import APPLICATORS, TYPES
 from .membership import Membership
 from .problems import Problems, malformed
 from .shapes import ANYTHING, FALSE, Handle, Object, Shape, Shapes, Values, distinct
 from .types import TypeReader, list_of
 
-__all__ = ["MAX_SHAPES", "SchemaReader"]
+__all__ = ["MAX_SHAPES", "Overlaps", "SchemaReader"]
 
 MAX_SHAPES = 500
 """Shapes of one schema. Every ``anyOf`` multiplies those of the ``anyOf`` beside it."""
@@ -31,32 +33,82 @@ _NEVER_ENFORCED = {
     "unevaluatedItems": "which items count as evaluated depends on the value",
 }
 
+Overlaps = dict[str, frozenset[tuple[int, int]]]
+"""Pairs of alternatives of the ``oneOf`` at a pointer that a value may satisfy both."""
+
 
 class SchemaReader:
     """The shapes of every schema of a document; each is read once.
 
-    Keywords that no shape can hold go to ``problems`` and are left out.
+    Keywords that no shape can hold go to ``problems`` and are left out. ``overlaps``
+    says which alternatives exclude one another only if one is taken from the other.
+
+    Two readers belong together. What the first reads is *narrow*: all that is written
+    satisfies the schema. What the other reads is *wide*: all that satisfies it for any
+    reader is there, and so it is what may be taken away where a schema says ``not``.
     """
 
-    def __init__(self, document: Document, problems: Problems) -> None:
+    def __init__(
+        self,
+        document: Document,
+        problems: Problems,
+        overlaps: Overlaps,
+        narrow: SchemaReader | None = None,
+    ) -> None:
         self._document = document
         self._problems = problems
-        self._types = TypeReader(document, problems)
+        self._overlaps = overlaps
+        self._is_wide = narrow is not None
+        self._types = TypeReader(document, problems, wide=self._is_wide)
         self._read: dict[str, Shapes] = {FALSE: ()}
         self._reading: list[str] = []
         self._shapes: dict[Handle, Shapes] = {(): ANYTHING}
-        self._exclusive: list[tuple[str, list[Shapes]]] = []
-        self._membership = Membership(self.shapes)
-        self._disjointness = Disjointness(self.shapes, self._membership)
+        self._exclusive: dict[str, list[tuple[Shapes, Shapes]]] = {}
+        self._membership = Membership(self.shapes, wide=self._is_wide)
+        self._opposite = narrow or SchemaReader(document, problems, overlaps, self)
+        self._checked: set[str] = set()
+        self._disjointness = Disjointness(
+            self.shapes, self._opposite.shapes, self._membership, self._opposite._membership
+        )
+        self._tools = Tools(self._meet_two, self._opposite._membership, self._only)
 
     def shapes(self, handle: Handle) -> Shapes:
         """What the schemas of a handle admit together."""
         if handle not in self._shapes:
             shapes = ANYTHING
             for pointer in handle:
-                shapes = self._meet(shapes, self._schema(pointer), pointer)
+                if denied(pointer) is None:
+                    shapes = self._meet(shapes, self._schema(pointer), pointer)
+            for name in handle:
+                inner = denied(name)
+                if inner is not None:
+                    shapes = self._without(shapes, self._opposite.shapes(inner)).shapes
             self._shapes[handle] = shapes
         return self._shapes[handle]
+
+    def _without(self, shapes: Shapes, left_out: Shapes) -> Difference:
+        """Narrow: some of what is left, if not all of it; wide: what is left, if not more."""
+        found = difference(shapes, left_out, self._tools)
+        if len(found.shapes) > MAX_SHAPES:
+            found = Difference((), exact=False)
+        return found if found.exact or not self._is_wide else Difference(shapes, exact=False)
+
+    def _only(self, value: Any) -> Handle:
+        """The handle of a single value."""
+        return (self._document.virtual({"const": value}),)
+
+    def _is_empty(self, handle: Handle) -> bool:
+        """Whether it is plain, without reading what may just be read, that no value is left."""
+        return all(map(self._is_plain, handle)) and not self.shapes(handle)
+
+    def _is_plain(self, name: str) -> bool:
+        inner = denied(name)
+        if inner is not None:
+            return all(map(self._is_plain, inner))
+        if name == FALSE:
+            return True
+        schema = self._document.at(name)
+        return isinstance(schema, bool) or not (schema.keys() & APPLICATORS)
 
     def _schema(self, pointer: str) -> Shapes:
         if pointer not in self._read:
@@ -93,8 +145,8 @@ class SchemaReader:
             shapes = self._meet(shapes, self._schema(branch), pointer)
         if "anyOf" in schema:
             union: list[Shape] = []
-            for branch in self._branches(pointer, schema, "anyOf"):
-                union += self._schema(branch)
+            for option in self._tagged([*self._branches(pointer, schema, "anyOf")], schema):
+                union += option
             shapes = self._meet(shapes, distinct(union), pointer)
         if "oneOf" in schema:
             shapes = self._one_of(shapes, pointer, schema)
@@ -106,12 +158,35 @@ class SchemaReader:
         return shapes
 
     def _negated(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
-        """Only ``not`` of what everything satisfies: such a schema is one way to say ``false``."""
-        if "not" in schema:
-            if not self._document.handle(pointer, "not"):
-                return ()
-            self._problems.add("not", pointer, "a grammar cannot say what a value is not")
-        return shapes
+        if "not" not in schema:
+            return shapes
+        return self._taken_away(shapes, self._document.child(pointer, "not"), "not", pointer)
+
+    def _taken_away(self, shapes: Shapes, left_out: str, keyword: str, pointer: str) -> Shapes:
+        """Without the values that satisfy a schema; all of them if that cannot be written."""
+        n_problems = len(self._problems.found)
+        found = self._without(shapes, self._opposite._schema(left_out))
+        if len(self._problems.found) > n_problems:
+            return shapes
+        if not found.exact:
+            self._problems.add(keyword, pointer, "only a part of what is left can be written")
+            return found.shapes or shapes
+        return found.shapes
+
+    def _conditional(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
+        """Values that satisfy ``if`` and ``then``, and those that satisfy only ``else``."""
+        if "if" not in schema or not ({"then", "else"} & schema.keys()):
+            return shapes
+        condition = self._document.child(pointer, "if")
+        cases: list[Shapes] = []
+        holds = self._meet(shapes, _opened(self._schema(condition)), pointer)
+        fails = self._taken_away(shapes, condition, "if", pointer)
+        for keyword, case in (("then", holds), ("else", fails)):
+            if keyword in schema and case:
+                branch = self._schema(self._document.child(pointer, keyword))
+                case = self._meet(case, _opened(branch), pointer)
+            cases.append(case)
+        return self._union(cases, pointer)
 
     def _branches(self, pointer: str, schema: Mapping[str, Any], keyword: str) -> Iterator[str]:
         if keyword in schema:
@@ -121,6 +196,8 @@ class SchemaReader:
     def _typed(self, pointer: str, schema: Mapping[str, Any]) -> Shapes:
         named = schema.get("type", list(TYPES))
         names = [named] if isinstance(named, str) else named
+        if named == list(TYPES) and not self._is_wide and self._means_object(pointer, schema):
+            names = ["object"]
         if not isinstance(names, list) or not names or any(name not in TYPES for name in names):
             raise malformed(pointer, "type", named, f"one or more of {', '.join(TYPES)}")
         if schema.get("nullable") is True and "type" in schema:
@@ -138,38 +215,96 @@ class SchemaReader:
             shapes.append(self._types.number(pointer, schema, integer=integer))
         shapes += [read(pointer, schema) for name, read in readers.items() if name in names]
         # A shape met with itself is gone if its own bounds exclude one another.
-        met = (meet(shape, shape, self._membership) for shape in shapes)
+        met = (self._meet_two(shape, shape) for shape in shapes)
         return tuple(shape for shape in met if shape is not None)
 
     def _one_of(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
-        branches = [
-            self._meet(shapes, self._schema(branch), pointer)
-            for branch in self._branches(pointer, schema, "oneOf")
-        ]
-        self._exclusive.append((pointer, branches))
+        pointers = list(self._branches(pointer, schema, "oneOf"))
+        branches = self._tagged(pointers, schema)
+        branches = [self._meet(shapes, branch, pointer) for branch in branches]
+        others = [self._opposite._schema(branch) for branch in pointers]
+        if not self._is_wide:
+            self._exclusive[pointer] = list(zip(branches, others, strict=True))
+        n_problems = len(self._problems.found)
+        for pair in sorted(self._overlaps.get(pointer, ())):
+            for left, right in (pair, pair[::-1]):
+                found = self._without(branches[left], others[right])
+                if found.exact and len(self._problems.found) == n_problems:
+                    branches[left] = found.shapes
+                elif not self._is_wide:
+                    reason = "a value may satisfy both {} and {} of it; 'anyOf' needs no proof"
+                    self._problems.add("oneOf", pointer, reason.format(*pair))
         return self._union(branches, pointer)
 
-    def check_one_of(self) -> None:
-        """Note every ``oneOf`` so far whose schemas cannot be told apart.
+    def _tagged(self, pointers: list[str], schema: Mapping[str, Any]) -> list[Shapes]:
+        """The alternatives, with the tag that tells them apart where ``discriminator`` names one.
 
-        Not done while they are read: to compare two properties may take a
-        schema that is just being read.
+        A tag with a default may be left out of a valid value, but nobody can read that.
         """
-        checked = 0
-        while checked < len(self._exclusive):
-            pointer, branches = self._exclusive[checked]
-            checked += 1
-            pair = self._overlap(branches)
-            if pair is not None:
-                reason = "a value may satisfy both {} and {} of it; 'anyOf' needs no such proof"
-                self._problems.add("oneOf", pointer, reason.format(*pair))
+        branches = [self._schema(pointer) for pointer in pointers]
+        discriminator = schema.get("discriminator")
+        tag = discriminator.get("propertyName") if isinstance(discriminator, Mapping) else None
+        if self._is_wide or not isinstance(tag, str):
+            return branches
+        mapping = discriminator.get("mapping") if isinstance(discriminator, Mapping) else None
+        found = []
+        for pointer, branch in zip(pointers, branches, strict=True):
+            values = self._tags_of(pointer, mapping if isinstance(mapping, Mapping) else {})
+            handle = (self._document.virtual({"enum": values}),) if values else ()
+            tagged = Object({tag: handle} if values else {}, frozenset({tag}), pointer=pointer)
+            found.append(self._meet(branch, (*ANYTHING[:-1], tagged), pointer))
+        return found
 
-    def _overlap(self, branches: list[Shapes]) -> tuple[int, int] | None:
-        for first, second in combinations(range(len(branches)), 2):
-            left, right = branches[first], branches[second]
-            if not (self._disjointness.of(left, right) and self._disjointness.of(right, left)):
-                return first, second
-        return None
+    def _tags_of(self, pointer: str, mapping: Mapping[str, Any]) -> list[str]:
+        """The tags that ``mapping`` gives to the schema at a pointer."""
+        schema = self._document.at(pointer)
+        reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+        if not isinstance(reference, str):
+            return []
+        name = reference.rpartition("/")[2]
+        return [tag for tag, target in mapping.items() if target in (reference, name)]
+
+    def overlaps(self) -> Overlaps:
+        """The overlaps so far, and those of every ``oneOf`` whose schemas cannot be told apart.
+
+        Not found while they are read: to compare two properties may take a schema that
+        is just being read.
+        """
+        found = dict(self._overlaps)
+        while True:
+            unknown = [pointer for pointer in self._exclusive if pointer not in self._checked]
+            if not unknown:
+                return found
+            for pointer in unknown:
+                self._checked.add(pointer)
+                known = found.get(pointer, frozenset())
+                pairs = self._overlapping(self._exclusive[pointer], known)
+                if pairs:
+                    found[pointer] = known | pairs
+
+    def _overlapping(
+        self, branches: list[tuple[Shapes, Shapes]], known: frozenset[tuple[int, int]]
+    ) -> frozenset[tuple[int, int]]:
+        return frozenset(
+            (first, second)
+            for first, second in combinations(range(len(branches)), 2)
+            if (first, second) not in known
+            and not (
+                self._disjointness.of(branches[first][0], branches[second][1])
+                and self._disjointness.of(branches[second][0], branches[first][1])
+            )
+        )
+
+    def _means_object(self, pointer: str, schema: Mapping[str, Any]) -> bool:
+        """Whether a schema without a type describes an object and means no other value.
+
+        For the specification every string satisfies ``{"properties": …}``. Schemas within
+        others, for the same value, leave the type to those.
+        """
+        around = self._document.same_value(pointer)
+        return "properties" in schema and not any(
+            {"type", "const", "enum"} & outer.keys() for outer in around
+        )
 
     def _dependent(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
         """Each dependency makes two shapes: without the key, and with all that it asks for."""
@@ -181,11 +316,6 @@ class SchemaReader:
             without_key = Object(properties={key: (FALSE,)}, pointer=pointer)
             absent = self._meet(shapes, (*ANYTHING[:-1], without_key), pointer)
             shapes = self._union([absent, present], pointer)
-        return shapes
-
-    def _conditional(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
-        if "if" in schema and ("then" in schema or "else" in schema):
-            self._problems.add("if", pointer, "write it as 'anyOf' of the two cases")
         return shapes
 
     def _unevaluated(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
@@ -202,10 +332,13 @@ class SchemaReader:
             closed.append(replace(shape, open=False) if isinstance(shape, Object) else shape)
         return tuple(closed)
 
+    def _meet_two(self, left: Shape, right: Shape) -> Shape | None:
+        return meet(left, right, self._membership, self._is_empty)
+
     def _meet(self, left: Shapes, right: Shapes, pointer: str) -> Shapes:
         if left == ANYTHING or right == ANYTHING:
             return right if left == ANYTHING else left
-        met = [meet(a, b, self._membership) for a in left for b in right]
+        met = [self._meet_two(a, b) for a in left for b in right]
         return self._union([tuple(shape for shape in met if shape is not None)], pointer)
 
     def _union(self, unions: list[Shapes], pointer: str) -> Shapes:
@@ -216,3 +349,10 @@ class SchemaReader:
                 f"the most are {MAX_SHAPES}\nUse fewer 'anyOf' side by side."
             )
         return shapes
+
+
+def _opened(shapes: Shapes) -> Shapes:
+    """Objects of a condition or its consequence, which do not decide what else may be there."""
+    return tuple(
+        replace(shape, open=True) if isinstance(shape, Object) else shape for shape in shapes
+    )

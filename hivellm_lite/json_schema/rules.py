@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Hashable
 
 from ..errors import GrammarError
 from ..gbnf.build import alternation, char_class, literal, optional, repeat, sequence
@@ -40,6 +41,7 @@ class RuleBook:
         self.layout = layout
         self.rules: dict[str, Node] = {}
         self._shared = _shared(layout)
+        self._remembered: dict[Hashable, Node] = {}
 
     def reserve(self, wanted: str) -> str:
         """A name for a new rule, made from the wanted one; its place is kept."""
@@ -69,6 +71,12 @@ class RuleBook:
             for part in parts:
                 self.shared(part)
         return RuleRef(name)
+
+    def remembered(self, key: Hashable, make: Callable[[], Node]) -> Node:
+        """What ``make`` gave for this key; what is asked for again is written once."""
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        return self._remembered[key]
 
     def counted(self, wanted: str, item: Node, minimum: int, maximum: int | None) -> Node:
         """``item{minimum,maximum}`` with blocks in rules of their own where counts are high."""

@@ -23,9 +23,11 @@ __all__ = [
     "ANYTHING",
     "FALSE",
     "Array",
+    "Contains",
     "Handle",
     "Number",
     "Object",
+    "Rest",
     "Shape",
     "Shapes",
     "String",
@@ -51,6 +53,9 @@ class Values:
         # For Python True is 1, for JSON Schema it is not.
         return isinstance(other, Values) and self.canonical == other.canonical
 
+    def __hash__(self) -> int:
+        return hash(self.canonical)
+
     @cached_property
     def canonical(self) -> frozenset[str]:
         """The `canonical` text of each value."""
@@ -70,8 +75,14 @@ class Number:
     upper_open: bool = False
     integer: bool = False
     multiple_of: Fraction | None = None
+    without: tuple[Number, ...] = ()
+    """Numbers that are left out."""
+    exponent: bool = True
+    """Whether it may be written with an exponent; says nothing about the value."""
 
     def admits(self, value: Fraction) -> bool:
+        if any(left_out.admits(value) for left_out in self.without):
+            return False
         if self.lower is not None and (value, not self.lower_open) < (self.lower, True):
             return False
         if self.upper is not None and (-value, not self.upper_open) < (-self.upper, True):
@@ -89,8 +100,19 @@ class String:
     maximum: int | None = None
     patterns: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    without: tuple[String | Values, ...] = ()
+    """Strings that are left out; their patterns and formats count in the widest reading."""
     pointer: str = field(default="#", compare=False)
     """Where the pattern or format stands, for messages."""
+
+
+@dataclass(frozen=True)
+class Contains:
+    """How many items satisfy a handle: ``minimum`` at least, ``maximum`` at most."""
+
+    handle: Handle
+    minimum: int = 1
+    maximum: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,26 +123,40 @@ class Array:
     items: Handle = ()
     minimum: int = 0
     maximum: int | None = None
+    contains: tuple[Contains, ...] = ()
+    unique: bool = False
+    pointer: str = field(default="#", compare=False)
+    """Where the array's schema stands, for messages."""
 
     def item(self, index: int) -> Handle:
         return self.prefix[index] if index < len(self.prefix) else self.items
 
 
 @dataclass(frozen=True)
+class Rest:
+    """What one schema says of the keys that it does not list.
+
+    ``patterns``: regular expressions of keys, and what their values must satisfy, all
+    of those that match; ``additional`` holds for the values of keys that match none.
+    """
+
+    patterns: tuple[tuple[str, Handle], ...] = ()
+    additional: Handle = ()
+
+
+@dataclass(frozen=True)
 class Object:
     """Objects.
 
-    ``additional`` holds for the values of all keys that are neither in
-    ``properties`` nor match a pattern. Whether such keys are written at all is
+    Each of ``rests`` holds for keys that are not in ``properties``; listed properties
+    heed them already. Whether keys that match no pattern are written at all is
     another question: ``open`` says so. An object whose properties a schema lists
     is not open unless it has ``additionalProperties``.
     """
 
     properties: Mapping[str, Handle] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
-    patterns: tuple[tuple[str, Handle], ...] = ()
-    """Regular expressions of keys; listed properties already heed those that match."""
-    additional: Handle = ()
+    rests: tuple[Rest, ...] = (Rest(),)
     names: Handle = ()
     """What every key, as a string, must satisfy."""
     open: bool = True
@@ -128,6 +164,14 @@ class Object:
     maximum: int | None = None
     pointer: str = field(default="#", compare=False)
     """Where the object's schema stands, for messages."""
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.properties.items()), self.required, self.rests, self.names))
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The regular expressions of keys."""
+        return tuple(dict.fromkeys(p for rest in self.rests for p, _ in rest.patterns))
 
     @property
     def has_others(self) -> bool:

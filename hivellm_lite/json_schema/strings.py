@@ -8,17 +8,21 @@ others, and keys, are spelled in one way only, that of ``json.dumps`` with
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from ..gbnf.build import ANY, NOTHING, alternation, char_class, literal, sequence
 from ..gbnf.syntax import CharClass, Literal, Node, Repeat, RuleRef, Sequence
-from .formats import FORMATS
-from .lengths import length_range, within
-from .patterns import parse_pattern
+from .automaton_rules import automaton_node
+from .formats import FORMATS, short_format
+from .lengths import within
+from .patterns import UnsupportedPattern, parse_pattern
 from .problems import Problems
 from .rules import RuleBook, name_of
 from .shapes import String
+from .string_languages import UnwritableError, string_automaton
+from .text_automata import TextAutomaton, TooLargeError
 
-__all__ = ["MAX_LENGTH", "content_tree", "encoded", "string_node"]
+__all__ = ["MAX_LENGTH", "content_tree", "encoded", "language_node", "string_node"]
 
 MAX_LENGTH = 1_000_000
 """Most characters that are counted."""
@@ -30,9 +34,13 @@ _QUOTE = literal('"')
 
 def string_node(shape: String, rules: RuleBook, problems: Problems) -> Node:
     """All strings of the shape, in quotes; `NOTHING` if there are none."""
-    tree = content_tree(shape, problems)
-    if tree is not None:
-        return sequence(_QUOTE, encoded(tree, rules, name_of(shape.pointer)), _QUOTE)
+    return rules.remembered(shape, lambda: _string_node(shape, rules, problems))
+
+
+def _string_node(shape: String, rules: RuleBook, problems: Problems) -> Node:
+    content = _content(shape, rules, problems)
+    if content is not None:
+        return NOTHING if content == NOTHING else sequence(_QUOTE, content, _QUOTE)
     minimum, maximum = shape.minimum, shape.maximum
     too_many = f"over {MAX_LENGTH} characters are not counted"
     if minimum > MAX_LENGTH:
@@ -43,33 +51,67 @@ def string_node(shape: String, rules: RuleBook, problems: Problems) -> Node:
         maximum = None
     if minimum == 0 and maximum is None:
         return rules.shared("string")
-    content = rules.counted(name_of(shape.pointer), rules.shared("char"), minimum, maximum)
-    return sequence(_QUOTE, content, _QUOTE)
+    counted = rules.counted(name_of(shape.pointer), rules.shared("char"), minimum, maximum)
+    return sequence(_QUOTE, counted, _QUOTE)
 
 
-def content_tree(shape: String, problems: Problems) -> Node | None:
-    """What stands between the quotes, before escaping; None without pattern and format."""
-    sources = {FORMATS[name]: "format" for name in shape.formats}
-    sources |= {pattern: "pattern" for pattern in shape.patterns if pattern not in sources}
-    if not sources:
+def _content(shape: String, rules: RuleBook, problems: Problems) -> Node | None:
+    """What stands between the quotes; None where only lengths are asked for.
+
+    A single pattern stays the tree that it is, since trees make small grammars;
+    whatever is asked for together becomes an automaton.
+    """
+    if not (shape.patterns or shape.formats or shape.without):
         return None
-    chosen, *others = sources
-    for other in others:
-        problems.add(
-            sources[other], shape.pointer, "a string can be held to one pattern or format only"
-        )
-    tree = parse_pattern(chosen)
-    shortened = within(tree, shape.minimum, shape.maximum)
-    if shortened is None:
-        low, _ = length_range(tree)
-        keyword = "minLength" if low < shape.minimum else "maxLength"
-        problems.add(
-            keyword,
-            shape.pointer,
-            f"the {sources[chosen]} beside it varies in length in more than one place",
-        )
-        return tree
-    return shortened
+    wanted = name_of(shape.pointer)
+    tree = content_tree(shape)
+    if tree is not None:
+        return encoded(tree, rules, wanted)
+    try:
+        return language_node(string_automaton(shape), rules, wanted)
+    except UnwritableError as error:
+        problems.add(error.keyword, shape.pointer, str(error))
+        keyword = error.keyword
+    except TooLargeError as error:
+        keyword = "maxLength" if shape.maximum else "minLength" if shape.minimum else "pattern"
+        problems.add(keyword, shape.pointer, f"together with what is beside it: {error}")
+    return _content(_weaker(shape, keyword), rules, problems)
+
+
+def _weaker(shape: String, keyword: str) -> String:
+    """The shape without what was too much."""
+    if keyword == "not":
+        return replace(shape, without=())
+    if keyword == "minLength":
+        return replace(shape, minimum=0)
+    if keyword == "maxLength":
+        return replace(shape, maximum=None)
+    if keyword == "format" and shape.formats:
+        return replace(shape, formats=shape.formats[:-1])
+    return replace(shape, patterns=shape.patterns[:-1])
+
+
+def content_tree(shape: String) -> Node | None:
+    """What stands between the quotes, before escaping; None if there is no tree for it."""
+    sources = {FORMATS[name] for name in shape.formats} | {*shape.patterns}
+    if len(sources) != 1 or shape.without:
+        return None
+    if shape.formats and shape.maximum is not None:
+        shorter = (short_format(name, shape.maximum) for name in shape.formats)
+        sources = {pattern for pattern in shorter if pattern is not None} or sources
+    try:
+        tree = parse_pattern(*sources)
+    except UnsupportedPattern:
+        return None
+    return within(tree, shape.minimum, shape.maximum)
+
+
+def language_node(automaton: TextAutomaton, rules: RuleBook, wanted: str) -> Node:
+    """The texts of an automaton as they are written between quotes.
+
+    Raises `TooLargeError`.
+    """
+    return automaton_node(automaton, rules, wanted, lambda tree: _encoded_class(tree, rules))
 
 
 def encoded(tree: Node, rules: RuleBook, wanted: str) -> Node:
@@ -101,9 +143,16 @@ def _encoded_class(tree: CharClass, rules: RuleBook) -> Node:
             for start, end in _UNESCAPED.positive
             if max(first, start) <= min(last, end)
         )
-    options: list[Node] = [] if raw == NOTHING else [raw]
+    options: list[Node] = [] if raw == NOTHING else [_as_literal(raw)]
     if len(escaped) == len(_ESCAPED):
         options.append(rules.shared("escape"))
     else:
         options += [literal(json.dumps(char)[1:-1]) for char in escaped]
     return alternation(*options) if options else NOTHING
+
+
+def _as_literal(node: CharClass) -> Node:
+    """A class of one character as that character, which joins with its neighbours."""
+    if not node.negated and len(node.ranges) == 1 and node.ranges[0][0] == node.ranges[0][1]:
+        return literal(chr(node.ranges[0][0]))
+    return node

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from .document import Document
-from .formats import FORMATS, FORMATS_WITHOUT_RULES
-from .handles import both, pattern_matches
-from .patterns import UnsupportedPattern, parse_pattern
+from .formats import FORMATS, FORMATS_WITHOUT_RULES, NUMBER_FORMATS
+from .handles import both
+from .patterns import UnsupportedPattern
 from .problems import Problems, malformed
-from .shapes import Array, Handle, Number, Object, String
+from .shapes import Array, Contains, Handle, Number, Object, Rest, String
+from .string_languages import check_pattern, pattern_matches
 
 __all__ = ["TypeReader", "count_of", "list_of"]
 
@@ -19,9 +21,10 @@ __all__ = ["TypeReader", "count_of", "list_of"]
 class TypeReader:
     """Shapes from the keywords of one schema, one type at a time."""
 
-    def __init__(self, document: Document, problems: Problems) -> None:
+    def __init__(self, document: Document, problems: Problems, *, wide: bool = False) -> None:
         self._document = document
         self._problems = problems
+        self._wide = wide
 
     def number(self, pointer: str, schema: Mapping[str, Any], *, integer: bool) -> Number:
         """``minimum`` and the like; ``exclusiveMinimum`` may be a boolean, as in draft 4."""
@@ -39,7 +42,9 @@ class TypeReader:
         if multiple is not None and multiple <= 0:
             raise malformed(pointer, "multipleOf", schema["multipleOf"], "a number above 0")
         (lower, lower_open), (upper, upper_open) = bounds["minimum"], bounds["maximum"]
-        return Number(lower, upper, lower_open, upper_open, integer, multiple)
+        shape = Number(lower, upper, lower_open, upper_open, integer, multiple)
+        named = schema.get("format")
+        return shape if self._wide or not isinstance(named, str) else _of_format(shape, named)
 
     def string(self, pointer: str, schema: Mapping[str, Any]) -> String:
         patterns = (schema["pattern"],) if "pattern" in schema else ()
@@ -54,7 +59,8 @@ class TypeReader:
         if named is not None and not formats and named not in FORMATS_WITHOUT_RULES:
             self._problems.add("format", pointer, f"no rule for the format {named[:40]!r}")
         minimum = count_of(pointer, schema, "minLength") or 0
-        return String(minimum, count_of(pointer, schema, "maxLength"), patterns, formats, pointer)
+        maximum = count_of(pointer, schema, "maxLength")
+        return String(minimum, maximum, patterns, formats, pointer=pointer)
 
     def array(self, pointer: str, schema: Mapping[str, Any]) -> Array:
         """``items`` may be a list with ``additionalItems``, as before 2020."""
@@ -73,13 +79,14 @@ class TypeReader:
         items = self._document.handle(pointer, rest) if rest in schema else ()
         minimum = count_of(pointer, schema, "minItems") or 0
         maximum = count_of(pointer, schema, "maxItems")
-        if schema.get("uniqueItems") is True and (maximum is None or maximum > 1):
-            self._problems.add("uniqueItems", pointer, "a grammar cannot compare items")
-        if "contains" in schema and schema.get("minContains") != 0:
-            self._problems.add("contains", pointer, "which item it is about is open")
-        elif "contains" in schema and "maxContains" in schema:
-            self._problems.add("maxContains", pointer, "which items it is about is open")
-        return Array(prefix, items, minimum, maximum)
+        contains: tuple[Contains, ...] = ()
+        if "contains" in schema:
+            least = count_of(pointer, schema, "minContains")
+            most = count_of(pointer, schema, "maxContains")
+            handle = self._document.handle(pointer, "contains")
+            contains = (Contains(handle, 1 if least is None else least, most),)
+        unique = schema.get("uniqueItems") is True
+        return Array(prefix, items, minimum, maximum, contains, unique, pointer)
 
     def object(self, pointer: str, schema: Mapping[str, Any]) -> Object:
         properties = self._handles(pointer, schema, "properties")
@@ -96,12 +103,12 @@ class TypeReader:
         if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             raise malformed(pointer, "required", required, "a list of strings")
         has_rest = "additionalProperties" in schema
+        rest = self._document.handle(pointer, "additionalProperties") if has_rest else ()
         names = self._document.handle(pointer, "propertyNames") if "propertyNames" in schema else ()
         return Object(
             properties=properties,
             required=frozenset(required),
-            patterns=tuple(patterns.items()),
-            additional=self._document.handle(pointer, "additionalProperties") if has_rest else (),
+            rests=(Rest(tuple(patterns.items()), rest),),
             names=names,
             open=has_rest or not ("properties" in schema or "patternProperties" in schema),
             minimum=count_of(pointer, schema, "minProperties") or 0,
@@ -129,7 +136,7 @@ class TypeReader:
 
     def _is_supported(self, keyword: str, pointer: str, pattern: str) -> bool:
         try:
-            parse_pattern(pattern)
+            check_pattern(pattern)
         except UnsupportedPattern as error:
             self._problems.add(keyword, pointer, str(error))
             return False
@@ -142,6 +149,19 @@ class TypeReader:
         if not isinstance(value, Mapping):
             raise malformed(pointer, keyword, value, "an object of schemas")
         return {name: self._document.handle(pointer, keyword, name) for name in value}
+
+
+def _of_format(shape: Number, name: str) -> Number:
+    """``int32`` and the like, as OpenAPI has them; a float has to stay below 3.4e38."""
+    if name not in NUMBER_FORMATS:
+        return replace(shape, exponent=False) if name == "float" else shape
+    low, high = map(Fraction, NUMBER_FORMATS[name])
+    lower, upper = shape.lower, shape.upper
+    if lower is None or lower < low:
+        shape = replace(shape, lower=low, lower_open=False)
+    if upper is None or upper > high:
+        shape = replace(shape, upper=high, upper_open=False)
+    return replace(shape, integer=True)
 
 
 def count_of(pointer: str, schema: Mapping[str, Any], keyword: str) -> int | None:

@@ -57,7 +57,7 @@ REFERENCES = [
     ({"anyOf": [{"type": "null"}, {"$ref": "#"}]}, "the schema at # is part of itself"),
     (
         {"items": {"$id": "https://a.b/c", "items": {"$ref": "#/x"}}},
-        "the schema at #/items has an '$id' of its own",
+        "'$ref' at #/items/items leads to \"#/x\", where there is nothing",
     ),
 ]
 

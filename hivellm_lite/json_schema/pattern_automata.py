@@ -1,0 +1,393 @@
+r"""Regular expressions as automata over characters, look-around and anchors anywhere included.
+
+A way through the expression that passes a look-ahead goes on together with the
+automaton of what must follow; both must end well. What must precede is followed
+by automata of its own from the beginning of the text. Otherwise this is the subset
+construction.
+
+Source: T. Miyazaki, Y. Minamide, "Derivatives of Regular Expressions with
+Lookahead" (2019), for the idea that look-ahead is conjunction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from ..gbnf.build import ANY, repeat, sequence
+from ..gbnf.dfa import Machine, Moves
+from ..gbnf.syntax import Alternation, CharClass, Literal, Node, Repeat, RuleRef, Sequence
+from .characters import Ranges
+from .pattern_parser import Assertion, PatternParser, UnsupportedPattern
+from .text_automata import TextAutomaton, character_classes, trimmed
+
+__all__ = ["pattern_automaton", "tree_automaton"]
+
+MAX_WORK = 400_000
+"""Ways that are followed by one character, for one pattern: about a second."""
+
+MAX_NFA_STATES = 100_000
+
+_Obligation = tuple[str, int]
+"""(name of a look-ahead, state of its automaton)."""
+
+_Way = tuple[int, frozenset[_Obligation]]
+"""(state of the expression, what else must come to a good end)."""
+
+
+@lru_cache(maxsize=512)
+def pattern_automaton(pattern: str, *, wide: bool = False) -> TextAutomaton:
+    """All strings in which the pattern is found; ``wide``: by one dialect or another.
+
+    Raises `UnsupportedPattern` for what is not read or too large, and ValueError for
+    what is no pattern.
+    """
+    parser = PatternParser(pattern, wide=wide)
+    anything = repeat(ANY)
+    tree = sequence(anything, parser.parse(), anything)
+    trees = [tree, *(assertion.tree for assertion in parser.assertions.values())]
+    classes = character_classes(ranges for part in trees for ranges in _sets(part))
+    compiler = _Compiler(classes, parser.assertions)
+    return compiler.whole(tree)
+
+
+def tree_automaton(tree: Node) -> TextAutomaton:
+    """The texts of a tree without names of rules.
+
+    Raises `UnsupportedPattern` if it is too large.
+    """
+    return _Compiler(character_classes(_sets(tree)), {}).whole(tree)
+
+
+def _sets(tree: Node) -> list[Ranges]:
+    found: list[Ranges] = []
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Literal):
+            found += [((ord(char), ord(char)),) for char in node.text]
+        elif isinstance(node, CharClass):
+            found.append(node.positive)
+        elif isinstance(node, Repeat):
+            pending.append(node.item)
+        elif isinstance(node, Sequence):
+            pending += node.items
+        elif isinstance(node, Alternation):
+            pending += node.options
+    return found
+
+
+class _Nfa:
+    """``moves[state]``: (classes as bits, target).
+
+    ``empty[state]``: (assertion that must hold or None, target).
+    """
+
+    def __init__(self, classes: tuple[Ranges, ...]) -> None:
+        self.moves: list[list[tuple[int, int]]] = []
+        self.empty: list[list[tuple[str | None, int]]] = []
+        self._classes = classes
+        self._bits: dict[Ranges, int] = {}
+
+    def add(self, node: Node, start: int) -> int:
+        """States for a node behind ``start``; the state where its texts end."""
+        if isinstance(node, Literal):
+            for char in node.text:
+                start = self._read(start, ((ord(char), ord(char)),))
+            return start
+        if isinstance(node, CharClass):
+            return self._read(start, node.positive)
+        if isinstance(node, RuleRef):
+            end = self.state()
+            self.empty[start].append((node.name, end))
+            return end
+        if isinstance(node, Sequence):
+            for item in node.items:
+                start = self.add(item, start)
+            return start
+        if isinstance(node, Alternation):
+            end = self.state()
+            for option in node.options:
+                self.empty[self.add(option, self._after(start))].append((None, end))
+            return end
+        return self._repeated(node, start)
+
+    def _repeated(self, node: Repeat, start: int) -> int:
+        for _ in range(node.minimum):
+            start = self.add(node.item, start)
+        end = self.state()
+        if node.maximum is None:
+            loop = self._after(start)
+            self.empty[self.add(node.item, loop)].append((None, loop))
+            self.empty[loop].append((None, end))
+            return end
+        for _ in range(node.maximum - node.minimum):
+            self.empty[start].append((None, end))
+            start = self.add(node.item, start)
+        self.empty[start].append((None, end))
+        return end
+
+    def _after(self, start: int) -> int:
+        state = self.state()
+        self.empty[start].append((None, state))
+        return state
+
+    def _read(self, start: int, ranges: Ranges) -> int:
+        if ranges not in self._bits:
+            self._bits[ranges] = sum(
+                1 << number
+                for number, part in enumerate(self._classes)
+                if any(first <= part[0][0] <= last for first, last in ranges)
+            )
+        end = self.state()
+        self.moves[start].append((self._bits[ranges], end))
+        return end
+
+    def state(self) -> int:
+        if len(self.moves) >= MAX_NFA_STATES:
+            raise UnsupportedPattern("a pattern of too many states")
+        self.moves.append([])
+        self.empty.append([])
+        return len(self.moves) - 1
+
+
+class _Compiler:
+    """The automata of one pattern, which share classes of characters and look-behinds."""
+
+    def __init__(
+        self, classes: tuple[Ranges, ...], assertions: Mapping[str, Assertion], *, level: int = 0
+    ) -> None:
+        if level > 5:
+            raise UnsupportedPattern("look-behinds within one another")
+        self.classes = classes
+        self.work = MAX_WORK
+        self._assertions = assertions
+        self._level = level
+        self._behind: dict[str, TextAutomaton] = {}
+        self._ahead: dict[str, _Subsets] = {}
+
+    def whole(self, tree: Node) -> TextAutomaton:
+        """The automaton of a tree that describes whole texts."""
+        self._prepare(tree)
+        subsets = _Subsets(self, tree)
+        start = subsets.entry(tuple(0 for _ in self._behind))
+        assert start == 0  # noqa: S101 — the first state that is made
+        subsets.explore()
+        return trimmed(self.classes, subsets.moves, subsets.final)
+
+    def _prepare(self, tree: Node) -> None:
+        """Automata of the look-behinds, in this tree and in its look-aheads."""
+        for name in _names(tree):
+            assertion = self._assertions[name]
+            if assertion.ahead:
+                if name not in self._ahead:
+                    self._ahead[name] = _Subsets(self, assertion.tree)
+                    self._prepare(assertion.tree)
+            elif name not in self._behind:
+                if any(self._assertions[inner].ahead for inner in _names(assertion.tree)):
+                    raise UnsupportedPattern("look-ahead within look-behind")
+                inner = _Compiler(self.classes, self._assertions, level=self._level + 1)
+                self._behind[name] = _on_classes(inner.whole(assertion.tree), self.classes)
+
+    def after(self, behind: tuple[int, ...], number: int) -> tuple[int, ...]:
+        """The states of the look-behinds after one more character."""
+        return tuple(
+            automaton.step(state, number)
+            for automaton, state in zip(self._behind.values(), behind, strict=True)
+        )
+
+    def holds(self, name: str, behind: tuple[int, ...]) -> bool:
+        place = list(self._behind).index(name)
+        state = behind[place]
+        found = state >= 0 and self._behind[name].machine.final[state]
+        return found != self._assertions[name].negated
+
+    def is_ahead(self, name: str) -> bool:
+        return self._assertions[name].ahead
+
+    def begun(self, name: str, behind: tuple[int, ...]) -> _Obligation:
+        return name, self._ahead[name].entry(behind)
+
+    def followed(self, obligation: _Obligation, number: int) -> _Obligation:
+        name, state = obligation
+        return name, self._ahead[name].step(state, number)
+
+    def verdict(self, obligation: _Obligation) -> bool | None:
+        """Whether all continuations end well, or none does; None if it depends on them."""
+        name, state = obligation
+        found = self._ahead[name].verdict(state)
+        return found if found is None else found != self._assertions[name].negated
+
+    def ends_well(self, obligation: _Obligation) -> bool:
+        name, state = obligation
+        found = state >= 0 and self._ahead[name].final[state]
+        return found != self._assertions[name].negated
+
+    def spend(self, work: int) -> None:
+        self.work -= work
+        if self.work < 0:
+            raise UnsupportedPattern("a pattern whose automaton is too large")
+
+
+def _names(tree: Node) -> list[str]:
+    found: dict[str, None] = {}
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, RuleRef):
+            found[node.name] = None
+        elif isinstance(node, Repeat):
+            pending.append(node.item)
+        elif isinstance(node, Sequence):
+            pending += node.items
+        elif isinstance(node, Alternation):
+            pending += node.options
+    return list(found)
+
+
+def _on_classes(automaton: TextAutomaton, classes: tuple[Ranges, ...]) -> TextAutomaton:
+    """The same automaton over a finer partition."""
+    own = [automaton.class_of(part[0][0]) for part in classes]
+    moves: tuple[Moves, ...] = tuple(
+        {number: row[symbol] for number, symbol in enumerate(own) if symbol in row}
+        for row in automaton.machine.moves
+    )
+    return TextAutomaton(classes, Machine(moves, automaton.machine.final))
+
+
+class _Subsets:
+    """The deterministic automaton of one tree, made as it is asked for.
+
+    A state is where the look-behinds stand and the ways that are open.
+    """
+
+    def __init__(self, compiler: _Compiler, tree: Node) -> None:
+        self._compiler = compiler
+        self._nfa = _Nfa(compiler.classes)
+        self._start = self._nfa.state()
+        self._end = self._nfa.add(tree, self._start)
+        self._numbers: dict[tuple[tuple[int, ...], frozenset[_Way]], int] = {}
+        self._keys: list[tuple[tuple[int, ...], frozenset[_Way]]] = []
+        self.moves: list[dict[int, int]] = []
+        self.final: list[bool] = []
+        self._verdicts: list[bool | None] = []
+
+    def entry(self, behind: tuple[int, ...]) -> int:
+        """The state of a text of the tree that begins here."""
+        return self._number(behind, {(self._start, frozenset())})
+
+    def step(self, state: int, number: int) -> int:
+        if state < 0:
+            return -1
+        self.explore()
+        return self.moves[state].get(number, -1)
+
+    def verdict(self, state: int) -> bool | None:
+        """Whether every continuation is a text of the tree, or none; None otherwise."""
+        if state < 0:
+            return False
+        self.explore()
+        if len(self._verdicts) < len(self.final):
+            dead = self._never(wanted=True)
+            sure = self._never(wanted=False)
+            self._verdicts = [
+                False if is_dead else (True if is_sure else None)
+                for is_dead, is_sure in zip(dead, sure, strict=True)
+            ]
+        return self._verdicts[state]
+
+    def _never(self, *, wanted: bool) -> list[bool]:
+        """For each state whether no continuation ends in ``wanted``."""
+        n_classes = len(self._compiler.classes)
+        sources: list[list[int]] = [[] for _ in self.moves]
+        found = set()
+        for state, row in enumerate(self.moves):
+            for target in row.values():
+                sources[target].append(state)
+            if self.final[state] == wanted or (not wanted and len(row) < n_classes):
+                found.add(state)
+        pending = list(found)
+        while pending:
+            for source in sources[pending.pop()]:
+                if source not in found:
+                    found.add(source)
+                    pending.append(source)
+        return [state not in found for state in range(len(self.moves))]
+
+    def explore(self) -> None:
+        """All states that can be reached from those so far."""
+        while len(self.moves) < len(self._keys):
+            behind, ways = self._keys[len(self.moves)]
+            row: dict[int, int] = {}
+            self.moves.append(row)
+            for number in range(len(self._compiler.classes)):
+                self._compiler.spend(len(ways) + 1)
+                reached: set[_Way] = set()
+                for state, obligations in ways:
+                    for bits, target in self._nfa.moves[state]:
+                        if bits >> number & 1:
+                            left = self._left(obligations, number)
+                            if left is not None:
+                                reached.add((target, left))
+                if reached:
+                    target = self._number(self._compiler.after(behind, number), reached)
+                    if target >= 0:
+                        row[number] = target
+
+    def _left(
+        self, obligations: frozenset[_Obligation], number: int
+    ) -> frozenset[_Obligation] | None:
+        """What is left of the obligations after a character; None if one cannot be met."""
+        return self._open({self._compiler.followed(o, number) for o in obligations})
+
+    def _open(self, obligations: set[_Obligation]) -> frozenset[_Obligation] | None:
+        verdicts = {o: self._compiler.verdict(o) for o in obligations}
+        if False in verdicts.values():
+            return None
+        return frozenset(o for o, verdict in verdicts.items() if verdict is None)
+
+    def _number(self, behind: tuple[int, ...], reached: set[_Way]) -> int:
+        """The number of the state in which these ways and those by empty edges are open."""
+        ways = set(reached)
+        pending = list(reached)
+        while pending:
+            self._compiler.spend(1)
+            state, obligations = pending.pop()
+            for name, target in self._nfa.empty[state]:
+                left: frozenset[_Obligation] | None = obligations
+                if name is not None:
+                    if self._compiler.is_ahead(name):
+                        begun = self._compiler.begun(name, behind)
+                        left = self._open({*obligations, begun})
+                    elif not self._compiler.holds(name, behind):
+                        left = None
+                if left is not None and (target, left) not in ways:
+                    ways.add((target, left))
+                    pending.append((target, left))
+        kept = self._shortest(ways)
+        if not kept:
+            return -1
+        key = (behind, kept)
+        known = self._numbers.setdefault(key, len(self._keys))
+        if known == len(self._keys):
+            self._keys.append(key)
+            self.final.append(
+                any(
+                    state == self._end and all(map(self._compiler.ends_well, obligations))
+                    for state, obligations in kept
+                )
+            )
+        return known
+
+    def _shortest(self, ways: set[_Way]) -> frozenset[_Way]:
+        """Without states that only lead on by empty edges, and ways that promise needlessly."""
+        by_state: dict[int, list[frozenset[_Obligation]]] = {}
+        for state, obligations in ways:
+            if self._nfa.moves[state] or state == self._end:
+                by_state.setdefault(state, []).append(obligations)
+        return frozenset(
+            (state, own)
+            for state, found in by_state.items()
+            for own in found
+            if not any(other < own for other in found)
+        )

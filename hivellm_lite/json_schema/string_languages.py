@@ -1,0 +1,230 @@
+"""The strings of a shape as one automaton, and whether a string is one of them.
+
+A shape's own patterns are read narrowly, those of the strings that it leaves out
+widely: what is written is valid whichever dialect a reader has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from ..gbnf.earley import recognise
+from ..gbnf.syntax import Grammar
+from .formats import FORMATS, WHOLE_FORMATS, WIDE_FORMATS
+from .pattern_automata import pattern_automaton
+from .patterns import UnsupportedPattern, parse_pattern
+from .shapes import String, Values
+from .text_automata import (
+    MAX_PRODUCT,
+    NO_TEXT,
+    TextAutomaton,
+    TooLargeError,
+    counting,
+    products,
+    texts_of,
+)
+
+__all__ = [
+    "UnwritableError",
+    "any_text",
+    "automaton_of",
+    "check_pattern",
+    "in_string",
+    "may_be_in_string",
+    "pattern_matches",
+    "string_automaton",
+    "string_parts",
+]
+
+_CAPS = (1_000, 500, 250, 120, 60)
+"""Lengths at which a format is cut where ``maxLength`` is higher and needs too many states."""
+
+any_text = counting(0, None)
+
+Accepts = Callable[[Sequence[bool]], bool]
+
+
+class UnwritableError(Exception):
+    """Strings that no automaton within bounds describes; ``keyword`` is to blame."""
+
+    def __init__(self, keyword: str, reason: str) -> None:
+        super().__init__(reason)
+        self.keyword = keyword
+
+
+@lru_cache(maxsize=1024)
+def _automaton_or_reason(pattern: str, wide: bool) -> TextAutomaton | str:
+    try:
+        return pattern_automaton(pattern, wide=wide)
+    except UnsupportedPattern as error:
+        return str(error)
+
+
+def automaton_of(pattern: str, *, wide: bool = False) -> TextAutomaton:
+    """`pattern_automaton`, which remembers failures too."""
+    found = _automaton_or_reason(pattern, wide)
+    if isinstance(found, str):
+        raise UnsupportedPattern(found)
+    return found
+
+
+def check_pattern(pattern: str) -> None:
+    """Raises `UnsupportedPattern` and ValueError as `pattern_automaton` does.
+
+    Nothing, if a tree can be made of the pattern even though no automaton can.
+    """
+    try:
+        parse_pattern(pattern)
+    except UnsupportedPattern:
+        automaton_of(pattern)
+
+
+@lru_cache(maxsize=8192)
+def pattern_matches(pattern: str, text: str, *, wide: bool = False) -> bool:
+    """Whether a regular expression is found in a text; ``wide``: by one dialect or another."""
+    try:
+        return automaton_of(pattern, wide=wide).accepts(text)
+    except UnsupportedPattern:
+        if wide:
+            return True
+        return recognise(Grammar({"root": parse_pattern(pattern)}), text)
+
+
+def in_string(shape: String, text: str) -> bool:
+    """Whether a string is surely one of the shape's.
+
+    A ``format`` is no condition here: whoever lists values has chosen them.
+    """
+    return (
+        shape.minimum <= len(text)
+        and (shape.maximum is None or len(text) <= shape.maximum)
+        and all(pattern_matches(pattern, text) for pattern in shape.patterns)
+        and not any(may_be_in_string(left_out, text) for left_out in shape.without)
+    )
+
+
+def may_be_in_string(left_out: String | Values, text: str) -> bool:
+    """Whether a string may be one of those that a shape leaves out."""
+    if isinstance(left_out, Values):
+        return text in left_out.values
+    return (
+        left_out.minimum <= len(text)
+        and (left_out.maximum is None or len(text) <= left_out.maximum)
+        and all(pattern_matches(p, text, wide=True) for p in left_out.patterns)
+        and all(
+            name not in WIDE_FORMATS or pattern_matches(WIDE_FORMATS[name], text, wide=True)
+            for name in left_out.formats
+        )
+        and not any(
+            in_string(inner, text) for inner in left_out.without if isinstance(inner, String)
+        )
+    )
+
+
+def string_parts(shape: String, *, lengths: bool = True) -> tuple[list[TextAutomaton], Accepts]:
+    """Automata, and the strings of the shape in terms of which of them admit a string.
+
+    Raises `UnwritableError`.
+    """
+    parts: list[TextAutomaton] = []
+    return parts, _accepts(shape, parts, wide=False, lengths=lengths)
+
+
+def _accepts(
+    shape: String, parts: list[TextAutomaton], *, wide: bool, lengths: bool = True
+) -> Accepts:
+    own = _conditions(shape, parts, wide=wide, lengths=lengths)
+    left_out = [_without(inner, parts, wide=not wide) for inner in shape.without]
+
+    def accepts(found: Sequence[bool]) -> bool:
+        return all(found[n] for n in own) and not any(inner(found) for inner in left_out)
+
+    return accepts
+
+
+def _without(inner: String | Values, parts: list[TextAutomaton], *, wide: bool) -> Accepts:
+    if isinstance(inner, String):
+        return _accepts(inner, parts, wide=wide)
+    (number,) = _added(parts, [_texts(inner)])
+    return lambda found: found[number]
+
+
+def _added(parts: list[TextAutomaton], new: list[TextAutomaton]) -> list[int]:
+    parts += new
+    return list(range(len(parts) - len(new), len(parts)))
+
+
+def _texts(values: Values) -> TextAutomaton:
+    return texts_of(value for value in values.values if isinstance(value, str))
+
+
+def _conditions(
+    shape: String, parts: list[TextAutomaton], *, wide: bool, lengths: bool
+) -> list[int]:
+    """The numbers of the automata that admit a string of the shape, all of them."""
+    formats = WIDE_FORMATS if wide else WHOLE_FORMATS if shape.patterns else FORMATS
+    named = [formats[name] for name in shape.formats if name in formats]
+    found = _automata("pattern", shape.patterns, wide=wide)
+    found += _automata("format", named, wide=wide)
+    if wide and any(name not in formats for name in shape.formats):
+        raise UnwritableError("not", "what is not of a format cannot be said")
+    if lengths and (shape.minimum or shape.maximum is not None):
+        if max(shape.minimum, shape.maximum or 0) > MAX_PRODUCT:
+            keyword = "minLength" if shape.minimum > MAX_PRODUCT else "maxLength"
+            raise UnwritableError(keyword, f"over {MAX_PRODUCT} characters are not counted here")
+        found.append(counting(shape.minimum, shape.maximum))
+    return _added(parts, found or [any_text])
+
+
+def _automata(keyword: str, patterns: Sequence[str], *, wide: bool) -> list[TextAutomaton]:
+    try:
+        return [automaton_of(pattern, wide=wide) for pattern in patterns]
+    except UnsupportedPattern as error:
+        raise UnwritableError(keyword, str(error)) from None
+
+
+@lru_cache(maxsize=512)
+def string_automaton(shape: String) -> TextAutomaton:
+    """All strings of the shape.
+
+    Raises `UnwritableError`.
+    """
+    whole = _product(shape, lengths=False)
+    if whole.is_empty or (
+        whole.shortest >= shape.minimum
+        and (shape.maximum is None or (whole.longest or shape.maximum + 1) <= shape.maximum)
+    ):
+        return whole
+    longest = shape.maximum
+    if longest is not None and shape.formats:
+        n_states = len(whole.machine.moves)
+        low = max(shape.minimum, whole.shortest)
+        cuts = [cut for cut in _CAPS if low + 20 < cut < longest and whole.longest is None]
+        while longest * n_states > MAX_PRODUCT // 4 and cuts:
+            longest = cuts.pop(0)
+    count = counting(shape.minimum, longest)
+    try:
+        found = products([whole, count], _both, frozenset({0, 1}))
+    except TooLargeError as error:
+        low_only = shape.maximum is None or whole.shortest < shape.minimum
+        keyword = "minLength" if low_only else "maxLength"
+        raise UnwritableError(keyword, f"together with what is beside it: {error}") from None
+    return found.get(True, NO_TEXT)
+
+
+def _both(found: tuple[bool, ...]) -> bool | None:
+    return all(found) or None
+
+
+def _product(shape: String, *, lengths: bool) -> TextAutomaton:
+    parts, accepts = string_parts(shape, lengths=lengths)
+    if len(parts) == 1 and not shape.without:
+        return parts[0]
+    own = len(_conditions(shape, [], wide=False, lengths=lengths))
+    try:
+        found = products(parts, lambda flags: accepts(flags) or None, frozenset(range(own)))
+    except TooLargeError as error:
+        keyword = "not" if shape.without else "pattern"
+        raise UnwritableError(keyword, f"together with what is beside it: {error}") from None
+    return found.get(True, NO_TEXT)

@@ -1,0 +1,79 @@
+"""What APIs wrap around a schema, given in its place: by itself it constrains nothing.
+
+``{"name": …, "strict": true, "schema": {…}}`` is a schema of unknown keywords, which
+every value satisfies. Whoever passes it means the schema inside.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import GrammarError
+from ..json_positions import shown
+from .keywords import CONSTRAINTS, DATA, TYPES
+
+__all__ = ["refuse_wrapper"]
+
+_MAX_LOOKED_AT = 5_000
+_MAX_STEPS = 5
+_TELLING = frozenset(
+    {"$ref", "allOf", "anyOf", "const", "enum", "items", "oneOf", "properties", "required"}
+)
+"""Keywords that make an object look like a schema."""
+
+_DEFINITIONS = ("$defs", "definitions")
+
+
+def refuse_wrapper(schema: Mapping[str, Any] | bool) -> None:
+    """Raises `GrammarError` for a schema that constrains nothing and holds one that does."""
+    if isinstance(schema, bool):
+        return
+    kind = schema.get("type")
+    known = CONSTRAINTS if kind is None or _is_type(kind) else CONSTRAINTS - {"type"}
+    if schema.keys() & known:
+        return
+    steps = _inner_schema(schema)
+    if steps is None:
+        return
+    if steps[0] in _DEFINITIONS:
+        pointer = "/".join(["#", *(step.replace("~", "~0").replace("/", "~1") for step in steps)])
+        raise GrammarError(
+            f"JSON schema: it only defines {shown(steps[1])} under {steps[0]!r}, and uses it "
+            f'nowhere, so any JSON would satisfy it\nAdd "$ref": {shown(pointer)} beside it.'
+        )
+    place = "".join(f"[{step}]" if step.isdecimal() else f"[{shown(step)}]" for step in steps)
+    keys = ", ".join(map(shown, list(schema)[:6]))
+    raise GrammarError(
+        f"JSON schema: no keyword of a schema is among its keys ({keys}), so any JSON would "
+        f"satisfy it\nPass what is inside of it instead: schema{place}."
+    )
+
+
+def _is_type(value: object) -> bool:
+    return value in TYPES if isinstance(value, str) else isinstance(value, list)
+
+
+def _inner_schema(schema: Mapping[str, Any]) -> list[str] | None:
+    """The steps to the nearest object inside that looks like a schema."""
+    waiting: deque[tuple[list[str], object]] = deque([([], schema)])
+    for _ in range(_MAX_LOOKED_AT):
+        if not waiting:
+            break
+        steps, value = waiting.popleft()
+        if isinstance(value, list):
+            if len(steps) < _MAX_STEPS:
+                waiting.extend(([*steps, str(n)], item) for n, item in enumerate(value[:20]))
+            continue
+        if not isinstance(value, Mapping):
+            continue
+        if steps and (value.keys() & _TELLING or ("type" in value and _is_type(value["type"]))):
+            return steps
+        if len(steps) < _MAX_STEPS:
+            waiting.extend(
+                ([*steps, key], member)
+                for key, member in value.items()
+                if key not in DATA and not key.startswith("x-")
+            )
+    return None
