@@ -327,13 +327,13 @@ def test_every_layout_of_the_library_can_be_chosen():
 
 
 def test_a_keyword_that_no_grammar_can_enforce_is_an_error_or_named(tool):
-    schema = json.dumps({"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": True})
+    schema = json.dumps({"type": "array", "items": {"type": "string"}, "uniqueItems": True})
     code, out, err = tool("grammar", "from-schema", schema)
     assert (code, out) == (1, "")
     assert "'uniqueItems' at #" in err
     code, out, err = tool("grammar", "from-schema", schema, "--allow-unenforced")
     assert code == 0
-    assert Grammar.parse(out).accepts("[1, 1]")
+    assert Grammar.parse(out).accepts('["a", "a"]')
     assert err.startswith("not enforced: 'uniqueItems' at #")
 
 
@@ -402,7 +402,7 @@ def test_an_answer_follows_a_json_schema(tool, tmp_path, tiny_package, tiny_base
     code, out, _ = tool(*arguments, f"@{path}")
     assert code == 0
     assert json.loads(out)["n"] in (1, 2)
-    unique = json.dumps({"type": "array", "items": {"const": 1}, "uniqueItems": True})
+    unique = json.dumps({"type": "array", "items": {"const": 1}, "unevaluatedItems": False})
     assert tool(*arguments, unique)[0] == 1
     assert tool(*arguments, unique, "--allow-unenforced")[0] == 0
     code, _, err = tool(*arguments, CLOSED, "--grammar", "json")

@@ -138,13 +138,15 @@ class _Writer:
         return self._reader.overlaps()
 
     def _written(self, handle: Handle) -> Node:
+        if handle in self._names:
+            return RuleRef(self._names[handle])
         shapes = self._reader.shapes(handle)
         for known, shared in _SHARED:
             if shapes == known:
-                return self._rules.shared(shared)
-        if handle not in self._names:
-            self._names[handle] = self._rules.reserve(name_of(place_of(handle)))
-            self._pending.append(handle)
+                self._names[handle] = self._rules.shared(shared).name
+                return RuleRef(self._names[handle])
+        self._names[handle] = self._rules.reserve(name_of(place_of(handle)))
+        self._pending.append(handle)
         return RuleRef(self._names[handle])
 
     def _body(self, handle: Handle) -> Node:

@@ -28,10 +28,10 @@ from .shapes import (
     Values,
 )
 
-__all__ = ["Difference", "Tools", "difference"]
+__all__ = ["Difference", "Tools", "Work", "difference"]
 
-_MAX_PIECES = 60
-"""Shapes that one shape may fall into."""
+MAX_PIECES = 120
+"""Shapes that what is left may fall into."""
 
 _MAX_PLACES = 20
 """Items of an array that are told apart."""
@@ -43,6 +43,13 @@ class Difference:
     exact: bool = True
 
 
+@dataclass
+class Work:
+    """Shapes that may still be made by taking others away, in a whole schema."""
+
+    left: int = 10_000
+
+
 @dataclass(frozen=True)
 class Tools:
     """What a difference needs of the schemas around: ``meet`` of two shapes, whether a value
@@ -52,22 +59,24 @@ class Tools:
     meet: Callable[[Shape, Shape], Shape | None]
     membership: Membership
     only: Callable[[Any], Handle]
+    work: Work
 
 
 def difference(left: Shapes, right: Shapes, tools: Tools) -> Difference:
     """The values in the left shapes that are in none of the right ones."""
     exact = True
-    parts = list(left)
+    parts = left
     for other in right:
-        kept: list[Shape] = []
+        kept: dict[Shape, None] = {}
         for part in parts:
             found = _pair(part, other, tools)
-            if len(found.shapes) > _MAX_PIECES:
-                found = Difference((), exact=False)
-            kept += (shape for shape in found.shapes if shape not in kept)
+            kept.update(dict.fromkeys(found.shapes))
             exact = exact and found.exact
-        parts = kept
-    return Difference(tuple(parts), exact)
+            tools.work.left -= len(found.shapes)
+        if len(kept) > MAX_PIECES or tools.work.left < 0:
+            return Difference((), exact=False)
+        parts = tuple(kept)
+    return Difference(parts, exact)
 
 
 def _pair(left: Shape, right: Shape, tools: Tools) -> Difference:

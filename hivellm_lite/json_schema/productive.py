@@ -34,19 +34,46 @@ def productive_rules(rules: Mapping[str, Node], root: str) -> dict[str, Node]:
 
 
 def _productive(rules: Mapping[str, Node]) -> set[str]:
-    """Rules that have a text: a fixpoint that visits a rule when one that it uses joins."""
-    users: dict[str, list[str]] = {}
-    for name, body in rules.items():
-        for used in _references(body):
-            users.setdefault(used, []).append(name)
+    """Rules that have a text: a fixpoint that visits a rule when one that blocks it joins."""
+    waiting: dict[str, list[str]] = {}
     found: set[str] = set()
     pending = list(rules)
     while pending:
         name = pending.pop()
-        if name not in found and _trimmed(rules[name], found) is not None:
+        if name in found:
+            continue
+        blocking = _blocking(rules[name], found)
+        if blocking is None:
             found.add(name)
-            pending += users.get(name, [])
+            pending += waiting.pop(name, [])
+        for other in blocking or ():
+            waiting.setdefault(other, []).append(name)
     return found
+
+
+def _blocking(node: Node, productive: set[str]) -> list[str] | None:
+    """None if a node has a text; otherwise rules of which one has to have a text first."""
+    if isinstance(node, RuleRef):
+        return None if node.name in productive else [node.name]
+    if isinstance(node, CharClass):
+        return [] if node == NOTHING else None
+    if isinstance(node, Repeat):
+        return _blocking(node.item, productive) if node.minimum else None
+    if isinstance(node, Sequence):
+        for item in node.items:
+            blocking = _blocking(item, productive)
+            if blocking is not None:
+                return blocking
+        return None
+    if isinstance(node, Alternation):
+        together: dict[str, None] = {}
+        for option in node.options:
+            blocking = _blocking(option, productive)
+            if blocking is None:
+                return None
+            together.update(dict.fromkeys(blocking))
+        return list(together)
+    return None
 
 
 def _references(node: Node) -> list[str]:
@@ -80,9 +107,22 @@ def _trimmed(node: Node, productive: set[str]) -> Node | None:
         return sequence(*_joined(kept)) if len(kept) == len(items) else None
     if isinstance(node, Alternation):
         options = [_trimmed(option, productive) for option in node.options]
-        left = dict.fromkeys(option for option in options if option is not None)
+        left = _different([option for option in options if option is not None])
         return alternation(*left) if left else None
     return node
+
+
+def _different(options: list[Node]) -> list[Node]:
+    """Without simple options that are there already; to compare trees would take long."""
+    seen: set[Node] = set()
+    kept = []
+    for option in options:
+        if isinstance(option, (Literal, RuleRef)):
+            if option in seen:
+                continue
+            seen.add(option)
+        kept.append(option)
+    return kept
 
 
 def _joined(items: list[Node]) -> list[Node]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import GrammarError
 from ..json_positions import shown
-from .difference import Difference, Tools, difference
+from .difference import Difference, Tools, Work, difference
 from .disjointness import Disjointness
 from .document import Document
 from .handles import denied
@@ -65,12 +65,13 @@ class SchemaReader:
         self._shapes: dict[Handle, Shapes] = {(): ANYTHING}
         self._exclusive: dict[str, list[tuple[Shapes, Shapes]]] = {}
         self._membership = Membership(self.shapes, wide=self._is_wide)
+        self._work: Work = narrow._work if narrow else Work()
         self._opposite = narrow or SchemaReader(document, problems, overlaps, self)
         self._checked: set[str] = set()
         self._disjointness = Disjointness(
             self.shapes, self._opposite.shapes, self._membership, self._opposite._membership
         )
-        self._tools = Tools(self._meet_two, self._opposite._membership, self._only)
+        self._tools = Tools(self._meet_two, self._opposite._membership, self._only, self._work)
 
     def shapes(self, handle: Handle) -> Shapes:
         """What the schemas of a handle admit together."""

@@ -165,8 +165,12 @@ class Object:
     pointer: str = field(default="#", compare=False)
     """Where the object's schema stands, for messages."""
 
-    def __hash__(self) -> int:
+    @cached_property
+    def _hash(self) -> int:
         return hash((tuple(self.properties.items()), self.required, self.rests, self.names))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -207,11 +211,11 @@ def _plain(value: object) -> object:
 def distinct(shapes: Iterable[Shape]) -> Shapes:
     """The same union with all values in one shape, in front, and no shape twice."""
     values: dict[str, Any] = {}
-    others: list[Shape] = []
+    others: dict[Shape, None] = {}
     for shape in shapes:
         if isinstance(shape, Values):
             for value in shape.values:
                 values.setdefault(canonical(value), value)
-        elif shape not in others:
-            others.append(shape)
+        else:
+            others[shape] = None
     return (*([Values(tuple(values.values()))] if values else []), *others)

@@ -116,10 +116,12 @@ def may_be_in_string(left_out: String | Values, text: str) -> bool:
             name not in WIDE_FORMATS or pattern_matches(WIDE_FORMATS[name], text, wide=True)
             for name in left_out.formats
         )
-        and not any(
-            in_string(inner, text) for inner in left_out.without if isinstance(inner, String)
-        )
+        and not any(_surely_in(inner, text) for inner in left_out.without)
     )
+
+
+def _surely_in(inner: String | Values, text: str) -> bool:
+    return text in inner.values if isinstance(inner, Values) else in_string(inner, text)
 
 
 def string_parts(shape: String, *, lengths: bool = True) -> tuple[list[TextAutomaton], Accepts]:

@@ -32,7 +32,10 @@ __all__ = [
 ]
 
 MAX_PRODUCT = 30_000
-"""States of a product before it is made minimal: about half a second."""
+"""States of a product before it is made minimal."""
+
+MAX_WORK = 600_000
+"""Steps of the parts of a product, for all of its states: about a second."""
 
 Label = TypeVar("Label", bound=Hashable)
 
@@ -208,8 +211,8 @@ def products(
                 continue
             if numbers.setdefault(target, len(states)) == len(states):
                 states.append(target)
-                if len(states) > MAX_PRODUCT:
-                    raise TooLargeError(f"over {MAX_PRODUCT} states")
+                if len(states) > min(MAX_PRODUCT, MAX_WORK // (len(classes) * len(parts) or 1)):
+                    raise TooLargeError("there are too many states")
             row[number] = numbers[target]
         moves.append(row)
     labels = [

@@ -694,4 +694,260 @@ _REFERENCES = [
     ),
 ]
 
-CASES = [*_TYPES, *_NUMBERS, *_STRINGS, *_ARRAYS, *_OBJECTS, *_COMBINED, *_REFERENCES]
+_LANGUAGES = [
+    Case("look-ahead", _string(pattern="^(?=.*[0-9])[a-z0-9]{2,4}$"), ["a1", "12"], ["ab", "1"]),
+    Case("negative look-ahead", _string(pattern=r"^(?!\.)[a-z.]+$"), ["a."], [".a", ""]),
+    Case("look-behind", _string(pattern="(?<!a)b$"), ["b", "cb"], ["ab", "ba"]),
+    Case("word boundary", _string(pattern=r"\bok\b"), ["ok", "is ok!"], ["okay", "look"]),
+    Case("anchor in the middle", _string(pattern="(^|-)a($|-)"), ["a", "b-a-c"], ["ba", "ab"]),
+    Case(
+        "two patterns",
+        {"allOf": [_string(pattern="^https://"), {"pattern": r"\.git$"}]},
+        ["https://a.git"],
+        ["https://a", "a.git"],
+    ),
+    Case(
+        "pattern and format",
+        _string(format="date", pattern="-0[12]-"),
+        ["2024-02-29", "1999-01-31"],
+        ["2024-03-01", "x-01-x"],
+    ),
+    Case(
+        "loop with length",
+        _string(pattern="^[a-z]+(-[a-z]+)*$", minLength=3, maxLength=5),
+        ["a-b", "abcde"],
+        ["a", "a--b", "abc-de"],
+    ),
+    Case("search with length", _string(pattern="[0-9]", maxLength=2), ["1", "a1"], ["", "ab1"]),
+    Case("not a pattern", _string(**{"not": {"pattern": "^a"}}), ["", "ba"], ["a", "ab"]),
+    Case("not an enum", _string(**{"not": {"enum": ["a", "b"]}}), ["", "ab"], ["a", "b"]),
+    Case(
+        "patternProperties that exclude one another",
+        {
+            "type": "object",
+            "patternProperties": {"^x-": {}, "^[1-5][0-9]{2}$": _string()},
+            "additionalProperties": False,
+        },
+        [{"x-rate": 5}, {"200": "ok", "x-a": None}],
+        [{"200": 1}, {"600": ""}, {"y": 1}],
+    ),
+    Case(
+        "patternProperties beside additional ones",
+        {
+            **_object(id=_integer()),
+            "patternProperties": {"^x": _integer(), "y$": {"minimum": 3}},
+            "additionalProperties": _string(),
+        },
+        [{"id": 1, "xa": 2, "xy": 3, "other": "a"}, {"y": 3}, {"y": "a"}],
+        [{"xy": 2}, {"other": 1}, {"id": ""}],
+    ),
+    Case(
+        "patternProperties with names",
+        {
+            "type": "object",
+            "patternProperties": {"^x": _integer()},
+            "additionalProperties": _string(),
+            "propertyNames": {"maxLength": 2},
+        },
+        [{"xa": 1, "b": ""}],
+        [{"xab": 1}, {"xa": ""}, {"abc": ""}],
+    ),
+    Case(
+        "patternProperties of two closed schemas",
+        {
+            "allOf": [
+                {
+                    "type": "object",
+                    "patternProperties": {pattern: own},
+                    "additionalProperties": False,
+                }
+                for pattern, own in (("^a", _integer()), ("b$", {"minimum": 3}))
+            ]
+        },
+        [{}, {"ab": 3}],
+        [{"ab": 2}, {"a": 3}, {"b": 3}],
+    ),
+]
+
+_DENIED = [
+    Case("not a type", {"not": {"type": "null"}}, [1, "a", [], {}], [None]),
+    Case("not one number", _integer(**{"not": {"const": 5}}), [4, 6, -5, 55], [5]),
+    Case("not a whole number", _number(**{"not": _integer()}), [0.5, -1.25], [1, 0, -3]),
+    Case("not a multiple", _integer(**{"not": {"multipleOf": 3}}), [1, -2, 10], [0, 3, -6]),
+    Case("multiples of seven", _integer(multipleOf=7), [0, 7, -14, 700], [1, 8, -15]),
+    Case("quarters", _number(multipleOf=0.25), [0, 0.25, -1.5, 700], [0.3, 0.125]),
+    Case("not not", {"not": {"not": _string(pattern="^a")}}, ["ab"], ["b", 1]),
+    Case(
+        "not two keys",
+        {**_object(a={}, b={}), "not": {"required": ["a", "b"]}},
+        [{}, {"a": 1}, {"b": 1}],
+        [{"a": 1, "b": 1}],
+    ),
+    Case(
+        "not such an object",
+        {"not": _object("a", a=_integer())},
+        [1, [], {}, {"a": ""}],
+        [{"a": 1}],
+    ),
+    Case("not such a list", {"not": {"const": [1]}}, [[], [2], [1, 1], 1, {}], [[1]]),
+    Case(
+        "not one of them",
+        _array(items=_string(), **{"not": {"contains": {"const": "x"}}}),
+        [[], ["a"]],
+        [["x"], ["a", "x"]],
+    ),
+    Case(
+        "condition on a tag",
+        {
+            **_object("kind", kind={"enum": ["a", "b"]}, x=_integer(), y=_string()),
+            "if": {"properties": {"kind": {"const": "a"}}},
+            "then": {"required": ["x"]},
+            "else": {"required": ["y"]},
+        },
+        [{"kind": "a", "x": 1}, {"kind": "b", "y": ""}, {"kind": "b", "x": 1, "y": ""}],
+        [{"kind": "a", "y": ""}, {"kind": "b", "x": 1}],
+    ),
+    Case(
+        "eight conditions",
+        {
+            **_object("k", k={"enum": list("abcdefgh")}, v={"type": ["integer", "string"]}),
+            "allOf": [
+                {
+                    "if": {"properties": {"k": {"const": letter}}},
+                    "then": {"properties": {"v": {"const": index}}},
+                }
+                for index, letter in enumerate("abcdefgh")
+            ],
+        },
+        [{"k": "a", "v": 0}, {"k": "h", "v": 7}, {"k": "c"}],
+        [{"k": "a", "v": 1}, {"k": "h", "v": 0}],
+    ),
+    Case("condition without consequence", {"if": {"type": "null"}, "type": "integer"}, [1], [None]),
+    Case("oneOf that overlap", {"oneOf": [_integer(), _number()]}, [0.5], [1]),
+    Case(
+        "oneOf of multiples",
+        {"oneOf": [_integer(multipleOf=3), _integer(multipleOf=5)]},
+        [3, 5, 9, -10],
+        [15, 1, 0],
+    ),
+    Case(
+        "oneOf of required keys",
+        {**_object(a={}, b={}), "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        [{"a": 1}, {"b": 1}],
+        [{}, {"a": 1, "b": 1}],
+    ),
+    Case(
+        "oneOf within oneOf",
+        {"oneOf": [{"enum": [True, 1]}, {"oneOf": [{"type": "boolean"}, {"const": True}]}]},
+        [True, 1, False],
+        ["a"],
+    ),
+    Case(
+        "oneOf of formats",
+        {"oneOf": [_string(format="ipv4"), _string(format="ipv6")]},
+        ["1.2.3.4", "::1"],
+        ["a"],
+    ),
+    Case(
+        "contains", _array(items=_integer(), contains={"minimum": 5}), [[5], [1, 5, 2]], [[], [1]]
+    ),
+    Case(
+        "contains so many",
+        _array(contains=_integer(), minContains=1, maxContains=2, maxItems=3),
+        [[1], ["a", 1, 2]],
+        [[], [1, 2, 3], ["a"], [1, "a", "b", "c"]],
+    ),
+    Case(
+        "contains in a tuple",
+        _array(prefixItems=[_string()], items=_integer(), contains={"const": 2}),
+        [["a", 2], ["a", 1, 2]],
+        [["a"], [2], ["a", 1]],
+    ),
+    Case(
+        "unique values",
+        _array(items={"enum": ["a", "b", None]}, uniqueItems=True, minItems=1),
+        [["a"], ["b", "a"], [None, "b", "a"]],
+        [[], ["a", "a"], ["c"]],
+    ),
+    Case(
+        "unique values in order",
+        _array(items=_integer(minimum=1, maximum=9), uniqueItems=True, minItems=2, maxItems=3),
+        [[1, 2], [1, 5, 9]],
+        [[1], [1, 1], [1, 2, 3, 4], [0, 1]],
+        [[2, 1]],
+    ),
+]
+
+_APIS = [
+    Case(
+        "properties without type",
+        {"properties": {"a": _integer()}, "required": ["a"]},
+        [{"a": 1}],
+        [{}],
+        [False, "a", []],
+    ),
+    Case("int32", _integer(format="int32"), [2**31 - 1, -(2**31)], [], [2**31]),
+    Case("uint8", _integer(format="uint8"), [0, 255], [], [256, -1]),
+    Case("float", _number(format="float"), [19.99, 0, -1.5], ["1"], [1e-30]),
+    Case(
+        "http address",
+        _string(format="uri", minLength=1, maxLength=2083),
+        ["https://a.org/b?c=d#e"],
+        [""],
+    ),
+    Case("e-mail of 254", _string(format="email", maxLength=254), ["a@b.c"], ["a"]),
+    Case("a format for readers", _string(format="path"), ["/a/b", ""], [1]),
+    Case(
+        "tag with a default",
+        {
+            "discriminator": {"propertyName": "kind", "mapping": {"a": "#/$defs/A"}},
+            "$defs": {
+                name: _object("x", kind={"const": name.lower(), "default": ""}, x=_integer())
+                for name in "AB"
+            },
+            "oneOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}],
+        },
+        [{"kind": "a", "x": 1}, {"kind": "b", "x": 1}],
+        [{"x": 1}, {"kind": "c", "x": 1}],
+    ),
+    Case(
+        "tag only in the mapping",
+        {
+            "discriminator": {"propertyName": "t", "mapping": {"cat": "#/$defs/C", "dog": "D"}},
+            "$defs": {name: _object("t", t=_string(), **{name: _integer()}) for name in "CD"},
+            "anyOf": [{"$ref": "#/$defs/C"}, {"$ref": "#/$defs/D"}],
+        },
+        [{"t": "cat", "C": 1}, {"t": "dog"}],
+        [{}],
+        [{"t": "cow"}, {"t": "dog", "C": 1}],
+    ),
+    Case(
+        "names of documents",
+        {
+            "$id": "https://a.org/root",
+            "$defs": {
+                "n": {"$id": "other", "$defs": {"m": {"$anchor": "x", **_integer()}}, **_string()}
+            },
+            "anyOf": [
+                {"$ref": "other"},
+                {"$ref": "https://a.org/other#/$defs/m"},
+                {"type": "array", "items": {"$ref": "other#x"}},
+            ],
+        },
+        ["a", 1, [1]],
+        [None, ["a"]],
+    ),
+]
+
+CASES = [
+    *_TYPES,
+    *_NUMBERS,
+    *_STRINGS,
+    *_ARRAYS,
+    *_OBJECTS,
+    *_COMBINED,
+    *_REFERENCES,
+    *_LANGUAGES,
+    *_DENIED,
+    *_APIS,
+]
