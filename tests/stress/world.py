@@ -1,0 +1,80 @@
+"""What a stress run works on: tiny experts, the answers they give alone, and what was counted."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hivellm_lite.converters.base import convert_base
+
+from hivellm_lite import ExpertManager
+
+from ..packages import FIXTURES, adapter_files, manifest_bytes, manifest_v2, write_package
+
+ADAPTERS = {"a": "plain", "b": "rslora", "c": "plain", "d": "dora"}
+"""Names of experts and the fixture's adapters; the DoRA is a variant, with a model of its own."""
+
+WORDS = ("one", "two", "three four five six seven eight nine ten", "Hello", "a", "Count users")
+N_TOKENS = 12
+LONG = 300
+"""Tokens of an answer that nobody waits for."""
+
+GREEDY = {"temperature": 0.0, "max_tokens": N_TOKENS, "stop": [], "grammar": "off"}
+
+
+@dataclass
+class World:
+    """``answers``: what each expert says to each word alone. ``beats``: when each worker last
+    finished something, on `time.monotonic`'s clock.
+    """
+
+    manager: ExpertManager
+    packages: dict[str, Path]
+    base: Path
+    answers: dict[tuple[str, str], str]
+    until: float
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    beats: dict[str, float] = field(default_factory=dict)
+    kept: list[object] = field(default_factory=list)
+
+    @property
+    def running(self) -> bool:
+        return time.monotonic() < self.until and not self.wrong
+
+    def beat(self, what: str) -> None:
+        self.beats[threading.current_thread().name] = time.monotonic()
+        self.counts[what] += 1
+
+    def check(self, name: str, word: str, text: str) -> None:
+        if text != self.answers[name, word]:
+            self.wrong.append(f"{name} said {text!r} to {word!r}, not {self.answers[name, word]!r}")
+
+    def pick(self, draw: random.Random) -> tuple[str, str]:
+        return draw.choice(list(self.packages)), draw.choice(WORDS)
+
+
+def make_world(folder: Path, seconds: float) -> World:
+    base = folder / "tiny-llama.gguf"
+    convert_base(FIXTURES / "models" / "tiny-llama", base, quant="f32")
+    packages = {}
+    for name, adapter in ADAPTERS.items():
+        files = adapter_files("tiny-llama", adapter)
+        files["manifest.json"] = manifest_bytes(manifest_v2(name=name))
+        packages[name] = write_package(folder / f"{name}.expert", files)
+    manager = ExpertManager(
+        base=base, cache_dir=folder / "cache", n_ctx=512, n_threads=1, max_loaded_experts=3
+    )
+    for name, path in packages.items():
+        mode = "exact" if ADAPTERS[name] == "dora" else "lora"
+        manager.load_expert(name, path, adapter_mode=mode)
+    answers = {
+        (name, word): manager.generate(name, word, **GREEDY).text
+        for name in packages
+        for word in WORDS
+    }
+    return World(manager, packages, base, answers, time.monotonic() + seconds)
