@@ -218,7 +218,7 @@ class Expert:
         ``applied`` are other adapters on the same session, for a blend; ``adapter_scale``
         multiplies the scales of all.
         """
-        self._open_session()
+        session = self._open_session()
         check_types({**options, "prompt": prompt, "adapter_scale": adapter_scale})
         own = self.applied(adapter_scale)
         if applied is None:
@@ -226,7 +226,8 @@ class Expert:
         elif adapter_scale != 1.0:
             scaled = ((adapter, scale * adapter_scale) for adapter, scale in applied)
             applied = tuple(pair for pair in scaled if pair[1])
-        return self._builder.build(prompt, applied, **options)
+        with session.in_use():
+            return self._builder.build(prompt, applied, **options)
 
     def requests(
         self,
@@ -268,10 +269,11 @@ class Expert:
         check_types({"adapter_scale": adapter_scale})
         if not isinstance(completion, str):
             raise TypeError(f"completion must be a text, not the type {type(completion).__name__}")
-        tokens = self.tokenize_prompt(prompt, **options)
-        wanted = session.model.tokenize(completion, after="text")
-        check_length(session, len(tokens), len(wanted))
-        return score_tokens(session, tokens, wanted, self.applied(adapter_scale))
+        with session.in_use():
+            tokens = self.tokenize_prompt(prompt, **options)
+            wanted = session.model.tokenize(completion, after="text")
+            check_length(session, len(tokens), len(wanted))
+            return score_tokens(session, tokens, wanted, self.applied(adapter_scale))
 
     def tokenize_prompt(
         self,
@@ -281,9 +283,10 @@ class Expert:
         **options: Unpack[PromptOptions],
     ) -> list[int]:
         """The token ids that `generate` would compute for these arguments."""
-        self._open_session()
+        session = self._open_session()
         check_types({**options, "prompt": prompt, "thinking": thinking})
-        return self._builder.prompt_tokens(prompt, thinking=thinking, **options)
+        with session.in_use():
+            return self._builder.prompt_tokens(prompt, thinking=thinking, **options)
 
     def applied(self, scale: float = 1.0) -> Applied:
         """The adapter and its scale as the session applies them.

@@ -255,7 +255,8 @@ class ExpertManager:
             else:
                 check_types({**options, "prompt": prompt})
                 own: Any = {k: v for k, v in options.items() if k != "adapter_scale"}
-                request = chosen.builder.build(prompt, (), **own)
+                with chosen.session.in_use():
+                    request = chosen.builder.build(prompt, (), **own)
             return Prepared(chosen.session, [request], chosen.hold)
         except BaseException:
             chosen.hold.release()

@@ -7,12 +7,14 @@ when the last of them gives it back.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .errors import InferenceError
 from .kv_streams import DEFAULT_PARKED_BYTES
 from .process_state import bookkeeping, forget_on_fork, loading
 from .scheduler import Scheduler
@@ -293,9 +295,23 @@ class Session:
         }
 
     def retain(self) -> None:
-        """One use more; pair it with `release`."""
+        """One use more; pair it with `release`. Raises InferenceError once all gave theirs back."""
         with bookkeeping:
+            if self.users <= 0:
+                raise InferenceError("the model was closed meanwhile; load the expert again")
             self.users += 1
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """The model is not freed inside, whoever closes his expert on another thread.
+
+        Whatever calls the model on a thread of the user's needs this.
+        """
+        self.retain()
+        try:
+            yield
+        finally:
+            self.release()
 
     def forget_adapter(self, adapter: Adapter) -> None:
         """End what is generated with ``adapter``, drop what was computed, and free it.

@@ -46,7 +46,8 @@ class Submission:
         *,
         ahead: int | None = None,
     ) -> None:
-        self.decoding = Decoding(request, session.model, session.n_ctx)
+        with session.in_use():
+            self.decoding = Decoding(request, session.model, session.n_ctx)
         self.member = Member(self.decoding, deliver, ahead)
         self._scheduler = session.scheduler
         timeout = request.timeout

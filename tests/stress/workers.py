@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import random
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from hivellm_lite import ContextLengthError, Expert, GrammarError, InferenceError
+from hivellm_lite.session import _sessions
 
 from .world import GREEDY, LONG, WORDS, World
 
@@ -228,20 +230,10 @@ def registry(world: World, draw: random.Random) -> None:
 def collect(world: World, draw: random.Random) -> None:
     """Collect garbage here and on the threads that compute, where finalizers must not wait."""
     gc.collect()
-    for entry in world.manager.list_loaded_experts():
-        if entry.state == "resident" and draw.random() < 0.5:
-            collect_where_it_computes(world, entry.name)
-    time.sleep(0.02)
-
-
-def collect_where_it_computes(world: World, name: str) -> None:
-    from hivellm_lite.session import _sessions
-
     for session in list(_sessions.values()):
-        try:
+        with contextlib.suppress(InferenceError):  # closed meanwhile
             session.scheduler.call(gc.collect)
-        except InferenceError:  # closed meanwhile
-            world.counts["closed while collecting"] += 1
+    time.sleep(0.02)
 
 
 def fork(world: World, draw: random.Random) -> None:
