@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConversionError
+from ..lazy import lazy
 from .json_file import read_json
 from .peft_patterns import ModulePatterns
 
@@ -94,11 +94,11 @@ class AdapterConfig:
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
 
-    @cached_property
+    @lazy
     def _ranks(self) -> ModulePatterns[int]:
         return ModulePatterns(self.rank_pattern, "rank_pattern", self.source)
 
-    @cached_property
+    @lazy
     def _alphas(self) -> ModulePatterns[float]:
         return ModulePatterns(self.alpha_pattern, "alpha_pattern", self.source)
 

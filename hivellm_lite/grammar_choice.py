@@ -6,12 +6,14 @@ import contextlib
 import json
 import logging
 import os
+import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .errors import GrammarError
+from .process_state import forget_on_fork
 
 if TYPE_CHECKING:
     from .gbnf.matcher import Automaton
@@ -43,8 +45,15 @@ class GrammarChooser:
         self._session = session
         self._read_own = read_own
         self._automata: OrderedDict[Any, tuple[Automaton, Any]] = OrderedDict()
+        self._compiling: dict[Any, Any] = {}
+        """A lock for each grammar that is just being compiled."""
+        forget_on_fork(self)
         self._own: Automaton | None = None
         self._own_error: GrammarError | None = None
+
+    def forget_other_threads(self) -> None:
+        """In a forked child nobody else compiles."""
+        self._compiling.clear()
 
     def choose(
         self,
@@ -91,17 +100,18 @@ class GrammarChooser:
         """The package's grammar, or the library's for its ``grammar_type``."""
         from .gbnf.matcher import compile_grammar
 
-        if self._own is None and self._own_error is None:
-            try:
-                self._own = compile_grammar(self._read_own())
-            except GrammarError as error:
-                self._own_error = error
-                if not strict:
-                    logger.warning(
-                        "%s is not constrained by its grammar: %s",
-                        self._manifest.identity,
-                        error,
-                    )
+        with self._alone(None):
+            if self._own is None and self._own_error is None:
+                try:
+                    self._own = compile_grammar(self._read_own())
+                except GrammarError as error:
+                    self._own_error = error
+                    if not strict:
+                        logger.warning(
+                            "%s is not constrained by its grammar: %s",
+                            self._manifest.identity,
+                            error,
+                        )
         if strict and self._own_error is not None:
             raise self._own_error
         return self._own
@@ -137,10 +147,22 @@ class GrammarChooser:
             return make()  # which says what is wrong with it
         return self._cached(key, make)
 
+    @contextlib.contextmanager
+    def _alone(self, key: Any) -> Iterator[None]:
+        """One thread at a time compiles the grammar of ``key``."""
+        with self._compiling.setdefault(key, threading.RLock()):
+            try:
+                yield
+            finally:
+                self._compiling.pop(key, None)  # who waits has it already
+
     def _cached(self, key: Any, make: Callable[[], Automaton], *, keep: object = None) -> Automaton:
         """``keep`` stays alive as long as the key: one that is an object's ``id``."""
-        found = self._automata.pop(key, None) or (make(), keep)
-        self._automata[key] = found
-        while len(self._automata) > MAX_CACHED:
-            self._automata.popitem(last=False)
+        # many tasks may come with one new grammar: one thread compiles it, the others wait
+        with self._alone(key):
+            found = self._automata.pop(key, None) or (make(), keep)
+            self._automata[key] = found
+        with contextlib.suppress(KeyError):  # another thread has emptied it
+            while len(self._automata) > MAX_CACHED:
+                self._automata.popitem(last=False)
         return found[0]

@@ -18,8 +18,9 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
+
+from .lazy import lazy
 
 __all__ = ["Document", "JsonError", "JsonPath", "parse_json", "shown"]
 
@@ -88,11 +89,11 @@ class Document:
         line = bisect.bisect_right(self._lines, place.offset)
         return f"{_dotted(path)}, line {line}, column {place.offset - self._lines[line - 1] + 1}"
 
-    @cached_property
+    @lazy
     def _places(self) -> _Place:
         return _places_of(self.text)
 
-    @cached_property
+    @lazy
     def _lines(self) -> list[int]:
         """Where each line begins."""
         return [0, *(match.end() for match in re.finditer(_NEWLINE, self.text))]

@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import InferenceError
 from .kv_streams import DEFAULT_PARKED_BYTES
+from .lazy import lazy
 from .process_state import bookkeeping, forget_on_fork, loading
 from .scheduler import Scheduler
 
@@ -83,6 +83,11 @@ class _Loaded:
         self.model = model
         self.n_sessions = 0
         self._n_contexts = 0
+        self._counting = threading.RLock()
+        forget_on_fork(self)
+
+    def forget_other_threads(self) -> None:
+        """In a forked child nobody else counts."""
         self._counting = threading.RLock()
 
     def add_context(self) -> None:
@@ -250,7 +255,7 @@ class Session:
         """Positions that one sequence may have."""
         return self.scheduler.n_ctx
 
-    @cached_property
+    @lazy
     def vocabulary(self) -> TokenVocabulary:
         """The bytes of all tokens, for grammars."""
         from .gbnf.vocabulary import TokenVocabulary

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import threading
 import weakref
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..context_sizes import kv_values
 from ..converters.gguf_check import check_adapter, check_model
 from ..errors import ConversionError, InferenceError, LoadError
+from ..lazy import lazy
 from ..process_state import loading
 from ..tokenization.byte_level import from_byte_level
 from ..tokenization.rules import read_text_rules
@@ -34,6 +34,10 @@ _NAMED = (
     | llama.LLAMA_TOKEN_ATTR_UNKNOWN
 )
 """Tokens that llama.cpp finds in a text by their names."""
+
+
+_PIECE_BYTES = 256
+"""Longer than nearly every token; a buffer for a longer one is made when it is met."""
 
 
 class Model(Native):
@@ -98,7 +102,6 @@ class Model(Native):
         self._vocab = llama.llama_model_get_vocab(pointer)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self._vocab)
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(pointer)
-        self._piece_buffer = ctypes.create_string_buffer(256)
 
     def close(self) -> None:
         """Close all contexts and adapters of this model, then the model."""
@@ -177,13 +180,13 @@ class Model(Native):
         """The id of the control or added token whose name is ``text``, or None."""
         return self._tokenizer.special_token(text)
 
-    @functools.cached_property
+    @lazy
     def _attributes(self) -> list[int]:
         """``llama_token_attr`` of every token."""
         attribute, vocab = llama.llama_vocab_get_attr, self._live_vocab
         return [attribute(vocab, token) for token in range(self.n_vocab)]
 
-    @functools.cached_property
+    @lazy
     def _tokenizer(self) -> Tokenizer:
         named, added = dict[str, int](), dict[str, int]()
         for token, attribute in enumerate(self._attributes):
@@ -222,12 +225,14 @@ class Model(Native):
         """The bytes of one token; may be part of a character. Control tokens are empty
         unless ``special`` is set.
         """
-        buffer = self._piece_buffer
-        n = llama.llama_token_to_piece(self._live_vocab, token, buffer, len(buffer), 0, special)
-        if n < 0:
-            self._piece_buffer = ctypes.create_string_buffer(-n)
-            return self.piece(token, special=special)
-        return self._decoded(token, buffer.raw[:n])
+        size = _PIECE_BYTES
+        while True:
+            # one for each call: other threads ask at the same time
+            buffer = (ctypes.c_char * size)()
+            n = llama.llama_token_to_piece(self._live_vocab, token, buffer, size, 0, special)
+            if n >= 0:
+                return self._decoded(token, buffer.raw[:n])
+            size = -n
 
     def _decoded(self, token: int, data: bytes) -> bytes:
         if self._rules.splits and self._attributes[token] & llama.LLAMA_TOKEN_ATTR_NORMAL:
@@ -238,11 +243,12 @@ class Model(Native):
         """Whether the token ends a generation (end of text, of turn …)."""
         return bool(llama.llama_vocab_is_eog(self._live_vocab, token))
 
-    @functools.cached_property
+    @lazy
     def pieces(self) -> tuple[bytes, ...]:
         """The bytes of every token, those of control tokens empty: 0.3 s for 150,000 tokens."""
-        to_piece, vocab, buffer = llama.llama_token_to_piece, self._live_vocab, self._piece_buffer
-        size, string_at = len(buffer), ctypes.string_at
+        to_piece, vocab, string_at = llama.llama_token_to_piece, self._live_vocab, ctypes.string_at
+        size = _PIECE_BYTES
+        buffer = (ctypes.c_char * size)()
         found = []
         for token in range(self.n_vocab):
             n = to_piece(vocab, token, buffer, size, 0, False)
@@ -251,7 +257,7 @@ class Model(Native):
             )
         return tuple(found)
 
-    @functools.cached_property
+    @lazy
     def end_tokens(self) -> list[int]:
         """All tokens that end a generation; llama.cpp makes each a control token."""
         return [

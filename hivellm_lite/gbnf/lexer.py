@@ -12,9 +12,9 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 
 from ..errors import GrammarError
+from ..lazy import lazy
 from .build import char_class
 from .limits import MAX_BYTES, MAX_NAME, MAX_REPETITIONS
 from .syntax import MAX_CODE_POINT, CharClass
@@ -110,7 +110,7 @@ class Lexer:
         if self._over_lines is None and _LINE_END.search(self._text, start, stop):
             self._over_lines = start
 
-    @cached_property
+    @lazy
     def _line_ends(self) -> list[int]:
         return [found.start() for found in _LINE_END.finditer(self._text)]
 

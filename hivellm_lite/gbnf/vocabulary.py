@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..lazy import lazy
 from .matcher import Configuration
 
 __all__ = ["TokenVocabulary"]
@@ -87,11 +87,11 @@ class TokenVocabulary:
             nodes, places = nodes[legal], places[legal]
             yield nodes
 
-    @cached_property
+    @lazy
     def _trie(self) -> _Trie:
         return _Trie.build(self.pieces)
 
-    @cached_property
+    @lazy
     def _first_byte(self) -> NDArray[np.intp]:
         """[n_vocab]: 256 where there is none."""
         return np.fromiter((p[0] if p else 256 for p in self.pieces), np.intp, len(self.pieces))

@@ -9,12 +9,12 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urljoin
 
 from ..errors import GrammarError
 from ..json_positions import shown
+from ..lazy import lazy
 from .keywords import ANNOTATIONS, DATA, IN_PLACE
 from .problems import malformed
 from .shapes import FALSE, Handle
@@ -175,12 +175,12 @@ class Document:
             self._bases[pointer] = base
         return self._bases[pointer]
 
-    @cached_property
+    @lazy
     def _resources(self) -> dict[str, list[str]]:
         """The steps from the root to every document in this one, by its name."""
         return {name: steps for name, steps, _ in _names(self._root) if name}
 
-    @cached_property
+    @lazy
     def _anchors(self) -> dict[tuple[str, str], list[str]]:
         """The steps from the root to what has a name within a document."""
         found: dict[tuple[str, str], list[str]] = {}

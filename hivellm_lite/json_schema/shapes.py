@@ -16,8 +16,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
 from typing import Any
+
+from ..lazy import lazy
 
 __all__ = [
     "ANYTHING",
@@ -56,7 +57,7 @@ class Values:
     def __hash__(self) -> int:
         return hash(self.canonical)
 
-    @cached_property
+    @lazy
     def canonical(self) -> frozenset[str]:
         """The `canonical` text of each value."""
         return frozenset(map(canonical, self.values))
@@ -165,7 +166,7 @@ class Object:
     pointer: str = field(default="#", compare=False)
     """Where the object's schema stands, for messages."""
 
-    @cached_property
+    @lazy
     def _hash(self) -> int:
         return hash((tuple(self.properties.items()), self.required, self.rests, self.names))
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TypeVar
 
 from ..gbnf.dfa import Machine, Moves, minimal
+from ..lazy import lazy
 from .characters import ALL_CHARACTERS, Ranges, union
 
 __all__ = [
@@ -51,7 +52,7 @@ class TextAutomaton:
     classes: tuple[Ranges, ...]
     machine: Machine
 
-    @cached_property
+    @lazy
     def _starts(self) -> tuple[list[int], list[int]]:
         """First code points of all ranges, in order, and the class of each."""
         found = sorted((first, n) for n, part in enumerate(self.classes) for first, _ in part)
@@ -77,7 +78,7 @@ class TextAutomaton:
     def is_empty(self) -> bool:
         return not any(self.machine.final)
 
-    @cached_property
+    @lazy
     def shortest(self) -> int:
         """Characters of the shortest text; 0 if there is none."""
         lengths = self._distances
@@ -85,7 +86,7 @@ class TextAutomaton:
             (n for n, end in zip(lengths, self.machine.final, strict=True) if end), default=0
         )
 
-    @cached_property
+    @lazy
     def _distances(self) -> list[int]:
         found = {0: 0}
         pending = [0]
@@ -96,7 +97,7 @@ class TextAutomaton:
                     pending.append(target)
         return [found[state] for state in range(len(self.machine.moves))]
 
-    @cached_property
+    @lazy
     def longest(self) -> int | None:
         """Characters of the longest text; None if there is no longest."""
         order: list[int] = []

@@ -232,8 +232,8 @@ def collect(world: World, draw: random.Random) -> None:
     gc.collect()
     for session in list(_sessions.values()):
         with contextlib.suppress(InferenceError):  # closed meanwhile
-            session.scheduler.call(gc.collect)
-    time.sleep(0.02)
+            session.scheduler.call(lambda: gc.collect(draw.randint(0, 2)))
+        time.sleep(draw.random())
 
 
 def fork(world: World, draw: random.Random) -> None:

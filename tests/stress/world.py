@@ -67,7 +67,12 @@ def make_world(folder: Path, seconds: float) -> World:
         files["manifest.json"] = manifest_bytes(manifest_v2(name=name))
         packages[name] = write_package(folder / f"{name}.expert", files)
     manager = ExpertManager(
-        base=base, cache_dir=folder / "cache", n_ctx=512, n_threads=1, max_loaded_experts=3
+        base=base,
+        cache_dir=folder / "cache",
+        n_ctx=512,
+        n_threads=1,
+        kv_type="f32",  # so that the order of a sum decides nothing
+        max_loaded_experts=3,
     )
     for name, path in packages.items():
         mode = "exact" if ADAPTERS[name] == "dora" else "lora"
