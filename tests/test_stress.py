@@ -1,0 +1,22 @@
+"""Everything at once, for two minutes: see `tests.stress`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SECONDS = float(os.environ.get("HIVELLM_STRESS_SECONDS", "120"))
+
+
+def test_nothing_hangs_dies_or_answers_wrongly_when_everything_happens_at_once():
+    command = [sys.executable, "-m", "tests.stress", "--seconds", str(SECONDS)]
+    done = subprocess.run(
+        command,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS + 300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
