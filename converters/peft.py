@@ -26,6 +26,9 @@ __all__ = ["Adapter", "AdapterConfig", "AdapterTensor", "read_adapter", "read_ad
 MAX_NAME_LENGTH = 200
 """``base_model.model.model.layers.27.self_attn.q_proj.lora_A.default.weight`` has 69."""
 
+MAX_NAME_PARTS = 40
+"""Words between the dots of a name; that one has eleven."""
+
 _ADAPTER = r"(?:\.(?P<adapter>\w+))?"
 _ROLES = tuple(
     re.compile(rf"(?P<module>[\w.]+?)\.{pattern}")
@@ -46,6 +49,8 @@ _ROLES = tuple(
 
 _COPY = re.compile(r"(?P<module>(?:[\w.]+\.)?(?:embed_tokens|lm_head))\.base_layer\.weight")
 
+_NUMBER = re.compile(r"(?<![^.])[0-9]+(?![^.])")
+
 _WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|_fsdp_wrapped_module)\.)*(?:base_model\.model\.)?")
 """What PEFT, compilation and distributed training put before a module's own name."""
 
@@ -61,6 +66,8 @@ _OTHER_METHODS: Mapping[str, str] = {
     r"prompt_embeddings|prompt_encoder": "prompt, prefix or P-tuning",
 }
 """Tensor names by which an adapter betrays a method that is not covered, first hit first."""
+
+_ANY_OTHER_METHOD = re.compile("|".join(_OTHER_METHODS))
 
 
 @dataclass(frozen=True)
@@ -152,6 +159,10 @@ def _sort_tensors(file: SafetensorsFile) -> tuple[dict[str, dict[str, str]], dic
             raise ConversionError(
                 f"{file.path}: the tensor name {name[:60]!r}… is longer than {MAX_NAME_LENGTH}"
             )
+        if name.count(".") >= MAX_NAME_PARTS:
+            raise ConversionError(
+                f"{file.path}: the tensor name {name[:60]!r}… has more than {MAX_NAME_PARTS} parts"
+            )
         if copy := _COPY.fullmatch(name):
             copies[_module_name(copy["module"])] = name
             continue
@@ -176,8 +187,9 @@ def _sort_tensors(file: SafetensorsFile) -> tuple[dict[str, dict[str, str]], dic
 
 def _refuse_other_methods(file: SafetensorsFile) -> None:
     """Any tensor of the file may be the one whose name betrays the method."""
+    suspicious = [name for name in file.tensors if _ANY_OTHER_METHOD.search(name)]
     for pattern, method in _OTHER_METHODS.items():
-        for name in file.tensors:
+        for name in suspicious:
             if re.search(pattern, name):
                 raise ConversionError(f"{file.path}: {name!r}: {method}: not supported yet")
 
@@ -187,8 +199,6 @@ def _module_name(name: str) -> str:
     return name[match.end() :] if match else name
 
 
-def _natural(name: str) -> list[tuple[bool, int, str]]:
+def _natural(name: str) -> str:
     """Sort key that puts layer 2 before layer 10."""
-    return [
-        (part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in name.split(".")
-    ]
+    return _NUMBER.sub(lambda match: match[0].zfill(12), name)

@@ -5,6 +5,7 @@ Source: the ``tuners/`` of PEFT 0.21, whose parameter names are the roles here.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -146,6 +147,7 @@ class _Reader:
         return ConversionError(f"{self.file.path}: {self.module}: {text}")
 
 
+@functools.lru_cache(maxsize=1024)
 def _outline(shape: tuple[int, ...]) -> Float32Array:
     """Zeros of this shape that take no memory."""
     return np.broadcast_to(np.float32(0), shape)
