@@ -18,6 +18,8 @@ __all__ = ["SpecialTokens", "read_chat_template", "read_special_tokens"]
 MAX_TEMPLATE_BYTES = 1_000_000
 """The longest published template has about 20 kB."""
 
+TEMPLATE_FOLDERS = ("chat_templates", "additional_chat_templates")
+
 KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
@@ -127,19 +129,18 @@ def read_chat_template(
 ) -> str | list[dict[str, str]] | None:
     """The template as text, never run here; a list of named ones where there are several.
 
-    ``tokenizer_config.json`` comes before ``chat_template.jinja`` and that
-    before ``chat_template.json``.
+    ``chat_template.jinja`` comes before ``tokenizer_config.json``, as in Transformers, and
+    that before ``chat_template.json`` and a folder of templates.
     """
     template = options.get("chat_template")
-    if template is None:
-        jinja, json_file = folder / "chat_template.jinja", folder / "chat_template.json"
-        if jinja.is_file():
-            try:
-                template = jinja.read_text("utf-8")
-            except (OSError, ValueError) as error:
-                raise ConversionError(f"cannot read {jinja}: {error}") from error
-        elif json_file.is_file():
-            template = read_json(json_file).get("chat_template")
+    jinja, json_file = folder / "chat_template.jinja", folder / "chat_template.json"
+    others = [folder / name / "default.jinja" for name in TEMPLATE_FOLDERS]
+    if template is None and not jinja.is_file() and json_file.is_file():
+        template = read_json(json_file).get("chat_template")
+    for path in (jinja, *(others if template is None else ())):
+        if path.is_file():
+            template = _read_jinja(path)
+            break
     if template is None:
         return None
     named = template if isinstance(template, list) else [{"name": "default", "template": template}]
@@ -153,3 +154,14 @@ def read_chat_template(
                 f"{folder}: the chat template has over {MAX_TEMPLATE_BYTES} bytes"
             )
     return template if isinstance(template, str) else named
+
+
+def _read_jinja(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_TEMPLATE_BYTES:
+            raise ConversionError(
+                f"{path.parent}: the chat template has over {MAX_TEMPLATE_BYTES} bytes"
+            )
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"cannot read {path}: {error}") from error
