@@ -1,0 +1,179 @@
+"""Text that knows which of its characters came from whom.
+
+A chat template mixes its own text, in which names of control tokens count, with
+text of a user, in which they must not. Every piece of a conversation enters the
+template as `MarkedText`, and every operation of the template keeps the marks. An
+operation that cannot follow them gives its whole result the mark of the user: a
+control token may get lost that way, but never come about.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
+from typing import SupportsIndex
+
+__all__ = [
+    "Mark",
+    "MarkedText",
+    "cut",
+    "is_mixed",
+    "join",
+    "like",
+    "mark",
+    "marks_of",
+    "pieces_of",
+    "recased",
+    "repeated",
+    "split_at",
+    "stripped",
+]
+
+Mark = tuple[int, int | None]
+"""A number of characters, and the index of the message they are from; None: the template."""
+
+
+class MarkedText(str):
+    """A string that knows for each of its ``runs`` where it ends and where it is from.
+
+    Only the functions of this module keep the marks; the methods of `str` give plain text,
+    and so nothing may call them on a marked text and treat the result as the template's.
+    """
+
+    __slots__ = ("runs",)
+    runs: tuple[Mark, ...]
+
+    def __str__(self) -> str:
+        return self
+
+    def __iter__(self) -> Iterator[str]:
+        return (cut(self, i, i + 1) for i in range(len(self)))
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        if isinstance(key, slice):
+            start, stop, step = key.indices(len(self))
+            if step == 1:
+                return cut(self, start, stop)
+            return join(cut(self, i, i + 1) for i in range(start, stop, step))
+        place = range(len(self))[key]  # raises IndexError, and takes negative ones
+        return cut(self, place, place + 1)
+
+
+def mark(text: str, origin: int | None) -> str:
+    """``text`` as all of one message, or as the template's own."""
+    if origin is None or not text:
+        return str.__str__(text)
+    return _with_marks(text, ((len(text), origin),))
+
+
+def marks_of(text: str) -> list[Mark]:
+    """Lengths and origins of the runs, from the text's beginning to its end."""
+    if not isinstance(text, MarkedText):
+        return [(len(text), None)] if text else []
+    begins = (0, *(end for end, _ in text.runs))
+    return [(end - begin, origin) for (end, origin), begin in zip(text.runs, begins, strict=False)]
+
+
+def is_mixed(text: str) -> bool:
+    """Whether template and user both wrote in it."""
+    return len({origin is None for _, origin in marks_of(text)}) == 2
+
+
+def _with_marks(text: str, marks: Iterable[Mark]) -> str:
+    runs: list[Mark] = []
+    end = 0
+    for length, origin in marks:
+        if length:
+            end += length
+            if runs and runs[-1][1] == origin:
+                runs.pop()
+            runs.append((end, origin))
+    if all(origin is None for _, origin in runs):
+        return str.__str__(text)
+    result = MarkedText(text)
+    result.runs = tuple(runs)
+    return result
+
+
+def join(parts: Iterable[str], between: str = "") -> str:
+    """``between.join(parts)``."""
+    pieces: list[str] = []
+    for part in parts:
+        if pieces and between:
+            pieces.append(between)
+        pieces.append(part)
+    text = "".join(pieces)
+    if not any(isinstance(piece, MarkedText) for piece in pieces):
+        return text
+    return _with_marks(text, (one for piece in pieces for one in marks_of(piece)))
+
+
+def cut(text: str, start: int, stop: int) -> str:
+    """``text[start:stop]`` for 0 ≤ start, stop ≤ its length."""
+    piece = str.__getitem__(text, slice(start, stop))
+    if not isinstance(text, MarkedText):
+        return piece
+    marks: list[Mark] = []
+    place = start
+    run = bisect_right(text.runs, start, key=itemgetter(0))
+    while place < stop and run < len(text.runs):
+        end, origin = text.runs[run]
+        marks.append((min(end, stop) - place, origin))
+        place, run = end, run + 1
+    return _with_marks(piece, marks)
+
+
+def stripped(
+    text: str, characters: str | None = None, *, left: bool = True, right: bool = True
+) -> str:
+    """``text.strip(characters)``, or `lstrip` or `rstrip` alone."""
+    start = len(text) - len(str.lstrip(text, characters)) if left else 0
+    stop = len(str.rstrip(text, characters)) if right else len(text)
+    return cut(text, start, max(start, stop))
+
+
+def pieces_of(text: str, pieces: Iterable[str]) -> list[str]:
+    """``pieces`` with their marks, where they stand in ``text`` one after the other."""
+    found: list[str] = []
+    place = 0
+    for piece in pieces:
+        place = str.index(text, piece, place)
+        found.append(cut(text, place, place + len(piece)))
+        place += len(piece)
+    return found
+
+
+def repeated(text: str, times: int) -> str:
+    """``text * times``."""
+    if isinstance(text, MarkedText):
+        return _with_marks(str.__str__(text) * times, marks_of(text) * times)
+    return text * times
+
+
+def split_at(text: str, separator: str, count: int = -1) -> list[str]:
+    """``text.split(separator, count)``."""
+    parts: list[str] = []
+    place = 0
+    for piece in str.split(text, separator, count):
+        parts.append(cut(text, place, place + len(piece)))
+        place += len(piece) + len(separator)
+    return parts
+
+
+def recased(text: str, change: Callable[[str], str]) -> str:
+    """``change(text)`` for one that changes characters where they stand."""
+    changed = change(str.__str__(text))
+    if len(changed) == len(text):
+        return _with_marks(changed, marks_of(text))
+    return like(changed, (text,))
+
+
+def like(text: str, sources: Iterable[object]) -> str:
+    """``text`` as all of the first user among the texts that it was made of."""
+    if isinstance(text, MarkedText):
+        return text
+    for source in sources:
+        if isinstance(source, MarkedText):
+            return mark(text, next(origin for _, origin in source.runs if origin is not None))
+    return text

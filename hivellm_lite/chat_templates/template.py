@@ -1,0 +1,145 @@
+r"""A chat template: from a conversation to the text that a model expects.
+
+Usage::
+
+    template = ChatTemplate(source, tokens={"bos_token": "<s>"})
+    rendered = template.render([{"role": "user", "content": "Hi"}])
+    rendered.parts      # (("<|user|>\n", None), ("Hi", 0), ("<|end|>\n<|assistant|>\n", None))
+
+What this package does not know: models, vocabularies, files.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InferenceError
+from .budget import Budget, TemplateLimitError
+from .environment import GuardedEnvironment
+from .marked_text import join, mark, marks_of
+
+__all__ = ["ChatTemplate", "ChatTemplateError", "Rendered", "TemplateRefusal"]
+
+MAX_SOURCE = 100_000
+"""Characters; the longest published template has under 20,000."""
+
+
+class ChatTemplateError(InferenceError):
+    """A chat template cannot be run."""
+
+
+class TemplateRefusal(ChatTemplateError):
+    """A chat template refuses this conversation, by ``raise_exception``."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The text of a conversation. ``parts``: pieces of it, each with the index of the
+    message that it is from, or None for the template's own text.
+
+    ``mixed_in`` names an operation of the template after which its own text and a message's
+    could not be told apart; that text counts as the message's.
+    """
+
+    parts: tuple[tuple[str, int | None], ...]
+    mixed_in: str | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(text for text, _ in self.parts)
+
+    @property
+    def messages(self) -> frozenset[int]:
+        """The messages of which something is in the text."""
+        return frozenset(origin for _, origin in self.parts if origin is not None)
+
+
+class ChatTemplate:
+    """A compiled template. Thread-safe.
+
+    ``tokens`` are the variables such as ``bos_token``; ``name`` says in errors where the
+    template is from. Raises ChatTemplateError for one that is no template, or too large.
+    """
+
+    def __init__(
+        self, source: str, *, tokens: Mapping[str, str] | None = None, name: str = "chat template"
+    ) -> None:
+        self.name = name
+        self.source = source
+        self._tokens = dict(tokens or {})
+        self._environment, self._template = _compiled(source, name)
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        thinking: bool = False,
+        add_generation_prompt: bool = True,
+    ) -> Rendered:
+        """The conversation, and with ``add_generation_prompt`` the answer's beginning.
+
+        Raises TemplateRefusal, and ChatTemplateError for a template that fails or does too
+        much.
+        """
+        marked = [
+            {key: mark(value, index) if key != "role" else value for key, value in message.items()}
+            for index, message in enumerate(messages)
+        ]
+        budget = Budget(sum(len(value) for message in messages for value in message.values()))
+        variables: dict[str, Any] = {
+            **self._tokens,
+            "messages": marked,
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+            "enable_thinking": thinking,
+        }
+        self._environment.paying(budget)
+        try:
+            context = self._template.new_context(variables)
+            text = join(self._template.root_render_func(context))
+        except Exception as error:
+            raise _error(error, self.name) from error
+        finally:
+            self._environment.paying(None)
+        parts = []
+        place = 0
+        for length, origin in marks_of(text):
+            parts.append((str.__getitem__(text, slice(place, place + length)), origin))
+            place += length
+        return Rendered(tuple(parts), budget.mixed_in)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(source: str, name: str) -> tuple[GuardedEnvironment, Any]:
+    if len(source) > MAX_SOURCE:
+        raise ChatTemplateError(
+            f"{name} has {len(source)} characters; more than {MAX_SOURCE} are not run\n{ADVICE}"
+        )
+    environment = GuardedEnvironment()
+    try:
+        return environment, environment.from_string(environment.guarded(source))
+    except Exception as error:
+        raise _error(error, name) from error
+
+
+ADVICE = "Give template='chatml' or template='hivellm-tags' to write prompts without it."
+
+
+def _error(error: Exception, name: str) -> ChatTemplateError:
+    """The error for callers: what the template said, or what it did wrong."""
+    from jinja2.exceptions import TemplateError, TemplateSyntaxError
+
+    # what is no text may take for ever to write
+    message = error.args[0] if error.args and isinstance(error.args[0], str) else ""
+    said = f"{type(error).__name__}: {message[:300]}"
+    if type(error) is TemplateError:
+        return TemplateRefusal(f"{name} refuses this conversation: {message[:300]}\n{ADVICE}")
+    if isinstance(error, TemplateLimitError):
+        return ChatTemplateError(f"{name} is not run to its end: {error}\n{ADVICE}")
+    if isinstance(error, TemplateSyntaxError):
+        return ChatTemplateError(f"{name} cannot be read: line {error.lineno}: {said}\n{ADVICE}")
+    return ChatTemplateError(f"{name} fails: {said}\n{ADVICE}")
