@@ -23,11 +23,12 @@ class ThoughtSplitter:
     """Separates a thought at the beginning of a text from the answer behind it.
 
     ``push`` returns the answer's part of what is decided so far; the thought
-    collects in ``thought``. White space around the thought belongs to neither.
+    collects in ``thought``. White space around the thought belongs to neither. With
+    ``in_thought`` the text begins inside a thought, behind ``<think>``.
     """
 
-    def __init__(self) -> None:
-        self._stage = "start"
+    def __init__(self, *, in_thought: bool = False) -> None:
+        self._stage = "thought" if in_thought else "start"
         self._pending = ""
         self._thought: list[str] = []
 
@@ -79,9 +80,9 @@ class AnswerText:
     ``push`` and ``finish`` return what can be shown; ``text`` is all of it.
     """
 
-    def __init__(self, stops: StopScanner) -> None:
+    def __init__(self, stops: StopScanner, *, in_thought: bool = False) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._splitter = ThoughtSplitter()
+        self._splitter = ThoughtSplitter(in_thought=in_thought)
         self._stops = stops
         self._shown: list[str] = []
 

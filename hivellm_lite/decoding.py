@@ -33,7 +33,8 @@ class Request:
     """Everything that one generation depends on.
 
     ``constraint`` makes the state of a grammar for one answer; None is free text.
-    ``timeout``: seconds from the submission.
+    ``timeout``: seconds from the submission. ``end_token``: one more token that ends the
+    answer. ``in_thought``: the prompt ends inside a thought.
     """
 
     expert: str
@@ -46,6 +47,8 @@ class Request:
     balanced_stops: tuple[str, ...]
     constraint: Callable[[], TokenConstraint] | None = None
     timeout: float | None = None
+    end_token: int | None = None
+    in_thought: bool = False
 
 
 class Decoding:
@@ -68,7 +71,8 @@ class Decoding:
         self._model = model
         self._room = min(request.max_tokens, n_ctx - len(request.prompt))
         self._answer = AnswerText(
-            StopScanner(literal=request.literal_stops, balanced=request.balanced_stops)
+            StopScanner(literal=request.literal_stops, balanced=request.balanced_stops),
+            in_thought=request.in_thought,
         )
         self._constraint = request.constraint() if request.constraint is not None else None
         self._sampler = Sampler(request.sampling, request.seed, model.n_vocab)
@@ -163,7 +167,7 @@ class Decoding:
         self.tokens.append(token)
         self._sampler.accept([token])
         # an end token ends the answer; it has no text
-        if self._model.is_end(token):
+        if token == self.request.end_token or self._model.is_end(token):
             return self.finish("stop")
         # text that is whole, not a thought, and not the start of a stop
         piece = self._model.piece(token)

@@ -13,6 +13,7 @@ from .argument_types import check_prompts, check_types
 from .async_generation import AsyncTextStream, Prepared, arun_batch
 from .bases import QUANTIZATIONS, Progress
 from .cache import Cache
+from .chat_template_files import package_template
 from .decoding import Request
 from .errors import ExpertError, InferenceError
 from .expert_loading import LoadedParts, load_parts
@@ -62,7 +63,10 @@ class Expert:
         self._cache = parts.cache
         self._find_weights = parts.find_weights
         grammars = GrammarChooser(package.manifest, session, lambda: package_grammar(package))
-        self._builder = RequestBuilder(package.manifest, session, grammars)
+        self._builder = RequestBuilder(
+            package.manifest, session, grammars, lambda: package_template(package)
+        )
+        self._builder.prepare()
 
     @classmethod
     def load(

@@ -62,6 +62,7 @@ class GrammarChooser:
         *,
         allow_unenforced: bool = False,
         thinking: bool = False,
+        in_thought: bool = False,
     ) -> Callable[[], TokenConstraint] | None:
         """What makes the constraint of one answer; None for free text.
 
@@ -76,7 +77,9 @@ class GrammarChooser:
             from .token_constraint import TokenConstraint
 
             start, vocabulary = automaton.start, session.vocabulary
-            return TokenConstraint(start, vocabulary, session.model, thinking=thinking)
+            return TokenConstraint(
+                start, vocabulary, session.model, thinking=thinking, in_thought=in_thought
+            )
 
         return constrain
 

@@ -4,20 +4,21 @@ A prompt is rendered into segments: the template's own control tokens, and
 text. Only the former may become control tokens, so a ``<|im_end|>`` inside a
 question is eight ordinary characters and cannot end the turn.
 
-ChatML with ``<|im_start|>`` is the reference; ``hivellm-tags`` are the literal
-tags of the public command-line tool, which older packages were trained on.
+Here are the formats that a manifest or a caller can name: ChatML with ``<|im_start|>``,
+and ``hivellm-tags``, the literal tags of the public command-line tool, which older
+packages were trained on. Others come as chat templates: see `prompt_format`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .manifest import Manifest
 
-__all__ = ["TEMPLATES", "Segment", "Template", "render", "system_message"]
+__all__ = ["TEMPLATES", "Segment", "Template", "merged", "render", "system_message"]
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -141,13 +142,20 @@ def render(
         parts += _tags(template, template.end, role)
     parts += _tags(template, template.begin, "assistant")
     parts += [Segment(part, control=part.startswith("<")) for part in answer_prefix]
-    merged: list[Segment] = []
+    return merged(parts)
+
+
+def merged(parts: Iterable[Segment]) -> list[Segment]:
+    """Neighbouring plain text as one segment: a tokenizer's pieces may begin in one and end
+    in the next.
+    """
+    found: list[Segment] = []
     for part in parts:
-        if merged and not part.control and not merged[-1].control:
-            merged[-1] = Segment(merged[-1].text + part.text)
+        if found and not part.control and not found[-1].control:
+            found[-1] = Segment(found[-1].text + part.text)
         elif part.text:
-            merged.append(part)
-    return merged
+            found.append(part)
+    return found
 
 
 def _tags(template: Template, texts: Sequence[str], role: str) -> list[Segment]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .decoding import Request
+from .errors import ExpertError
 from .generation import check_length
-from .prompts import (
-    NO_THOUGHT,
-    TEMPLATES,
-    Template,
-    check_messages,
-    render,
-    system_message,
-)
+from .prompt_format import FormattedPrompt, PromptFormat, PromptFormats
+from .prompts import check_messages, system_message
 from .sampling import SamplingParams
 
 if TYPE_CHECKING:
+    from .chat_template_files import TemplateFile
     from .engine.context import Applied
     from .grammar_choice import GrammarChooser, GrammarOption
     from .manifest import Manifest
@@ -47,7 +44,8 @@ class PromptOptions(TypedDict, total=False):
     """Dicts with ``role`` and ``content``, instead of the prompt. They go as they are; with
     ``schema`` or ``system`` that system message stands before them."""
     template: str | None
-    """``chatml`` or ``hivellm-tags``."""
+    """``chatml`` or ``hivellm-tags``, instead of the form that the manifest names or the
+    package or base has a chat template for."""
 
 
 class RequestOptions(PromptOptions, total=False):
@@ -92,10 +90,23 @@ class GenerationOptions(RequestOptions, total=False):
 class RequestBuilder:
     """Builds requests for one expert on one session."""
 
-    def __init__(self, manifest: Manifest, session: Session, grammars: GrammarChooser) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        session: Session,
+        grammars: GrammarChooser,
+        read_template: Callable[[], TemplateFile | None] = lambda: None,
+    ) -> None:
+        """``read_template``: reads the package's chat template."""
         self._manifest = manifest
         self._session = session
         self._grammars = grammars
+        self._formats = PromptFormats(manifest, session.model, read_template)
+
+    def prepare(self) -> None:
+        """Compile the chat template now; if it cannot be used, the first request says so."""
+        with contextlib.suppress(ExpertError):
+            self._formats.choose(None).prompt([("user", "x")], thinking=False)
 
     def build(
         self,
@@ -142,12 +153,7 @@ class RequestBuilder:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout={timeout}: must be more than 0 seconds")
         literal = (stop,) if isinstance(stop, str) else tuple(stop or ())
-        constraint = self._grammars.choose(
-            grammar, json_schema, allow_unenforced=allow_unenforced, thinking=thinking
-        )
-        # with a grammar it is the grammar that says where the answer ends
-        balanced = decoding.stop_sequences if stop is None and constraint is None else ()
-        tokens = self.prompt_tokens(
+        form, formatted = self._format(
             prompt,
             schema=schema,
             system=system,
@@ -155,6 +161,16 @@ class RequestBuilder:
             thinking=thinking,
             template=template,
         )
+        constraint = self._grammars.choose(
+            grammar,
+            json_schema,
+            allow_unenforced=allow_unenforced,
+            thinking=thinking,
+            in_thought=formatted.in_thought,
+        )
+        # with a grammar it is the grammar that says where the answer ends
+        balanced = decoding.stop_sequences if stop is None and constraint is None else ()
+        tokens = self._tokenize(formatted)
         check_length(self._session, len(tokens))
         return Request(
             expert=self._manifest.identity,
@@ -163,10 +179,12 @@ class RequestBuilder:
             sampling=sampling,
             seed=secrets.randbits(32) if seed is None else seed,
             max_tokens=limit,
-            literal_stops=(*literal, self._template(template).stop),
+            literal_stops=(*literal, form.stop) if form.stop else literal,
             balanced_stops=balanced,
             constraint=constraint,
             timeout=timeout,
+            end_token=form.end_token,
+            in_thought=formatted.in_thought,
         )
 
     def prompt_tokens(
@@ -180,6 +198,26 @@ class RequestBuilder:
         template: str | None = None,
     ) -> list[int]:
         """The conversation, and the beginning of the answer's turn, as token ids."""
+        _, formatted = self._format(
+            prompt,
+            schema=schema,
+            system=system,
+            messages=messages,
+            thinking=thinking,
+            template=template,
+        )
+        return self._tokenize(formatted)
+
+    def _format(
+        self,
+        prompt: str | None,
+        *,
+        schema: str | None,
+        system: str | None,
+        messages: Sequence[Mapping[str, Any]] | None,
+        thinking: bool,
+        template: str | None,
+    ) -> tuple[PromptFormat, FormattedPrompt]:
         if (prompt is None) == (messages is None):
             raise ValueError("give either a prompt or messages")
         if system is not None and schema is not None:
@@ -191,18 +229,11 @@ class RequestBuilder:
         if messages is None or schema is not None or system is not None:
             said = system if system is not None else system_message(self._manifest, schema)
             turns = [("system", said), *turns] if said else turns
-        model = self._session.model
-        thinks = model.special_token(NO_THOUGHT[0]) is not None
-        prefix = NO_THOUGHT if thinks and not thinking else ()
-        segments = render(self._template(template), turns, answer_prefix=prefix)
-        begin = [model.begin_token] if model.begin_token is not None else []
-        return begin + model.tokenize_segments((s.text, s.control) for s in segments)
+        form = self._formats.choose(template)
+        return form, form.prompt(turns, thinking=thinking)
 
-    def _template(self, name: str | None) -> Template:
-        wanted = name or self._manifest.base.prompt_template or "chatml"
-        try:
-            return TEMPLATES[wanted]
-        except KeyError:
-            if name is None:  # a manifest may name what it likes: the reference is ChatML
-                return TEMPLATES["chatml"]
-            raise ValueError(f"template={name!r}: must be one of {', '.join(TEMPLATES)}") from None
+    def _tokenize(self, formatted: FormattedPrompt) -> list[int]:
+        model = self._session.model
+        begin = [model.begin_token] if formatted.begin and model.begin_token is not None else []
+        parts = ((segment.text, segment.control) for segment in formatted.segments)
+        return begin + model.tokenize_segments(parts)

@@ -43,7 +43,7 @@ class TokenConstraint:
     """The state of a grammar along one answer.
 
     ``start`` is the grammar's configuration before any text. With ``thinking`` the
-    answer may begin with a thought.
+    answer may begin with a thought; with ``in_thought`` it begins inside one.
     """
 
     def __init__(
@@ -53,11 +53,12 @@ class TokenConstraint:
         model: Model,
         *,
         thinking: bool = False,
+        in_thought: bool = False,
     ) -> None:
         self._configuration = start
         self._vocabulary = vocabulary
         self._model = model
-        self._stage = "start" if thinking else "answer"
+        self._stage = "thought" if in_thought else "start" if thinking else "answer"
         self._pending = b""
         self._gap = 0
 

@@ -8,9 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hivellm_lite import __version__
 
-from .packages import expert_files, manifest_v2, write_package
+from .packages import (
+    adapter_files,
+    expert_files,
+    manifest_bytes,
+    manifest_v2,
+    write_package,
+)
 
 QUICK = ("--n-ctx", 256, "--n-threads", 1, "--temperature", 0, "--max-tokens", 8)
 
@@ -83,6 +91,26 @@ def test_inspect_shows_what_would_run(tool, tiny_package):
     assert facts["adapter"]["runs"]
     assert facts["decoding"]["top_k"] == 20
     assert len(facts["digest"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("named", "files", "line"),
+    [
+        ("qwen3", {"chat_template.jinja": b"x"}, "qwen3, named by the manifest"),
+        ("llama3", {"chat_template.jinja": b"x"}, "the package's chat template; 'llama3' in"),
+        (None, {"tokenizer_config.json": b'{"chat_template": "x"}'}, "the package's chat template"),
+        (None, {}, "the base's chat template, or ChatML without one"),
+        (None, {"chat_template.jinja": b"\xff"}, "cannot be read: cannot read "),
+    ],
+)
+def test_inspect_shows_where_the_form_of_the_prompts_is_from(tool, tmp_path, named, files, line):
+    manifest = manifest_v2(name="tiny")
+    manifest["base_models"][0]["prompt_template"] = named
+    files = {**adapter_files(), "manifest.json": manifest_bytes(manifest), **files}
+    package = write_package(tmp_path / "tiny.expert", files)
+    code, out, _ = tool("inspect", package)
+    assert code == 0
+    assert f"template      {line}" in out
 
 
 def test_inspect_says_why_an_adapter_cannot_run(tool, tiny_package):

@@ -50,6 +50,7 @@ def _facts(package: Package) -> dict[str, Any]:
         "author": manifest.author,
         "license": manifest.license,
         "base": dataclasses.asdict(manifest.base),
+        "template": _template_fact(package),
         "adapter": _adapter_facts(package),
         "grammar": _grammar_facts(package),
         "capabilities": list(manifest.capabilities),
@@ -62,6 +63,19 @@ def _facts(package: Package) -> dict[str, Any]:
         "files": [{"path": path, "bytes": size} for path, size in package.files],
         "skipped": list(package.skipped),
     }
+
+
+def _template_fact(package: Package) -> str:
+    """Where the form of the prompts is from."""
+    from ..chat_template_files import package_template
+    from ..errors import ConversionError, PackageError
+    from ..prompt_format import describe_format
+
+    try:
+        own = package_template(package)
+    except (ConversionError, PackageError) as error:
+        return f"cannot be read: {error}"
+    return describe_format(package.manifest, own)
 
 
 def _adapter_facts(package: Package) -> dict[str, Any]:
@@ -145,7 +159,8 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("description", facts["description"] or ""),
         ("author", facts["author"] or ""),
         ("license", facts["license"] or ""),
-        ("base", f"{base['name']} (template: {base['prompt_template'] or 'chatml'})"),
+        ("base", base["name"]),
+        ("template", facts["template"]),
         ("adapter", text),
         *(("", line) for line in more),
         ("grammar", _grammar_line(facts["grammar"]) if facts["grammar"] else ""),

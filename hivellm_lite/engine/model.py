@@ -138,6 +138,9 @@ class Model(Native):
         """One value of the file's metadata as text, or None."""
         buffer = ctypes.create_string_buffer(256)
         n = llama.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
+        if n >= len(buffer):  # a chat template has some thousand bytes
+            buffer = ctypes.create_string_buffer(n + 1)
+            n = llama.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if n >= 0 else None
 
     @property
@@ -175,6 +178,10 @@ class Model(Native):
         Each part is text, or (with True) the name of a control token.
         """
         return self._tokenizer.tokenize_segments(segments)
+
+    def named_parts(self, text: str) -> list[tuple[str, bool]]:
+        """``text`` in parts: names of control and added tokens (with True), and what is between."""
+        return self._tokenizer.named_parts(text)
 
     def special_token(self, text: str) -> int | None:
         """The id of the control or added token whose name is ``text``, or None."""

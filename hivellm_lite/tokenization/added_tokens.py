@@ -18,6 +18,7 @@ class AddedTokens:
 
     def __init__(self, ids: Mapping[str, int]) -> None:
         self._ids = {text: token for text, token in ids.items() if text}
+        self._texts = {token: text for text, token in self._ids.items()}
         lengths: defaultdict[str, set[int]] = defaultdict(set)
         for text in self._ids:
             lengths[text[0]].add(len(text))
@@ -28,6 +29,10 @@ class AddedTokens:
     def id_of(self, text: str) -> int | None:
         """The token whose whole text this is."""
         return self._ids.get(text)
+
+    def text_of(self, token: int) -> str:
+        """The text that becomes this token. Raises KeyError for another one."""
+        return self._texts[token]
 
     def split(self, text: str) -> Iterator[str | int]:
         """Tokens, and the text around them in order; no part is empty."""

@@ -63,6 +63,13 @@ class Tokenizer:
         """The control or added token of this name."""
         return self._named.id_of(text)
 
+    def named_parts(self, text: str) -> list[tuple[str, bool]]:
+        """``text`` as `tokenize_segments` takes it, with the names that are in it found."""
+        return [
+            (part, False) if isinstance(part, str) else (self._named.text_of(part), True)
+            for part in self._named.split(text)
+        ]
+
     def tokenize(self, text: str, *, special: bool = False, after: After = "nothing") -> list[int]:
         """Tokens of ``text``; with ``special`` names in it become control tokens."""
         return self._parts((self._named if special else self._added).split(text), after)
