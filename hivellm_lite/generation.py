@@ -265,6 +265,8 @@ def log_probabilities(
     session: Session, prompt: list[int], completion: list[int], applied: Applied
 ) -> Iterator[NDArray[np.float64]]:
     """Natural logarithms (tokens, vocabulary) behind every completion token, in blocks."""
+    from .engine.sampler import NOT_NUMBERS
+
     tokens = prompt + completion
     place = len(prompt)
     while place < len(tokens):
@@ -276,6 +278,8 @@ def log_probabilities(
             return np.stack(found).astype(np.float64)
 
         rows = session.compute(tokens[: place + n - 1], applied, n, read)
+        if np.isnan(rows).any():
+            raise InferenceError(NOT_NUMBERS)
         rows -= rows.max(axis=1, keepdims=True)
         rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
         yield rows

@@ -130,10 +130,24 @@ def _try_folder(path: Path) -> None:
         out.unlink(missing_ok=True)
 
 
+def _try_adapter(path: Path) -> None:
+    from hivellm_lite.engine import Adapter, Context, ContextOptions, Model, Row
+
+    model = Model(path.with_name("base.gguf"))
+    try:
+        adapter = Adapter(model, path)
+        context = Context(model, ContextOptions(n_ctx=64, n_threads=1))
+        context.apply(((adapter, 1.0),))
+        context.decode([Row(0, 0, [1, 2, 3])])
+        context.logits().max()
+    finally:
+        model.close()
+
+
 def _child(trial: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    run = {"gguf": _try_gguf, "folder": _try_folder}[trial]
+    run = {"gguf": _try_gguf, "folder": _try_folder, "adapter": _try_adapter}[trial]
     for line in sys.stdin:
         kind, message = "loaded", ""
         try:

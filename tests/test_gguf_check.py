@@ -146,6 +146,36 @@ def test_random_damage_to_a_folder_never_ends_the_process(tmp_path: Path):
     assert {note: v for note, v in verdicts.items() if not v.is_orderly} == {}
 
 
+def renamed(document: Document, architecture: bytes) -> Document:
+    """The tiny Llama under another architecture's name."""
+    changed = document.clone()
+    changed.keys = {
+        key.replace(b"llama.", architecture + b".", 1) if key.startswith(b"llama.") else key: value
+        for key, value in document.keys.items()
+    }
+    changed.keys[b"general.architecture"] = Value(STRING, architecture)
+    return changed
+
+
+def test_an_architecture_without_tables_runs_where_llama_cpp_can(
+    documents: dict[str, Document], tmp_path: Path
+):
+    document = renamed(documents["tiny-mistral"], b"smollm3")
+    (verdict,) = try_models([document.write(tmp_path / "model.gguf")])
+    assert verdict.kind == "loaded", verdict.message
+
+
+def test_an_architecture_without_tables_that_ends_the_process_is_an_error(
+    documents: dict[str, Document], tmp_path: Path
+):
+    # llama.cpp asserts that PaddleOCR has sections of its rotary positions.
+    document = renamed(documents["tiny-mistral"], b"paddleocr")
+    (verdict,) = try_models([document.write(tmp_path / "model.gguf")])
+    assert verdict.kind == "LoadError"
+    assert "SIGABRT" in verdict.message
+    assert "sections" in verdict.message
+
+
 def split(document: Document, folder: Path) -> list[Path]:
     """The model in two files with llama.cpp's names: metadata and half of the tensors, the rest."""
     first, second = document.clone(), Document(tensors=document.clone().tensors[5:])

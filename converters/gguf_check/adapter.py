@@ -33,9 +33,12 @@ def check_adapter(path: Path) -> None:
     check_layout(findings, header)
     for key in _TEXTS:
         findings.text(key)
-    alpha = header.metadata.get(_ALPHA, 0.0)
-    if header.type_codes.get(_ALPHA, _FLOAT32) != _FLOAT32 or not math.isfinite(float(alpha)):
-        findings.add(_ALPHA, f"{alpha!r:.50}", "a finite float32")
+    if _ALPHA in header.arrays:
+        findings.add(_ALPHA, "an array", "a finite float32")
+    elif _ALPHA in header.metadata:
+        alpha = header.metadata[_ALPHA]
+        if header.type_codes[_ALPHA] != _FLOAT32 or not math.isfinite(float(alpha)):
+            findings.add(_ALPHA, f"{alpha!r:.50}", "a finite float32")
     for name, tensor in header.tensors.items():
         _check_tensor(findings, name, tensor)
     if findings.problems:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import InferenceError
 from .native import Native, llama
 
 if TYPE_CHECKING:
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 
     from ..sampling import SamplingParams
 
-__all__ = ["Sampler"]
+__all__ = ["NOT_NUMBERS", "Sampler"]
+
+NOT_NUMBERS = (
+    "the model's logits are not numbers\n"
+    "The weights of the base or of the adapter have NaN or overflow: get the files again."
+)
 
 PENALTY_WINDOW = 64
 """Tokens that the repetition penalty looks back at: llama.cpp's own default."""
@@ -63,12 +70,15 @@ class Sampler(Native):
     def choose(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None) -> int:
         """Choose a token from ``logits`` (n_vocab,), among those ``allowed`` (n_vocab,) if given.
 
-        At least one must be allowed.
+        At least one must be allowed. Raises InferenceError for logits with NaN or infinity.
         """
         ids = self._ids if allowed is None else self._ids[allowed]
         values = logits if allowed is None else logits[allowed]
+        best = int(values.argmax())  # of NaN, where there is one
+        if not math.isfinite(values[best]):
+            raise InferenceError(NOT_NUMBERS)
         if self._takes_best:
-            return int(ids[values.argmax()])
+            return int(ids[best])
         candidates = np.empty(len(ids), _CANDIDATE)
         candidates["id"], candidates["logit"], candidates["p"] = ids, values, 0.0
         data = candidates.ctypes.data_as(ctypes.POINTER(llama.llama_token_data))
