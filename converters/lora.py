@@ -26,8 +26,13 @@ from .updates import LowRank
 
 __all__ = ["FORMAT_VERSION", "LoraPair", "LoraReport", "convert_lora", "write_lora"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of cache keys: raised when the same adapter would become another file."""
+
+_TILE = 4
+"""llama.cpp multiplies several rows by other kernels than one row, with other rounding, if the rank
+is a multiple of this (``tinyBLAS::matmul`` in ggml/src/ggml-cpu/llamafile/sgemm.cpp). A rank of
+zeros more, and an answer in a batch has the bits that it has alone."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,9 @@ def write_lora(
         # Rows of an embedding's A are looked up by token, so it is stored flipped: (vocab, rank).
         a = np.ascontiguousarray(pair.a.T) if pair.is_embedding else pair.a
         b = pair.b if pair.is_embedding else pair.target.to_gguf(pair.b)
+        if len(pair.a) % _TILE == 0:
+            a = np.pad(a, ((0, 0), (0, 1)) if pair.is_embedding else ((0, 1), (0, 0)))
+            b = np.pad(b, ((0, 0), (0, 1)))
         for side, values in (("a", a), ("b", b)):
             with np.errstate(over="ignore"):
                 stored = values.astype(np.float16 if dtype == "f16" else np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["KV_BYTES", "N_BATCH", "N_OUTPUTS", "N_UBATCH_SCORES", "kv_values"]
+__all__ = ["KV_BYTES", "N_BATCH", "N_OUTPUTS", "N_UBATCH_SCORES", "PAD", "kv_values"]
 
 N_BATCH = 512
 """Tokens of a prompt that are decoded in one call."""
@@ -14,6 +14,9 @@ the scores of each of them with every position: four times less than with 512, a
 N_OUTPUTS = 64
 """Positions of one call that may give logits. llama.cpp reserves this many rows
 of the vocabulary's size: 512 of them would cost 311 MB for Qwen3, 64 cost 39."""
+
+PAD = 256
+"""llama.cpp rounds the positions of a stream up to a multiple of this."""
 
 KV_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 """Bytes of one number in the KV cache, by its type."""

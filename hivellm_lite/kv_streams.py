@@ -1,6 +1,7 @@
 """What the KV cache holds: the streams of one context, and states parked beside it.
 
-A stream may be continued only under the adapters and scales that computed it. A
+A stream may be continued only under the adapters and scales that computed it, and only
+what was computed as a prompt is shared: answers are computed by other kernels. A
 request gets the stream, the parked state or the busy stream's copy that shares the
 longest beginning with its prompt; what another expert will want again is parked in
 host memory before it is overwritten. What is parked is bounded, the least recently
@@ -49,6 +50,9 @@ class Stream:
     tokens: list[int] = field(default_factory=list)
     busy: bool = False
     last_used: int = 0
+    n_prompt: int = 0
+    """How many leading tokens belong to a prompt. The rest was computed row by row, by other
+    kernels than a prompt is, and serves nobody but the answer that it belongs to."""
     source: Parked | None = None
     """The parked state that it was filled from, if only the beginning of that was wanted: then
     it is the same beginning that will be wanted again, and not what came after it."""
@@ -60,6 +64,7 @@ class Parked:
 
     applied: Applied
     tokens: tuple[int, ...]
+    n_prompt: int
     state: KVState
     last_used: int
 
@@ -93,25 +98,39 @@ class KVStreams:
         self.parked: list[Parked] = []
         self.context = make_context(1, n_ctx)
         self._can_copy = not self.context.model.sliding_window
+        self._shape = self.context.model.row_shape
         self.streams = [Stream(0)]
 
     @property
     def n_free(self) -> int:
         return sum(not stream.busy for stream in self.streams)
 
-    def acquire(self, applied: Applied, tokens: Sequence[int], n_fresh: int = 1) -> Stream:
-        """A free stream for ``tokens``, which holds as many of them as are known.
+    def acquire(
+        self,
+        applied: Applied,
+        prompt: Sequence[int],
+        n_fresh: int = 1,
+        *,
+        own: Parked | None = None,
+    ) -> Stream:
+        """A free stream for ``prompt``, which holds as much of it as is known and gives the
+        same bits as computing it (`RowShape`).
 
-        At least the last ``n_fresh`` of them are left to compute. Free streams must exist.
-        The stream is busy until `release`.
+        At least the last ``n_fresh`` tokens are left to compute, unless ``own``, what `park`
+        returned for the same request, is still held: then the stream holds all of that. Free
+        streams must exist. The stream is busy until `release`.
         """
-        limit = len(tokens) - n_fresh
 
         def shared(held: Stream | Parked) -> int:
-            same = held.applied == applied
-            return common_prefix(held.tokens, tokens, limit) if same else 0
+            return self._shared(held, applied, prompt, n_fresh)
 
         free = [stream for stream in self.streams if not stream.busy]
+        if own in self.parked:
+            stream = self._victim(free)
+            self._park_before_losing(stream, 0)
+            self._cut(stream, 0)
+            self._fill(stream, own)
+            return self._occupy(stream, applied, len(prompt))
         stream = max(free, key=shared)
         kept = shared(stream)
         elsewhere: list[Stream | Parked] = []
@@ -132,29 +151,36 @@ class KVStreams:
                 kept = shared(stream)
             self._park_before_losing(stream, kept)
         self._cut(stream, kept)
+        return self._occupy(stream, applied, len(prompt))
+
+    def _occupy(self, stream: Stream, applied: Applied, n_prompt: int) -> Stream:
         stream.applied = applied
+        stream.n_prompt = n_prompt
         stream.busy = True
         stream.last_used = next(self._clock)
         return stream
 
     def release(self, stream: Stream) -> None:
-        """Give a stream back; what it holds stays until it is needed for something else."""
+        """Give a stream back; the prompt that it holds stays until it is needed for another."""
+        if not self.context.closed:  # the program ends, and all was freed
+            self._cut(stream, stream.n_prompt)
         stream.busy = False
         stream.last_used = next(self._clock)
 
-    def best_shared(self, applied: Applied, tokens: Sequence[int]) -> int:
+    def best_shared(self, applied: Applied, prompt: Sequence[int]) -> int:
         """How many leading tokens some stream or parked state holds now."""
         held: list[Stream | Parked] = [*self.streams, *self.parked]
         if not self._can_copy:
             held = [stream for stream in self.streams if not stream.busy]
-        return max(
-            (
-                common_prefix(one.tokens, tokens, len(tokens) - 1)
-                for one in held
-                if one.applied == applied
-            ),
-            default=0,
-        )
+        return max((self._shared(one, applied, prompt, 1) for one in held), default=0)
+
+    def _shared(
+        self, held: Stream | Parked, applied: Applied, prompt: Sequence[int], n_fresh: int
+    ) -> int:
+        if held.applied != applied:
+            return 0
+        same = common_prefix(held.tokens, prompt, min(held.n_prompt, len(prompt)))
+        return self._shape.n_reusable(same, len(prompt), n_fresh)
 
     def resize(self, n_streams: int, n_ctx: int) -> None:
         """Make the context anew with another shape; busy streams keep what they hold, and
@@ -213,19 +239,24 @@ class KVStreams:
             self.counters.copied += 1
             wanted.sort(key=lambda one: one.index)
 
-    def park(self, stream: Stream) -> None:
-        """Move a stream's content to host memory and give the stream back."""
-        self._park_before_losing(stream, 0)
+    def park(self, stream: Stream) -> Parked | None:
+        """Move a stream's content to host memory and give the stream back.
+
+        Returns what `acquire` takes as ``own``; None if it was not worth it.
+        """
+        parked = self._park_before_losing(stream, 0)
         self._cut(stream, 0)
         stream.busy = False
+        return parked
 
     def latest(self, applied: Applied) -> tuple[list[int], KVState] | None:
         """What was used last under these adapters, and its tokens; None if nothing is held.
 
         Nothing is, for this purpose, of a model with a sliding window.
         """
-        held: list[Stream | Parked] = [s for s in self.streams if s.tokens]
-        held = [one for one in [*held, *self.parked] if one.applied == applied]
+        held: list[Stream | Parked] = [s for s in self.streams if 0 < len(s.tokens) <= s.n_prompt]
+        parked = [one for one in self.parked if len(one.tokens) == one.n_prompt]
+        held = [one for one in [*held, *parked] if one.applied == applied]
         if not held or not self._can_copy:
             return None
         last = max(held, key=lambda one: one.last_used)
@@ -255,9 +286,9 @@ class KVStreams:
             raise LoadError(
                 f"a saved state of {len(tokens)} tokens has {n_positions} positions; it is damaged"
             )
-        stream.applied, stream.tokens = applied, list(tokens)
+        stream.applied, stream.tokens, stream.n_prompt = applied, list(tokens), len(tokens)
         stream.last_used = next(self._clock)
-        self._hold(Parked(applied, tuple(tokens), state, next(self._clock)))
+        self._hold(Parked(applied, tuple(tokens), len(tokens), state, next(self._clock)))
 
     def forget(self, adapter: Adapter) -> None:
         """Drop all that was computed with an adapter. None of it may be busy."""
@@ -285,6 +316,7 @@ class KVStreams:
             source.last_used = next(self._clock)
             self.counters.restored += 1
         stream.tokens = list(source.tokens)
+        stream.n_prompt = source.n_prompt
         stream.source = None
 
     def _cut(self, stream: Stream, n_keep: int) -> None:
@@ -292,27 +324,31 @@ class KVStreams:
             self.context.truncate(stream.index, n_keep)
             del stream.tokens[n_keep:]
 
-    def _park_before_losing(self, stream: Stream, kept: int) -> None:
+    def _park_before_losing(self, stream: Stream, kept: int) -> Parked | None:
         """Park a content of which more would be lost than kept, unless a parked state has it."""
         lost = len(stream.tokens) - kept
         if not self._can_copy or self._limit == 0 or lost < max(WORTH_PARKING, kept):
-            return
+            return None
         for parked in self.parked:
             if parked.applied == stream.applied:
-                held = common_prefix(parked.tokens, stream.tokens, len(stream.tokens))
+                held = common_prefix(parked.tokens, stream.tokens, parked.n_prompt)
                 if len(stream.tokens) - held < WORTH_PARKING or parked is stream.source:
                     parked.last_used = next(self._clock)
-                    return
-        self._park(stream, self.context.read_state(stream.index))
+                    return None
+        return self._park(stream, self.context.read_state(stream.index))
 
-    def _park(self, stream: Stream, state: KVState) -> None:
+    def _park(self, stream: Stream, state: KVState) -> Parked:
         self.counters.parked += 1
-        self._hold(Parked(stream.applied, tuple(stream.tokens), state, next(self._clock)))
+        tokens, n_prompt = tuple(stream.tokens), min(stream.n_prompt, len(stream.tokens))
+        parked = Parked(stream.applied, tokens, n_prompt, state, next(self._clock))
+        self._hold(parked)
+        return parked
 
     def _hold(self, parked: Parked) -> None:
         for other in list(self.parked):  # what the new one continues is not needed any more
             n = len(other.tokens)
-            if other.applied == parked.applied and other.tokens == parked.tokens[:n]:
+            continued = other.applied == parked.applied and other.tokens == parked.tokens[:n]
+            if continued and other.n_prompt <= parked.n_prompt:
                 self._drop(other)
         self.parked.append(parked)
         self.counters.parked_bytes += parked.state.nbytes

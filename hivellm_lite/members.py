@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .decoding import Decoding
-from .kv_streams import Stream
+from .kv_streams import Parked, Stream
 
 if TYPE_CHECKING:
     from .engine import Row
@@ -42,6 +43,10 @@ class Member:
     cancelled: str | None = None
     n_delivered: int = 0
     n_taken: int = 0
+    parked: Parked | None = None
+    """What was computed for it before another took its stream."""
+    steps: list[int] = field(default_factory=list)
+    """How many tokens there were each time it got logits; see `step_from`."""
     hungry: bool = True
     """Whether more is to be computed now."""
     ended: threading.Event = field(default_factory=threading.Event)
@@ -49,6 +54,20 @@ class Member:
     @property
     def applied(self) -> Applied:
         return self.decoding.request.applied
+
+    @property
+    def n_prompt(self) -> int:
+        return len(self.decoding.request.prompt)
+
+    def step_from(self, position: int) -> tuple[int, int]:
+        """Start and end of the step of the answer that computes ``position``.
+
+        An answer that lost what it had computed is computed again in the same steps, so that
+        every row has the company that it had.
+        """
+        step = bisect_right(self.steps, position)
+        end = self.steps[step] if step < len(self.steps) else len(self.decoding.tokens)
+        return self.steps[step - 1], end
 
     def give(self, text: str) -> None:
         """Deliver a piece of text."""
@@ -69,6 +88,7 @@ class Piece:
     member: Member
     stream: Stream
     tokens: list[int]
+    is_prompt: bool
     is_last: bool
 
     def row(self) -> Row:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from .compute_thread import ComputeThread
+from .context_sizes import PAD
 from .errors import InferenceError, LoadError, OutOfMemoryError
 from .kv_streams import WORTH_RESTORING, KVStreams, Stream, common_prefix
 from .members import LOOKAHEAD, Counters, Member, Piece, Turns
@@ -36,9 +37,6 @@ logger = logging.getLogger("hivellm_lite")
 
 PREFILL_BESIDE = 128
 """Prompt tokens computed in one step while others wait for their next token."""
-
-PAD = 256
-"""llama.cpp rounds the length of a stream up to this."""
 
 _T = TypeVar("_T")
 
@@ -224,7 +222,8 @@ class Scheduler:
             if not fits:
                 return
             decoding = member.decoding
-            stream = self.kv.acquire(member.applied, decoding.tokens)
+            stream = self.kv.acquire(member.applied, decoding.request.prompt, own=member.parked)
+            member.parked = None
             if decoding.n_generated == 0:
                 decoding.cached = len(stream.tokens)
             member.stream = stream
@@ -233,16 +232,20 @@ class Scheduler:
 
     def _will_be_shared(self, member: Member) -> bool:
         """Whether another request is about to compute what this one can then copy."""
-        tokens = member.decoding.tokens
-        worth = self.kv.best_shared(member.applied, tokens) + WORTH_RESTORING
+        prompt = member.decoding.request.prompt
+        worth = self.kv.best_shared(member.applied, prompt) + WORTH_RESTORING
         return any(
             other.stream is not None
-            and len(other.stream.tokens) < len(other.decoding.request.prompt)
+            and len(other.stream.tokens) < other.n_prompt
             and other.applied == member.applied
             and other.hungry
-            and common_prefix(other.decoding.tokens, tokens, len(tokens) - 1) >= worth
+            and self._could_share(other, prompt) >= worth
             for other in self._active
         )
+
+    def _could_share(self, other: Member, prompt: list[int]) -> int:
+        same = common_prefix(other.decoding.request.prompt, prompt, len(prompt))
+        return self._model.row_shape.n_reusable(same, len(prompt))
 
     def _make_room(self, length: int, hungry: list[Member], *, at_once: bool = False) -> bool:
         """See that a free stream of ``length`` positions exists; False: not now.
@@ -285,7 +288,7 @@ class Scheduler:
     def _preempt(self, member: Member) -> None:
         """Take a request's stream; it gets another when its turn comes again."""
         assert member.stream is not None  # active requests have one  # noqa: S101
-        self.kv.park(member.stream)
+        member.parked = self.kv.park(member.stream)
         member.stream = None
         self.counters.preempted += 1
         self._active.remove(member)
@@ -314,19 +317,32 @@ class Scheduler:
         self._computing = tuple(members)
         pieces = []
         for member in sorted(members, key=_stream_index):
-            stream = _stream_of(member)
-            pending = member.decoding.tokens[len(stream.tokens) :]
-            is_prompt = len(pending) > LOOKAHEAD
-            n = min(len(pending), room) if is_prompt else len(pending)
-            room -= n if is_prompt else 0
-            if n:
-                pieces.append(Piece(member, stream, pending[:n], is_last=n == len(pending)))
+            piece = self._piece(member, room)
+            if piece.is_prompt or (len(piece.tokens) > LOOKAHEAD and not self._model.on_cpu):
+                room -= len(piece.tokens)
+            if piece.tokens:
+                pieces.append(piece)
         try:
             for together in _groups(pieces) if self._model.on_cpu else [pieces]:
                 self._compute(applied, together)
         finally:
             self._computing = ()
             self.kv.context.resume()
+
+    def _piece(self, member: Member, room: int) -> Piece:
+        """What of a request is computed next, at most ``room`` tokens of a prompt."""
+        stream, tokens = _stream_of(member), member.decoding.tokens
+        n_ubatch, shape = self.kv.context.n_ubatch, self._model.row_shape
+        place = len(stream.tokens)
+        is_prompt = place < member.n_prompt
+        if is_prompt:
+            n = shape.n_next(place, member.n_prompt - place, min(room, n_ubatch))
+        else:
+            start, end = member.step_from(place)
+            alone = self._model.on_cpu or end - place <= LOOKAHEAD
+            n = shape.n_next(place - start, end - place, n_ubatch if alone else min(room, n_ubatch))
+        is_last = place + n == len(tokens)
+        return Piece(member, stream, tokens[place : place + n], is_prompt, is_last)
 
     def _compute(self, applied: Applied, pieces: Sequence[Piece]) -> None:
         """Decode pieces of several requests together and hand over what comes of it.
@@ -360,13 +376,14 @@ class Scheduler:
 
     def _prompt_room(self, members: list[Member]) -> int:
         """Prompt tokens for this step, and whether it has any."""
-        waiting = [len(m.decoding.tokens) - len(_stream_of(m).tokens) <= LOOKAHEAD for m in members]
+        waiting = [len(_stream_of(m).tokens) >= m.n_prompt for m in members]
         self._prefilling = not all(waiting)
         n_batch = self.kv.context.n_batch
         return min(PREFILL_BESIDE, n_batch // 2) if any(waiting) else n_batch
 
     def _give(self, member: Member, logits: NDArray[np.float32]) -> None:
         """Hand a request its logits, and its reader the text that comes of them."""
+        member.steps.append(len(member.decoding.tokens))
         try:
             shown = member.decoding.take(logits)
         except Exception as error:  # a defect ends this answer, not those beside it
@@ -396,8 +413,8 @@ class Scheduler:
                 while (place := len(stream.tokens)) < len(tokens):
                     # the wanted logits must come out of one call
                     left = len(tokens) - place
-                    last = left <= context.n_batch
-                    n = left if last else min(context.n_batch, left - n_logits)
+                    n = self._model.row_shape.n_next(place, left, context.n_ubatch, n_logits)
+                    last = n == left
                     chunk = tokens[place : place + n]
                     (end,) = context.decode([Row(stream.index, place, chunk, n_logits * last)])
                     stream.tokens += chunk
@@ -428,15 +445,15 @@ class Scheduler:
 
 
 def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Single tokens together, and each longer piece alone, as it is for a lone request.
+    """Next tokens of answers together, and each longer piece alone, as for a lone request.
 
     Those are of prompts, or forced by a grammar. A CPU computes a prompt no faster beside others,
-    and other kernels take over where rows of
-    several streams are mixed: their last bits differ, and with them an answer now and then.
+    and other kernels take over where rows of several streams are mixed: their last bits differ,
+    and with them an answer now and then.
     """
-    single = [piece for piece in pieces if len(piece.tokens) == 1]
-    prompts = [[piece] for piece in pieces if len(piece.tokens) > 1]
-    return [single, *prompts] if single else prompts
+    single = [piece for piece in pieces if len(piece.tokens) == 1 and not piece.is_prompt]
+    alone = [[piece] for piece in pieces if len(piece.tokens) > 1 or piece.is_prompt]
+    return [single, *alone] if single else alone
 
 
 def _stream_of(member: Member) -> Stream:

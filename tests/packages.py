@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import platform
 import struct
 import tarfile
 import zipfile
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hivellm_lite.row_shapes import row_shape
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -174,3 +177,8 @@ def tar_bytes(
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def all_but_fresh(n_prompt: int) -> int:
+    """Tokens of a known prompt that are not computed again, on the fixtures' F32 models."""
+    return row_shape(["F32"], platform.machine()).n_reusable(n_prompt, n_prompt)

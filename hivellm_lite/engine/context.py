@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES
+from ..context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, PAD
 from ..errors import ContextLengthError, InferenceError, OutOfMemoryError
 from ..hardware import available_memory, physical_cores
 from .kv_state import KVState
@@ -95,7 +95,7 @@ class Context(Native):
 
     def __init__(self, model: Model, options: ContextOptions, n_streams: int = 1) -> None:
         options = options.on_device(cpu=model.on_cpu)
-        wanted = options.n_ctx * n_streams
+        wanted = -(-options.n_ctx // PAD) * PAD * n_streams  # llama.cpp rounds up, too
         kv_bytes = kv_cache_bytes(model, options) * n_streams
         free = available_memory()
         if free is not None and kv_bytes > free and model.on_cpu:
@@ -131,6 +131,7 @@ class Context(Native):
         self.n_streams = n_streams
         self.n_ctx: int = llama.llama_n_ctx_seq(pointer)
         self.n_batch: int = params.n_batch
+        self.n_ubatch: int = params.n_ubatch
         self.n_outputs: int = params.n_outputs_max
         self.n_threads = threads
         self.kv_bytes = int(kv_bytes)

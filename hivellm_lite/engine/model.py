@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import threading
 import weakref
 from collections import deque
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..context_sizes import kv_values
 from ..converters.gguf_check import check_adapter, check_model
+from ..converters.gguf_header import read_gguf_header
 from ..errors import ConversionError, InferenceError, LoadError
 from ..lazy import lazy
 from ..process_state import loading
+from ..row_shapes import RowShape, row_shape
 from ..tokenization.byte_level import from_byte_level
 from ..tokenization.rules import read_text_rules
 from ..tokenization.tokenizer import After, Tokenizer
@@ -148,6 +151,21 @@ class Model(Native):
         """Whether some layers see only the last positions."""
         architecture = self.metadata("general.architecture")
         return (self.metadata(f"{architecture}.attention.sliding_window") or "0") != "0"
+
+    @functools.cached_property
+    def row_shape(self) -> RowShape:
+        """Which rows of a prompt have to be computed together. Logits come of one row of the
+        embedding or the head, however many rows there are, so their types do not matter.
+        """
+        headers = [read_gguf_header(path, part=len(self.files) > 1) for path in self.files]
+        heads = ("token_embd.weight", "output.weight")
+        types = {
+            tensor.type_name
+            for header in headers
+            for name, tensor in header.tensors.items()
+            if name not in heads
+        }
+        return row_shape(types, platform.machine() if self.on_cpu else self.device)
 
     def kv_values_per_token(self) -> int:
         """Numbers that the KV cache holds for one position of one sequence."""

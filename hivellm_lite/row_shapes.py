@@ -1,0 +1,63 @@
+"""Which rows of a prompt are computed together, so that no bit of an answer depends on a cache.
+
+On a CPU llama.cpp computes one row alone by other kernels than several, and some kernels take
+rows in groups: what a row gives then depends on how many others it is computed with, and where
+it stands among them. A prompt of which only the last row is left to compute would be answered
+otherwise than the same prompt computed as a whole.
+
+So a prompt is cut only at multiples of ``grain`` positions, and no part of it has fewer than
+``least`` rows unless it is the whole prompt. Then every cut gives the same logits, bit by bit.
+
+Source: ``llamafile_sgemm`` (needs 2 rows on x86, up to 8 on others), ``ggml_tiled_min_batch``
+(8 rows, K-quants) and ``forward_mul_mat`` of repack.cpp (groups of 4 rows) in ggml/src/ggml-cpu.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["RowShape", "row_shape"]
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """See the module's docstring."""
+
+    grain: int
+    least: int
+
+    def n_reusable(self, n_shared: int, n_prompt: int, n_fresh: int = 1) -> int:
+        """How many of ``n_shared`` leading tokens that are known a prompt may start from.
+
+        At least ``n_fresh`` of its ``n_prompt`` tokens are left to compute.
+        """
+        n = max(0, min(n_shared, n_prompt - max(n_fresh, self.least)))
+        return n - n % self.grain
+
+    def n_next(self, position: int, n_left: int, room: int, n_fresh: int = 1) -> int:
+        """How many of the ``n_left`` tokens from ``position`` on are computed next.
+
+        At most ``room``; 0 if that is too little for a part that gives the same bits. The last
+        ``n_fresh`` tokens stay together.
+        """
+        if n_left <= room:
+            return n_left
+        n = min(room, n_left - max(n_fresh, self.least))
+        n -= (position + n) % self.grain
+        return n if n >= self.least else 0
+
+
+GROUPED = RowShape(grain=8, least=8)
+"""For kernels that take rows in groups, and for processors that were not tried."""
+
+PLAIN = RowShape(grain=1, least=2)
+"""For types whose kernels on x86 only tell one row from several."""
+
+_PLAIN_TYPES = frozenset({"F32", "F16", "BF16", "Q8_0", "Q5_0", "Q5_1", "Q4_1"})
+
+
+def row_shape(type_names: Iterable[str], machine: str) -> RowShape:
+    """The shape for a model of these tensor types on a processor (``platform.machine()``)."""
+    x86 = machine.lower() in ("x86_64", "amd64")
+    return PLAIN if x86 and _PLAIN_TYPES.issuperset(type_names) else GROUPED
