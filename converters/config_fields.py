@@ -17,6 +17,10 @@ MAX_SIZE = 1 << 24
 MAX_NUMBER = 1e12
 """Of RoPE's numbers and epsilons: the largest known rope_theta is 1e8."""
 
+MIN_NUMBER = 1e-15
+"""Smaller ones become zero, or divide by what does, in float32; the smallest known epsilon is
+1e-12."""
+
 
 @dataclass(frozen=True)
 class ConfigFields:
@@ -38,7 +42,7 @@ class ConfigFields:
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
-        """A positive number; ConversionError for anything else."""
+        """A positive number in float32's range; ConversionError for anything else."""
         return self._checked(name, self.get(name, default))
 
     def numbers(self, name: str, length: int) -> tuple[float, ...]:
@@ -56,6 +60,9 @@ class ConfigFields:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.error(f"{name} is {value!r:.50}, expected a number")
         # Written so that NaN and integers beyond float's range fail too.
-        if not 0 < value < MAX_NUMBER:
-            raise self.error(f"{name} is {value!r:.50}, expected a positive number")
+        if not MIN_NUMBER <= value < MAX_NUMBER:
+            raise self.error(
+                f"{name} is {value!r:.50}, expected a positive number "
+                f"(from {MIN_NUMBER:g} to {MAX_NUMBER:g})"
+            )
         return value

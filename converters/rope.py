@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..errors import ConversionError
 from .architectures import Architecture
 from .config_fields import ConfigFields
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from .safetensors import Float32Array
 
 __all__ = ["Rope", "llama3_factors", "read_rope", "rope_metadata", "rope_tensors"]
+
+
+MIN_CONTEXT = 2
+"""Positions that LongRoPE can be extended from: it divides by their logarithm."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,10 @@ def _longrope(config: ConfigFields, rope: ConfigFields) -> dict[str, float]:
     original = rope.size(
         "original_max_position_embeddings", config.size("original_max_position_embeddings", 4096)
     )
+    if original < MIN_CONTEXT:
+        raise config.error(
+            f"original_max_position_embeddings is {original}, expected {MIN_CONTEXT} or more"
+        )
     # Transformers multiplies what is rotated by this.
     attention = (
         math.sqrt(1 + math.log(context / original) / math.log(original))
@@ -155,8 +164,20 @@ def rope_tensors(rope: Rope, head_dim: int) -> dict[str, Float32Array]:
 def llama3_factors(rope: Rope, head_dim: int) -> Float32Array:
     """Divisors of the rotary frequencies for Llama 3's scaling, (head_dim / 2,).
 
-    In float32 throughout, as llama.cpp's converter computes them.
+    In float32 throughout, as llama.cpp's converter computes them. Raises ConversionError
+    where that leaves its range.
     """
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        factors = _llama3_factors(rope, head_dim)
+    if not (np.isfinite(factors).all() and (factors > 0).all()):
+        listed = ", ".join(f"{name} {value:g}" for name, value in rope.parameters.items())
+        raise ConversionError(f"the llama3 RoPE scaling cannot be computed in float32: {listed}")
+    return factors
+
+
+def _llama3_factors(rope: Rope, head_dim: int) -> Float32Array:
     import numpy as np
 
     one, exponents = (

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from .adapter_options import AdapterOptions
 from .base_parts import base_parts
 from .cache import Cache, CacheEntry, digest_of, source_of
-from .errors import ConversionError, OutOfMemoryError
-from .package import Package
+from .errors import ConversionError, OutOfMemoryError, PackageError
+from .input_state import InputState
+from .package import Package, open_package
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -110,12 +111,14 @@ def prepare_adapter(
     all quantisations of one base share it.
 
     Raises ConversionError for an adapter that is damaged, of another base, or
-    of a kind that cannot have the wanted form.
+    of a kind that cannot have the wanted form; LoadError or PackageError where the base
+    or the package changes meanwhile.
     """
     from .converters import lora, low_rank_adapter, variant
     from .converters.gguf_header import read_gguf_header
 
     options = options or AdapterOptions()
+    state = InputState(lambda: [base])
     header = read_gguf_header(base)
     lora_key = digest_of("lora", lora.FORMAT_VERSION, package.digest, header.layout_digest)
     sources = [package.source]
@@ -128,12 +131,17 @@ def prepare_adapter(
     else:
         folder = float_weights()
         versions = (lora.FORMAT_VERSION, variant.FORMAT_VERSION, low_rank_adapter.EXTRA_RANKS)
-        weights = sorted(folder.glob("*.safetensors")) if folder else []
+
+        def list_weights() -> list[Path]:
+            return sorted(folder.glob("*.safetensors")) if folder else []
+
+        state, weights = InputState(lambda: [base, *list_weights()]), list_weights()
         key = digest_of(
             *("adapter", versions, package.digest, cache.fingerprint(base)),
             *(dataclasses.asdict(options), [source_of(path) for path in weights]),
         )
         build = _builder(package, adapter, header, cache, options, folder, progress)
+    build = state.checked(_of_unchanged(package, cache, build))
     entry, built = cache.get_or_build("adapters", key, build, sources=sources)
     return _prepared(entry, base, cache, built)
 
@@ -148,7 +156,21 @@ def _prepared(entry: CacheEntry, base: Path, cache: Cache, built: bool) -> Prepa
     return PreparedAdapter(files, None, report["n_tensors"], report, built, entry)
 
 
-_Build = Callable[[Path], dict[str, Any]]
+_Build = Callable[[Path], Mapping[str, Any]]
+
+
+def _of_unchanged(package: Package, cache: Cache, build: _Build) -> _Build:
+    """``build``, unless the package is a folder and changes: its files are read where they are."""
+    if package.root != package.source:
+        return build
+
+    def build_and_check(folder: Path) -> Mapping[str, Any]:
+        info = build(folder)
+        if open_package(package.source, cache=cache).digest != package.digest:
+            raise PackageError(f"{package.source} was changed while it was converted\nTry again.")
+        return info
+
+    return build_and_check
 
 
 def _entry_info(package: Package, **report: Any) -> dict[str, Any]:

@@ -6,13 +6,26 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .cache import Cache, CacheEntry, digest_file, digest_of
 from .converters.file_types import QUANTIZATIONS
 from .errors import LoadError, OutOfMemoryError
+from .input_state import InputState
 from .progress import Progress
 
-__all__ = ["QUANTIZATIONS", "Origin", "convert_folder", "converted_bases", "gguf_of"]
+if TYPE_CHECKING:
+    from .package import Package
+
+__all__ = [
+    "QUANTIZATIONS",
+    "Origin",
+    "convert_folder",
+    "converted_bases",
+    "converted_for",
+    "gguf_of",
+    "notes_of",
+]
 
 
 _SUFFIXES = (".json", ".jinja", ".model", ".safetensors")
@@ -39,11 +52,14 @@ def convert_folder(
     """The entry with ``model.gguf``, and whether it was converted just now.
 
     Raises ConversionError for a folder that cannot be converted, LoadError when
-    the disk is too small, OutOfMemoryError.
+    the disk is too small or the folder changes meanwhile, OutOfMemoryError.
     """
     from .converters.base import FORMAT_VERSION, convert_base, estimate_size
 
-    files = sorted(f for f in folder.iterdir() if f.suffix in _SUFFIXES)
+    def list_files() -> list[Path]:
+        return sorted(f for f in folder.iterdir() if f.suffix in _SUFFIXES)
+
+    state, files = InputState(list_files), list_files()
     if (entry := cache.find_by_sources("bases", files, quantization=quantization)) is not None:
         return entry, False
     size = estimate_size(folder, quantization)
@@ -58,7 +74,9 @@ def convert_folder(
                 progress("Converting the base", done, total)
 
         try:
-            convert_base(folder, target / "model.gguf", quant=quantization, progress=report)
+            written = convert_base(
+                folder, target / "model.gguf", quant=quantization, progress=report
+            )
         except MemoryError:
             raise OutOfMemoryError(
                 f"not enough memory to convert {folder}: its largest tensor does not fit"
@@ -70,9 +88,10 @@ def convert_folder(
             "revision": origin.revision,
             "quantization": quantization,
             "digests": dict(digests),
+            "notes": list(written.notes),
         }
 
-    return cache.get_or_build("bases", key, build, sources=files)
+    return cache.get_or_build("bases", key, state.checked(build), sources=files)
 
 
 def converted_bases(
@@ -82,6 +101,26 @@ def converted_bases(
     for entry in cache.entries("bases"):
         if _same(entry.info.get("name"), name) or _same(entry.info.get("repository"), repository):
             yield cache.give_out(entry)
+
+
+def converted_for(package: Package, cache: Cache) -> Iterator[CacheEntry]:
+    """Entries that were converted from the base inside ``package``, or from one of its base's
+    name.
+    """
+    inside = package.base_folder and str(package.base_folder.resolve())
+    for entry in cache.entries("bases"):
+        if inside is None:
+            found = _same(entry.info.get("name"), package.manifest.base.short_name)
+        else:
+            found = entry.info.get("origin") == inside
+        if found:
+            yield entry
+
+
+def notes_of(entry: CacheEntry) -> tuple[str, ...]:
+    """Where the converted base departs from Transformers."""
+    notes = entry.info.get("notes")
+    return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
 
 
 def gguf_of(entry: CacheEntry) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .cache import Cache, digest_of
+from .input_state import InputState
 from .progress import Progress
 
 __all__ = ["base_parts"]
@@ -15,8 +16,13 @@ SPLIT_VERSION = 1
 
 
 def base_parts(base: Path, cache: Cache, progress: Progress | None = None) -> list[Path]:
-    """The parts of the GGUF ``base`` in loading order, split once into the cache."""
+    """The parts of the GGUF ``base`` in loading order, split once into the cache.
+
+    Raises LoadError if it changes meanwhile.
+    """
     from .converters.gguf_split import split_gguf
+
+    state = InputState(lambda: [base])
 
     def build(folder: Path) -> dict[str, Any]:
         def report(done: int, total: int) -> None:
@@ -26,5 +32,5 @@ def base_parts(base: Path, cache: Cache, progress: Progress | None = None) -> li
         return {"name": base.stem, "parts": split_gguf(base, folder, progress=report)}
 
     key = digest_of("split", SPLIT_VERSION, cache.fingerprint(base))
-    entry, _ = cache.get_or_build("splits", key, build, sources=[base])
+    entry, _ = cache.get_or_build("splits", key, state.checked(build), sources=[base])
     return [entry.path / name for name in entry.info["parts"]]

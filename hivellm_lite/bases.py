@@ -23,7 +23,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base_conversion import QUANTIZATIONS, Origin, convert_folder, converted_bases, gguf_of
+from .base_conversion import (
+    QUANTIZATIONS,
+    Origin,
+    convert_folder,
+    converted_bases,
+    gguf_of,
+    notes_of,
+)
 from .base_names import read_known_bases
 from .cache import Cache, CacheEntry
 from .errors import BaseNotFoundError, LoadError
@@ -45,7 +52,8 @@ class BaseFile:
     ``origin`` is the file, folder or repository that it comes from, ``revision``
     the commit of the latter, ``converted`` whether that was done just now.
     ``digests`` are the SHA-256 of the files it was made of, where they are known
-    without reading them again.
+    without reading them again. ``notes`` say where a base that we converted departs
+    from Transformers.
     """
 
     path: Path
@@ -53,6 +61,7 @@ class BaseFile:
     converted: bool = False
     revision: str | None = None
     digests: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def has_digest(self, digest: str | None) -> bool | None:
         """Whether ``digest`` is that of a file it was made of; None if that is not known.
@@ -271,6 +280,7 @@ def _of_entry(entry: CacheEntry, origin: str, converted: bool = False) -> BaseFi
         converted=converted,
         revision=revision if isinstance(revision, str) else None,
         digests=tuple(digests.values()) if isinstance(digests, dict) else (),
+        notes=notes_of(entry),
     )
 
 

@@ -254,7 +254,8 @@ class Cache:
             if _SHA256.fullmatch(known):
                 return known
         digest = digest_file(path)
-        self._note_fingerprint(path, digest)
+        if self._fingerprint_note(path) == note:  # it did not change meanwhile
+            self._note_fingerprint(path, digest)
         return digest
 
     def _fingerprint_note(self, path: Path) -> Path:

@@ -254,6 +254,20 @@ class Expert:
                 built.append(error)
         return built
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where answers can depart from those of Transformers, because of the base."""
+        session = self._open_session()
+        above = session.model.long_rope_above
+        if above is None or session.n_ctx <= above:
+            return self.base.notes
+        note = (
+            f"n_ctx={session.n_ctx} is more than the {above} positions that this base was first "
+            "trained for: LongRoPE's long factors then apply to every prompt, where Transformers "
+            f"takes them beyond {above} tokens only. Shorter prompts are exact with n_ctx={above}."
+        )
+        return (*self.base.notes, note)
+
     def score(
         self,
         prompt: str | None,
@@ -342,8 +356,9 @@ class Expert:
     def _state_identity(self) -> dict[str, Any]:
         from .engine import library_version
 
-        options = self._open_session().scheduler.kv.context.options
-        return {
+        session = self._open_session()
+        options = session.scheduler.kv.context.options
+        identity = {
             "library": library_version(),
             "model": [self._cache.fingerprint(path) for path in self.prepared.files],
             "expert": self.manifest.identity,
@@ -352,6 +367,9 @@ class Expert:
             "kv_type": options.kv_type,
             "flash_attention": options.flash_attention,
         }
+        if (above := session.model.long_rope_above) is not None:
+            identity["long_rope"] = session.n_ctx > above
+        return identity
 
     def load_adapter(self, session: Session) -> Adapter | None:
         """The adapter on another session of the same model; None for a variant.

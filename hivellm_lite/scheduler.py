@@ -66,6 +66,10 @@ class Scheduler:
         self._max_streams = max_streams
         self.kv = KVStreams(self._make_context, options.n_ctx, parked_bytes=parked_bytes)
         self.n_ctx = self.kv.context.n_ctx
+        # llama.cpp chooses LongRoPE's factors by the length of a stream; that of a session stays
+        # on one side, whatever shape its cache takes.
+        switch = model.long_rope_above
+        self._least = PAD if switch is None or self.n_ctx <= switch else switch + 1
         self._budget = max(kv_positions, self.n_ctx)
         self.counters = Counters()
         self._waiting: list[Member] = []
@@ -277,7 +281,7 @@ class Scheduler:
     def _shape(self, length: int, hungry: list[Member]) -> tuple[int, int] | None:
         """Streams and positions of a larger KV cache for the active and some waiting requests."""
         n, longest = 1, max([length, *(m.decoding.length for m in self._active)])
-        longest = min(max(PAD, 1 << (longest - 1).bit_length()), self.n_ctx)
+        longest = min(max(self._least, 1 << (longest - 1).bit_length()), self.n_ctx)
         n += len(self._active)
         if n > self._max_streams or (n > 1 and n * longest > self._budget):
             return None

@@ -112,6 +112,7 @@ def convert(
         "base_converted": base_file.converted,
         "base_origin": base_file.origin,
         "base_revision": base_file.revision,
+        "base_notes": list(base_file.notes),
         "base_sha256_matches": base_file.has_digest(opened.manifest.base.sha256),
         "adapter": place,
         "adapter_form": adapter.form,
@@ -128,6 +129,8 @@ def convert(
     print_line(f"  because  {adapter.report['why']}")
     print_line(f"  adapter  {place} ({adapter.size / 1e6:.1f} MB)")
     print_line(f"  base     {facts['base']}{' (converted)' if base_file.converted else ''}")
+    for note in base_file.notes:
+        print_line(f"  note     {note}")
     print_line(f"  took     {facts['seconds']:.2f} s")
 
 

@@ -32,7 +32,11 @@ def inspect(settings: dict[str, Any], package: str, no_verify: bool, as_json: bo
     from ..package import open_package
 
     opened = open_package(package, cache=Cache(settings["cache_dir"]), verify=not no_verify)
-    facts = {**_facts(opened), "converted": _prepared_facts(opened, settings)}
+    facts = {
+        **_facts(opened),
+        "converted": _prepared_facts(opened, settings),
+        "base_notes": _base_notes(opened, settings),
+    }
     if as_json:
         print_json(facts)
         return
@@ -140,6 +144,15 @@ def _prepared_facts(package: Package, settings: dict[str, Any]) -> list[dict[str
     return found
 
 
+def _base_notes(package: Package, settings: dict[str, Any]) -> list[str]:
+    """Where the bases that were converted for this package depart from Transformers."""
+    from ..base_conversion import converted_for, notes_of
+    from ..cache import Cache
+
+    entries = converted_for(package, Cache(settings["cache_dir"]))
+    return list(dict.fromkeys(note for entry in entries for note in notes_of(entry)))
+
+
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
     more: list[str] = []
@@ -176,6 +189,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         for form in facts["converted"]
     ]
     lines += [("note", note) for note in facts["notes"]]
+    lines += [("base note", note) for note in facts["base_notes"]]
     return [(label, value) for label, value in lines if value]
 
 

@@ -88,6 +88,8 @@ def run(
     prompt = prompt_text(prompt)
     with progress_bar() as progress:
         expert = Expert.load(package, **load_arguments(settings, options), progress=progress)
+    for note in expert.notes:
+        say(f"note: {note}")
     ended_line = True
     with expert, expert.generate_stream(prompt, stop=stop or None, **options) as stream:
         try:

@@ -116,6 +116,8 @@ class Context(Native):
         params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = KV_TYPES[options.kv_type]
         params.flash_attn_type = -1 if options.flash_attention is None else options.flash_attention
+        for name, beta in model.yarn_betas.items():
+            setattr(params, name, beta)
         params.no_perf = True
         with fresh_log(), model.adapting:
             pointer = llama.llama_init_from_model(model.pointer, params)

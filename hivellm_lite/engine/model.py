@@ -25,9 +25,11 @@ from ..tokenization.rules import read_text_rules
 from ..tokenization.tokenizer import After, Tokenizer
 from .devices import is_cpu, select_devices, use_extra_buffers
 from .native import Native, fresh_log, llama, reason, start
+from .rope_options import long_rope_above, yarn_betas
 from .trial import try_in_child
 
 if TYPE_CHECKING:
+    from ..converters.gguf_header import GGUFHeader
     from .context import Context
 
 __all__ = ["Adapter", "Model"]
@@ -76,7 +78,13 @@ class Model(Native):
             self._devices = (ctypes.c_void_p * (len(chosen) + 1))(*(d.handle for d in chosen))
             params.devices = ctypes.cast(self._devices, ctypes.c_void_p)
             params.n_gpu_layers = -1 if chosen else 0
-        self._rules = read_text_rules(_metadata_of(parts[0], part=len(parts) > 1))
+        headers = _headers(parts)
+        metadata = headers[0].metadata if headers else {}
+        self._rules = read_text_rules(metadata)
+        self.yarn_betas = yarn_betas(metadata)
+        self.long_rope_above = long_rope_above(headers)
+        """Positions of a context beyond which llama.cpp takes LongRoPE's other factors; None for
+        models without."""
         overrides: dict[str, int | bool | str] = {**self._rules.overrides}
         with fresh_log():
             if len(parts) == 1:
@@ -304,14 +312,14 @@ class Model(Native):
         return self._vocab
 
 
-def _metadata_of(path: Path, *, part: bool) -> Mapping[str, object]:
+def _headers(parts: Sequence[Path]) -> list[GGUFHeader]:
     """Empty for a file that cannot be read: llama.cpp says why."""
     from ..converters.gguf_header import read_gguf_header
 
     try:
-        return read_gguf_header(path, part=part).metadata
+        return [read_gguf_header(part, part=len(parts) > 1) for part in parts]
     except ConversionError:
-        return {}
+        return []
 
 
 def _overrides(values: Mapping[str, int | bool | str]) -> Any:
