@@ -12,9 +12,8 @@ Signatures are not, and no tensor is read.
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,16 @@ from .json_positions import MAX_BYTES
 from .manifest import Manifest, parse_manifest
 from .package_adapter import AdapterFiles, find_adapter
 from .package_digests import check_digests, check_sidecar, folder_digest
-from .package_files import CONFIG, MANIFEST, NAMES_SHOWN, file_in, relative_to_root, safe_path
+from .package_files import (
+    CONFIG,
+    MANIFEST,
+    NAMES_SHOWN,
+    check_folder,
+    file_in,
+    read_in,
+    relative_to_root,
+    safe_path,
+)
 from .user_paths import is_file, is_folder, path_exists, shown_path, user_path
 
 __all__ = ["AdapterFiles", "Package", "open_package"]
@@ -119,19 +127,20 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
     manifest_path = file_in(root, MANIFEST)
     if manifest_path is None:
         raise _no_manifest(source, root)
-    with manifest_path.open("rb") as file:
-        # One byte more than allowed, which the parser then refuses.
-        manifest = parse_manifest(file.read(MAX_BYTES + 1), source=f"{source.name}/{MANIFEST}")
+    # One byte more than allowed, which the parser then refuses.
+    data = read_in(root, manifest_path, MAX_BYTES + 1)
+    manifest = parse_manifest(data, source=f"{source.name}/{MANIFEST}")
     adapter, info = find_adapter(source, root, manifest, skipped)
     grammar = _find_grammar(root, manifest)
-    digest_once = functools.cache(digest_file)
+    digest_once = _digests()
     notes = check_digests(source, root, manifest, adapter, info, skipped, digest_once)
     if digest is None:
-        folders = dict.fromkeys([root, adapter.weights.parent])
-        tokenizer = [file_in(folder, name) for folder in folders for name in _TOKENIZER]
+        inside = relative_to_root(adapter.weights.parent, root)
+        folders = dict.fromkeys([".", inside])
+        tokenizer = [file_in(root, f"{folder}/{name}") for folder in folders for name in _TOKENIZER]
         parts = [manifest_path, adapter.weights, adapter.config, grammar, *tokenizer]
         digest = folder_digest(root, filter(None, parts), digest_once)
-    has_base = file_in(root, "base/config.json") is not None
+    has_base = file_in(root, "base/config.json") is not None and check_folder(root, "base")
     return Package(
         source=source,
         root=root,
@@ -143,6 +152,20 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
         skipped=skipped,
         notes=notes,
     )
+
+
+def _digests() -> Callable[[Path], str]:
+    """`digest_file` that reads no file twice, however many links lead to it."""
+    known: dict[tuple[int, int], str] = {}
+
+    def digest_once(path: Path) -> str:
+        facts = path.stat()
+        key = (facts.st_dev, facts.st_ino)
+        if key not in known:
+            known[key] = digest_file(path)
+        return known[key]
+
+    return digest_once
 
 
 def _no_manifest(source: Path, root: Path) -> PackageError:

@@ -66,7 +66,8 @@ def _adapter_files(root: Path, weights: Path) -> AdapterFiles:
 def _no_adapter(
     source: Path, root: Path, places: list[str], skipped: tuple[str, ...]
 ) -> PackageError:
-    looked = ", ".join(place or "the top folder" for place in dict.fromkeys(places))
+    names = [place[:80] or "the top folder" for place in dict.fromkeys(places)]
+    looked = ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else "")
     pickles = [name for name in skipped if Path(name).name == "adapter_model.bin"]
     pickles += [relative_to_root(path, root) for path in root.rglob("adapter_model.bin")]
     if pickles:

@@ -12,7 +12,7 @@ from .archive_names import member_path, never_unpacked
 from .errors import PackageError
 from .manifest import AdapterInfo, Manifest
 from .package_adapter import AdapterFiles
-from .package_files import MANIFEST, file_in, relative_to_root
+from .package_files import MANIFEST, NAMES_SHOWN, file_in, relative_to_root
 
 __all__ = ["check_digests", "check_sidecar", "folder_digest"]
 
@@ -87,8 +87,11 @@ def check_digests(
         elif path not in skipped and not never_unpacked(path):
             problems.append(f"  {path}: missing, but listed in integrity.files")
     if problems:
+        shown = problems[:NAMES_SHOWN]
+        if len(problems) > NAMES_SHOWN:
+            shown.append(f"  and {len(problems) - NAMES_SHOWN} more")
         raise PackageError(
-            "\n".join([f"{source}: not the files that its manifest describes", *problems])
+            "\n".join([f"{source}: not the files that its manifest describes", *shown])
             + "\nThe package was changed or damaged after it was made: get it again."
         )
     return tuple(notes)

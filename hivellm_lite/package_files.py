@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from .archive_limits import Refused
+from .archive_limits import LIMITS, Refused
 from .archive_names import member_path
 from .errors import PackageError
 
@@ -13,7 +14,9 @@ __all__ = [
     "MANIFEST",
     "NAMES_SHOWN",
     "WEIGHTS",
+    "check_folder",
     "file_in",
+    "read_in",
     "relative_to_root",
     "safe_path",
 ]
@@ -31,15 +34,53 @@ def file_in(root: Path, name: str) -> Path | None:
     path = root / name
     if not path.is_file():
         return None
-    homes = [root.resolve()]
-    if root.parent.name == "snapshots":
-        # The Hugging Face cache: snapshots/<revision>/* link to blobs/*.
-        homes.append(root.parent.parent.resolve() / "blobs")
-    if not any(path.resolve().is_relative_to(home) for home in homes):
+    _real_path(root, path)
+    return path
+
+
+def check_folder(root: Path, name: str) -> Path | None:
+    """The folder, if it is there; raises PackageError if anything in it leads out of ``root``.
+
+    For a folder whose files others open by name, such as that of a base model.
+    """
+    folder = root / name
+    if not folder.is_dir():
+        return None
+    _real_path(root, folder)
+    for count, path in enumerate(folder.rglob("*"), 1):
+        if count > LIMITS.members:
+            raise PackageError(f"{folder}: over {LIMITS.members} files\nA base model has thirty.")
+        if path.is_symlink():
+            _real_path(root, path)
+    return folder
+
+
+def read_in(root: Path, path: Path, max_bytes: int) -> bytes:
+    """The first ``max_bytes`` of a file that `file_in` has found, if it is still inside.
+
+    A link that takes the file's place after it was looked at is not followed.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(_real_path(root, path), flags), "rb") as file:
+        return file.read(max_bytes)
+
+
+def _real_path(root: Path, path: Path) -> Path:
+    """``path`` without links; raises PackageError if it is outside."""
+    try:
+        real, homes = path.resolve(), [root.resolve()]
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise PackageError(f"{path}: a link that leads nowhere ({error})") from None
+    # The Hugging Face cache: snapshots/<revision>/* link to blobs/*.
+    for folder in (root, *root.parents):
+        if folder.parent.name == "snapshots":
+            homes.append(folder.parent.parent.resolve() / "blobs")
+            break
+    if not any(real.is_relative_to(home) for home in homes):
         raise PackageError(
             f"{path}: a link that leads out of the package\nPut the file itself there."
         )
-    return path
+    return real
 
 
 def relative_to_root(path: Path, root: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .errors import GrammarError
-from .package_files import relative_to_root
+from .package_files import read_in, relative_to_root
 
 if TYPE_CHECKING:
     from .gbnf.syntax import Grammar
@@ -24,9 +24,8 @@ def package_grammar(package: Package, *, root: str = "root") -> Grammar:
     from .gbnf.parser import parse_grammar
 
     if package.grammar is not None:
-        with package.grammar.open("rb") as file:
-            # One byte more than allowed, which the parser then refuses.
-            text = file.read(MAX_BYTES + 1)
+        # One byte more than allowed, which the parser then refuses.
+        text = read_in(package.root, package.grammar, MAX_BYTES + 1)
         inside = relative_to_root(package.grammar, package.root)
         return parse_grammar(text, source=f"{package.source.name}/{inside}", root=root)
     kind = package.manifest.decoding.grammar_type
