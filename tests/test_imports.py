@@ -69,3 +69,18 @@ def test_ctypes_and_llama_cpp_appear_in_the_engine_alone(path):
     if path.parent.name != "engine":
         assert not imported & {"ctypes", "llama_cpp"}
     assert not imported & {"torch", "transformers", "peft", "pickle"}
+
+
+def test_only_one_module_of_the_tool_writes_to_its_streams():
+    """Everything else goes through it, so that no text of others reaches a terminal raw."""
+    folder = Path(hivellm_lite.__file__).parent / "cli"
+    writing = set()
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                if called in ("print", "click.echo", "click.secho", "click.echo_via_pager"):
+                    writing.add((path.name, called))
+                if called.endswith((".write", ".writelines")) and "std" in called:
+                    writing.add((path.name, called))
+    assert writing <= {("__init__.py", "print")}

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from .main import cli, main
+import sys
+
+try:
+    from .main import cli, main
+except KeyboardInterrupt:  # Ctrl-C while the tool starts: as quiet as later
+    print("Interrupted.", file=sys.stderr)
+    raise SystemExit(130) from None
 
 __all__ = ["cli", "main"]
