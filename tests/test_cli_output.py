@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from hivellm_lite.cli.options import progress_bar
 from hivellm_lite.gbnf.library import grammar_text
 
+from .hub_server import Answer
 from .packages import adapter_files, grammar_package, manifest_bytes, manifest_v2, write_package
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs pseudo-terminals")
@@ -165,6 +168,36 @@ class TestATerminal:
             ("cache", ATTACK),
         ):
             assert harmless(on_terminal(*arguments))
+
+
+def test_what_a_hub_says_is_harmless(tool, server):
+    body = json.dumps({"error": ATTACK + "x" * 100_000}).encode()
+    headers = {"Content-Type": "application/json", "X-Error-Message": "\x9b2J\x1b[31m"}
+    server.misbehave("/api/models/", Answer(418, headers=headers, body=body))
+    for arguments in (
+        ("run", "org/x", "x"),
+        ("--debug", "run", "org/x", "x"),
+    ):
+        code, _, err = tool(*arguments)
+        assert code == 1
+        assert "418" in err
+        assert harmless(err.encode("utf-8", "surrogateescape"))
+        assert len(err) < 60_000
+
+
+def test_what_a_download_is_called_is_harmless_in_a_progress_bar(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    with progress_bar() as report:
+        report(f"Downloading {ATTACK}{'x' * 1_000}", 0, 10)
+        report(f"Downloading {ATTACK}{'x' * 1_000}", 10, 10)
+    shown = terminal.getvalue()
+    assert "Downloading" in shown
+    assert harmless(shown.encode())
+    assert max(map(len, shown.splitlines())) < 300
 
 
 class TestAPipe:
