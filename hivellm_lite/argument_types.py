@@ -79,7 +79,7 @@ def _check_number(name: str, value: Any, kind: type) -> None:
 
 
 def _check_list(name: str, value: Any, kind: type, expected: str) -> None:
-    if isinstance(value, (bytes, Mapping)) or not isinstance(value, Sequence):
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
         raise TypeError(f"{name}={_shown(value)}: must be {expected}, not {_kind(value)}")
     for index, one in enumerate(value):
         if not isinstance(one, kind):

@@ -7,12 +7,13 @@ prepared; these threads are for nothing but preparing requests and loading exper
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 __all__ = ["off_loop"]
 
@@ -25,21 +26,55 @@ _T = TypeVar("_T")
 async def off_loop(work: Callable[[], _T], undo: Callable[[_T], object] | None = None) -> _T:
     """Run ``work`` in a thread and return what it returns, while the loop goes on.
 
-    If the task is cancelled meanwhile, ``undo`` gets what ``work`` returned too late; it is
-    called on the loop and must not wait.
+    If the task is cancelled meanwhile, ``undo`` gets what ``work`` returned too late. It is
+    called once, on either thread, even where the loop has ended by then, and must not wait.
     """
+    late = _Late(undo)
+
+    def run() -> _T:
+        result = work()
+        late.came(result)
+        return result
+
     context = contextvars.copy_context()
-    future = asyncio.get_running_loop().run_in_executor(_executor(), context.run, work)
+    future = asyncio.get_running_loop().run_in_executor(_executor(), context.run, run)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-
-        def too_late(done: asyncio.Future[_T]) -> None:
-            if not done.cancelled() and done.exception() is None and undo is not None:
-                undo(done.result())
-
-        future.add_done_callback(too_late)
+        future.add_done_callback(_look_at_error)
+        late.leave()
         raise
+
+
+class _Late(Generic[_T]):
+    """Undoes a result that nobody waits for any more, whichever comes first: it or the leaving.
+
+    Each side leaves its mark before it looks for the other's, so one of them sees both.
+    """
+
+    def __init__(self, undo: Callable[[_T], object] | None) -> None:
+        self._undo = [] if undo is None else [undo]
+        self._results: list[_T] = []
+        self._is_left = False
+
+    def came(self, result: _T) -> None:
+        self._results.append(result)
+        self._undo_if_left()
+
+    def leave(self) -> None:
+        self._is_left = True
+        self._undo_if_left()
+
+    def _undo_if_left(self) -> None:
+        if self._is_left and self._results:
+            with contextlib.suppress(IndexError):  # the other side does it
+                self._undo.pop()(self._results[0])
+
+
+def _look_at_error(done: asyncio.Future[_T]) -> None:
+    """Nobody waits for an error that came too late; asyncio would log it."""
+    if not done.cancelled():
+        done.exception()
 
 
 @cache

@@ -92,6 +92,7 @@ def main() -> int:
         gc.collect()
         world.beats["closing"] = time.monotonic()
         stats = world.manager.stats()
+        time.sleep(2.0)  # threads that prepare what a cancelled task wanted
         busy = [entry.name for entry in world.manager._registry.entries() if entry.in_use]
         world.manager.close()
         del world.beats["closing"]
