@@ -324,7 +324,7 @@ class Expert:
         return ((self._adapter, float(scale)),) if scale else ()
 
     def save_state(self, path: str | os.PathLike[str]) -> int:
-        """Write the KV cache of this expert's last prompt and answer to a file.
+        """Write the KV cache of this expert's last prompt to a file.
 
         `load_state` takes it in another process, which then need not compute that prefix
         again. Returns how many tokens it holds. Raises InferenceError if nothing is cached.
@@ -348,7 +348,8 @@ class Expert:
 
         session = self._open_session()
         applied = self.applied()
-        tokens, data = read_kv_file(Path(path), self._state_identity())
+        limit = session.options.parked_bytes
+        tokens, data = read_kv_file(Path(path), self._state_identity(), limit)
         state = KVState.from_data(data)
         session.scheduler.call(lambda: session.scheduler.adopt(applied, tokens, state))
         return len(tokens)

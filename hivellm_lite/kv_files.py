@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import LoadError
+from .errors import LoadError, OutOfMemoryError
 
 __all__ = ["read_kv_file", "write_kv_file"]
 
@@ -52,10 +52,12 @@ def write_kv_file(path: Path, identity: Mapping[str, Any], tokens: list[int], da
         temporary.unlink(missing_ok=True)
 
 
-def read_kv_file(path: Path, identity: Mapping[str, Any]) -> tuple[list[int], bytes]:
+def read_kv_file(
+    path: Path, identity: Mapping[str, Any], max_bytes: int | None = None
+) -> tuple[list[int], bytes]:
     """The tokens and the data of a file that `write_kv_file` made for the same ``identity``.
 
-    Raises LoadError that says what differs.
+    Raises LoadError that says what differs, or that the data has more than ``max_bytes``.
     """
     try:
         with path.open("rb") as file:
@@ -82,9 +84,23 @@ def read_kv_file(path: Path, identity: Mapping[str, Any]) -> tuple[list[int], by
             tokens = header.get("tokens")
             if not isinstance(tokens, list) or not all(type(t) is int and t >= 0 for t in tokens):
                 raise LoadError(f"{path}: the tokens are no list of numbers; the file is damaged")
-            data = file.read()
+            n_bytes = os.fstat(file.fileno()).st_size - file.tell()
+            if n_bytes != header.get("bytes"):
+                raise LoadError(
+                    f"{path}: the data does not match its digest: it has {n_bytes} bytes, not "
+                    f"{header.get('bytes')!r}; the file is damaged"
+                )
+            if max_bytes is not None and n_bytes > max_bytes:
+                raise LoadError(
+                    f"{path}: a saved state of {n_bytes / 1e6:.0f} MB cannot be held: "
+                    f"{max_bytes / 1e6:.0f} MB may be parked\n"
+                    "Load the expert with a larger parked_bytes."
+                )
+            data = file.read(n_bytes)
+    except MemoryError:
+        raise OutOfMemoryError(f"{path}: memory does not hold this saved state") from None
     except OSError as error:
         raise LoadError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(data) != header.get("bytes") or hashlib.sha256(data).hexdigest() != header.get("sha256"):
+    if hashlib.sha256(data).hexdigest() != header.get("sha256"):
         raise LoadError(f"{path}: the data does not match its digest; the file is damaged")
     return tokens, data

@@ -268,8 +268,10 @@ class KVStreams:
         """Hold a state that was saved earlier, as if it had been parked here. A stream must
         be free.
 
-        Raises InferenceError if llama.cpp refuses it, LoadError if it cannot be held.
+        Raises InferenceError if llama.cpp refuses it, LoadError if it is damaged or cannot be
+        held.
         """
+        state.check(len(tokens))
         if state.nbytes > self._limit or not self._can_copy:
             raise LoadError(
                 f"a saved state of {state.nbytes / 1e6:.0f} MB cannot be held: "

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from hivellm_lite import Expert, InferenceError, LoadError
+from hivellm_lite.kv_files import read_kv_file, write_kv_file
 
 from .packages import all_but_fresh
 
@@ -23,6 +26,12 @@ def pair(tiny_package, tiny_base):
 
 def kv(expert):
     return expert.session.scheduler.kv
+
+
+def saved(expert, file):
+    """Tokens and data of what an expert saves."""
+    expert.save_state(file)
+    return read_kv_file(file, expert._state_identity())
 
 
 def ask(expert, schema=SCHEMAS[0], **options):
@@ -162,8 +171,6 @@ class TestStates:
         assert ask(a).cached_prompt_tokens > 0
 
     def test_whose_tokens_do_not_fit_the_data_are_refused(self, pair, tmp_path):
-        from hivellm_lite.kv_files import read_kv_file, write_kv_file
-
         a, _ = pair
         ask(a)
         file = tmp_path / "warm.kv"
@@ -175,6 +182,59 @@ class TestStates:
         write_kv_file(file, a._state_identity(), tokens * 20, data)
         with pytest.raises(LoadError, match=r"does not fit a context of 512\n.*n_ctx="):
             a.load_state(file)
+
+    @pytest.mark.parametrize(
+        ("place", "value"),
+        [(0, 3), (0, 2**31 - 1), (1, -1), (1, 2**31 - 1), (-3, 2**31 - 1), (-3, 0), (2, 2), (2, 0)],
+    )
+    def test_whose_cells_lie_are_refused_and_the_expert_answers(self, pair, tmp_path, place, value):
+        """``place``: a word, from the end of the cells if it is negative."""
+        a, _ = pair
+        before = ask(a)
+        tokens, data = saved(a, tmp_path / "warm.kv")
+        words = bytearray(data)
+        offset = 4 * (place if place >= 0 else 1 + 3 * len(tokens) + place)
+        words[offset : offset + 4] = value.to_bytes(4, "little", signed=True)
+        write_kv_file(tmp_path / "warm.kv", a._state_identity(), tokens, bytes(words))
+        with pytest.raises(LoadError, match="it is damaged"):
+            a.load_state(tmp_path / "warm.kv")
+        assert [ask(a).text for _ in range(5)] == [before.text] * 5
+
+    def test_whose_tensors_lie_are_refused_and_the_expert_answers(self, pair, tmp_path):
+        a, _ = pair
+        before = ask(a)
+        tokens, data = saved(a, tmp_path / "warm.kv")
+        tensors = 4 * (1 + 3 * len(tokens))
+        damaged = [data[:-1], data + bytes(1), data[:tensors], data[: tensors + 6], data[:2], b""]
+        for offset, width in ((0, 4), (4, 4), (8, 4), (12, 8)):
+            for value in (0, 1, 2, 3, 2 ** (8 * width) - 1):
+                start = tensors + offset
+                changed = data[:start] + value.to_bytes(width, "little") + data[start + width :]
+                damaged += [changed] if changed != data else []
+        for one in damaged:
+            write_kv_file(tmp_path / "warm.kv", a._state_identity(), tokens, one)
+            with pytest.raises((LoadError, InferenceError), match=r"damaged|refuses"):
+                a.load_state(tmp_path / "warm.kv")
+            assert before.text.startswith(ask(a, max_tokens=1).text)
+        assert ask(a).text == before.text
+
+    def test_of_enormous_size_are_refused_before_they_are_read(self, pair, tmp_path):
+        a, _ = pair
+        ask(a)
+        file = tmp_path / "warm.kv"
+        tokens, _ = saved(a, file)
+        with file.open("r+b") as sparse:
+            sparse.truncate(40 << 30)
+        with pytest.raises(LoadError, match="the file is damaged"):
+            a.load_state(file)
+        header = {**a._state_identity(), "format": 1, "tokens": tokens, "bytes": 40 << 30}
+        text = json.dumps(header).encode()
+        with file.open("wb") as sparse:
+            sparse.write(b"HIVELLM-KV\n" + len(text).to_bytes(8, "little") + text)
+            sparse.truncate(sparse.tell() + (40 << 30))
+        with pytest.raises(LoadError, match=r"(?s)42950 MB cannot be held.*parked_bytes"):
+            a.load_state(file)
+        assert ask(a).cached_prompt_tokens > 0
 
     def test_are_not_there_before_anything_was_asked(self, pair, tmp_path):
         with pytest.raises(InferenceError, match="nothing of a@0"):

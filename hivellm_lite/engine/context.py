@@ -19,7 +19,7 @@ from ..context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, PAD
 from ..errors import ContextLengthError, InferenceError, OutOfMemoryError
 from ..hardware import available_memory, physical_cores
 from .kv_state import KVState
-from .native import Native, flag_is_set, fresh_log, llama, reason
+from .native import Native, drop_log, flag_is_set, fresh_log, llama, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -198,6 +198,8 @@ class Context(Native):
         batch.n_tokens = place
         with fresh_log(), self.model.adapting:
             code = llama.llama_decode(pointer, batch)
+            if code == _ABORTED:
+                drop_log()
         if code != 0:
             why = reason()
             for row in rows:

@@ -16,11 +16,13 @@ have two such parts and drop cells; they are not taken here.
 
 from __future__ import annotations
 
+import math
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InferenceError
+from ..errors import InferenceError, LoadError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,9 +32,18 @@ __all__ = ["MAX_STREAMS", "KVState"]
 MAX_STREAMS = 256
 """llama.cpp's own limit (``LLAMA_MAX_SEQ``)."""
 
+MAX_LAYERS = 512
+"""llama.cpp's own limit (``LLAMA_MAX_LAYERS``)."""
+
 _WORD = 4
 _HEADER = 3 * _WORD
 _MAGIC = 0xAF143CD8
+
+_CELL = 3
+"""Words of a cell: position, number of sequences, the sequence."""
+
+_CELL_EXTENSION = 3
+"""Words that models with positions of several dimensions add."""
 
 
 class KVState:
@@ -78,6 +89,49 @@ class KVState:
         )
         self._buffer[self._end : end] = 0
         return self._buffer[start:end]
+
+    def check(self, n_tokens: int) -> None:
+        """Raise LoadError unless this is a state of ``n_tokens`` from position 0 on.
+
+        llama.cpp checks types and numbers of layers and rows itself, but takes any positions,
+        and one at the end of their range could never be removed again.
+        """
+        problem = self._problem(n_tokens)
+        if problem:
+            raise LoadError(f"a saved state {problem}; it is damaged")
+
+    def _problem(self, n_tokens: int) -> str:
+        words = self.data[: len(self.data) // _WORD * _WORD].copy().view(np.int32)
+        if len(words) < 1 or words[0] != n_tokens:
+            n_cells = words[0] if len(words) else 0
+            return f"of {n_tokens} tokens has {n_cells} positions"
+        for n_columns in (_CELL, _CELL + _CELL_EXTENSION):
+            cells = words[1 : 1 + n_tokens * n_columns]
+            if len(cells) == n_tokens * n_columns:
+                table = cells.reshape(n_tokens, n_columns)
+                if (table[:, 0] == np.arange(n_tokens)).all() and (table[:, 1] == 1).all():
+                    return self._tensor_problem(1 + n_tokens * n_columns, n_tokens)
+        return f"of {n_tokens} tokens has other positions than 0 to {n_tokens - 1}"
+
+    def _tensor_problem(self, n_words: int, n_tokens: int) -> str:
+        """Whether keys and values end where the data ends."""
+        data, place = memoryview(self.data), n_words * _WORD
+        problem = "has keys and values of another size than it says"
+        if len(data) < place + 2 * _WORD:
+            return problem
+        transposed, n_layers = struct.unpack_from("<II", data, place)
+        place += 2 * _WORD
+        if transposed > 1 or n_layers > MAX_LAYERS:
+            return problem
+        for index in range(2 * n_layers):
+            if place == len(data) and index >= n_layers:  # layers that share another's values
+                return ""
+            width = "<iII" if index >= n_layers and transposed else "<iQ"
+            if len(data) < place + struct.calcsize(width):
+                return problem
+            _kind, *sizes = struct.unpack_from(width, data, place)
+            place += struct.calcsize(width) + n_tokens * math.prod(sizes)
+        return "" if place == len(data) else problem
 
     @property
     def data(self) -> NDArray[np.uint8]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
 import logging
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -16,11 +18,23 @@ from typing import Any
 from ..errors import InferenceError
 from .openmp import short_waits
 
+_NO_BACKTRACE = "GGML_NO_BACKTRACE"
+
 with short_waits():
-    import llama_cpp as llama
+    # Read while the library loads: it then leaves C++'s handler of uncaught exceptions alone.
+    _was_set = os.environ.get(_NO_BACKTRACE)
+    os.environ[_NO_BACKTRACE] = "1"
+    try:
+        import llama_cpp as llama
+    finally:
+        if _was_set is None:
+            del os.environ[_NO_BACKTRACE]
+        else:
+            os.environ[_NO_BACKTRACE] = _was_set
 
 __all__ = [
     "Native",
+    "drop_log",
     "flag_is_set",
     "fresh_log",
     "library_file",
@@ -43,42 +57,112 @@ _KEPT_FROM = 3
 
 _CONTINUATION = 5
 
-_recent: deque[str] = deque(maxlen=20)
+_lines: deque[tuple[int, int, str]] = deque(maxlen=10_000)
+"""What llama.cpp logged and nobody has collected yet: thread, level, text."""
+
+_calling: set[int] = set()
+"""Threads inside `fresh_log`."""
+
 _level = 0
+
+
+class _Collected(threading.local):
+    """What this thread has collected since `fresh_log`: levels and texts."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, str]] = []
+
+
+_collected = _Collected()
 
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
 def _on_log(level: int, text: bytes, _user_data: Any) -> None:
-    """Keep warnings and errors for the next exception; pass all to ``logging``."""
+    """Note a line. Any thread may be here, llama.cpp's own too, in the middle of native code, so
+    nothing is done that could wait, raise or print.
+    """
     global _level
     if level != _CONTINUATION:
         _level = level
-    message = text.decode("utf-8", "replace").strip()
-    if message and level != _CONTINUATION:
-        if _level >= _KEPT_FROM:
-            _recent.append(message)
-        logger.log(_LEVELS.get(_level, logging.DEBUG), "%s", message)
+        if message := text.decode("utf-8", "replace").strip():
+            _lines.append((threading.get_ident(), level, message))
 
 
 @contextlib.contextmanager
 def fresh_log() -> Iterator[None]:
-    """Collect llama.cpp's log for `reason`. The callback is the library's only one, and
-    other users of it in this process may have set theirs meanwhile.
+    """Collect llama.cpp's log of a call for `reason`; it is passed to ``logging`` afterwards.
+
+    The callback is the library's only one, and other users of it in this process may have set
+    theirs meanwhile.
     """
+    me = threading.get_ident()
     llama.llama_log_set(_on_log, ctypes.c_void_p(0))
-    _recent.clear()
-    yield
+    _collected.lines = []
+    _calling.add(me)
+    try:
+        yield
+    finally:
+        _collect()
+        _calling.discard(me)
+        for level, message in _collected.lines:
+            logger.log(_LEVELS.get(level, logging.DEBUG), "%s", message)
+
+
+def _collect() -> None:
+    """Take the lines of this thread and of those that are in no call, as llama.cpp's own are."""
+    me = threading.get_ident()
+    for _ in range(len(_lines)):
+        try:
+            thread, level, message = _lines.popleft()
+        except IndexError:  # another thread collects, too
+            return
+        if thread == me or thread not in _calling:
+            _collected.lines.append((level, message))
+        else:
+            _lines.append((thread, level, message))
+
+
+def drop_log() -> None:
+    """Inside `fresh_log`: what was logged so far is of no interest to anybody."""
+    _collect()
+    _collected.lines = []
 
 
 def reason() -> str:
-    """What llama.cpp logged since `fresh_log`, as lines for an error message."""
-    lines = list(dict.fromkeys(_recent))
+    """What llama.cpp logged since `fresh_log` on this thread, as lines for an error message."""
+    if threading.get_ident() in _calling:
+        _collect()
+    lines = list(dict.fromkeys(text for level, text in _collected.lines if level >= _KEPT_FROM))
     return "\n".join(f"llama.cpp: {line}" for line in lines[-4:]) or "llama.cpp gave no reason"
+
+
+@atexit.register
+def _log_nothing() -> None:
+    """Python cannot be entered once it ends, but threads may still be in native code. Without a
+    callback llama.cpp would print; C's ``abs`` does nothing with a line's level.
+    """
+    nothing = ctypes.cast(_c_library().abs, llama.llama_log_callback)
+    llama.llama_log_set(nothing, ctypes.c_void_p(0))
+
+
+def _end_at_once() -> None:
+    """A failed assertion prints its line and ends the process, and does nothing else.
+
+    llama.cpp would start a debugger for a backtrace: two threads that fail at the same time then
+    wait for each other for ever. C's ``perror`` prints a text, on any thread, without Python.
+    """
+    try:
+        set_callback = llama.llama_cpp._lib.ggml_set_abort_callback
+    except AttributeError:  # on Windows it is in another library
+        return
+    set_callback.argtypes, set_callback.restype = [ctypes.c_void_p], ctypes.c_void_p
+    set_callback(ctypes.cast(_c_library().perror, ctypes.c_void_p))
 
 
 @functools.cache
 def start() -> None:
     """Initialise the library once for the process, quietly."""
+    _end_at_once()
     with fresh_log():
         llama.llama_backend_init()
 
