@@ -99,14 +99,16 @@ class ComputeThread:
                 raise InferenceError(self._closed_reason)
             check_running()
             if self._thread is None:
+                # noted before it is started: a signal handler may ask meanwhile, on this thread
                 thread = threading.Thread(target=self._run, name="hivellm-lite", daemon=True)
+                self._thread = thread
                 try:
                     thread.start()
                 except RuntimeError as error:  # no thread can be started any more, or no more
+                    self._thread = None
                     raise InferenceError(
                         f"cannot start the thread that computes: {error}"
                     ) from None
-                self._thread = thread
 
     def call(self, function: Callable[[], _T]) -> _T:
         """Run ``function`` on the thread, between two steps, and return what it returns.

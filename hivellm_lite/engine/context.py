@@ -119,7 +119,7 @@ class Context(Native):
         for name, beta in model.yarn_betas.items():
             setattr(params, name, beta)
         params.no_perf = True
-        with fresh_log(), model.adapting:
+        with fresh_log(), model.reserving:
             pointer = llama.llama_init_from_model(model.pointer, params)
         if not pointer:
             raise OutOfMemoryError(

@@ -101,8 +101,12 @@ class Model(Native):
             raise LoadError(f"llama.cpp cannot load the model {parts[0]}\n{reason()}")
         self._own(pointer, llama.llama_model_free)
         self.adapting = threading.RLock()
-        """Held while the model's list of adapters is read or changed. llama.cpp reads it whenever
-        it reserves a graph, and does not lock it (``llama_context::graph_max_nodes``)."""
+        """Held while something is computed, and while the model's list of adapters changes.
+        llama.cpp reads that list whenever it reserves a graph, and does not lock it
+        (``llama_context::graph_max_nodes``)."""
+        self.reserving = threading.RLock()
+        """Held while a context is made, which reads the list too but needs not keep computing
+        waiting, and while the list changes. It is taken before `adapting`."""
         self.dropped_adapters: deque[Any] = deque()
         """Adapters that nobody uses any more, to be freed under `adapting`; the model frees those
         that are left."""
@@ -344,7 +348,7 @@ class Adapter(Native):
 
     def __init__(self, model: Model, path: Path) -> None:
         check_adapter(path)
-        with fresh_log(), loading(), model.adapting:
+        with fresh_log(), loading(), model.reserving, model.adapting:
             model.free_dropped_adapters()
             pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
         if not pointer:
@@ -361,5 +365,5 @@ class Adapter(Native):
                 if not context.closed and any(self is one for one, _ in context.applied):
                     context.apply(())
         super().close()
-        with self.model.adapting:
+        with self.model.reserving, self.model.adapting:
             self.model.free_dropped_adapters()
