@@ -88,7 +88,7 @@ class PromptFormats:
     def _make(self, name: str | None) -> PromptFormat:
         named = name or self._manifest.base.prompt_template
         if named in TEMPLATES:
-            return _Named(TEMPLATES[named], self._model, self._thoughts())
+            return _Named(TEMPLATES[named], self._model, self._thoughts)
         if name is not None:
             raise ValueError(f"template={name!r}: must be one of {', '.join(TEMPLATES)}")
         template = self._template()
@@ -96,7 +96,7 @@ class PromptFormats:
             return _Own(template, self._model)
         chatml = TEMPLATES["chatml"]
         if _tags_are_tokens(chatml, self._model):
-            return _Named(chatml, self._model, None)
+            return _Named(chatml, self._model)
         said = f"the manifest's prompt_template {named!r} is not known, and " if named else ""
         raise InferenceError(
             f"{self._manifest.identity}: {said}neither the package nor the base has a chat "
@@ -142,11 +142,16 @@ def describe_format(manifest: Manifest, own: TemplateFile | None) -> str:
 
 
 class _Named:
-    """``thoughts`` is the template that says how an answer without a thought begins."""
+    """``thoughts`` gives the template that says how an answer without a thought begins."""
 
     end_token = None
 
-    def __init__(self, template: Template, model: Model, thoughts: ChatTemplate | None) -> None:
+    def __init__(
+        self,
+        template: Template,
+        model: Model,
+        thoughts: Callable[[], ChatTemplate | None] = lambda: None,
+    ) -> None:
         self._template = template
         self._model = model
         self._thoughts = thoughts
@@ -164,15 +169,17 @@ class _Named:
     @functools.cached_property
     def _prefixes(self) -> dict[bool, tuple[str, ...]]:
         """What stands before an answer without and with a thought."""
-        if self._thoughts is not None:
-            tails = {thinking: self._tail(self._thoughts, thinking) for thinking in (False, True)}
-            if None not in tails.values():
-                return {
-                    thinking: tuple(text for text, _ in self._model.named_parts(tail or ""))
-                    for thinking, tail in tails.items()
-                }
-        thinks = self._model.special_token(NO_THOUGHT[0]) is not None
-        return {False: NO_THOUGHT if thinks else (), True: ()}
+        if self._model.special_token(NO_THOUGHT[0]) is None:
+            return {False: (), True: ()}
+        template = self._thoughts()
+        tails = [None if template is None else self._tail(template, on) for on in (False, True)]
+        if None in tails:
+            return {False: NO_THOUGHT, True: ()}
+        off, on = (self._model.named_parts(tail or "") for tail in tails)
+        return {
+            False: tuple(text for text, _ in off),
+            True: tuple(text for text, _ in on),
+        }
 
     @staticmethod
     def _tail(template: ChatTemplate, thinking: bool) -> str | None:

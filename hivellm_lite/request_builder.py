@@ -15,6 +15,8 @@ from .prompts import check_messages, system_message
 from .sampling import SamplingParams
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .chat_template_files import TemplateFile
     from .engine.context import Applied
     from .grammar_choice import GrammarChooser, GrammarOption
@@ -188,35 +190,21 @@ class RequestBuilder:
         )
 
     def prompt_tokens(
-        self,
-        prompt: str | None,
-        *,
-        schema: str | None = None,
-        system: str | None = None,
-        messages: Sequence[Mapping[str, Any]] | None = None,
-        thinking: bool = False,
-        template: str | None = None,
+        self, prompt: str | None, *, thinking: bool = False, **options: Unpack[PromptOptions]
     ) -> list[int]:
         """The conversation, and the beginning of the answer's turn, as token ids."""
-        _, formatted = self._format(
-            prompt,
-            schema=schema,
-            system=system,
-            messages=messages,
-            thinking=thinking,
-            template=template,
-        )
+        _, formatted = self._format(prompt, thinking=thinking, **options)
         return self._tokenize(formatted)
 
     def _format(
         self,
         prompt: str | None,
         *,
-        schema: str | None,
-        system: str | None,
-        messages: Sequence[Mapping[str, Any]] | None,
         thinking: bool,
-        template: str | None,
+        schema: str | None = None,
+        system: str | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
     ) -> tuple[PromptFormat, FormattedPrompt]:
         if (prompt is None) == (messages is None):
             raise ValueError("give either a prompt or messages")
