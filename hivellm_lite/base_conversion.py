@@ -24,6 +24,7 @@ __all__ = [
     "converted_bases",
     "converted_for",
     "gguf_of",
+    "is_current",
     "notes_of",
 ]
 
@@ -55,16 +56,22 @@ def convert_folder(
     the disk is too small or the folder changes meanwhile, OutOfMemoryError.
     """
     from .converters.base import FORMAT_VERSION, convert_base, estimate_size
+    from .converters.special_tokens import TEMPLATE_FOLDERS
 
     def list_files() -> list[Path]:
-        return sorted(f for f in folder.iterdir() if f.suffix in _SUFFIXES)
+        own = sorted(f for f in folder.iterdir() if f.suffix in _SUFFIXES)
+        templates = (folder / name / "default.jinja" for name in TEMPLATE_FOLDERS)
+        return own + [template for template in templates if template.is_file()]
 
     state, files = InputState(list_files), list_files()
-    if (entry := cache.find_by_sources("bases", files, quantization=quantization)) is not None:
+    entry = cache.find_by_sources(
+        "bases", files, quantization=quantization, format_version=FORMAT_VERSION
+    )
+    if entry is not None:
         return entry, False
     size = estimate_size(folder, quantization)
     _check_disk(cache.root, size)
-    digests = [(f.name, digest_file(f)) for f in files]
+    digests = [(str(f.relative_to(folder)), digest_file(f)) for f in files]
     key = digest_of("base", FORMAT_VERSION, digests, quantization)
     origin = origin or Origin(folder.resolve().name)
 
@@ -87,6 +94,7 @@ def convert_folder(
             "repository": origin.repository,
             "revision": origin.revision,
             "quantization": quantization,
+            "format_version": FORMAT_VERSION,
             "digests": dict(digests),
             "notes": list(written.notes),
         }
@@ -97,7 +105,10 @@ def convert_folder(
 def converted_bases(
     cache: Cache, *, name: str | None, repository: str | None
 ) -> Iterator[CacheEntry]:
-    """Entries that were converted from a base of this name, or from this repository."""
+    """Entries that were converted from a base of this name, or from this repository.
+
+    Those of an older version of the library may be other files than it would write now.
+    """
     for entry in cache.entries("bases"):
         if _same(entry.info.get("name"), name) or _same(entry.info.get("repository"), repository):
             yield cache.give_out(entry)
@@ -121,6 +132,13 @@ def notes_of(entry: CacheEntry) -> tuple[str, ...]:
     """Where the converted base departs from Transformers."""
     notes = entry.info.get("notes")
     return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
+
+
+def is_current(entry: CacheEntry) -> bool:
+    """Whether this version of the library would write the same file."""
+    from .converters.base import FORMAT_VERSION
+
+    return entry.info.get("format_version") == FORMAT_VERSION
 
 
 def gguf_of(entry: CacheEntry) -> Path:

@@ -29,6 +29,7 @@ from .base_conversion import (
     convert_folder,
     converted_bases,
     gguf_of,
+    is_current,
     notes_of,
 )
 from .base_names import read_known_bases
@@ -227,8 +228,25 @@ class _Search:
         for entry in converted_bases(self.cache, name=name, repository=repository or None):
             same = entry.info.get("quantization") == self.quantization
             if same and (not revision or entry.info.get("revision") == revision):
-                return _of_entry(entry, str(entry.info.get("origin", "cache")))
+                origin = str(entry.info.get("origin", "cache"))
+                if is_current(entry):
+                    return _of_entry(entry, origin)
+                if is_complete(Path(origin)):
+                    return self._again(entry, Path(origin))
+                self.looked.append(f"{origin}, which an older version converted: it is gone")
         return None
+
+    def _again(self, entry: CacheEntry, folder: Path) -> BaseFile:
+        """Convert what an older version converted, under the same name."""
+        name, repository, revision = (
+            str(value) if (value := entry.info.get(key)) else None
+            for key in ("name", "repository", "revision")
+        )
+        origin = Origin(name or folder.name, repository, revision)
+        made, built = convert_folder(
+            folder, self.cache, self.quantization, self.progress, origin=origin
+        )
+        return _of_entry(made, str(folder), built)
 
     def from_hub(self, source: BaseSource, problem: str) -> BaseFile:
         """From the Hugging Face cache, otherwise from the Hub."""

@@ -90,6 +90,28 @@ def test_a_changed_folder_is_converted_again(package, cache, tmp_path):
     assert find_base(package, given=folder, cache=cache).path == second.path
 
 
+def test_what_an_older_version_converted_is_converted_again(package, cache, tmp_path, monkeypatch):
+    from hivellm_lite.converters import base
+
+    folder = tmp_path / "tiny-base"
+    shutil.copytree(MODEL, folder)
+    with monkeypatch.context() as older:
+        older.setattr(base, "FORMAT_VERSION", base.FORMAT_VERSION - 1)
+        first = find_base(package, given=folder, cache=cache)
+        assert find_base(package, given=None, cache=cache).path == first.path
+    for given in (folder, None):
+        now = find_base(package, given=given, cache=cache)
+        assert now.path != first.path
+        assert now.converted == (given is not None)
+    with monkeypatch.context() as newer:
+        newer.setattr(base, "FORMAT_VERSION", base.FORMAT_VERSION + 1)
+        assert find_base(package, given=None, cache=cache).converted
+        newer.setattr(base, "FORMAT_VERSION", base.FORMAT_VERSION + 1)
+        shutil.rmtree(folder)
+        with pytest.raises(BaseNotFoundError, match="which an older version converted: it is gone"):
+            find_base(package, given=None, cache=cache)
+
+
 def test_the_base_inside_a_package_is_used(cache, tmp_path):
     files = expert_files()
     files |= {f"base/{path.name}": path.read_bytes() for path in MODEL.iterdir()}
