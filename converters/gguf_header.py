@@ -30,13 +30,16 @@ VERSIONS = (2, 3)
 MAX_KEYS = 100_000
 """Metadata keys; real files have up to about a hundred."""
 
-MAX_TENSORS = 1_000_000
+MAX_TENSORS = 1 << 16
 """Tensors; the largest mixtures of experts have some thousands."""
+
+MAX_STRINGS = 1 << 22
+"""Of one array; the largest vocabularies have some 500,000 merges."""
 
 MAX_DIMENSIONS = 4
 """``GGML_MAX_DIMS``."""
 
-MAX_HEADER_BYTES = 1 << 30
+MAX_HEADER_BYTES = 256 << 20
 """A vocabulary of a million tokens with its merges takes about 50 MB."""
 
 FIRST_READ_BYTES = 8 << 20
@@ -195,8 +198,12 @@ def _read(path: Path, part: bool, _size: int, _mtime_ns: int) -> GGUFHeader:
                     return _Parser(path, data, size).parse(part=part)
                 except _EndOfDataError:
                     if len(data) >= min(size, MAX_HEADER_BYTES):
+                        too_long = size > MAX_HEADER_BYTES
                         raise ConversionError(
-                            f"{path}: the file ends inside its header: it is cut off or damaged"
+                            f"{path}: the header has over {MAX_HEADER_BYTES} bytes"
+                            if too_long
+                            else f"{path}: the file ends inside its header: it is cut off or "
+                            "damaged"
                         ) from None
                 n_read *= 4
     except OSError as error:
@@ -345,6 +352,8 @@ class _Parser:
         if length > self._size:
             raise self._error(f"{key} claims {length} elements, more than the file has bytes")
         if code == _STRING:
+            if length > MAX_STRINGS:
+                raise self._error(f"{key} claims {length} strings; {MAX_STRINGS} are allowed")
             self._skip_strings(length)
         elif code in _SCALARS:
             self._take(length * _SCALARS[code].size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,40 @@ def test_a_real_model_has_no_problems(real_base: Path):
     assert find_problems([read_gguf_header(real_base)]) == []
 
 
+def give_experts(document: Document) -> None:
+    """Two experts in each layer, as Mixtral has, both with the weights that were there."""
+    document.keys[b"llama.expert_count"] = Value(UINT32, 2)
+    document.keys[b"llama.expert_used_count"] = Value(UINT32, 1)
+    for tensor in list(document.tensors):
+        block, _, name = tensor.name.decode().rpartition(".ffn_")
+        if name in ("gate.weight", "up.weight", "down.weight"):
+            kind = name.removesuffix(".weight")
+            tensor.name = f"{block}.ffn_{kind}_exps.weight".encode()
+            tensor.shape, tensor.data = [*tensor.shape, 2], tensor.data * 2
+        elif name == "norm.weight":
+            router = TensorEntry(f"{block}.ffn_gate_inp.weight".encode(), [64, 2], 0, bytes(512))
+            document.tensors.append(router)
+
+
+def fuse(document: Document) -> None:
+    """Queries, keys and values of each layer in one matrix."""
+    for layer in range(2):
+        q, k, v = (document.tensor(f"blk.{layer}.attn_{part}.weight") for part in "qkv")
+        q.name = f"blk.{layer}.attn_qkv.weight".encode()
+        q.shape = [q.shape[0], q.shape[1] + k.shape[1] + v.shape[1]]
+        q.data = q.data + k.data + v.data
+        document.tensors = [t for t in document.tensors if t is not k and t is not v]
+
+
 HARMLESS = {
+    "a mixture of experts": give_experts,
+    "one matrix for queries, keys and values": fuse,
+    "RoPE divisors": lambda document: document.tensors.append(
+        TensorEntry(b"rope_freqs.weight", [8], 0, struct.pack("<8f", *[1.0] * 8))
+    ),
+    "a scale of a matrix": lambda document: document.tensors.append(
+        TensorEntry(b"blk.0.ffn_up.scale", [1], 0, struct.pack("<f", 1.0))
+    ),
     "heads as an array of equal numbers": lambda document: document.keys.__setitem__(
         b"llama.attention.head_count", Value(9, [4] * 2, UINT32)
     ),
@@ -213,6 +247,17 @@ def test_a_file_is_checked_again_after_it_has_changed(
     document.keys[b"llama.block_count"] = Value(UINT32, 600)
     document.write(path)
     with pytest.raises(LoadError, match="block_count is 600, expected an integer from 1 to 512"):
+        check_model([path])
+
+
+def test_a_vocabulary_of_millions_is_refused_before_it_is_read(tmp_path: Path):
+    n = 5_000_000
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, 1)
+    key = b"tokenizer.ggml.tokens"
+    head += struct.pack("<Q", len(key)) + key + struct.pack("<IIQ", 9, STRING, n)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(head + bytes(8 * n))
+    with pytest.raises(LoadError, match=f"claims {n} strings"):
         check_model([path])
 
 

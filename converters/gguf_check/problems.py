@@ -65,10 +65,10 @@ class Findings:
             if array.type_code not in (_UINT32, 5):
                 self.add(key, f"an array of {self._type(array.type_code)}", expected)
                 return None
-            values = {int(value) for value in read_numbers(self.header, key)}
             if array.length != self.header.metadata.get(self.own("block_count")):
                 self.add(key, f"an array of {array.length}", "one value for each layer")
                 return None
+            values = {int(value) for value in read_numbers(self.header, key)}
             if len(values) != 1:
                 self.add(key, "not the same in all layers", expected)
                 return None
