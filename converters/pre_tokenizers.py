@@ -1,7 +1,7 @@
 """Recognises how a tokenizer splits text before BPE, by llama.cpp's name for it.
 
 A wrong name gives silently wrong tokens, so only exactly known structures are
-recognised and everything else is refused, with the way to force a name.
+recognised and everything else is refused, with the way round it.
 
 Source: ``llm_tokenizer_bpe`` in src/llama-vocab.cpp of llama.cpp, which holds
 the same expressions.
@@ -56,8 +56,9 @@ def recognise(tokenizer: Mapping[str, Any], source: object) -> str:
         described = ", then ".join(steps) or "nothing"
         raise ConversionError(
             f"{source}: unknown pre-tokenizer: {described[:400]} (ignore_merges: {ignore_merges})\n"
-            "A wrong one gives wrong tokens. If you know llama.cpp's name for it, force it with "
-            "pre_tokenizer= or --pre-tokenizer."
+            "A wrong one gives wrong tokens. Use a ready GGUF file of the base; or, if you know "
+            "llama.cpp's name for it, make one with hivellm_lite.converters.base."
+            "convert_base(FOLDER, FILE, quant=…, pre_tokenizer=NAME)."
         )
     return name
 

@@ -13,7 +13,12 @@ from typing import Any
 from ..errors import ConversionError
 from .json_file import read_json
 
-__all__ = ["SpecialTokens", "read_chat_template", "read_special_tokens"]
+__all__ = [
+    "SpecialTokens",
+    "read_chat_template",
+    "read_older_added_tokens",
+    "read_special_tokens",
+]
 
 MAX_TEMPLATE_BYTES = 1_000_000
 """The longest published template has about 20 kB."""
@@ -76,6 +81,28 @@ def read_special_tokens(
             )
         ids[kind] = token_id
     return SpecialTokens(ids, add)
+
+
+def read_older_added_tokens(folder: Path, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """``added_tokens.json`` as Transformers before 4.34 wrote it, in the form of its successor.
+
+    A token is special if ``special_tokens_map.json`` or ``options`` name it.
+    """
+    path = folder / "added_tokens.json"
+    if not path.is_file():
+        return {}
+    roles = folder / "special_tokens_map.json"
+    special = set[str]()
+    for source in (options, read_json(roles) if roles.is_file() else {}):
+        others = source.get("additional_special_tokens")
+        named = [*(source.get(f"{kind}_token") for kind in KINDS)]
+        named += others if isinstance(others, list) else []
+        special |= {text for token in named if (text := _content(token)) is not None}
+    return {
+        str(token_id): {"content": text, "special": text in special}
+        for text, token_id in read_json(path).items()
+        if type(token_id) is int
+    }
 
 
 def _content(token: object) -> str | None:

@@ -25,7 +25,12 @@ from .model_config import ModelConfig
 from .pre_tokenizers import IGNORE_MERGES, recognise
 from .sentencepiece_model import Piece
 from .sentencepiece_vocabulary import UNMERGED_SCORE, is_sentencepiece, pieces_of
-from .special_tokens import SpecialTokens, read_chat_template, read_special_tokens
+from .special_tokens import (
+    SpecialTokens,
+    read_chat_template,
+    read_older_added_tokens,
+    read_special_tokens,
+)
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -266,16 +271,21 @@ def _added_tokens(
 ) -> tuple[dict[int, _AddedToken], tuple[str, ...]]:
     """The tokens outside the BPE model by id, and notes.
 
-    Transformers 4 repeats them in ``tokenizer_config.json``, and what is only
-    there counts too. Tokens beyond the model's vocabulary are left out.
+    Transformers 4 repeats them in ``tokenizer_config.json``, before 4.34 in
+    ``added_tokens.json``, and what is only there counts too. Tokens beyond the model's
+    vocabulary are left out.
     """
     path = folder / "tokenizer.json"
     decoder = options.get("added_tokens_decoder")
     entries = tokenizer.get("added_tokens") or []
     if not isinstance(entries, list):
         raise ConversionError(f"{path}: added_tokens is not a list")
-    seen = [str(entry.get("id")) for entry in entries if isinstance(entry, dict)]
-    if isinstance(decoder, dict):
+    seen = {str(entry.get("id")) for entry in entries if isinstance(entry, dict)}
+    if not isinstance(decoder, dict):
+        texts = {entry.get("content") for entry in entries if isinstance(entry, dict)}
+        older = read_older_added_tokens(folder, options)
+        decoder = {key: entry for key, entry in older.items() if entry["content"] not in texts}
+    if decoder:
         entries = entries + [
             {**entry, "id": int(key)}
             for key, entry in decoder.items()

@@ -81,5 +81,5 @@ def test_anything_else_is_refused_with_the_way_out(
     pre_tokenizer: object, ignore_merges: bool
 ) -> None:
     tokenizer = {"pre_tokenizer": pre_tokenizer, "model": {"ignore_merges": ignore_merges}}
-    with pytest.raises(ConversionError, match="pre_tokenizer= or --pre-tokenizer"):
+    with pytest.raises(ConversionError, match="Use a ready GGUF file"):
         recognise(tokenizer, "here")

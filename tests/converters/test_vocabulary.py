@@ -204,6 +204,22 @@ def test_a_model_without_a_chat_template_gets_none(tmp_path: Path) -> None:
     assert "tokenizer.chat_template" not in read_gguf_header(tmp_path / "model.gguf").metadata
 
 
+@pytest.mark.parametrize("name", ["tiny-mistral", "tiny-qwen3"])
+def test_tokens_that_only_the_older_file_lists_count(name: str, tmp_path: Path) -> None:
+    """As Transformers before 4.34 saved fine-tunes with a ChatML template."""
+    folder, whole = copy_model(name, tmp_path), vocabulary(name)
+    tokens = tokenizer_json(name)["added_tokens"]
+    old = {t["content"]: t["id"] for t in tokens if t["content"] in ("<|im_end|>", "<think>")}
+    kept = [token for token in tokens if token["content"] not in old]
+    change_json(folder / "tokenizer.json", added_tokens=kept)
+    change_json(folder / "tokenizer_config.json", added_tokens_decoder=None, eos_token=None)
+    (folder / "added_tokens.json").write_text(json.dumps({**old, "<|im_start|>": 7, "x": "y"}))
+    named = {"additional_special_tokens": ["<|im_end|>"], "eos_token": {"content": "<|im_end|>"}}
+    (folder / "special_tokens_map.json").write_text(json.dumps(named))
+    found = read_vocabulary(folder, read_model_config(folder))
+    assert (found.tokens, found.types) == (whole.tokens, whole.types)
+
+
 def test_a_token_with_a_role_is_a_control_token(tmp_path: Path) -> None:
     folder = copy_model("tiny-qwen3", tmp_path)
     change_json(folder / "tokenizer_config.json", pad_token={"content": "<think>"})
