@@ -257,7 +257,7 @@ class Model(Native):
         )
         if n < 0:
             raise InferenceError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
-        return tokens[:n]
+        return list(tokens[:n])
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """The bytes of one token; may be part of a character. Control tokens are empty
