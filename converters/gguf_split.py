@@ -32,6 +32,8 @@ __all__ = [
     "kind_of",
     "split_gguf",
     "split_metadata",
+    "text_value",
+    "write_gguf",
     "write_part",
 ]
 
@@ -135,7 +137,17 @@ def copied(
 
 def write_part(out: Path, number: int, tensors: Sequence[PartTensor]) -> None:
     """Write the part that stands at place ``number`` of the list."""
-    keys = _key("split.no", _UINT16, struct.pack("<H", number))
+    write_gguf(out, {"split.no": (_UINT16, struct.pack("<H", number))}, tensors)
+
+
+def write_gguf(
+    out: Path, keys: Mapping[str, tuple[int, bytes]], tensors: Sequence[PartTensor]
+) -> None:
+    """Write a GGUF file, one tensor after another.
+
+    ``keys`` are pairs of GGUF's number of a type and the value's bytes, by name.
+    """
+    encoded = b"".join(_key(name, *value) for name, value in keys.items())
     infos, offset = b"", 0
     for tensor in tensors:
         infos += _string(tensor.name) + struct.pack("<I", len(tensor.shape))
@@ -143,7 +155,7 @@ def write_part(out: Path, number: int, tensors: Sequence[PartTensor]) -> None:
         infos += struct.pack("<IQ", type_number(tensor.type_name), offset)
         offset += _padded(tensor.n_bytes)
     with out.open("wb") as file:
-        file.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 1) + keys + infos)
+        file.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys)) + encoded + infos)
         _pad(file)
         for tensor in tensors:
             before = file.tell()
@@ -176,6 +188,11 @@ def split_metadata(header: GGUFHeader, out: Path, n_parts: int) -> None:
     with out.open("wb") as target:
         target.write(b"GGUF" + struct.pack("<IQQ", header.version, 0, n_keys) + keys)
         _pad(target)
+
+
+def text_value(text: str) -> tuple[int, bytes]:
+    """A string as a value of `write_gguf`."""
+    return _STRING, _string(text)
 
 
 def _key(name: str, kind: int, value: bytes) -> bytes:

@@ -30,7 +30,8 @@ class LowRankForm:
     ``a`` (rank, in) and ``b`` (out, rank) begin with the ``exact_rank`` rows that are
     exact; each further one comes from the decomposition, in falling order of its
     singular value in ``values``. ``rest_squared`` is the squared Frobenius norm of what
-    all of the exact part leaves; ``delta_squared`` that of the whole change.
+    all of the exact part leaves; ``delta_squared`` that of the whole change and
+    ``weight_squared`` that of the weight.
     """
 
     a: Float32Array
@@ -39,6 +40,7 @@ class LowRankForm:
     values: Float32Array
     rest_squared: float
     delta_squared: float
+    weight_squared: float
 
     def error_squared(self, extra_rank: int) -> float:
         """Squared Frobenius norm of what is missing with ``extra_rank`` extra rows."""
@@ -58,11 +60,12 @@ def low_rank_form(update: Update, weight: Float32Array, extra_rank: int) -> LowR
     transposed by the caller, so that rows are outputs.
     """
     n_out, n_in = weight.shape
+    whole = float(np.sum(np.square(weight, dtype=np.float64)))
     if isinstance(update, LowRank):
         b = update.b * np.float32(update.scale)
         if not isinstance(update, Dora):
             size = float(np.sum(np.square(update.delta(), dtype=np.float64)))
-            return LowRankForm(update.a, b, update.rank, np.empty(0, np.float32), 0.0, size)
+            return LowRankForm(update.a, b, update.rank, np.empty(0, np.float32), 0.0, size, whole)
         gain = update.gain(weight)
         b *= gain[:, None]
         rest = weight * (gain - 1)[:, None]
@@ -79,7 +82,7 @@ def low_rank_form(update: Update, weight: Float32Array, extra_rank: int) -> LowR
         b = np.concatenate([b, u * values], axis=1)
     else:
         values = np.empty(0, np.float32)
-    return LowRankForm(a, b, exact_rank, values, rest_squared, delta_squared)
+    return LowRankForm(a, b, exact_rank, values, rest_squared, delta_squared, whole)
 
 
 def truncated_svd(

@@ -17,6 +17,7 @@ __all__ = [
     "TensorType",
     "bits_per_weight",
     "checked",
+    "decode_rows",
     "encode_rows",
     "file_type",
     "is_mix",
@@ -125,6 +126,22 @@ def encode_rows(values: Float32Array, kind: TensorType) -> Array:
     if kind == "Q8_0":
         return _encode_q8_0(values)
     return _encode_by_library(values, kind)
+
+
+def decode_rows(encoded: Array, kind: TensorType) -> Float32Array:
+    """What a computation finds in rows of `encode_rows`."""
+    if kind == "F32":
+        return encoded.astype(np.float32, copy=False)
+    if kind == "F16":
+        return encoded.astype(np.float32)
+    if kind == "BF16":
+        bits = encoded.astype(np.uint32) << 16
+        return bits.view(np.float32)
+    from gguf import GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    values: Float32Array = dequantize(encoded, GGMLQuantizationType[kind])
+    return values
 
 
 def _encode_by_library(values: Float32Array, kind: TensorType) -> Array:

@@ -18,7 +18,17 @@ import numpy as np
 from ..errors import ConversionError
 from .safetensors import Float32Array, SafetensorsFile
 
-__all__ = ["AddedBias", "Dora", "Hadamard", "Kronecker", "LowRank", "Replaced", "Scaled", "Update"]
+__all__ = [
+    "AddedBias",
+    "Dora",
+    "Hadamard",
+    "Kronecker",
+    "LowRank",
+    "Replaced",
+    "Scaled",
+    "Unchanged",
+    "Update",
+]
 
 
 @dataclass(frozen=True)
@@ -195,3 +205,11 @@ class Replaced(Update):
         if not np.isfinite(values).all():
             raise ConversionError(f"{self.file}: {self.name!r} has NaN or infinite values")
         return values
+
+
+@dataclass(frozen=True)
+class Unchanged(Update):
+    """The tensor as it is."""
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        return weight

@@ -17,10 +17,12 @@ class AdapterOptions:
 
     ``mode``: ``lora`` is the low-rank form of anything, ``exact`` the variant of
     anything; ``auto`` takes a LoRA for what is exactly low rank, else the
-    low-rank form if it leaves out less than the base's quantisation, else the
-    variant. ``extra_rank``: ranks of the low-rank form beyond the adapter's own;
-    None for as few as its error allows. ``variant_type``: what a variant is stored
-    at; None for ``q8_0`` from float weights and ``f16`` from a quantised base.
+    smaller one of the low-rank form and the variant that loses at most 2 % of
+    the adapter's own effect. ``extra_rank``: ranks of the low-rank form beyond
+    the adapter's own; None for as few as that bound allows. ``variant_type``: what a
+    variant is stored at; None for the smallest type, tensor by tensor, that keeps the
+    adapter's change: ``q8_0`` or more from float weights beside a quantised base,
+    ``f16`` or ``f32`` otherwise.
     ``force`` allows a variant type that destroys the adapter.
     """
 

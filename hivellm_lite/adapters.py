@@ -4,9 +4,11 @@ Three forms:
 
 *lora*: a GGUF LoRA, exact. For what is exactly low rank.
 *low-rank*: a GGUF LoRA that approximates what is not (DoRA, IA³ …), with a
-measured error. A tenth of a variant's size; the natural form on a quantised base.
+measured loss. A tenth of a variant's size; the natural form on a quantised base.
 *variant*: the changed tensors, merged, beside the shared parts of the base. Exact
 for everything, up to the type they are stored at; costs nothing per token.
+
+`adapter_forms` chooses among them and says what is lost.
 """
 
 from __future__ import annotations
@@ -14,31 +16,29 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .adapter_loss import NOTHING_LOST, AdapterLoss, loss_of
 from .adapter_options import AdapterOptions
 from .base_parts import base_parts
 from .cache import Cache, CacheEntry, digest_of, source_of
-from .errors import ConversionError, OutOfMemoryError, PackageError
+from .errors import PackageError
 from .input_state import InputState
+from .measured_texts import texts_of
 from .package import Package, open_package
 from .progress import Progress
 
 if TYPE_CHECKING:
     from .converters.gguf_header import GGUFHeader
-    from .converters.low_rank_adapter import LowRankAdapter
     from .converters.peft import Adapter
     from .converters.peft_methods import Values
-    from .converters.targets import Target
-    from .converters.updates import Update
-    from .converters.weights import GGUFWeights, WeightSource
 
 __all__ = [
     "AdapterOptions",
     "PreparedAdapter",
+    "becomes_lora",
     "prepare_adapter",
     "read_package_adapter",
 ]
@@ -64,6 +64,11 @@ class PreparedAdapter:
     def form(self) -> str:
         """``lora``, ``low-rank`` or ``variant``."""
         return str(self.report["form"])
+
+    @property
+    def loss(self) -> AdapterLoss:
+        """What of the adapter's effect the form has lost."""
+        return loss_of(self.report)
 
     @property
     def size(self) -> int:
@@ -114,7 +119,8 @@ def prepare_adapter(
     of a kind that cannot have the wanted form; LoadError or PackageError where the base
     or the package changes meanwhile.
     """
-    from .converters import lora, low_rank_adapter, variant
+    from .adapter_forms import FORMS_VERSION, FormBuilder
+    from .converters import lora, variant
     from .converters.gguf_header import read_gguf_header
 
     options = options or AdapterOptions()
@@ -126,11 +132,11 @@ def prepare_adapter(
     if options.mode != "exact" and known is not None:
         return _prepared(known, base, cache, False)
     adapter = read_package_adapter(package, header)
-    if options.mode != "exact" and adapter.is_lora:
+    if becomes_lora(adapter, header, options.mode):
         key, build = lora_key, _lora_builder(package, adapter, header)
     else:
         folder = float_weights()
-        versions = (lora.FORMAT_VERSION, variant.FORMAT_VERSION, low_rank_adapter.EXTRA_RANKS)
+        versions = (FORMS_VERSION, lora.FORMAT_VERSION, variant.FORMAT_VERSION)
 
         def list_weights() -> list[Path]:
             return sorted(folder.glob("*.safetensors")) if folder else []
@@ -139,11 +145,27 @@ def prepare_adapter(
         key = digest_of(
             *("adapter", versions, package.digest, cache.fingerprint(base)),
             *(dataclasses.asdict(options), [source_of(path) for path in weights]),
+            [dataclasses.astuple(text) for text in texts_of(package)[1]],
         )
-        build = _builder(package, adapter, header, cache, options, folder, progress)
+        form = FormBuilder(package, adapter, header, cache, options, folder, progress)
+
+        def build(place: Path) -> Mapping[str, Any]:
+            return _entry_info(package, form.build(place))
+
     build = state.checked(_of_unchanged(package, cache, build))
     entry, built = cache.get_or_build("adapters", key, build, sources=sources)
     return _prepared(entry, base, cache, built)
+
+
+def becomes_lora(adapter: Adapter, header: GGUFHeader, mode: str) -> bool:
+    """Whether a GGUF LoRA holds the adapter as it is. One that is asked for and impossible is
+    an error of the conversion, which says why.
+    """
+    from .adapter_forms import lora_obstacle
+
+    if mode == "exact" or not adapter.is_lora:
+        return False
+    return mode == "lora" or not lora_obstacle(adapter, header)
 
 
 def _prepared(entry: CacheEntry, base: Path, cache: Cache, built: bool) -> PreparedAdapter:
@@ -173,182 +195,23 @@ def _of_unchanged(package: Package, cache: Cache, build: _Build) -> _Build:
     return build_and_check
 
 
-def _entry_info(package: Package, **report: Any) -> dict[str, Any]:
-    return {"expert": package.manifest.identity, "adapter": report}
-
-
 def _lora_builder(package: Package, adapter: Adapter, header: GGUFHeader) -> _Build:
     from .converters.lora import convert_lora
 
     def build(folder: Path) -> dict[str, Any]:
         report = convert_lora(adapter, header, folder / "adapter.gguf")
-        return _entry_info(
-            package,
-            form="lora",
-            methods=adapter.methods,
-            why="it is exactly low rank",
-            error=0.0,
+        facts = {
+            "form": "lora",
+            "methods": adapter.methods,
+            "why": "it is exactly low rank",
+            "error": 0.0,
+            "loss": NOTHING_LOST.as_dict(),
             **report.as_dict(),
-        )
+        }
+        return _entry_info(package, facts)
 
     return build
 
 
-def _builder(
-    package: Package,
-    adapter: Adapter,
-    header: GGUFHeader,
-    cache: Cache,
-    options: AdapterOptions,
-    float_folder: Path | None,
-    progress: Progress | None,
-) -> _Build:
-    """Measure, choose and write the low-rank form or the variant."""
-    from .converters.low_rank_adapter import EXTRA_RANKS, write_low_rank
-    from .converters.targets import find_targets
-    from .converters.weights import gguf_weights
-
-    updates = find_targets(adapter, header)
-    obstacle = _obstacle(adapter, header)
-    if options.mode == "lora" and obstacle:
-        raise ConversionError(f"adapter_mode='lora' is not possible: {obstacle}")
-
-    def build(folder: Path) -> dict[str, Any]:
-        with gguf_weights(header.path) as base, _source(float_folder, header) as source:
-            measured = None
-            if options.mode != "exact" and not obstacle:
-                measured = _measure(updates, base, source, options, progress)
-                budget = measured.base_error
-                rank = options.extra_rank
-                if rank is None:
-                    rank = measured.smallest_rank_within(budget)
-                if rank is None and options.mode == "lora":
-                    rank = EXTRA_RANKS[-1]
-                if rank is not None:
-                    write_low_rank(measured, rank, header, folder / "adapter.gguf")
-                    return _entry_info(
-                        package,
-                        form="low-rank",
-                        methods=adapter.methods,
-                        why=_compared(measured.error(rank), budget, measured.base_measured),
-                        extra_rank=rank,
-                        error=measured.error(rank),
-                        delta_error=measured.delta_error(rank),
-                        base_error=budget,
-                        base_error_measured=measured.base_measured,
-                        source=measured.source,
-                        bytes=(folder / "adapter.gguf").stat().st_size,
-                    )
-            if options.mode == "exact":
-                why = "adapter_mode='exact'"
-            elif obstacle or measured is None:
-                why = obstacle
-            else:
-                why = _too_large(measured)
-            return _variant(folder, updates, source, why)
-
-    def _variant(
-        folder: Path, updates: list[tuple[Target, Update]], source: WeightSource, why: str
-    ) -> dict[str, Any]:
-        from .converters.variant import convert_variant, variant_type
-
-        kind = variant_type(source, options.variant_type, force=options.force)
-        parts = base_parts(header.path, cache, progress)
-        report = convert_variant(
-            updates,
-            header,
-            [part.name for part in parts],
-            source,
-            folder,
-            quantization=kind,
-            progress=_labelled(progress, "Merging the variant"),
-        )
-        return _entry_info(
-            package,
-            form="variant",
-            methods=adapter.methods,
-            why=why,
-            **dataclasses.asdict(report),
-        )
-
-    def guarded(folder: Path) -> dict[str, Any]:
-        try:
-            return build(folder)
-        except MemoryError:
-            raise OutOfMemoryError(
-                f"not enough memory to convert {package.manifest.identity}: "
-                "the largest adapted tensor does not fit several times in float32"
-            ) from None
-
-    return guarded
-
-
-def _obstacle(adapter: Adapter, header: GGUFHeader) -> str:
-    """Why there is no low-rank form of this adapter on this base; empty if there is one."""
-    from .converters.targets import find_targets
-
-    try:
-        find_targets(adapter, header, for_lora=True)
-    except ConversionError as error:
-        return str(error).splitlines()[0].split(": ", 1)[-1]
-    return ""
-
-
-def _source(folder: Path | None, header: GGUFHeader) -> AbstractContextManager[WeightSource]:
-    from .converters.weights import checkpoint_weights, gguf_weights
-
-    return checkpoint_weights(folder) if folder is not None else gguf_weights(header.path)
-
-
-def _compared(error: float, budget: float, measured: bool) -> str:
-    how = "" if measured else ", estimated from its types"
-    verb = "is below" if error < budget else "is not below"
-    return (
-        f"the low-rank form's error of {error:.1e} {verb} what the base's quantisation costs "
-        f"({budget:.1e}{how})"
-    )
-
-
-def _measure(
-    updates: list[tuple[Target, Update]],
-    base: GGUFWeights,
-    source: WeightSource,
-    options: AdapterOptions,
-    progress: Progress | None,
-) -> LowRankAdapter:
-    """The low-rank form with as many extra ranks as may be needed; without any if they are
-    not, which spares decomposing every weight.
-    """
-    from .converters.low_rank_adapter import EXTRA_RANKS, measure_low_rank
-
-    report = _labelled(progress, "Measuring the adapter")
-    if not options.extra_rank:
-        plain = measure_low_rank(updates, base, source, max_extra_rank=0, progress=report)
-        if options.extra_rank == 0 or plain.error(0) < plain.base_error:
-            return plain
-    return measure_low_rank(
-        updates,
-        base,
-        source,
-        max_extra_rank=max(options.extra_rank or 0, EXTRA_RANKS[-1]),
-        may_give_up=options.mode == "auto" and options.extra_rank is None,
-        progress=report,
-    )
-
-
-def _too_large(measured: LowRankAdapter) -> str:
-    """Why no extra rank is good enough and small enough."""
-    from .converters.low_rank_adapter import EXTRA_RANKS
-
-    error = measured.error(EXTRA_RANKS[-1])
-    if error >= measured.base_error:
-        why = _compared(error, measured.base_error, measured.base_measured)
-        n = len(measured.forms)
-        return why if measured.complete else f"on the first {n} tensors {why}"
-    return "a low-rank form that is exact enough would be larger than the merged tensors"
-
-
-def _labelled(progress: Progress | None, label: str) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(label, done, total)
+def _entry_info(package: Package, report: Mapping[str, Any]) -> dict[str, Any]:
+    return {"expert": package.manifest.identity, "adapter": report}

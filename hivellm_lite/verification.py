@@ -27,6 +27,7 @@ from .sampling import SamplingParams
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .adapter_loss import AdapterLoss
     from .converters.gguf_header import GGUFHeader
     from .converters.safetensors import Float32Array
     from .converters.targets import Target
@@ -81,19 +82,21 @@ class LogitError:
 class Verification:
     """The whole proof.
 
-    ``served`` is this expert, ``base_only`` the base without adapter, each against its own
-    exact float32 form; both None without prompts.
+    ``loss`` is what the conversion measured of the adapter's effect that is lost. ``served`` is
+    this expert, ``base_only`` the base without adapter, each against its own exact float32
+    form; both None without prompts.
     """
 
     expert: str
     form: str
     source: str
     tensors: tuple[TensorError, ...]
+    loss: AdapterLoss
     served: LogitError | None = None
     base_only: LogitError | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "loss": self.loss.as_dict()}
 
 
 def verify_conversion(
@@ -124,7 +127,11 @@ def verify_conversion(
         updates = find_targets(read_package_adapter(expert.package, weights.header), weights.header)
         tensors = _tensor_errors(expert, weights.header, updates, source, progress)
         result = Verification(
-            expert.manifest.identity, expert.prepared.form, source.origin, tuple(tensors)
+            expert=expert.manifest.identity,
+            form=expert.prepared.form,
+            source=source.origin,
+            tensors=tuple(tensors),
+            loss=expert.prepared.loss,
         )
         if prompts:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hivellm-")))

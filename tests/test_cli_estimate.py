@@ -63,7 +63,7 @@ def test_a_variant_is_assumed_until_the_form_is_known(estimate, tiny_package, ti
     package = tiny_package("dora", adapter="dora")
     facts = estimate(package, *CONTEXT)[1]
     (adapter,) = facts["bases"][0]["adapters"]
-    assert (adapter["form"], adapter["known"]) == ("variant", "estimated, at most")
+    assert (adapter["form"], adapter["known"]) == ("variant", "estimated, at float16")
     matrices = [
         tensor
         for tensor in read_gguf_header(tiny_base).tensors.values()

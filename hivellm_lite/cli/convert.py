@@ -119,6 +119,7 @@ def convert(
         "adapter_converted": adapter.converted,
         "adapter_bytes": adapter.size,
         "seconds": round(time.perf_counter() - started, 3),
+        "loss": adapter.loss.as_dict(),
         "report": dict(adapter.report),
     }
     if as_json:
@@ -127,6 +128,7 @@ def convert(
     done = "converted" if adapter.converted else "already converted"
     print_line(f"{facts['expert']}: {done} to {describe_form(adapter.report)}")
     print_line(f"  because  {adapter.report['why']}")
+    print_line(f"  loses    {adapter.loss}")
     print_line(f"  adapter  {place} ({adapter.size / 1e6:.1f} MB)")
     print_line(f"  base     {facts['base']}{' (converted)' if base_file.converted else ''}")
     for note in base_file.notes:
@@ -135,7 +137,7 @@ def convert(
 
 
 def describe_form(report: Mapping[str, Any]) -> str:
-    """A form in words, with its size and error: ``a GGUF LoRA (rank 8, exact)``."""
+    """A form in words: ``a GGUF LoRA (rank 8, 12 tensors, exact)``."""
     if report["form"] == "variant":
         return (
             f"a variant ({report['merged']} tensors merged from {report['source']}, "
@@ -144,8 +146,4 @@ def describe_form(report: Mapping[str, Any]) -> str:
     if report["form"] == "lora":
         ranks = ", ".join(map(str, report["ranks"]))
         return f"a GGUF LoRA (rank {ranks}, {report['tensors'] // 2} tensors, exact)"
-    return (
-        f"a low-rank GGUF LoRA ({report['extra_rank']} extra ranks, "
-        f"relative error {report['error']:.1e}, {report['delta_error']:.1e} of the adapter; "
-        f"from {report['source']})"
-    )
+    return f"a low-rank GGUF LoRA ({report['extra_rank']} extra ranks, from {report['source']})"

@@ -29,7 +29,7 @@ BYTES_OF_LORA = 4
 """Of each number: a converted LoRA is float32."""
 
 BYTES_OF_VARIANT = 2
-"""Of each number: what a variant takes at most unless it is asked for more."""
+"""Of each number: what a variant takes, unless a change is so small that it needs float32."""
 
 
 @dataclass(frozen=True)
@@ -158,17 +158,18 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     The size of a LoRA is known from its tensors. Of anything else the form is decided
     while it is converted: until then the larger one is assumed where both are possible.
     """
-    from ..adapters import read_package_adapter
+    from ..adapters import becomes_lora, read_package_adapter
     from ..converters.gguf_header import read_gguf_header
     from ..converters.targets import find_targets
     from ..converters.updates import LowRank
 
     expert = package.manifest.identity
     adapter = read_package_adapter(package, values="skip")
-    targets = find_targets(adapter, read_gguf_header(base))
+    header = read_gguf_header(base)
+    targets = find_targets(adapter, header)
     pairs = [u for _, u in targets if isinstance(u, LowRank)]
     low_rank = sum(BYTES_OF_LORA * (pair.a.size + pair.b.size) for pair in pairs)
-    if adapter.is_lora and mode != "exact":
+    if becomes_lora(adapter, header, mode):
         return AdapterEstimate(name, expert, "lora", low_rank, "estimated")
     before = [report for report in _converted(package, cache) if _may_be(report["form"], mode)]
     if before:
@@ -180,15 +181,18 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
         return AdapterEstimate(name, expert, "low-rank", low_rank, "estimated, without extra ranks")
     shapes = {target.gguf_name: target.shape for target, _ in targets}
     merged = sum(BYTES_OF_VARIANT * math.prod(shape) for shape in shapes.values())
-    return AdapterEstimate(name, expert, "variant", merged, "estimated, at most")
+    return AdapterEstimate(name, expert, "variant", merged, "estimated, at float16")
 
 
 def _converted(package: Package, cache: Cache) -> Iterator[dict[str, Any]]:
     """Reports of the conversions of this package, for whatever base."""
+    from ..adapter_loss import is_recorded
+
     source = str(package.source.resolve())
     for entry in cache.entries("adapters"):
-        if source in [each["path"] for each in entry.sources]:
-            yield entry.info["adapter"]
+        report = entry.info["adapter"]
+        if source in [each["path"] for each in entry.sources] and is_recorded(report):
+            yield report
 
 
 def _may_be(form: str, mode: str) -> bool:

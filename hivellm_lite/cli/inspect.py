@@ -133,13 +133,14 @@ def _grammar_facts(package: Package) -> dict[str, Any] | None:
 
 
 def _prepared_facts(package: Package, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was made of this package before, on which bases."""
+    """What was made of this package before, on which bases, by the rules of this version."""
+    from ..adapter_loss import is_recorded
     from ..cache import Cache
 
     found = []
     for entry in Cache(settings["cache_dir"]).entries("adapters"):
         sources = [source["path"] for source in entry.sources]
-        if str(package.source.resolve()) in sources:
+        if str(package.source.resolve()) in sources and is_recorded(entry.info["adapter"]):
             found.append({**entry.info["adapter"], "path": str(entry.path)})
     return found
 
@@ -154,6 +155,8 @@ def _base_notes(package: Package, settings: dict[str, Any]) -> list[str]:
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    from ..adapter_loss import loss_of
+
     adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
     more: list[str] = []
     if adapter["runs"]:
@@ -184,10 +187,10 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("left packed", " ".join(facts["skipped"])),
         ("digest", facts["digest"]),
     ]
-    lines += [
-        ("converted", f"to {describe_form(form)}, {form['bytes'] / 1e6:.1f} MB: {form['why']}")
-        for form in facts["converted"]
-    ]
+    for form in facts["converted"]:
+        size = f"{form['bytes'] / 1e6:.1f} MB"
+        lines.append(("converted", f"to {describe_form(form)}, {size}: {form['why']}"))
+        lines.append(("  loses", str(loss_of(form))))
     lines += [("note", note) for note in facts["notes"]]
     lines += [("base note", note) for note in facts["base_notes"]]
     return [(label, value) for label, value in lines if value]

@@ -79,13 +79,14 @@ def adapter_options(command: _Command) -> _Command:
         click.option(
             "--variant-type",
             type=click.Choice(VARIANT_TYPES),
-            help="What a variant is stored at [default: q8_0 from float weights, else f16].",
+            help="What a variant is stored at "
+            "[default: for each tensor the smallest that keeps its change].",
         ),
         click.option(
             "--extra-rank",
             type=int,
             help="Ranks of the low-rank form beyond the adapter's own "
-            "[default: as few as its error allows].",
+            "[default: as few as lose next to nothing].",
         ),
         click.option(
             "--adapter-mode",
@@ -93,7 +94,7 @@ def adapter_options(command: _Command) -> _Command:
             default=MODES[0],
             show_default=True,
             help="lora: the low-rank form of anything; exact: the adapted tensors merged; "
-            "auto: a LoRA where that is exact enough, otherwise merged.",
+            "auto: the smaller that loses at most 2 % of the adapter's effect.",
         ),
     ):
         command = option(command)

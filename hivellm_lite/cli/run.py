@@ -83,6 +83,7 @@ def run(
       hivellm-lite run sql.expert "How many users are there?" \\
           --schema @schema.sql --base SmolLM2-135M-Instruct.Q4_1.gguf
     """  # noqa: D301 - click looks for the control character
+    from ..adapter_loss import WORTH_A_WARNING
     from ..expert import Expert
 
     prompt = prompt_text(prompt)
@@ -90,6 +91,8 @@ def run(
         expert = Expert.load(package, **load_arguments(settings, options), progress=progress)
     for note in expert.notes:
         say(f"note: {note}")
+    if expert.prepared.loss.share > WORTH_A_WARNING:
+        say(f"note: this form of the adapter loses {expert.prepared.loss}")
     ended_line = True
     with expert, expert.generate_stream(prompt, stop=stop or None, **options) as stream:
         try:

@@ -101,6 +101,7 @@ def _print(result: Verification, form: str) -> None:
     for label, error in (("served", result.served), ("base alone", result.base_only)):
         if error is not None:
             print_line(f"{label:<11} {_divergence(error)}")
+    print_line(f"{'loses':<11} {result.loss}")
 
 
 def _divergence(error: LogitError) -> str:

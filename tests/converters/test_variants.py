@@ -16,7 +16,12 @@ from hivellm_lite.converters.low_rank_adapter import measure_low_rank, write_low
 from hivellm_lite.converters.peft import Adapter, read_adapter
 from hivellm_lite.converters.targets import find_targets
 from hivellm_lite.converters.updates import Dora, Hadamard, Kronecker, LowRank, Scaled
-from hivellm_lite.converters.variant import convert_variant, loading_order, variant_type
+from hivellm_lite.converters.variant import (
+    allowed_types,
+    convert_variant,
+    loading_order,
+    plan_types,
+)
 from hivellm_lite.converters.weights import checkpoint_weights, gguf_weights
 
 from hivellm_lite.engine import Context, ContextOptions, Model, Row
@@ -132,8 +137,8 @@ def test_the_low_rank_form_of_full_rank_has_the_logits_of_peft(
             find_targets(adapter, header, for_lora=True)
         return
     updates = find_targets(adapter, header, for_lora=True)
-    with checkpoint_weights(MODELS / base) as source, gguf_weights(whole) as weights:
-        measured = measure_low_rank(updates, weights, source, max_extra_rank=128)
+    with checkpoint_weights(MODELS / base) as source:
+        measured = measure_low_rank(updates, source, max_extra_rank=128)
     assert measured.error(128) < 1e-3
     write_low_rank(measured, 128, header, tmp_path / "adapter.gguf")
     assert_same(llama.logits(whole, REFERENCE[f"{base}/ids/0"], tmp_path / "adapter.gguf"), name)
@@ -178,18 +183,39 @@ def test_a_split_model_is_not_split_again(
 def test_a_quantised_base_allows_float16_and_more_only_by_force(
     tmp_path: Path,
 ) -> None:
-    quantised = tmp_path / "q8.gguf"
+    quantised, whole = tmp_path / "q8.gguf", tmp_path / "f32.gguf"
     convert_base(MODELS / "tiny-llama", quantised, quant="q8_0")
+    convert_base(MODELS / "tiny-llama", whole, quant="f32")
     with gguf_weights(quantised) as source:
         assert not source.is_float
         assert "Q8_0 weights of q8.gguf" in source.origin
-        assert variant_type(source, None) == "f16"
-        assert variant_type(source, "f32") == "f32"
-        with pytest.raises(ConversionError, match="would lose most of the adapter"):
-            variant_type(source, "q8_0")
-        assert variant_type(source, "q8_0", force=True) == "q8_0"
+        assert allowed_types(source, source, None) == ("f16", "f32")
+        assert allowed_types(source, source, "f32") == ("f32",)
+        for coarse in ("q8_0", "bf16"):
+            with pytest.raises(ConversionError, match="would lose most of the adapter"):
+                allowed_types(source, source, coarse)
+        assert allowed_types(source, source, "q8_0", force=True) == ("q8_0",)
+        with checkpoint_weights(MODELS / "tiny-llama") as floats, gguf_weights(whole) as base:
+            assert allowed_types(floats, source, None) == ("q8_0", "f16", "f32")
+            assert allowed_types(floats, base, None) == ("f16", "f32")
+            assert allowed_types(base, base, None) == ("f16", "f32")
+
+
+@pytest.mark.parametrize(("change", "stored"), [(0.3, "q8_0"), (0.01, "f16"), (0.0005, "f32")])
+def test_a_tensor_is_stored_at_the_smallest_type_that_keeps_its_change(
+    change: float, stored: str, split_base: Callable[[str], list[Path]]
+) -> None:
+    header = read_gguf_header(split_base("tiny-llama")[0].with_name("whole.gguf"))
+    updates = find_targets(saved("tiny-llama", "plain"), header)
+    target, update = next(pair for pair in updates if pair[0].module == "self_attn.q_proj")
     with checkpoint_weights(MODELS / "tiny-llama") as source:
-        assert variant_type(source, None) == "q8_0"
+        size = np.linalg.norm(source.read(target)) / np.linalg.norm(update.delta())
+        scaled = LowRank(update.a, update.b, update.scale * change * size)
+        plan = plan_types([(target, scaled)], source, ("q8_0", "f16", "f32"))
+        assert plan.types == {target.gguf_name: stored}
+        assert plan.loss.share <= 0.02
+        coarser = plan_types([(target, scaled)], source, ("q8_0",))
+    assert coarser.loss.share == pytest.approx((0.0054 / change) ** 2, rel=0.2)
 
 
 RANDOM = np.random.default_rng(3)

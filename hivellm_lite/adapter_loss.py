@@ -1,0 +1,151 @@
+"""What of an adapter's effect its converted form has lost: the record that is kept with it.
+
+Two measures, both shares of the adapter's own effect and not of the base's weights:
+
+*weights*: of the squared change of the weights, what is missing.
+*effect*: the divergence of the served answers from those of the exact change, as a share of
+their divergence from the base's answers without any adapter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "ALLOWED",
+    "NOTHING_LOST",
+    "WORTH_A_WARNING",
+    "AdapterLoss",
+    "Divergence",
+    "is_recorded",
+    "loss_of",
+    "percent",
+]
+
+ALLOWED = 0.02
+"""Share of an adapter's effect that a form may lose without being asked for."""
+
+NOISE_SPREAD = 1.5
+"""Two measurements of the same noise differ by less than this factor."""
+
+WORTH_A_WARNING = 0.01
+"""Lost share of the effect above which users are told."""
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Mean Kullback-Leibler divergences in nats over ``positions`` places of ``texts``.
+
+    ``served``: of the form from the exact change. ``without``: of the base without the adapter
+    from the exact change, which is the adapter's whole effect. ``noise``: what rounding has
+    added to ``served``, where that matters (0 elsewhere): beside quantised weights llama.cpp
+    rounds what it computes with, too, and the least difference flips some of these values.
+    """
+
+    served: float
+    without: float
+    positions: int
+    texts: str
+    noise: float = 0.0
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Divergence:
+        """What `AdapterLoss.as_dict` holds."""
+        return cls(**{field.name: facts[field.name] for field in dataclasses.fields(cls)})
+
+    @property
+    def share(self) -> float:
+        """Of the effect, what the form has lost."""
+        lost = max(0.0, self.served - self.noise)
+        return lost / self.without if self.without > 0 else float(lost > 0)
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether a loss of the allowed size would stand out from the noise."""
+        return self.noise <= ALLOWED * self.without
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the form loses no more than is allowed, as far as can be told."""
+        return self.served <= NOISE_SPREAD * self.noise + ALLOWED * self.without
+
+
+@dataclass(frozen=True)
+class AdapterLoss:
+    """``weights`` over all tensors, ``worst`` in ``worst_tensor``: shares of the squared change.
+
+    ``divergence`` is None where it was not measured, and ``not_measured`` says why.
+    """
+
+    weights: float
+    worst: float
+    worst_tensor: str | None
+    divergence: Divergence | None = None
+    not_measured: str = ""
+
+    @property
+    def share(self) -> float:
+        """Of the adapter's effect, what is lost: as measured on answers, else in weights."""
+        if self.divergence is None or not self.divergence.is_telling:
+            return self.weights
+        return self.divergence.share
+
+    def as_dict(self) -> dict[str, Any]:
+        """As ``entry.json`` holds it and ``--json`` shows it."""
+        facts = dataclasses.asdict(self)
+        if self.divergence is not None:
+            facts["divergence"]["share"] = self.divergence.share
+        return {"share": self.share, **facts}
+
+    def __str__(self) -> str:
+        """In words, after "loses"."""
+        if self == NOTHING_LOST:
+            return "nothing"
+        weights = f"{percent(self.weights)} of the squared change of the weights"
+        if self.divergence is None:
+            reason = f" ({self.not_measured})" if self.not_measured else ""
+            return f"{weights}; the effect on answers was not measured{reason}"
+        found = self.divergence
+        measured = (
+            f"KL {found.served:.1e} where the base without it has {found.without:.1e} nats, "
+            f"{found.positions} places of {found.texts}"
+        )
+        if not found.is_telling:
+            return f"{weights}; its effect on answers is too small to measure ({measured})"
+        return f"{percent(found.share)} of its effect ({measured}), {weights}"
+
+
+NOTHING_LOST = AdapterLoss(0.0, 0.0, None, not_measured="nothing is lost")
+
+
+def is_recorded(report: Mapping[str, Any]) -> bool:
+    """Whether a report says what is lost. Those of earlier versions do not, and only their
+    plain LoRAs, which lose nothing, are still used.
+    """
+    return report["form"] == "lora" or "loss" in report
+
+
+def loss_of(report: Mapping[str, Any]) -> AdapterLoss:
+    """The loss that the report of a conversion holds."""
+    facts = report.get("loss")
+    if facts is None:
+        return NOTHING_LOST
+    found = facts["divergence"]
+    return AdapterLoss(
+        weights=facts["weights"],
+        worst=facts["worst"],
+        worst_tensor=facts["worst_tensor"],
+        divergence=None if found is None else Divergence.from_dict(found),
+        not_measured=facts["not_measured"],
+    )
+
+
+def percent(share: float) -> str:
+    """``1.9 %``, ``0.03 %``; smaller shares as a power of ten."""
+    digits = next((n for n, least in ((1, 0.01), (2, 1e-4)) if share >= least), None)
+    if digits is None:
+        return f"{100 * share:.0e} %" if share else "0 %"
+    return f"{100 * share:.{digits}f} %"
