@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from .errors import ConversionError, InferenceError, PackageError
+from .lazy import lazy
 from .prompts import NO_THOUGHT, TEMPLATES, Segment, Template, merged, render
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class _Named:
         segments = render(self._template, turns, answer_prefix=prefix)
         return FormattedPrompt(tuple(segments), True, _is_begun("".join(prefix)))
 
-    @functools.cached_property
+    @lazy
     def _prefixes(self) -> dict[bool, tuple[str, ...]]:
         """What stands before an answer without and with a thought."""
         if self._model.special_token(NO_THOUGHT[0]) is None:
@@ -222,7 +223,7 @@ class _Own:
             tuple(_segments(rendered.parts, self._model)), False, origin is None and _is_begun(last)
         )
 
-    @functools.cached_property
+    @lazy
     def _end(self) -> str | None:
         """The tag that the template writes behind an answer."""
         from .chat_templates import ChatTemplateError
@@ -236,13 +237,13 @@ class _Own:
         found = _TAG.match(behind[0]) if parts and parts[-1][1] is None and behind else None
         return found.group(1) if found else None
 
-    @functools.cached_property
+    @lazy
     def stop(self) -> str | None:
         if self._end is None or self._model.special_token(self._end) is not None:
             return None
         return self._end
 
-    @functools.cached_property
+    @lazy
     def end_token(self) -> int | None:
         token = self._model.special_token(self._end) if self._end is not None else None
         return token if token is not None and not self._model.is_end(token) else None

@@ -84,3 +84,9 @@ def test_only_one_module_of_the_tool_writes_to_its_streams():
                 if called.endswith((".write", ".writelines")) and "std" in called:
                     writing.add((path.name, called))
     assert writing <= {("__init__.py", "print")}
+
+
+def test_no_cached_property_holds_a_lock_that_a_fork_could_take_with_it():
+    used = [path.name for path in SOURCES if "import cached_property" in path.read_text("utf-8")]
+    used += [p.name for p in SOURCES if "functools.cached_property\n" in p.read_text("utf-8")]
+    assert used == [], "use hivellm_lite.lazy instead"

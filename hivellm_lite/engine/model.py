@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import platform
 import threading
@@ -165,7 +164,7 @@ class Model(Native):
         architecture = self.metadata("general.architecture")
         return (self.metadata(f"{architecture}.attention.sliding_window") or "0") != "0"
 
-    @functools.cached_property
+    @lazy
     def row_shape(self) -> RowShape:
         """Which rows of a prompt have to be computed together. Logits come of one row of the
         embedding or the head, however many rows there are, so their types do not matter.
