@@ -351,7 +351,10 @@ class Cache:
         folder = self.root / "locks"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(folder / f"{kind}-{key}.lock", timeout=timeout)
+            place = folder / f"{kind}-{key}.lock"
+            if place.is_symlink() or place.is_dir():  # nothing that can be locked
+                delete(place)
+            lock = filelock.FileLock(place, timeout=timeout)
             lock.acquire()
         except filelock.Timeout:
             raise CacheError(

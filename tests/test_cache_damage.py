@@ -396,3 +396,32 @@ def test_a_folder_package_is_not_blamed_for_the_cache(tmp_path, tiny_package, ti
     with pytest.raises(Exception, match="safetensors"):
         Expert.load(folder, base=tiny_base, cache_dir=tmp_path / "cache", **QUICK)
     assert (folder / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize("damage", [replaced_by_folder, linked_to_nothing])
+def test_something_else_at_the_place_of_a_lock_is_replaced(used, damage):
+    wanted = used.answer()
+    halved(used.folder("adapters") / "adapter.gguf")
+    for lock in sorted((used.cache.root / "locks").iterdir()):
+        damage(lock)
+    assert used.answer() == wanted
+
+
+def test_processes_that_find_the_same_damage_make_the_entry_again_together(tiny_package, home):
+    package = tiny_package()
+    given = [
+        *(sys.executable, "-m", "hivellm_lite", "run", str(package), "Hello", "--base", str(MODEL)),
+        *("--n-ctx", "256", "--n-threads", "1", "--temperature", "0", "--max-tokens", "5"),
+    ]
+    wanted = subprocess.run(given, capture_output=True, timeout=120)
+    assert wanted.returncode == 0
+    for damage in (halved, flipped):
+        for file in home.rglob("*.gguf"):
+            damage(file)
+        running = [
+            subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(4)
+        ]
+        for process in running:
+            out, _ = process.communicate(timeout=120)
+            assert (process.returncode, out) == (0, wanted.stdout)

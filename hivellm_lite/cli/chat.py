@@ -21,7 +21,7 @@ from .options import (
     sampling_options,
     text_or_file,
 )
-from .output import print_answer, say, say_error, show
+from .output import print_answer, say, say_error, say_line, show
 from .packages import load_experts, named_packages, open_packages, packages_argument
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class _Chat:
         if self._expert != AUTO:
             return self._expert
         route = self._manager.route(question)
-        say(f"({route.expert or BASE}: {route.reason})")
+        say_line(f"({route.expert or BASE}: {route.reason})")
         return route.expert or BASE
 
     def _system_message(self, name: str) -> str | None:
@@ -260,7 +260,7 @@ class _Chat:
 
     def _experts(self, _: str) -> None:
         for one in self._manager.list_loaded_experts():
-            say(
+            say_line(
                 f"{one.name}: {one.expert}@{one.version} on {one.base}, {one.mode}, "
                 f"{one.memory / 1e6:.1f} MB, asked {one.uses} times"
             )
@@ -287,17 +287,17 @@ class _Chat:
 
     def _stats(self, _: str) -> None:
         if (last := self._last) is not None:
-            say(
+            say_line(
                 f"last answer: {last.expert}, {last.prompt_tokens} prompt tokens "
                 f"({last.cached_prompt_tokens} cached), first token after "
                 f"{last.time_to_first_token:.2f} s, {last.completion_tokens} tokens at "
                 f"{last.tokens_per_second:.1f}/s"
             )
         stats = self._manager.stats()
-        say(f"memory: {stats['memory'] / 1e6:.0f} MB, {stats['experts']['resident']} experts")
+        say_line(f"memory: {stats['memory'] / 1e6:.0f} MB, {stats['experts']['resident']} experts")
         for base in stats["bases"]:
             done = base["requests"]
-            say(
+            say_line(
                 f"{Path(base['model']).name}: {done['requests']} requests, "
                 f"{done['generated_tokens']} tokens, {done['swaps']} swaps, "
                 f"{done['cached_prompt_tokens']} of {done['prompt_tokens']} prompt tokens cached"

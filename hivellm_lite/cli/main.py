@@ -15,6 +15,7 @@ import click
 from .._version import __version__
 from ..terminal_text import bounded
 from .failures import explain
+from .option_names import as_options
 from .output import ReaderGone, discard, discard_unwritten, finish, say, say_error
 
 __all__ = ["cli", "main"]
@@ -101,7 +102,7 @@ class _Messages(logging.Handler):
         self._words = words
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"{self._words.format(name=record.name)}{record.getMessage()}")
+        say(f"{self._words.format(name=record.name)}{as_options(record.getMessage())}")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "print_line",
     "say",
     "say_error",
+    "say_line",
     "show",
     "write_output",
 ]
@@ -62,6 +63,11 @@ def print_json(value: Any) -> None:
 def say(text: str, *, nl: bool = True, max_lines: int = MAX_LINES) -> None:
     """A message on stderr. That nobody can read it is no reason to fail."""
     _to_stderr(bounded(text, max_lines=max_lines) + "\n" * nl)
+
+
+def say_line(text: str) -> None:
+    """A message of one line, whatever names and reasons are in it."""
+    _to_stderr(one_line(text, 2_000) + "\n")
 
 
 def show(text: str) -> None:

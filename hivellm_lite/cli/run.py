@@ -17,7 +17,7 @@ from .options import (
     sampling_options,
     text_or_file,
 )
-from .output import print_answer, print_json, say
+from .output import print_answer, print_json, say, say_line
 
 __all__ = ["run"]
 
@@ -116,7 +116,7 @@ def run(
         say(f"The answer was cut after {options['timeout']:g} s; --timeout allows more.")
     if stats:
         times = expert.load_times
-        say(
+        say_line(
             f"{result.expert} on {expert.base.path.name}: loaded in {times.total:.2f} s, "
             f"{result.prompt_tokens} prompt tokens at {result.prompt_tokens_per_second:.0f}/s, "
             f"first token after {result.time_to_first_token:.2f} s, "
