@@ -10,13 +10,19 @@ from typing import Any
 from ..errors import ConversionError
 from ..json_cost import json_memory
 
-__all__ = ["MAX_JSON_BYTES", "parse_json", "read_json"]
+__all__ = ["parse_json", "read_json", "read_tokenizer_json"]
 
-MAX_JSON_BYTES = 64_000_000
+MAX_JSON_BYTES = 16_000_000
+"""The index of a checkpoint of 90,000 tensors has 13 MB; all else has at most one."""
+
+MAX_JSON_MEMORY = 128 << 20
+"""What the values of a file may take."""
+
+MAX_TOKENIZER_BYTES = 64_000_000
 """The tokenizer.json of a vocabulary of 256,000 tokens has 33 MB."""
 
-MAX_JSON_MEMORY = 480 << 20
-"""What the values of a file may take; those of that tokenizer.json take 300 MB."""
+MAX_TOKENIZER_MEMORY = 480 << 20
+"""The values of that tokenizer.json take 300 MB."""
 
 MAX_DEPTH = 32
 """Deeper values overflow the stack of whoever walks or prints them; real ones have ten levels."""
@@ -81,3 +87,8 @@ def read_json(
     if not isinstance(value, dict):
         raise ConversionError(f"{path}: not a JSON object")
     return value
+
+
+def read_tokenizer_json(path: Path) -> dict[str, Any]:
+    """The same for a tokenizer.json, the one file that is large in earnest."""
+    return read_json(path, max_bytes=MAX_TOKENIZER_BYTES, max_memory=MAX_TOKENIZER_MEMORY)

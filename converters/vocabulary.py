@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConversionError
 from ..tokenization.rules import NORMALIZER_KEY, SPACE_PREFIX_KEY, STRIPS_KEYS
 from .gguf_check.vocabulary import text_problem
-from .json_file import read_json
+from .json_file import read_json, read_tokenizer_json
 from .merges import read_merges
 from .model_config import ModelConfig
 from .pre_tokenizers import IGNORE_MERGES, recognise
@@ -84,7 +84,7 @@ def read_vocabulary(
     path, model = folder / "tokenizer.json", folder / "tokenizer.model"
     if not path.is_file() and not model.is_file():
         raise ConversionError(f"{folder} has no tokenizer.json and no tokenizer.model")
-    tokenizer = read_json(path) if path.is_file() else None
+    tokenizer = read_tokenizer_json(path) if path.is_file() else None
     companion = folder / "tokenizer_config.json"
     options = read_json(companion) if companion.is_file() else {}
     if tokenizer is None or is_sentencepiece(tokenizer):

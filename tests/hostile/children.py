@@ -40,8 +40,8 @@ REFUSAL_BYTES = 20_000
 class Outcome:
     """What became of one step (``inspect`` or ``load``).
 
-    ``result``: ``shown``, ``loaded``, ``refused``, or what must not happen. ``megabytes``
-    above the start.
+    ``result``: ``shown``, ``loaded`` (and asked for a token), ``refused``, or what must not
+    happen. ``megabytes`` above the start.
     """
 
     result: str
@@ -170,7 +170,8 @@ def _load(package: Path, base: Path, folder: Path) -> tuple[str, str]:
             n_threads=1,
             max_streams=1,
             offline=True,
-        ):
+        ) as expert:
+            expert.generate("a", max_tokens=1)
             return "loaded", ""
     except OutOfMemoryError as error:
         return "out of memory", str(error)

@@ -91,6 +91,22 @@ def odd_decoding(random: Random) -> Files:
     return {**good(), "manifest.json": f"{text}}}".encode("utf-8", "surrogatepass")}
 
 
+def chat_template(random: Random) -> Files:
+    """A template of the package's own, and options of a tokenizer."""
+    loops = "".join("{% for i in range(99) %}" for _ in range(random.randint(1, 20)))
+    odd = [
+        *("{%" * 50_000, "{{ 9**9**9 }}", "{{ 'a' * 10**9 }}", "{{ ''.__class__ }}", "\0", "{{"),
+        *(loops + "a" + "{% endfor %}" * random.randint(0, 20), "{{ messages | tojson }}" * 99),
+        *("x" * 2_000_000, "{{ x.y.z }}", "{{ raise_exception('\x1b[2J' * 9999) }}", ""),
+    ]
+    files = {**good(), "chat_template.jinja": random.choice(odd).encode()}
+    if random.random() < 0.5:
+        text = random.choice([odd_value(random), wide_json(random, 9_000_000)])
+        options = f'{{"bos_token": {text}, "chat_template": {text}}}'
+        files["tokenizer_config.json"] = options.encode("utf-8", "surrogatepass")
+    return files
+
+
 def grammar(random: Random) -> Files:
     made = GRAMMARS[random.choice(sorted(GRAMMARS))]()
     data = made if isinstance(made, bytes) else made.encode("utf-8", "surrogatepass")
@@ -105,6 +121,7 @@ FILES: dict[str, Callable[[Random], Files]] = {
     "many problems": many_problems,
     "odd strings": odd_strings,
     "odd decoding": odd_decoding,
+    "a chat template": chat_template,
     "a grammar": grammar,
     **{kind: lambda r, make=make: {**good(), **make(r)} for kind, make in ADAPTERS.items()},  # type: ignore[misc]
     **{kind: lambda r, make=make: {**good(), **make(r)} for kind, make in BASES.items()},  # type: ignore[misc]
