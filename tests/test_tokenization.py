@@ -88,6 +88,12 @@ class TestSplitting:
             text = unit * (100_000 // len(unit))
             assert "".join(split(text)) == text
 
+    def test_knows_characters_that_are_newer_than_python(self) -> None:
+        capitals, mark, digit = "\u1c89\U000105c0", "\u0897", "\U0001e5f1"
+        split = splitter_for("tekken")
+        assert split(f"a{capitals}\U0003134fb{mark}c") == ["a", capitals, f"\U0003134fb{mark}c"]
+        assert split(f"a{digit}") == ["a", digit]
+
     def test_digits_are_grouped_from_the_right(self) -> None:
         assert splitter_for("tiny_aya")("a1234567 12") == ["a", "1", "234", "567", " ", "12"]
 

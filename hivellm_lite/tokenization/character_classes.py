@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from .newer_characters import category_of
+
 __all__ = ["LONG_S", "SPACES", "collapse", "compile_for_collapsed", "compile_for_text"]
 
 _SPACE_CODES = (
@@ -70,7 +72,7 @@ def _stand_in(code: int) -> str:
         return _SPACE_STAND_IN
     if code == 0x17F:
         return LONG_S
-    category = unicodedata.category(chr(code))
+    category = category_of(code) or unicodedata.category(chr(code))
     return _STAND_INS.get(category) or _STAND_INS.get(category[0], _OTHER)
 
 
