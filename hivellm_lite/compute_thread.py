@@ -85,37 +85,40 @@ class ComputeThread:
         """Look again whether there is work. Never waits."""
         self._inbox.put(_nothing)
 
-    def start(self) -> None:
-        """See that the thread runs. Raises InferenceError after `close`, at the program's end,
-        and on a thread that computes, which must not wait for what this one shall do.
+    def submit(self, task: Task) -> None:
+        """Run ``task`` on the thread between two steps; does not wait for it.
+
+        Raises InferenceError after `close`, at the program's end, and on a thread that computes,
+        which must not wait for what this one shall do.
         """
         if on_computing_thread():
             raise InferenceError(
                 "this code runs on the thread that computes (as a finalizer, for example), "
                 "so it cannot wait for an answer\nAsk on another thread."
             )
+        # under the lock, so that a thread that ends finds the task when it looks for the last time
         with bookkeeping:
             if self._last is not None:
                 raise InferenceError(self._closed_reason)
             check_running()
             if self._thread is None:
-                # noted before it is started: a signal handler may ask meanwhile, on this thread
-                thread = threading.Thread(target=self._run, name="hivellm-lite", daemon=True)
-                self._thread = thread
-                try:
-                    thread.start()
-                except RuntimeError as error:  # no thread can be started any more, or no more
-                    self._thread = None
-                    raise InferenceError(
-                        f"cannot start the thread that computes: {error}"
-                    ) from None
+                self._start()
+            self.post(task)
+
+    def _start(self) -> None:
+        # noted before it is started: a signal handler may ask meanwhile, on this thread
+        self._thread = threading.Thread(target=self._run, name="hivellm-lite", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no thread can be started any more, or no more
+            self._thread = None
+            raise InferenceError(f"cannot start the thread that computes: {error}") from None
 
     def call(self, function: Callable[[], _T]) -> _T:
         """Run ``function`` on the thread, between two steps, and return what it returns.
 
-        Raises what it raises, and what `start` raises.
+        Raises what it raises, and what `submit` raises.
         """
-        self.start()
         future: Future[_T] = Future()
 
         def run() -> None:
@@ -124,7 +127,7 @@ class ComputeThread:
             except BaseException as error:
                 future.set_exception(error)
 
-        self.post(run)
+        self.submit(run)
         return future.result()
 
     def do(self, task: Task) -> None:

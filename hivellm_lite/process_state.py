@@ -159,7 +159,8 @@ def on_computing_thread() -> bool:
 
 def _end() -> None:
     global _ended
-    _ended = True
+    with bookkeeping:
+        _ended = True
     until = time.monotonic() + END_TIMEOUT
     ending = list(_endables)
     for one in ending:

@@ -85,8 +85,7 @@ class Scheduler:
     def submit(self, members: Iterable[Member]) -> None:
         """Take requests in. Raises InferenceError after `close` and at the program's end."""
         taken = list(members)
-        self._thread.start()
-        self._thread.post(lambda: self._take_in(taken))
+        self._thread.submit(lambda: self._take_in(taken))
 
     def want_more(self) -> None:
         """The reader of a stream waits for text. Never waits."""

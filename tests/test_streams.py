@@ -332,3 +332,35 @@ class TestTheTextOfTokens:
 
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(ask, range(0, 160, 10)))
+
+
+class TestClosingBesideAsking:
+    def test_leaves_no_request_waiting(self, tiny_package, tiny_base):
+        """A request that comes just as the thread ends is refused or ended, never forgotten."""
+        for n in range(25):
+            expert = Expert.load(tiny_package(), base=tiny_base, **OPTIONS)
+            expert.generate("Hello", **{**GREEDY, "max_tokens": 2})
+            ended = []
+
+            def ask(expert=expert, ended=ended):
+                try:
+                    while True:
+                        expert.generate("Hello", **{**GREEDY, "max_tokens": 1})
+                except InferenceError:
+                    ended.append("asking")
+
+            def call(expert=expert, ended=ended, scheduler=expert.session.scheduler):
+                try:
+                    while True:
+                        scheduler.call(lambda: None)
+                except InferenceError:
+                    ended.append("calling")
+
+            threads = [threading.Thread(target=work) for work in (ask, ask, call, call)]
+            for thread in threads:
+                thread.start()
+            time.sleep(n * 0.001)
+            expert.close()
+            for thread in threads:
+                thread.join()
+            assert sorted(ended) == ["asking", "asking", "calling", "calling"]
