@@ -104,8 +104,8 @@ class Document:
             shape = [take("Q") for _ in range(n_dims)]
             document.tensors.append(TensorEntry(name, shape, take("I"), b"", take("Q")))
         start = -(-place // 32) * 32
-        ends = [tensor.offset for tensor in document.tensors[1:]] + [len(data) - start]
-        for tensor, end in zip(document.tensors, ends, strict=True):
+        ends = [*(tensor.offset for tensor in document.tensors[1:]), len(data) - start]
+        for tensor, end in zip(document.tensors, ends[: len(document.tensors)], strict=True):
             tensor.data = data[start + tensor.offset : start + end]
             tensor.offset = None
         return document

@@ -101,9 +101,10 @@ def _one_child(paths: Sequence[Path], trial: str) -> list[Verdict]:
 
 
 def _try_gguf(path: Path) -> None:
+    """One file, or a folder with parts in the order of their names."""
     from hivellm_lite.engine import Context, ContextOptions, Model, Row
 
-    model = Model(path)
+    model = Model(sorted(path.iterdir()) if path.is_dir() else path)
     try:
         for special in (False, True):
             model.tokenize(TEXT, special=special)

@@ -10,6 +10,7 @@ import pytest
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.gguf_check import check_model, find_problems
 from hivellm_lite.converters.gguf_header import read_gguf_header
+from hivellm_lite.converters.gguf_split import split_gguf
 
 from hivellm_lite.errors import LoadError
 
@@ -208,6 +209,27 @@ def test_an_architecture_without_tables_that_ends_the_process_is_an_error(
     assert verdict.kind == "LoadError"
     assert "SIGABRT" in verdict.message
     assert "sections" in verdict.message
+
+
+def test_random_damage_to_a_part_never_ends_the_process(
+    documents: dict[str, Document], tmp_path: Path
+):
+    names = split_gguf(documents["tiny-qwen2"].write(tmp_path / "whole.gguf"), tmp_path)
+    folders, notes = [], []
+    for number in range(N_DAMAGED // 3):
+        rng, folder = random.Random(f"part/{number}"), tmp_path / str(number)
+        folder.mkdir()
+        paths = [folder / f"{place:02}.gguf" for place in range(len(names))]
+        for name, path in zip(names, paths, strict=True):
+            path.symlink_to(tmp_path / name)
+        damaged = rng.choice(paths)
+        document = Document.read(damaged)
+        damaged.unlink()
+        notes.append(f"{number} {damaged.name} {write_damaged(document, damaged, rng)}")
+        folders.append(folder)
+    verdicts = dict(zip(notes, try_models(folders), strict=True))
+    assert {note: v for note, v in verdicts.items() if not v.is_orderly} == {}
+    assert len({v.kind for v in verdicts.values()}) > 1
 
 
 def split(document: Document, folder: Path) -> list[Path]:
