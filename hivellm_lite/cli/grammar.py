@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..terminal_text import one_line
 from .grammar_argument import grammar_argument, read_grammar, refusal_of
 from .input_text import read_text
 from .options import json_option, text_or_file
@@ -147,11 +148,10 @@ def repair(settings: dict[str, Any], /, output: Path | None, force: bool, **name
     changes = [*repaired.changes]
     if renamed:
         changes.append(f"{', '.join(map(str, renamed))}: name written in other characters")
-    for line in changes or ["nothing had to be changed"]:
-        say(line)
-    for problem in left:
-        if problem.severity == "warning":
-            say(f"warning: {problem.message}\n    {problem.hint}")
+    say("\n".join(map(one_line, changes)) or "nothing had to be changed")
+    warnings = [problem for problem in left if problem.severity == "warning"]
+    if warnings:
+        say("\n".join(f"warning: {one_line(p.message)}\n    {one_line(p.hint)}" for p in warnings))
 
 
 @grammar.command()
@@ -281,5 +281,6 @@ def from_schema(schema: str, whitespace: Whitespace, allow_unenforced: bool) -> 
 
     made = schema_to_grammar(schema, allow_unenforced=allow_unenforced, whitespace=whitespace)
     print_answer(print_grammar(made))
-    for keyword in unenforced_keywords(schema) if allow_unenforced else ():
-        say(f"not enforced: {keyword}")
+    left_out = unenforced_keywords(schema) if allow_unenforced else ()
+    if left_out:
+        say("\n".join(f"not enforced: {one_line(keyword)}" for keyword in left_out))

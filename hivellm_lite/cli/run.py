@@ -90,7 +90,7 @@ def run(
     with progress_bar() as progress:
         expert = Expert.load(package, **load_arguments(settings, options), progress=progress)
     for note in expert.notes:
-        say(f"note: {note}")
+        say_line(f"note: {note}")
     if expert.prepared.loss.share > WORTH_A_WARNING:
         say(f"note: this form of the adapter loses {expert.prepared.loss}")
     ended_line = True
