@@ -206,6 +206,24 @@ def test_a_template_that_fails_is_an_error_with_its_place(source, problem):
         ChatTemplate(source).render([USER])
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        # as Qwen3 looks for the last question
+        "{% for m in messages[::-1] %}{% set i = (messages|length - 1) - loop.index0 %}{{ i }}"
+        "{% endfor %}",
+        # as Gemma 4 looks for what came before
+        "{% for m in messages %}{% set ns = namespace(n=0) %}{% set i = loop.index0 %}"
+        "{% for k in messages[:i] %}{% if k.role == 'user' and k.content is string %}"
+        "{% set ns.n = ns.n + 1 %}{% endif %}{% endfor %}{{ ns.n }}{{ m.content|trim }}"
+        "{% endfor %}",
+    ],
+)
+def test_a_long_conversation_is_within_the_budget(source):
+    turns = [{"role": "user", "content": "How many? " * 40}] * 600
+    assert ChatTemplate(source).render(turns).text
+
+
 def test_several_threads_render_with_one_template():
     template = ChatTemplate(TEMPLATES["thoughts of the past"])
     wanted = [template.render(messages).text for messages in CONVERSATIONS]

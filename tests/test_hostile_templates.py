@@ -132,7 +132,7 @@ HOSTILE = {
                 "[n.a].count(n.b)",
                 "[n.a].index(n.b)",
                 "raise_exception(n.a)",
-                "n.a|default('')|length",
+                "n.a|default('')|string",
             ),
             *("{'a': n.a}.items()|list", "{'a': n.a}.values()", "n.a|groupby('x')", "n.a|e"),
             *(

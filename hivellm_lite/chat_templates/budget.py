@@ -14,8 +14,14 @@ __all__ = ["Budget", "TemplateLimitError"]
 BASE_UNITS = 5_000_000
 """For every rendering. The costliest published template spends 91,000 on five messages."""
 
-UNITS_PER_CHARACTER = 200
-"""For every character of the conversation: how often a template may go through it."""
+UNITS_PER_CHARACTER = 60
+"""For every character of the conversation; published templates spend 14 at most."""
+
+UNITS_PER_MESSAGE = 20_000
+"""For every message; published templates spend 14,000 at most."""
+
+UNITS_PER_PAIR = 400
+"""For every pair of messages: some templates look for each one through all before it."""
 
 ELEMENT = 64
 """What an element of a list costs: the bytes of a short string."""
@@ -35,8 +41,9 @@ class TemplateLimitError(Exception):
 class Budget:
     """What is left of the work that one rendering may do."""
 
-    def __init__(self, characters: int) -> None:
+    def __init__(self, characters: int = 0, messages: int = 1) -> None:
         self.left = BASE_UNITS + UNITS_PER_CHARACTER * characters
+        self.left += messages * (UNITS_PER_MESSAGE + UNITS_PER_PAIR * messages)
         self.mixed_in: str | None = None
         """An operation that could not keep a template's text and a user's apart."""
 

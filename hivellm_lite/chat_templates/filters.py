@@ -17,7 +17,7 @@ from jinja2.filters import FILTERS, do_title, make_attrgetter
 from jinja2.runtime import Undefined
 
 from . import marked_text as marks
-from .budget import ELEMENT, MAX_WIDTH, Budget, TemplateLimitError
+from .budget import CONTAINERS, ELEMENT, MAX_WIDTH, Budget, TemplateLimitError
 from .methods import METHODS, derived, format_percent, replace, text_of
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ _JINJAS = (
 )
 """Taken from Jinja as they are. What they give is no larger than what they get, but for
 the arguments that `_check_arguments` looks at."""
+
+
+_LOOKING = ("count", "d", "default", "first", "last", "length")
+"""Those that do not go through what they get."""
+
+_COMPARING = ("dictsort", "groupby", "max", "min", "sort", "unique")
+"""Those that go through the elements of what they get, too."""
 
 
 def guarded_filters(budget: Callable[[], Budget]) -> dict[str, Callable[..., Any]]:
@@ -76,12 +83,17 @@ def _guarded(
     @functools.wraps(function)  # the mark that a context is wanted goes along
     def run(*args: Any, **kwargs: Any) -> Any:
         one = budget()
+        one.spend(ELEMENT)
         given = args[1:] if hasattr(function, "jinja_pass_arg") else args
         _check_arguments(name, given, kwargs)
-        for value in given if name not in ("default", "d") else ():
-            one.measure(value)
-            if isinstance(value, str) and name in ("list", "sort", "dictsort"):
-                one.spend(ELEMENT * len(value))  # a list of its characters
+        for value in given if name not in _LOOKING else ():
+            if isinstance(value, str):
+                # a list of its characters, for some
+                one.spend(len(value) * (ELEMENT if name in ("list", "sort", "dictsort") else 1))
+            elif name in _COMPARING:
+                one.measure(value)
+            elif isinstance(value, CONTAINERS):
+                one.spend(ELEMENT * (1 + len(value)))
         result = function(*args, **kwargs)
         if isinstance(result, Iterator):
             return one.relay(result)  # as true as a generator, and to be used once, too

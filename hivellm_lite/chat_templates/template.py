@@ -88,7 +88,8 @@ class ChatTemplate:
             {key: mark(value, index) if key != "role" else value for key, value in message.items()}
             for index, message in enumerate(messages)
         ]
-        budget = Budget(sum(len(value) for message in messages for value in message.values()))
+        characters = sum(len(value) for message in messages for value in message.values())
+        budget = Budget(characters, len(messages))
         variables: dict[str, Any] = {
             **self._tokens,
             "messages": marked,
