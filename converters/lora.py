@@ -24,7 +24,7 @@ from .safetensors import Array, Float32Array
 from .targets import Target, find_targets
 from .updates import LowRank
 
-__all__ = ["FORMAT_VERSION", "LoraPair", "LoraReport", "convert_lora", "write_lora"]
+__all__ = ["FORMAT_VERSION", "LoraPair", "LoraReport", "convert_lora", "stored_rank", "write_lora"]
 
 FORMAT_VERSION = 2
 """Part of cache keys: raised when the same adapter would become another file."""
@@ -66,6 +66,11 @@ class LoraPair:
     a: Float32Array
     b: Float32Array
     is_embedding: bool = False
+
+
+def stored_rank(rank: int) -> int:
+    """Ranks that the file has for an adapter of ``rank``; see `_TILE`."""
+    return rank + (rank % _TILE == 0)
 
 
 def convert_lora(
@@ -114,7 +119,7 @@ def write_lora(
         # Rows of an embedding's A are looked up by token, so it is stored flipped: (vocab, rank).
         a = np.ascontiguousarray(pair.a.T) if pair.is_embedding else pair.a
         b = pair.b if pair.is_embedding else pair.target.to_gguf(pair.b)
-        if len(pair.a) % _TILE == 0:
+        if stored_rank(len(pair.a)) > len(pair.a):
             a = np.pad(a, ((0, 0), (0, 1)) if pair.is_embedding else ((0, 1), (0, 0)))
             b = np.pad(b, ((0, 0), (0, 1)))
         for side, values in (("a", a), ("b", b)):

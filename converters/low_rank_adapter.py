@@ -16,7 +16,7 @@ import numpy as np
 
 from .change_loss import BOUND, ChangeLoss, TensorLoss
 from .gguf_header import GGUFHeader
-from .lora import LoraPair, write_lora
+from .lora import LoraPair, stored_rank, write_lora
 from .low_rank import LowRankForm, low_rank_form
 from .safetensors import Float32Array
 from .targets import Target
@@ -82,7 +82,7 @@ class LowRankAdapter:
     def n_bytes(self, extra_rank: int) -> int:
         """Bytes of A and B in float32."""
         return sum(
-            4 * (form.exact_rank + min(extra_rank, len(form.values))) * sum(target.shape)
+            4 * stored_rank(form.exact_rank + min(extra_rank, len(form.values))) * sum(target.shape)
             for target, form in self.forms
         )
 

@@ -160,6 +160,7 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     """
     from ..adapters import becomes_lora, read_package_adapter
     from ..converters.gguf_header import read_gguf_header
+    from ..converters.lora import stored_rank
     from ..converters.targets import find_targets
     from ..converters.updates import LowRank
 
@@ -168,7 +169,7 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     header = read_gguf_header(base)
     targets = find_targets(adapter, header)
     pairs = [u for _, u in targets if isinstance(u, LowRank)]
-    low_rank = sum(BYTES_OF_LORA * (pair.a.size + pair.b.size) for pair in pairs)
+    low_rank = sum(BYTES_OF_LORA * stored_rank(pair.rank) * sum(pair.shape) for pair in pairs)
     if becomes_lora(adapter, header, mode):
         return AdapterEstimate(name, expert, "lora", low_rank, "estimated")
     before = [report for report in _converted(package, cache) if _may_be(report["form"], mode)]
