@@ -23,7 +23,9 @@ Files = dict[str, bytes]
 
 def manifest(**fields: Any) -> bytes:
     value = manifest_v2(**fields)
-    value["base_models"][0]["name"] = "org/tiny-llama"
+    if "base_models" not in fields:
+        # Its template is not that of the tiny base, on which asking would be an error.
+        value["base_models"][0] |= {"name": "org/tiny-llama", "prompt_template": None}
     return json.dumps(value).encode("utf-8", "surrogatepass")
 
 
