@@ -42,6 +42,9 @@ __all__ = ["AdapterFiles", "Package", "open_package"]
 UNPACKED_VERSION = 1
 """Part of the cache key; raise it when unpack leaves other files than before."""
 
+MAX_WEIGHTS_BYTES = 16 << 30
+"""Of a folder, all safetensors together: they are hashed. An archive may have 1 GiB."""
+
 _GRAMMAR = "grammar.gbnf"
 _TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -155,13 +158,21 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
 
 
 def _digests() -> Callable[[Path], str]:
-    """`digest_file` that reads no file twice, however many links lead to it."""
+    """`digest_file` that reads no file twice, however many links lead to it, and not too much."""
     known: dict[tuple[int, int], str] = {}
+    left = {True: MAX_WEIGHTS_BYTES, False: LIMITS.total_bytes}
 
     def digest_once(path: Path) -> str:
         facts = path.stat()
         key = (facts.st_dev, facts.st_ino)
         if key not in known:
+            is_weights = path.suffix == ".safetensors"
+            left[is_weights] -= facts.st_size
+            if left[is_weights] < 0:
+                raise PackageError(
+                    f"{path}: {facts.st_size} bytes: more than a package's "
+                    f"{'weights' if is_weights else 'other files'} have in all"
+                )
             known[key] = digest_file(path)
         return known[key]
 

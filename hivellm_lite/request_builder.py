@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .decoding import Request
-from .errors import ExpertError
+from .errors import ExpertError, InferenceError
 from .generation import check_length
 from .prompt_format import FormattedPrompt, PromptFormat, PromptFormats
 from .prompts import check_messages, system_message
@@ -173,6 +173,11 @@ class RequestBuilder:
         # with a grammar it is the grammar that says where the answer ends
         balanced = decoding.stop_sequences if stop is None and constraint is None else ()
         tokens = self._tokenize(formatted)
+        if not tokens:
+            raise InferenceError(
+                "the prompt is empty: the chat template writes nothing\n"
+                "Name another template (template=…, --template)."
+            )
         check_length(self._session, len(tokens))
         return Request(
             expert=self._manifest.identity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,28 @@ class TestLinks:
         write_package(tmp_path / "real", expert_files())
         (tmp_path / "p").symlink_to(tmp_path / "real")
         assert open_package(tmp_path / "p", cache=cache).source == tmp_path / "p"
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("name", "size"),
+        [("grammar.gbnf", 1 << 40), ("tokenizer.json", 1 << 40), (WEIGHTS, 1 << 40)],
+    )
+    def test_a_file_that_claims_a_terabyte_is_not_hashed(
+        self, tmp_path: Path, cache: Cache, name: str, size: int
+    ) -> None:
+        path = write_package(tmp_path / "p", expert_files())
+        with (path / name).open("ab") as file:
+            file.truncate(size)
+        assert f"{name}: {size} bytes: more than a package's" in failure(path, cache)
+
+    def test_many_links_to_one_file_are_one_file(self, tmp_path: Path, cache: Cache) -> None:
+        digest = hashlib.sha256(bytes(300 << 20)).hexdigest()
+        links = {f"link{i}": digest for i in range(50)}
+        manifest = manifest_v2(integrity={"files": {"zeros": digest, **links}})
+        path = write_package(tmp_path / "p", {**expert_files(manifest)})
+        with (path / "zeros").open("wb") as file:
+            file.truncate(300 << 20)
+        for name in links:
+            (path / name).symlink_to("zeros")
+        assert open_package(path, cache=cache).manifest.integrity is not None
