@@ -39,6 +39,8 @@ def main() -> int:
         for seed in seeds if options.seed is None else [options.seed]:
             with tempfile.TemporaryDirectory(dir=place) as folder:
                 kind, package = write_hostile(seed, Path(folder))
+                if seed % 50 == 0:
+                    print(f"{seed} …", file=sys.stderr, flush=True)
                 for step, outcome in outcomes(package, base, Path(folder)):
                     counts[f"{step}: {outcome.result}"] += 1
                     largest[step] = max(
