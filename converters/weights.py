@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from .checkpoint import open_checkpoint
 from .gguf_header import GGUFHeader, GGUFTensor, read_gguf_header
 from .safetensors import Float32Array, SafetensorsFile
 from .targets import Target
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["FLOAT_TYPES", "GGUFWeights", "WeightSource", "checkpoint_weights", "gguf_weights"]
 
@@ -86,20 +89,34 @@ class GGUFWeights:
         return target.loaded(self.read_tensor(tensor))
 
     def read_tensor(self, tensor: GGUFTensor) -> Float32Array:
-        """A tensor as float32, rows as they lie in the file."""
-        from gguf import GGMLQuantizationType
-        from gguf.quants import dequantize
-
+        """A tensor as float32, rows as they lie in the file; ConversionError for one with NaN."""
         self._file.seek(self.header.data_offset + tensor.offset)
         n_bytes = tensor.n_bytes
         data = np.frombuffer(self._file.read(n_bytes), np.uint8)
         if data.size != n_bytes:
             raise ConversionError(f"{self.header.path}: {tensor.name} is cut off")
+        values = self._float32(tensor, data)
+        if not np.isfinite(values).all():
+            raise ConversionError(f"{self.header.path}: {tensor.name} has NaN or infinity")
+        return values.reshape(tensor.shape)
+
+    def _float32(self, tensor: GGUFTensor, data: NDArray[np.uint8]) -> Float32Array:
+        from gguf import GGMLQuantizationType
+        from gguf.quants import dequantize
+
         if tensor.type_name == "F32":
-            return data.view(np.float32).reshape(tensor.shape)
+            return data.view(np.float32)
         rows = data.reshape(*tensor.shape[:-1], -1)
-        values: Float32Array = dequantize(rows, GGMLQuantizationType[tensor.type_name])
-        return values.astype(np.float32, copy=False).reshape(tensor.shape)
+        try:
+            with np.errstate(invalid="ignore", over="ignore"):
+                values = dequantize(rows, GGMLQuantizationType[tensor.type_name])
+        except NotImplementedError as error:
+            raise ConversionError(
+                f"{self.header.path}: {tensor.name} is {tensor.type_name}, which cannot be read "
+                "as numbers here"
+            ) from error
+        found: Float32Array = values.astype(np.float32, copy=False)
+        return found
 
 
 @contextmanager

@@ -121,10 +121,12 @@ def prepare_adapter(
     """
     from .adapter_forms import FORMS_VERSION, FormBuilder
     from .converters import lora, variant
+    from .converters.gguf_check import check_model
     from .converters.gguf_header import read_gguf_header
 
     options = options or AdapterOptions()
     state = InputState(lambda: [base])
+    check_model([base])
     header = read_gguf_header(base)
     lora_key = digest_of("lora", lora.FORMAT_VERSION, package.digest, header.layout_digest)
     sources = [package.source]

@@ -66,6 +66,8 @@ def base_template(model: Model) -> TemplateFile | None:
         f"{kind}_token": model.piece(int(found), special=True).decode("utf-8", "replace")
         for kind in _TOKENS
         if (found := model.metadata(f"tokenizer.ggml.{_GGUF_NAMES.get(kind, kind)}_token_id"))
+        and found.isdecimal()
+        and int(found) < model.n_vocab  # llama.cpp does without the others, too
     }
     return TemplateFile(source, "the base's chat template", tokens)
 

@@ -23,7 +23,7 @@ __all__ = ["Verdict", "try_models"]
 MEMORY_BYTES = 4 << 30
 """Address space of a child; the library and its threads take about 1.5 GB of it."""
 
-SECONDS = 20
+SECONDS = 120
 """For one model; the machine may be busy."""
 
 TEXT = "Hello wörld, 你好 \U0001f600\n\n\t 123 \x00<|im_start|>user<s></s>"
@@ -83,7 +83,7 @@ def _one_child(paths: Sequence[Path], trial: str) -> list[Verdict]:
                 child.stdin.flush()
             except BrokenPipeError:
                 pass
-            if not selector.select(SECONDS + (20 if not verdicts else 0)):
+            if not selector.select(SECONDS + (60 if not verdicts else 0)):
                 child.kill()
                 return [*verdicts, Verdict("timeout", str(path), time.monotonic() - started)]
             line = child.stdout.readline()
@@ -145,10 +145,25 @@ def _try_adapter(path: Path) -> None:
         model.close()
 
 
+def _try_expert(path: Path) -> None:
+    """The GGUF as the base of ``tiny.expert`` beside it."""
+    from hivellm_lite import Expert
+
+    modes = ("auto", "exact", "lora")
+    mode = modes[len(path.name) % len(modes)]
+    with Expert.load(path.with_name("tiny.expert"), base=path, adapter_mode=mode) as expert:
+        expert.generate("hi there", max_tokens=2)
+
+
 def _child(trial: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    run = {"gguf": _try_gguf, "folder": _try_folder, "adapter": _try_adapter}[trial]
+    run = {
+        "gguf": _try_gguf,
+        "folder": _try_folder,
+        "adapter": _try_adapter,
+        "expert": _try_expert,
+    }[trial]
     for line in sys.stdin:
         kind, message = "loaded", ""
         try:

@@ -19,7 +19,7 @@ from .gguf_files import FLOAT32, STRING, UINT32, Document, TensorEntry, Value
 from .gguf_mutations import write_damaged
 from .model_lies import LIES, Lie
 from .model_trials import Verdict, try_models
-from .packages import FIXTURES
+from .packages import FIXTURES, adapter_files, manifest_bytes, manifest_v2, write_package
 
 MODELS = sorted((FIXTURES / "models").iterdir())
 
@@ -167,6 +167,21 @@ def test_random_damage_to_a_gguf_never_ends_the_process(
         notes.append(f"{number} {model} {write_damaged(documents[model], path, rng)}")
         paths.append(path)
     verdicts = dict(zip(notes, try_models(paths), strict=True))
+    assert {note: v for note, v in verdicts.items() if not v.is_orderly} == {}
+
+
+@pytest.mark.parametrize(("model", "adapter"), [("tiny-qwen3", "dora"), ("tiny-llama", "plain")])
+def test_random_damage_to_the_base_of_an_expert_never_ends_the_process(
+    model: str, adapter: str, documents: dict[str, Document], tmp_path: Path
+):
+    files = adapter_files(model, adapter) | {"manifest.json": manifest_bytes(manifest_v2())}
+    write_package(tmp_path / "tiny.expert", files)
+    paths, notes = [], []
+    for number in range(N_DAMAGED // 5):
+        rng, path = random.Random(f"expert/{number}"), tmp_path / f"{10**number}.gguf"
+        notes.append(f"{number} {write_damaged(documents[model], path, rng)}")
+        paths.append(path)
+    verdicts = dict(zip(notes, try_models(paths, "expert"), strict=True))
     assert {note: v for note, v in verdicts.items() if not v.is_orderly} == {}
 
 

@@ -260,8 +260,10 @@ class Model(Native):
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """The bytes of one token; may be part of a character. Control tokens are empty
-        unless ``special`` is set.
+        unless ``special`` is set. InferenceError for one that the vocabulary does not have.
         """
+        if not 0 <= token < self.n_vocab:  # an exception of C++ would end the process
+            raise InferenceError(f"token {token} is beyond the vocabulary of {self.n_vocab}")
         size = _PIECE_BYTES
         while True:
             # one for each call: other threads ask at the same time
