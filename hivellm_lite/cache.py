@@ -37,7 +37,16 @@ from .cache_entries import (
     read_entry,
     write_entry,
 )
-from .errors import BaseNotFoundError, CacheError, ExpertError, LoadError, OutOfMemoryError
+from .errors import (
+    BaseNotFoundError,
+    CacheError,
+    ConversionError,
+    ExpertError,
+    LoadError,
+    ManifestError,
+    OutOfMemoryError,
+    PackageError,
+)
 from .user_paths import user_path
 
 if TYPE_CHECKING:
@@ -65,6 +74,9 @@ FINGERPRINTS = "fingerprints"
 
 _LOCK_TIMEOUT_S = 3600.0
 """How long to wait for another process that builds the same entry."""
+
+_QUICKLY_READ = 256 << 20
+"""Bytes whose digest takes half a second."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _Result = TypeVar("_Result")
@@ -213,21 +225,25 @@ class Cache:
 
         Entries are checked by size and time when they are given out. Where something fails
         after all, the digests of those that this object gave out are compared; an entry that
-        differs is removed, so that it is made again.
+        differs is removed, so that it is made again. A refusal, which seldom has to do with
+        damage, does not wait for the digest of a large base.
         """
         try:
             return work()
         except (BaseNotFoundError, OutOfMemoryError, MemoryError):
             raise
-        except Exception:  # whatever a reader makes of damaged bytes
-            if not self._remove_damaged():
+        except Exception as error:  # whatever a reader makes of damaged bytes
+            refused = isinstance(error, PackageError | ManifestError | ConversionError)
+            if not self._remove_damaged(_QUICKLY_READ if refused else None):
                 raise
             return work()
 
-    def _remove_damaged(self) -> bool:
+    def _remove_damaged(self, max_bytes: int | None) -> bool:
         """Whether one of the entries that this object gave out was damaged, or is gone."""
         found = False
         for entry in list(self._given.values()):
+            if max_bytes is not None and entry.size > max_bytes:
+                continue
             if find_damage(entry, digests=True) is None:
                 continue
             found = True

@@ -44,8 +44,8 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    """``text`` with line feeds and tabs, and everything else that a terminal obeys escaped."""
-    return _IN_TEXT.sub(_escape, text)
+    """``text`` with its line breaks and tabs, and all else that a terminal obeys escaped."""
+    return _IN_TEXT.sub(_escape, text.replace("\r\n", "\n"))
 
 
 def one_line(text: object, limit: int = MAX_FIELD) -> str:
@@ -58,7 +58,7 @@ def bounded(text: str, *, max_lines: int = MAX_LINES, max_line: int = MAX_LINE) 
 
     The last line stays: messages end with what to do.
     """
-    lines = text.split("\n")
+    lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > max_lines:
         left_out = len(lines) - max_lines + 1
         lines[max_lines - 2 : -1] = [f"… {left_out} more lines"]

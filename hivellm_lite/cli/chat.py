@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..terminal_text import one_line
+from ..terminal_text import json_text, one_line
 from .input_text import UnreadableLine, read_line
 from .options import (
     grammar_options,
@@ -308,7 +307,7 @@ class _Chat:
             raise click.UsageError("/save needs the name of a file")
         system = self._system_message(self._expert) if self._expert != AUTO else self.system
         said = [{"role": "system", "content": system}] if system else []
-        text = json.dumps({"messages": said + self._history}, indent=2, ensure_ascii=False)
+        text = json_text({"messages": said + self._history}, indent=2)
         try:
             with Path(name).expanduser().open("x", encoding="utf-8") as file:
                 file.write(text + "\n")
