@@ -20,7 +20,7 @@ from hivellm_lite.tokenization.byte_level import from_byte_level, to_byte_level
 from hivellm_lite.tokenization.expressions import EXPRESSIONS, SPLIT_SAFELY
 from hivellm_lite.tokenization.rules import read_text_rules
 from hivellm_lite.tokenization.splitting import splitter_for
-from hivellm_lite.tokenization.tokenizer import MAX_REMEMBERED
+from hivellm_lite.tokenization.tokenizer import MAX_REMEMBERED, MAX_UNSPLIT
 
 from .converters.files import FIXTURES, MODELS, change_json, copy_model
 
@@ -223,6 +223,27 @@ class TestSpacesInFront:
         model = model_of(name)
         tokens = model.tokenize("SELECT 1", after="text")
         assert b"".join(map(model.piece, tokens)) == b"SELECT 1"
+
+
+class TestLongTexts:
+    @pytest.mark.parametrize("name", SENTENCEPIECE)
+    def test_have_the_tokens_of_llama_cpp_s_one_call(
+        self, name: str, model_of: Callable[[str], Model]
+    ) -> None:
+        model = model_of(name)
+        for unit in ("SELECT name FROM users; ", "中", "!", "a", "ab 日本 \nइ", "person" * 3 + "é"):
+            text = unit * (3 * MAX_UNSPLIT // len(unit))
+            prefix = "" if name.startswith("tiny-gemma") else " "
+            whole = model._merge((prefix + text).encode())
+            parts = model.tokenize(text)
+            assert parts == whole, unit
+            assert b"".join(model.pieces[token] for token in parts) == (prefix + text).encode()
+
+    def test_of_characters_without_tokens_come_to_an_end(
+        self, model_of: Callable[[str], Model]
+    ) -> None:
+        tokens = model_of("tiny-gemma3").tokenize("\U0001f600" * 1_000_000)
+        assert len(tokens) == 4_000_000
 
 
 class TestSegments:

@@ -232,7 +232,12 @@ class Model(Native):
                 if attribute & llama.LLAMA_TOKEN_ATTR_USER_DEFINED:
                     added.setdefault(text, token)
         return Tokenizer(
-            self._rules, added=added, named=named, words=self._words, merge=self._merge
+            self._rules,
+            added=added,
+            named=named,
+            words=self._words,
+            joints=self._joints,
+            merge=self._merge,
         )
 
     def _words(self) -> dict[str, int]:
@@ -242,6 +247,12 @@ class Model(Native):
             for token, attribute in enumerate(self._attributes)
             if attribute & normal
         }
+
+    def _joints(self) -> frozenset[str]:
+        texts = (self._token_text(token) for token in range(self.n_vocab))
+        return frozenset(
+            text[place : place + 2] for text in texts for place in range(len(text) - 1)
+        )
 
     def _token_text(self, token: int) -> str:
         """The vocabulary's entry as it stands there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,13 +31,18 @@ MAX_REMEMBERED, MAX_REMEMBERED_LENGTH = 1 << 15, 64
 MAX_WORD = 2000
 """Characters of a word that ``std::regex`` matches in a thread's smallest stack (512 kB)."""
 
+MAX_UNSPLIT = 20_000
+"""Characters of a SentencePiece text that llama.cpp gets at once, if possible: what it spells in
+bytes takes time by the square of it."""
+
 _LONG_WORD = re.compile(rf"\S{{{MAX_WORD}}}|\s{{{MAX_WORD}}}")
 
 
 class Tokenizer:
     """``added`` are the tokens that text may become (user-defined ones), ``named`` these and
     the control tokens. ``words``: byte-level spelling → token, for vocabularies in which a
-    piece that is a token is not merged.
+    piece that is a token is not merged. ``joints``: the pairs of neighbouring characters
+    inside tokens; nothing is merged across any other pair.
     """
 
     def __init__(
@@ -46,11 +52,13 @@ class Tokenizer:
         added: Mapping[str, int],
         named: Mapping[str, int],
         words: Callable[[], Mapping[str, int]],
+        joints: Callable[[], frozenset[str]],
         merge: Merge,
     ) -> None:
         self._rules = rules
         self._added = AddedTokens(added)
         self._named = AddedTokens(named)
+        self._joints = functools.cache(joints)
         self._merge = merge
         self._remembered: dict[str, list[int]] = {}
         if rules.splits:
@@ -122,7 +130,22 @@ class Tokenizer:
                 f"a word or gap of more than {MAX_WORD} characters: llama.cpp cannot split it "
                 f"for a vocabulary of the kind {self._rules.pre!r} without overflowing its stack"
             )
-        return self._merge((self._space(text, after) + text).encode("utf-8", "surrogatepass"))
+        whole = self._space(text, after) + text
+        parts = self._unmerged_parts(whole) if self._rules.model == "llama" else [whole]
+        return [token for part in parts for token in self._merge(_encoded(part))]
+
+    def _unmerged_parts(self, text: str) -> Iterator[str]:
+        """Parts of a SentencePiece text between which nothing can be merged."""
+        begin = 0
+        while len(text) - begin > MAX_UNSPLIT:
+            if begin == 0:
+                text = text.replace(" ", "\u2581")  # as the tokens have it
+            joints = self._joints()
+            places = range(begin + MAX_UNSPLIT, len(text))
+            place = next((p for p in places if text[p - 1 : p + 1] not in joints), len(text))
+            yield text[begin:place]
+            begin = place
+        yield text[begin:]
 
     def _space(self, text: str, after: After) -> str:
         prefix = self._rules.space_prefix
@@ -151,3 +174,7 @@ class Tokenizer:
                     "another character in this text\nUse the base without that token."
                 )
         return self._merge(spelled.encode())
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
