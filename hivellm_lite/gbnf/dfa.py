@@ -15,10 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .budget import TRANSITION, Budget
+
 __all__ = ["Machine", "Moves", "Symbol", "SymbolNfa", "minimal", "to_machine"]
 
-Symbol = int | str
-"""The number of a class of bytes, or the name of a rule of which a non-empty text is read."""
+Symbol = int | str | bytes
+"""The number of a class of bytes, the name of a rule of which a non-empty text is read, or
+bytes that are read one after another."""
 
 Moves = dict[Symbol, tuple[int, ...]]
 
@@ -49,18 +52,23 @@ class Machine:
     final: tuple[bool, ...]
 
 
-def to_machine(nfa: SymbolNfa) -> Machine:
-    """A machine with the same texts; minimal if it is deterministic. At least one text."""
-    closures = _Closures(nfa)
-    machine = _subsets(nfa, closures)
-    return _unions(nfa, closures) if machine is None else minimal(machine)
+def to_machine(nfa: SymbolNfa, budget: Budget | None = None) -> Machine:
+    """A machine with the same texts; minimal if it is deterministic. At least one text.
+
+    Raises `GrammarError` when the budget is used up.
+    """
+    budget = budget or Budget()
+    closures = _Closures(nfa, budget)
+    machine = _subsets(nfa, closures, budget)
+    return _unions(nfa, closures, budget) if machine is None else minimal(machine)
 
 
 class _Closures:
     """The states with moves, and the end, that empty edges lead to from a state."""
 
-    def __init__(self, nfa: SymbolNfa) -> None:
+    def __init__(self, nfa: SymbolNfa, budget: Budget) -> None:
         self._nfa = nfa
+        self._budget = budget
         self._useful = _useful_states(nfa)
         self._known: dict[int, frozenset[int]] = {}
 
@@ -75,6 +83,7 @@ class _Closures:
                     if target not in seen:
                         seen.add(target)
                         pending.append(target)
+            self._budget.spend(len(seen))
             known = self._known[state] = frozenset(
                 state for state in seen & self._useful if nfa.moves[state] or state == nfa.end
             )
@@ -99,10 +108,11 @@ def _useful_states(nfa: SymbolNfa) -> set[int]:
     return useful
 
 
-def _subsets(nfa: SymbolNfa, closures: _Closures) -> Machine | None:
-    """The deterministic machine; None if it is too large."""
+def _subsets(nfa: SymbolNfa, closures: _Closures, budget: Budget) -> Machine | None:
+    """The deterministic machine; None if it is too large, or takes too much of what is left."""
     limit = GROWTH * len(nfa.empty) + ALLOWANCE
     n_members = 0
+    allowed = budget.left // 3
     numbers: dict[frozenset[int], int] = {}
     subsets: list[frozenset[int]] = []
     moves: list[Moves] = []
@@ -117,7 +127,9 @@ def _subsets(nfa: SymbolNfa, closures: _Closures) -> Machine | None:
     parts = _Parts(nfa.labels)
     while len(moves) < len(subsets):
         n_members += len(subsets[len(moves)])
-        if n_members > limit:
+        allowed -= len(subsets[len(moves)]) + 1
+        budget.spend(len(subsets[len(moves)]) + 1)
+        if n_members > limit or allowed < 0:
             return None
         targets: dict[int, set[int]] = {}
         for state in subsets[len(moves)]:
@@ -126,10 +138,15 @@ def _subsets(nfa: SymbolNfa, closures: _Closures) -> Machine | None:
         reached = {
             label: frozenset().union(*map(closures.of, states)) for label, states in targets.items()
         }
+        size = sum(map(len, reached.values()))
+        budget.spend(size)
+        allowed -= size
         row: Moves = {}
         for symbols, labels in parts.of(frozenset(label for label in reached if reached[label])):
             subset = frozenset().union(*(reached[label] for label in labels))
             row.update(dict.fromkeys(symbols, (number(subset),)))
+        budget.spend(TRANSITION * len(row))
+        allowed -= TRANSITION * len(row)
         moves.append(row)
     return Machine(tuple(moves), tuple(nfa.end in subset for subset in subsets))
 
@@ -155,7 +172,7 @@ class _Parts:
         return self._known[labels]
 
 
-def _unions(nfa: SymbolNfa, closures: _Closures) -> Machine:
+def _unions(nfa: SymbolNfa, closures: _Closures, budget: Budget) -> Machine:
     """The same machine without empty edges, several targets for a symbol."""
     numbers = {nfa.start: 0}
     states = [nfa.start]
@@ -168,6 +185,7 @@ def _unions(nfa: SymbolNfa, closures: _Closures) -> Machine:
                     continue
                 if numbers.setdefault(target, len(states)) == len(states):
                     states.append(target)
+                budget.spend(TRANSITION * len(nfa.labels[label]))
                 for symbol in nfa.labels[label]:
                     row.setdefault(symbol, {})[numbers[target]] = None
         moves.append({symbol: tuple(targets) for symbol, targets in row.items()})

@@ -23,6 +23,15 @@ __all__ = ["MAX_STATES", "Edge", "Label", "Nfa", "Skip", "rule_nfas"]
 MAX_STATES = 100_000
 """Of all rules together: some seconds and 300 MB at most. Published grammars have 10,000."""
 
+LONG_TEXT = 128
+"""Bytes of a literal that has its last bytes on one edge: what begins alike runs together only
+so far, and a literal of any length costs a few states."""
+
+LONG_TEXT_IN_LARGE_RULE = 24
+"""The same where a rule has so many states already …"""
+
+LARGE_RULE = 5_000
+
 MAX_COPIED_STATES = 512
 """A repetition whose copies have more states than this calls its item instead."""
 
@@ -34,8 +43,9 @@ class Skip:
     rule: str
 
 
-Label = int | str | Skip | None
-"""What an edge reads: a set of bytes (bit b is byte b), a non-empty text of a rule, or nothing."""
+Label = int | str | bytes | Skip | None
+"""What an edge reads: a set of bytes (bit b is byte b), a non-empty text of a rule, these bytes
+one after another, or nothing."""
 
 Edge = tuple[Label, int]
 """(label, target state)."""
@@ -82,11 +92,7 @@ def rule_nfas(grammar: Grammar) -> dict[str, Nfa]:
         nfas.update(builder.items)
         n_states += len(nfas[name].edges) + sum(len(nfa.edges) for nfa in builder.items.values())
         if n_states > MAX_STATES:
-            raise GrammarError(
-                f"{grammar.source}: the grammar is too large at rule {name!r}: "
-                f"more than {MAX_STATES:,} states\n"
-                "Use smaller repetition counts, or '*' in place of a large upper count."
-            )
+            raise _too_large(grammar.source, name)
         for nfa in (nfas[name], *builder.items.values()):
             pending += [
                 label
@@ -95,6 +101,13 @@ def rule_nfas(grammar: Grammar) -> dict[str, Nfa]:
                 if isinstance(label, str) and label not in nfas
             ]
     return nfas
+
+
+def _too_large(source: str, rule: str) -> GrammarError:
+    return GrammarError(
+        f"{source}: the grammar is too large at rule {rule!r}: more than {MAX_STATES:,} states\n"
+        "Use smaller repetition counts, or '*' in place of a large upper count."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +131,8 @@ class _Builder:
     def build(self, body: Node) -> Nfa:
         parts: list[_Part] = []
         for node in _children_first(body):
+            if len(self._nfa.edges) > MAX_STATES:
+                raise _too_large(self._source, self._rule)
             match node:
                 case Literal(text):
                     parts.append(self._literal(text.encode()))
@@ -140,9 +155,16 @@ class _Builder:
 
     def _literal(self, text: bytes) -> _Part:
         start = end = self._nfa.add_state()
-        for byte in text:
+        is_large = len(self._nfa.edges) > LARGE_RULE
+        longest = LONG_TEXT_IN_LARGE_RULE if is_large else LONG_TEXT
+        shown = text if len(text) <= longest else text[: longest // 4]
+        for byte in shown:
             state = self._nfa.add_state()
             self._connect(end, state, 1 << byte)
+            end = state
+        if len(shown) < len(text):
+            state = self._nfa.add_state()
+            self._connect(end, state, text[len(shown) :])
             end = state
         return _Part(start, start, end)
 

@@ -14,10 +14,12 @@ rewrites it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
+from .budget import Budget
+from .chains import Chains
 from .dfa import Machine, Symbol, SymbolNfa, to_machine
 from .inlining import inlined_rules
 from .nfa import Edge, Nfa, rule_nfas
@@ -44,12 +46,12 @@ class RuleAutomata:
     byte_classes: bytes
     """The class of each of the 256 bytes; ``data.translate(byte_classes)`` are those of data."""
     class_members: tuple[bytes, ...]
-    moves: tuple[dict[int, tuple[int, ...]], ...]
+    moves: Sequence[Mapping[int, tuple[int, ...]]]
     """By state and class of a byte: the states after it."""
-    calls: tuple[tuple[tuple[int, tuple[int, ...]], ...], ...]
-    final: tuple[bool, ...]
+    calls: Sequence[tuple[tuple[int, tuple[int, ...]], ...]]
+    final: Sequence[bool]
     """Whether the rule may end in a state."""
-    last: tuple[bool, ...]
+    last: Sequence[bool]
     """Whether it must: nothing leads out of the state."""
     first: tuple[int, ...]
     """The first state of each rule."""
@@ -65,47 +67,56 @@ def build_rule_automata(grammar: Grammar) -> RuleAutomata:
     """
     nfas = rule_nfas(grammar)
     items = nfas.keys() - grammar.rules.keys()
-    resolved = resolve_calls(grammar, nfas)
+    budget = Budget(grammar.source)
+    resolved = resolve_calls(grammar, nfas, budget)
     classes = _byte_classes(resolved)
     inlined = set(inlined_rules(resolved, grammar.root, kept=items))
-    return _linked(grammar, classes, _machines(resolved, classes, inlined, grammar.root))
+    return _linked(grammar, classes, _machines(resolved, classes, inlined, grammar.root, budget))
 
 
 def _byte_classes(nfas: Mapping[str, Nfa]) -> tuple[int, ...]:
     """Sets of bytes, as bits, that are disjoint and together all bytes."""
-    labels = {
-        label
-        for nfa in nfas.values()
-        for edges in nfa.edges
-        for label, _ in edges
-        if isinstance(label, int)
-    }
+    labels: set[int] = set()
+    for nfa in nfas.values():
+        for edges in nfa.edges:
+            for label, _ in edges:
+                if isinstance(label, int):
+                    labels.add(label)
+                elif isinstance(label, bytes):
+                    labels.update(1 << byte for byte in label)
     classes = [ALL_BYTES]
     for label in labels:
+        if len(classes) == 256:
+            break
         parts = [part for known in classes for part in (known & label, known & ~label)]
         classes = [part for part in parts if part]
     return tuple(sorted(classes))
 
 
 def _machines(
-    nfas: Mapping[str, Nfa], classes: tuple[int, ...], inlined: set[str], root: str
+    nfas: Mapping[str, Nfa],
+    classes: tuple[int, ...],
+    inlined: set[str],
+    root: str,
+    budget: Budget,
 ) -> dict[str, Machine]:
     """The machine of each rule that is called once the others are inlined, the root first."""
-    labels: dict[int | str, int] = {}
+    labels: dict[Symbol, int] = {}
     symbols: list[tuple[Symbol, ...]] = []
 
-    def number(label: int | str) -> int:
+    def number(label: Symbol) -> int:
         if label not in labels:
             labels[label] = len(symbols)
+            budget.spend(len(classes) if isinstance(label, int) else 1)
             symbols.append(
                 (label,)
-                if isinstance(label, str)
+                if isinstance(label, str | bytes)
                 else tuple(n for n, part in enumerate(classes) if part & label)
             )
         return labels[label]
 
     def machine(name: str) -> Machine:
-        nfa = with_loops(_with_inlined(nfas[name], inner), name)
+        nfa = with_loops(_with_inlined(nfas[name], inner), name, budget)
         return to_machine(
             SymbolNfa(
                 symbols,
@@ -114,13 +125,14 @@ def _machines(
                     [
                         (number(label), target)
                         for label, target in edges
-                        if isinstance(label, int | str)
+                        if isinstance(label, int | str | bytes)
                     ]
                     for edges in nfa.edges
                 ],
                 nfa.start,
                 nfa.end,
-            )
+            ),
+            budget,
         )
 
     used = {
@@ -168,7 +180,7 @@ def _as_nfa(machine: Machine, classes: tuple[int, ...]) -> Nfa:
         edges: list[Edge] = []
         for symbol, targets in row.items():
             for target in targets:
-                if isinstance(symbol, str):
+                if isinstance(symbol, str | bytes):
                     edges.append((symbol, target))
                 else:
                     bits[target] = bits.get(target, 0) | classes[symbol]
@@ -183,10 +195,12 @@ def _as_nfa(machine: Machine, classes: tuple[int, ...]) -> Nfa:
 def _linked(
     grammar: Grammar, classes: tuple[int, ...], machines: Mapping[str, Machine]
 ) -> RuleAutomata:
-    numbers = {name: number for number, name in enumerate(_callers_first(machines))}
+    numbers: dict[str | bytes, int] = {
+        name: number for number, name in enumerate(_callers_first(machines))
+    }
     offsets: dict[str, int] = {}
     n_states = 1
-    for name in numbers:
+    for name in _callers_first(machines):
         offsets[name] = n_states
         n_states += len(machines[name].moves)
     moves: list[dict[int, tuple[int, ...]]] = [{}]
@@ -197,20 +211,30 @@ def _linked(
         for row in machines[name].moves:
             linked = [(s, tuple(target + offset for target in t)) for s, t in row.items()]
             moves.append({s: targets for s, targets in linked if isinstance(s, int)})
-            calls.append(tuple((numbers[s], t) for s, t in linked if isinstance(s, str)))
+            # A text is a rule that calls no other, so its number may be any that is higher.
+            calls.append(
+                tuple(
+                    (numbers.setdefault(s, len(numbers)), t)
+                    for s, t in linked
+                    if not isinstance(s, int)
+                )
+            )
     class_of = bytearray(256)
     members = [bytes(b for b in range(256) if part >> b & 1) for part in classes]
     for number, part in enumerate(members):
         for byte in part:
             class_of[byte] = number
+    last = tuple(f and not m and not c for f, m, c in zip(final, moves, calls, strict=True))
+    texts = [name.translate(bytes(class_of)) for name in numbers if isinstance(name, bytes)]
+    chains = Chains(n_states, tuple(texts))
     return RuleAutomata(
         byte_classes=bytes(class_of),
         class_members=tuple(members),
-        moves=tuple(moves),
-        calls=tuple(calls),
-        final=tuple(final),
-        last=tuple(f and not m and not c for f, m, c in zip(final, moves, calls, strict=True)),
-        first=tuple(offsets.values()),
+        moves=chains.moves(tuple(moves)),
+        calls=chains.calls(tuple(calls)),
+        final=chains.ends(tuple(final)),
+        last=chains.ends(last),
+        first=(*offsets.values(), *chains.starts),
         root=offsets[grammar.root],
     )
 

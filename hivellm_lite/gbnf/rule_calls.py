@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from ..errors import GrammarError
+from .budget import Budget
 from .nfa import Edge, Nfa, Skip
 from .syntax import Grammar
 
@@ -26,7 +27,7 @@ class LeftRecursionError(GrammarError):
         )
 
 
-def resolve_calls(grammar: Grammar, nfas: Mapping[str, Nfa]) -> dict[str, Nfa]:
+def resolve_calls(grammar: Grammar, nfas: Mapping[str, Nfa], budget: Budget) -> dict[str, Nfa]:
     """The rules that have a text, without `Skip` labels and calls of rules that have none.
 
     Raises `GrammarError` if the root has no text, and `LeftRecursionError`.
@@ -39,7 +40,7 @@ def resolve_calls(grammar: Grammar, nfas: Mapping[str, Nfa]) -> dict[str, Nfa]:
         )
     with_empty_text = _deriving(nfas, read_bytes=False)
     resolved = {
-        name: with_loops(_resolved(nfa, with_text, with_empty_text), name)
+        name: with_loops(_resolved(nfa, with_text, with_empty_text), name, budget)
         for name, nfa in nfas.items()
         if name in with_text
     }
@@ -47,13 +48,14 @@ def resolve_calls(grammar: Grammar, nfas: Mapping[str, Nfa]) -> dict[str, Nfa]:
     return resolved
 
 
-def with_loops(nfa: Nfa, name: str) -> Nfa:
+def with_loops(nfa: Nfa, name: str, budget: Budget) -> Nfa:
     """With a way back to the start in place of each call of the rule by itself at its end."""
 
     def ends_at(state: int) -> bool:
         seen = {state}
         pending = [state]
         while pending:
+            budget.spend(1)
             state = pending.pop()
             for label, target in nfa.edges[state]:
                 if label is not None:
@@ -93,7 +95,7 @@ def _deriving(nfas: Mapping[str, Nfa], *, read_bytes: bool) -> frozenset[str]:
             rule = label.rule if isinstance(label, Skip) else label
             if isinstance(rule, str) and rule not in done:
                 waiting.setdefault(rule, []).append((name, target))
-            elif read_bytes or not isinstance(rule, int):
+            elif read_bytes or not isinstance(rule, int | bytes):
                 found.append((name, target))
         for place in found:
             if place not in seen:
@@ -111,7 +113,7 @@ def _resolved(nfa: Nfa, with_text: frozenset[str], with_empty_text: frozenset[st
             if isinstance(label, Skip):
                 if label.rule in with_empty_text:
                     found.append((None, target))
-            elif label is None or isinstance(label, int) or label in with_text:
+            elif label is None or isinstance(label, int | bytes) or label in with_text:
                 found.append((label, target))
         return found
 
