@@ -95,6 +95,47 @@ GRAMMARS: dict[str, Callable[[], str | bytes]] = {
     "stars of stars": lambda: 'root ::= (((("a"* "b"*)* "c"*)* "a"*)* "a"?)* "d"',
     "palindromes": lambda: 'root ::= "a" root "a" | "b" root "b" | "a"? | "b"?',
     "forty ways to say a": lambda: "root ::= " + " ".join(['("a" | "aa" | "")'] * 40) + ' "x"',
+    # transitions: few states, of which any may follow any other
+    "30,000 optional letters": lambda: (
+        "root ::= " + " ".join(f'"{chr(97 + i % 26)}"?' for i in range(30_000))
+    ),
+    "700 optional letters": lambda: (
+        "root ::= " + " ".join(f'"{chr(97 + i % 26)}"?' for i in range(700))
+    ),
+    "6,000 optional classes": lambda: "root ::= " + " ".join(["[a-z]?"] * 6_000),
+    "6,000 stars in a row": lambda: (
+        "root ::= " + " ".join(f'"{chr(97 + i % 26)}"*' for i in range(6_000))
+    ),
+    "3,000 optional rules": lambda: "root ::= " + " ".join(f"r{i}?" for i in range(3_000)) + "\n"
+    + "\n".join(f'r{i} ::= "{i}" root' for i in range(3_000)),
+    "2,000 optional words of a few letters": lambda: (
+        "root ::= " + " ".join(['("a" | "aa" | "b"?)'] * 2_000)
+    ),
+    "a letter long before the end": lambda: 'root ::= [ab]* "a" ' + "[ab] " * 200,
+    "1,000 classes without one character": lambda: (
+        "root ::= " + " ".join(f"[^{chr(0x4E00 + 7 * i)}]?" for i in range(1_000))
+    ),
+    "2,000 alternatives of negated classes": lambda: (
+        "root ::= (" + " | ".join(f'[^{chr(0x4E00 + i)}] "x"' for i in range(2_000)) + ")*"
+    ),
+    "5,000 classes that divide the bytes": lambda: "root ::= " + " | ".join(
+        f"[{chr(0x30 + i % 10)}-{chr(0x41 + i % 26)}{chr(0x100 + 3 * i)}]" for i in range(5_000)
+    ),
+    "900 alternatives of a beginning of classes": lambda: (
+        "root ::= " + " | ".join("[ab]" * 40 + f'"{i}"' for i in range(900))
+    ),
+    "counts of counts of optional parts": lambda: (
+        'root ::= (((("a"{0,60} "b"?){0,60} "c"?){0,60} "d"?){0,60})'
+    ),
+    "fifty counts of ten thousand": lambda: "root ::= " + " ".join(['"a"{0,9999}'] * 50),
+    "9,000 rules of one caller": lambda: "root ::= " + " | ".join(f"r{i}" for i in range(9_000))
+    + "\n" + "\n".join(f'r{i} ::= "k{i}"' for i in range(9_000)),
+    "300 operators": lambda: 'root ::= "a" | ' + " | ".join(
+        f'root "+{i}" root' for i in range(300)
+    ),
+    "3,000 long literals": lambda: "root ::= " + " | ".join(
+        f'"{i}{"ab" * 150}"' for i in range(3_000)
+    ),
     # encoding
     "nothing": lambda: "",
     "a byte order mark": lambda: b"\xef\xbb\xbf",
@@ -230,6 +271,80 @@ SCHEMAS: dict[str, Callable[[], Any]] = {
     "3,000 alternatives": lambda: pattern("|".join(f"a{i}b" for i in range(3_000))),
     "what may stand anywhere": lambda: pattern("[a-z].*[0-9].*(x|y|xy){3,50}.*z"),
     "a pattern with a length": lambda: {**pattern("^(a|b)*$"), "minLength": 5, "maxLength": 900},
+    "look-aheads in a loop": lambda: pattern("^((?=.*a)(?=.*b)(?!.*cc)[abc])*$"),
+    "twenty look-aheads": lambda: pattern(
+        "^" + "".join(f"(?=.*{chr(97 + i)})" for i in range(20)) + ".*$"
+    ),
+    "look-aheads within one another": lambda: pattern("(?=" * 15 + "a" + "b*)" * 15 + "c"),
+    "look-behinds of any length": lambda: pattern("(?<!a.{40})b(?<=c.{50})"),
+    "words between words": lambda: pattern(r"(\b\w+\b\W+){3,9}"),
+    "letters of all scripts, counted": lambda: pattern(r"^[\p{L}\p{N}]{0,400}[^\w]{0,400}$"),
+    "five patterns at once": lambda: {
+        "allOf": [
+            pattern(f"{x}.{{{n}}}{x}") for n, x in zip((5, 7, 9, 11, 13), "abcde", strict=True)
+        ]
+    },
+    "a pattern and its denials": lambda: {
+        **pattern("^[ab]*$"),
+        "allOf": [{"not": {"pattern": f"a[ab]{{{n}}}b"}} for n in range(9)],
+    },
+    "a format with a high length": lambda: {"type": "string", "format": "email", "maxLength": 200},
+    "a format, a pattern and a high length": lambda: {
+        "type": "string",
+        "format": "uri",
+        "pattern": "^https?://.*/$",
+        "maxLength": 2_000,
+    },
+    "forty patterns of keys": lambda: {
+        "type": "object",
+        "patternProperties": {f"^.{{{i}}}x": {"minimum": i} for i in range(40)},
+        "additionalProperties": {"type": "string"},
+    },
+    "two hundred keys beside patterns": lambda: {
+        "type": "object",
+        "properties": {f"key-number-{i * i}": {} for i in range(200)},
+        "patternProperties": {"^x-": {}, "[0-9]$": {"type": "integer"}},
+        "additionalProperties": {"type": "string"},
+    },
+    "sixty alternatives of which one": lambda: {
+        "oneOf": [
+            {"type": "object", "properties": {f"a{i}": {}, f"a{i + 1}": {"type": "null"}}}
+            for i in range(60)
+        ]
+    },
+    "twenty conditions": lambda: {
+        "type": "object",
+        "properties": {f"a{i}": {} for i in range(20)},
+        "allOf": [{"if": {"required": [f"a{i}"]}, "then": {"minProperties": i}} for i in range(20)],
+    },
+    "conditions in conditions": lambda: nested(
+        12, lambda inner: {"if": inner, "then": {"minimum": 1}, "else": inner}, {"maximum": 9}
+    ),
+    "not of an object of a hundred": lambda: {
+        "type": "object",
+        "not": {
+            "not": {
+                "properties": {f"a{i}": {"type": "integer"} for i in range(100)},
+                "required": [f"a{i}" for i in range(100)],
+            }
+        },
+    },
+    "multiples of many": lambda: {
+        "type": "integer",
+        "allOf": [{"not": {"multipleOf": n}} for n in (7, 11, 13, 17, 19)],
+    },
+    "contains of contains": lambda: nested(
+        14, lambda inner: {"type": "array", "contains": inner, "maxContains": 3}, {"const": 1}
+    ),
+    "300 values at most once": lambda: {
+        "type": "array",
+        "items": {"enum": list(range(300))},
+        "uniqueItems": True,
+        "minItems": 20,
+    },
+    "8,000 long values": lambda: {
+        "enum": [f"{'abc' * (i % 7)}/{i}/{'value' * 12}" for i in range(8_000)]
+    },
     "a reference to a group": lambda: pattern(r"^(a)\1$"),
     "a class of most of Unicode": lambda: pattern(r"^[^\u0000-\u001f\ud800-\udfff]{0,500}$"),
 }

@@ -10,7 +10,7 @@ from ..errors import GrammarError
 
 __all__ = ["MAX_WORK", "TRANSITION", "Budget"]
 
-MAX_WORK = 3_000_000
+MAX_WORK = 5_000_000
 """Steps of a few hundred nanoseconds to a microsecond: some seconds at most. The largest
 published grammar takes a twentieth."""
 

@@ -25,6 +25,7 @@ from .schema_source import schema_of
 from .shapes import ANYTHING, Array, Handle, Number, Object, Shape, Shapes, String, Values
 from .strings import string_node
 from .text_automata import TooLargeError
+from .values import one_of_texts
 from .wrappers import refuse_wrapper
 
 __all__ = ["schema_to_grammar", "unenforced_keywords"]
@@ -156,7 +157,7 @@ class _Writer:
 
     def _shape(self, shape: Shape, handle: Handle, wanted: str) -> Node:
         if isinstance(shape, Values):
-            return alternation(*(self._value(value) for value in shape.values))
+            return self._values(shape.values, wanted)
         if isinstance(shape, Number):
             return self._number(shape, handle)
         if isinstance(shape, String):
@@ -186,6 +187,15 @@ class _Writer:
         keyword = "not" if shape.without else "multipleOf"
         self._problems.add(keyword, place_of(handle), "such steps are too large to be counted")
         return kind
+
+    def _values(self, values: tuple[Any, ...], wanted: str) -> Node:
+        """One of the values."""
+        plain = [value for value in values if not isinstance(value, (dict, list))]
+        nodes = [self._value(value) for value in values if isinstance(value, (dict, list))]
+        if plain:
+            texts = [json.dumps(value, ensure_ascii=False) for value in plain]
+            nodes.insert(0, one_of_texts(texts, self._rules, wanted))
+        return alternation(*nodes)
 
     def _value(self, value: Any) -> Node:
         """A ``const`` or a value of an ``enum`` as it is written."""

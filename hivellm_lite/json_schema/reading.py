@@ -224,7 +224,9 @@ class SchemaReader:
         branches = self._tagged(pointers, schema)
         branches = [self._meet(shapes, branch, pointer) for branch in branches]
         others = [self._opposite._schema(branch) for branch in pointers]
-        if not self._is_wide:
+        if self._is_wide:
+            self._opposite._exclusive.setdefault(pointer, list(zip(others, branches, strict=True)))
+        else:
             self._exclusive[pointer] = list(zip(branches, others, strict=True))
         n_problems = len(self._problems.found)
         for pair in sorted(self._overlaps.get(pointer, ())):

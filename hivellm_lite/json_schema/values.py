@@ -1,0 +1,49 @@
+"""Lists of values as they are written: texts that begin alike run together.
+
+A grammar of thousands of alternatives is followed in as many ways at once, unless
+what they have in common is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from os.path import commonprefix
+
+from ..gbnf.build import alternation, literal, sequence
+from ..gbnf.syntax import EMPTY, Node
+from .rules import RuleBook
+
+__all__ = ["one_of_texts"]
+
+_FEW = 20
+"""Texts that are written as they are."""
+
+_NESTED = 12
+"""Beginnings within one another in one rule; trees must not become deep."""
+
+
+def one_of_texts(texts: Sequence[str], rules: RuleBook, wanted: str) -> Node:
+    """One of these texts, at least one."""
+    if len(texts) <= _FEW:
+        return alternation(*map(literal, texts))
+    return _branches(sorted(set(texts)), 0, rules, wanted, 0)
+
+
+def _branches(texts: list[str], start: int, rules: RuleBook, wanted: str, depth: int) -> Node:
+    """The texts behind their first ``start`` characters, which they share."""
+    shared = len(commonprefix((texts[0][start:], texts[-1][start:])))
+    beginning = literal(texts[0][start : start + shared])
+    if len(texts) == 1:
+        return beginning
+    start += shared
+    options: list[Node] = []
+    for char, group in groupby(texts, key=lambda text: text[start : start + 1]):
+        members = list(group)
+        if not char:
+            options.append(EMPTY)
+        elif depth == _NESTED:
+            options.append(rules.add(wanted, _branches(members, start, rules, wanted, 0)))
+        else:
+            options.append(_branches(members, start, rules, wanted, depth + 1))
+    return sequence(beginning, alternation(*options))
