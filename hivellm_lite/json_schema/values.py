@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from os.path import commonprefix
 
 from ..gbnf.build import alternation, literal, sequence
 from ..gbnf.syntax import EMPTY, Node
@@ -32,7 +31,10 @@ def one_of_texts(texts: Sequence[str], rules: RuleBook, wanted: str) -> Node:
 
 def _branches(texts: list[str], start: int, rules: RuleBook, wanted: str, depth: int) -> Node:
     """The texts behind their first ``start`` characters, which they share."""
-    shared = len(commonprefix((texts[0][start:], texts[-1][start:])))
+    # They are sorted, so what the first and the last begin with, all do.
+    pairs = enumerate(zip(texts[0][start:], texts[-1][start:], strict=False))
+    shortest = min(len(texts[0]), len(texts[-1])) - start
+    shared = next((place for place, (first, last) in pairs if first != last), shortest)
     beginning = literal(texts[0][start : start + shared])
     if len(texts) == 1:
         return beginning
