@@ -21,7 +21,7 @@ for the shared stacks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
 from ..errors import GrammarError
@@ -255,7 +255,7 @@ class Configuration:
         self._targets = [None] * self.automaton.n_byte_classes
 
 
-def _returned(kernel: _Items, final: tuple[bool, ...]) -> _Items:
+def _returned(kernel: _Items, final: Sequence[bool]) -> _Items:
     """With the states of the callers wherever a rule may end."""
     seen = set(kernel)
     pending = list(kernel)

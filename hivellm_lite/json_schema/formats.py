@@ -15,6 +15,8 @@ from __future__ import annotations
 __all__ = [
     "FORMATS",
     "FORMATS_WITHOUT_RULES",
+    "LOOSE_FORMATS",
+    "LOOSE_MAXIMUM",
     "NUMBER_FORMATS",
     "WHOLE_FORMATS",
     "WIDE_FORMATS",
@@ -197,14 +199,33 @@ WHOLE_FORMATS = {
 }
 """Patterns that leave out less, for strings of which a ``pattern`` says more."""
 
+LOOSE_MAXIMUM = 64
+"""Characters within which no label of a host name can be too long."""
+
+_LOOSE_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+
+LOOSE_FORMATS = {
+    name: pattern.replace(_LONG_LABEL, _LOOSE_LABEL) for name, pattern in WHOLE_FORMATS.items()
+}
+"""`WHOLE_FORMATS` of texts of at most `LOOSE_MAXIMUM` characters, which need no counting."""
+
 _PATH_CHAR = r"[a-zA-Z0-9._~!$&'()*+,;=:@/-]"
 
 
 def short_format(name: str, maximum: int) -> str | None:
     """A pattern for texts of the format with at most so many characters; None for `FORMATS`.
 
-    The tail of a URI may be as long as one likes, which needs a count of its own.
+    The tail of a URI may be as long as one likes, which needs a count of its own; the
+    parts of an e-mail address share what there is.
     """
+    if _LIKE.get(name, name) == "email" and 8 <= maximum < 240:
+        part = min(20, (maximum - 2) // 3)
+        label = rf"[a-zA-Z0-9](?:[a-zA-Z0-9-]{{0,{part - 2}}}[a-zA-Z0-9])?"
+        return rf"^{_ATOM_CHAR}{{1,{part}}}@{label}\.[a-z]{{2,{part}}}$"
+    if _LIKE.get(name, name) == "hostname" and 5 <= maximum < 170:
+        part = min(30, (maximum - 1) // 2)
+        label = rf"[a-zA-Z0-9](?:[a-zA-Z0-9-]{{0,{part - 2}}}[a-zA-Z0-9])?"
+        return rf"^{label}(?:\.{label})?$"
     if _LIKE.get(name, name) not in ("uri", "uri-reference") or maximum < 60:
         return None
     host = r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,8}[a-z0-9])?)?"

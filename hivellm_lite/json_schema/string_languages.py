@@ -7,11 +7,12 @@ widely: what is written is valid whichever dialect a reader has.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ..gbnf.earley import recognise
 from ..gbnf.syntax import Grammar
-from .formats import FORMATS, WHOLE_FORMATS, WIDE_FORMATS
+from .formats import FORMATS, LOOSE_FORMATS, LOOSE_MAXIMUM, WHOLE_FORMATS, WIDE_FORMATS
 from .pattern_automata import pattern_automaton
 from .patterns import UnsupportedPattern, parse_pattern
 from .shapes import String, Values
@@ -37,8 +38,8 @@ __all__ = [
     "string_parts",
 ]
 
-_CAPS = (1_000, 500, 250, 120, 60)
-"""Lengths at which a format is cut where ``maxLength`` is higher and needs too many states."""
+_MAX_COUNTED = 4_000
+"""States of an automaton times ``maxLength`` up to which a format keeps that."""
 
 any_text = counting(0, None)
 
@@ -199,12 +200,12 @@ def string_automaton(shape: String) -> TextAutomaton:
     ):
         return whole
     longest = shape.maximum
-    if longest is not None and shape.formats:
-        n_states = len(whole.machine.moves)
-        low = max(shape.minimum, whole.shortest)
-        cuts = [cut for cut in _CAPS if low + 20 < cut < longest and whole.longest is None]
-        while longest * n_states > MAX_PRODUCT // 4 and cuts:
-            longest = cuts.pop(0)
+    n_states = len(whole.machine.moves)
+    if longest is not None and shape.formats and longest * n_states > _MAX_COUNTED:
+        # A format is a part of what it could be in any case; a shorter one is soon counted.
+        loose = _product(shape, lengths=False, loose=True)
+        if loose.shortest + 8 <= LOOSE_MAXIMUM and shape.minimum + 8 <= LOOSE_MAXIMUM:
+            whole, longest = loose, min(longest, LOOSE_MAXIMUM)
     count = counting(shape.minimum, longest)
     try:
         found = products([whole, count], _both, frozenset({0, 1}))
@@ -219,7 +220,10 @@ def _both(found: tuple[bool, ...]) -> bool | None:
     return all(found) or None
 
 
-def _product(shape: String, *, lengths: bool) -> TextAutomaton:
+def _product(shape: String, *, lengths: bool, loose: bool = False) -> TextAutomaton:
+    if loose:
+        patterns = (LOOSE_FORMATS[name] for name in shape.formats)
+        shape = replace(shape, patterns=(*shape.patterns, *patterns), formats=())
     parts, accepts = string_parts(shape, lengths=lengths)
     if len(parts) == 1 and not shape.without:
         return parts[0]

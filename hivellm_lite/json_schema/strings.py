@@ -27,6 +27,9 @@ __all__ = ["MAX_LENGTH", "content_tree", "encoded", "language_node", "string_nod
 MAX_LENGTH = 1_000_000
 """Most characters that are counted."""
 
+_MANY_RANGES = 20
+"""Ranges of a class that becomes a rule of its own."""
+
 _UNESCAPED = char_class([(0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C)], negated=True)
 _ESCAPED = (*range(0x20), 0x22, 0x5C)
 _QUOTE = literal('"')
@@ -133,6 +136,13 @@ def encoded(tree: Node, rules: RuleBook, wanted: str) -> Node:
 def _encoded_class(tree: CharClass, rules: RuleBook) -> Node:
     if tree == ANY:
         return rules.shared("plain-char")
+    if len(tree.ranges) > _MANY_RANGES:
+        # Letters of all scripts take a thousand states of bytes, wherever they stand.
+        return rules.remembered(tree, lambda: rules.add("characters", _spelled(tree, rules)))
+    return _spelled(tree, rules)
+
+
+def _spelled(tree: CharClass, rules: RuleBook) -> Node:
     escaped = [chr(code) for code in _ESCAPED if tree.matches(chr(code))]
     if tree.negated:
         raw = char_class((*tree.ranges, *_UNESCAPED.ranges), negated=True)
