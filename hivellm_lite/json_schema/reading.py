@@ -25,6 +25,9 @@ __all__ = ["MAX_SHAPES", "Overlaps", "SchemaReader"]
 MAX_SHAPES = 500
 """Shapes of one schema. Every ``anyOf`` multiplies those of the ``anyOf`` beside it."""
 
+_MAX_CASES = 120
+"""Shapes that conditions may make of one schema."""
+
 _MAX_NESTED = 60
 """``allOf``, ``anyOf``, ``oneOf`` and ``$ref`` around one another, for one value."""
 
@@ -32,6 +35,11 @@ _NEVER_ENFORCED = {
     "$recursiveRef": "only '$ref' and '$dynamicRef' are followed",
     "unevaluatedItems": "which items count as evaluated depends on the value",
 }
+
+
+class TooManyCasesError(GrammarError):
+    """A schema that is a union of too many shapes."""
+
 
 Overlaps = dict[str, frozenset[tuple[int, int]]]
 """Pairs of alternatives of the ``oneOf`` at a pointer that a value may satisfy both."""
@@ -143,7 +151,13 @@ class SchemaReader:
                 target = self._document.target(pointer, schema[keyword])
                 shapes = self._meet(shapes, self._schema(target), pointer)
         for branch in self._branches(pointer, schema, "allOf"):
-            shapes = self._meet(shapes, self._schema(branch), pointer)
+            try:
+                shapes = self._meet(shapes, self._schema(branch), pointer)
+            except TooManyCasesError:
+                condition = self._document.at(branch)
+                if isinstance(condition, bool) or "if" not in condition:
+                    raise
+                self._problems.add("if", branch, "the conditions beside it make too many cases")
         if "anyOf" in schema:
             union: list[Shape] = []
             for option in self._tagged([*self._branches(pointer, schema, "anyOf")], schema):
@@ -187,6 +201,11 @@ class SchemaReader:
                 branch = self._schema(self._document.child(pointer, keyword))
                 case = self._meet(case, _opened(branch), pointer)
             cases.append(case)
+        if sum(map(len, cases)) > max(len(shapes), _MAX_CASES):
+            self._problems.add(
+                "if", pointer, "with the conditions beside it there are too many cases"
+            )
+            return shapes
         return self._union(cases, pointer)
 
     def _branches(self, pointer: str, schema: Mapping[str, Any], keyword: str) -> Iterator[str]:
@@ -347,7 +366,7 @@ class SchemaReader:
     def _union(self, unions: list[Shapes], pointer: str) -> Shapes:
         shapes = distinct(shape for union in unions for shape in union)
         if len(shapes) > MAX_SHAPES:
-            raise GrammarError(
+            raise TooManyCasesError(
                 f"JSON schema: {shown(len(shapes))} combinations of alternatives at {pointer}, "
                 f"the most are {MAX_SHAPES}\nUse fewer 'anyOf' side by side."
             )
