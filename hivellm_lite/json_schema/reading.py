@@ -151,13 +151,7 @@ class SchemaReader:
                 target = self._document.target(pointer, schema[keyword])
                 shapes = self._meet(shapes, self._schema(target), pointer)
         for branch in self._branches(pointer, schema, "allOf"):
-            try:
-                shapes = self._meet(shapes, self._schema(branch), pointer)
-            except TooManyCasesError:
-                condition = self._document.at(branch)
-                if isinstance(condition, bool) or "if" not in condition:
-                    raise
-                self._problems.add("if", branch, "the conditions beside it make too many cases")
+            shapes = self._with_branch(shapes, branch, pointer)
         if "anyOf" in schema:
             union: list[Shape] = []
             for option in self._tagged([*self._branches(pointer, schema, "anyOf")], schema):
@@ -171,6 +165,17 @@ class SchemaReader:
             if keyword in schema:
                 self._problems.add(keyword, pointer, reason)
         return shapes
+
+    def _with_branch(self, shapes: Shapes, branch: str, pointer: str) -> Shapes:
+        """With one more schema of ``allOf``; without it, if it is a condition too many."""
+        try:
+            return self._meet(shapes, self._schema(branch), pointer)
+        except TooManyCasesError:
+            condition = self._document.at(branch)
+            if isinstance(condition, bool) or "if" not in condition:
+                raise
+            self._problems.add("if", branch, "the conditions beside it make too many cases")
+            return shapes
 
     def _negated(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
         if "not" not in schema:
