@@ -299,8 +299,7 @@ class TestAStdout:
         os.close(writing)
         _, err = process.communicate(b'"a"\n"b"\n', timeout=60)
         assert process.returncode == 1
-        said = [line for line in err.splitlines() if b"llama" not in line and b"graph" not in line]
-        assert b"".join(said).replace(b"(cut after 24 tokens)", b"") == b""
+        assert err.replace(b"(cut after 24 tokens)\n", b"") == b""
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
     def test_on_a_full_disk_is_an_ordinary_error(self, given):
