@@ -112,7 +112,7 @@ def _tar_members(stream: _TarBytes, budget: Budget) -> Iterator[tuple[str, Itera
 def _next_member(tar: tarfile.TarFile, stream: _TarBytes) -> tarfile.TarInfo | None:
     stream.begin_header()
     member = tar.next()
-    tar.members = []  # it keeps every one that it has given
+    tar.members = []  # type: ignore[attr-defined]  # it keeps every one that it has given
     if len(tar.pax_headers) > _GLOBAL_RECORDS:
         raise Refused(f"more than {_GLOBAL_RECORDS} global pax records")
     return member
