@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["KV_BYTES", "N_BATCH", "N_OUTPUTS", "N_UBATCH_SCORES", "PAD", "kv_values"]
+__all__ = [
+    "GRAPH_BYTES",
+    "KV_BYTES",
+    "N_BATCH",
+    "N_OUTPUTS",
+    "N_UBATCH_SCORES",
+    "PAD",
+    "compute_bytes",
+    "kv_values",
+]
 
 N_BATCH = 512
 """Tokens of a prompt that are decoded in one call."""
@@ -31,3 +40,21 @@ def kv_values(
     """
     usual = n_embd // max(1, n_head)
     return n_layer * n_head_kv * sum(length or usual for length in lengths)
+
+
+GRAPH_BYTES = 64 << 20
+"""What llama.cpp reserves to describe a graph, most of it never used: ``context_buffer_size`` in
+ggml-backend.cpp (41 MB), and the graphs themselves for models of some thirty layers."""
+
+
+def compute_bytes(
+    *, n_vocab: int, n_embd: int, n_head: int, n_ctx: int, n_streams: int, flash_attention: bool
+) -> int:
+    """Bytes that a CPU needs for logits, attention scores or mask, and activations."""
+    n_bytes = 4 * N_OUTPUTS * n_vocab
+    if flash_attention:
+        n_bytes += N_BATCH * (2 * n_ctx + 4 * n_embd)
+    else:
+        scores = 4 * (n_head + 1) * n_ctx * N_UBATCH_SCORES
+        n_bytes = max(n_bytes, scores) + 16 * n_embd * N_UBATCH_SCORES
+    return n_bytes + 4 * n_streams * n_vocab

@@ -20,7 +20,8 @@ from typing import Any
 
 from ._version import __version__
 from .cache import default_root
-from .hardware import available_memory, physical_cores
+from .hardware import physical_cores
+from .memory_limits import available_memory
 from .process_exit import describe_exit
 
 __all__ = ["Report", "examine"]

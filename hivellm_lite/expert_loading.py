@@ -14,6 +14,7 @@ from .bases import BaseFile, Progress, find_base, find_float_weights
 from .cache import Cache
 from .hub import Hub, locate_package
 from .memory import check_fits, estimate_memory
+from .memory_limits import LOADING_BYTES, memory_is_full, require_memory
 from .package import Package, open_package
 from .session import Session, SessionOptions, open_session
 from .user_paths import user_path
@@ -77,19 +78,23 @@ def load_parts(
     """
 
     def load() -> LoadedParts:
-        return _load(
-            path,
-            base,
-            device,
-            cache,
-            options,
-            adapter_options,
-            quantization,
-            float_weights,
-            verify,
-            offline,
-            progress,
-        )
+        require_memory("loading an expert", 0, reserved=LOADING_BYTES, process_only=True)
+        try:
+            return _load(
+                path,
+                base,
+                device,
+                cache,
+                options,
+                adapter_options,
+                quantization,
+                float_weights,
+                verify,
+                offline,
+                progress,
+            )
+        except MemoryError:
+            raise memory_is_full("loading an expert") from None
 
     return cache.heal(load)
 

@@ -1,4 +1,4 @@
-"""What this machine has: physical cores and memory.
+"""The physical cores of this machine.
 
 Threads beyond the physical cores make llama.cpp slower, because its threads
 wait for each other after every operation.
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["available_memory", "physical_cores"]
+__all__ = ["physical_cores"]
 
 
 def physical_cores() -> int:
@@ -33,16 +33,6 @@ def physical_cores() -> int:
     return max(1, len(cores))
 
 
-def available_memory() -> int | None:
-    """Bytes that can be allocated without swapping, or None where the system does not say.
-
-    The smaller of what the machine and what this process's control group
-    (containers) still have.
-    """
-    figures = [value for value in (_meminfo_available(), _cgroup_available()) if value is not None]
-    return min(figures) if figures else None
-
-
 def _usable_cpus() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
@@ -56,25 +46,4 @@ def _sysctl(name: str) -> int | None:
         ).stdout
         return int(out)
     except (OSError, ValueError, subprocess.CalledProcessError):
-        return None
-
-
-def _meminfo_available() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return None
-
-
-def _cgroup_available() -> int | None:
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit = (group / "memory.max").read_text().strip()
-        if limit == "max":
-            return None
-        return int(limit) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):
         return None

@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .errors import LoadError, OutOfMemoryError
@@ -196,6 +196,7 @@ class KVStreams:
             )
             if stream.busy or worth_it:
                 held.append((stream, self.context.read_state(stream.index) if worth_it else None))
+        self._require_memory(n_streams, n_ctx)
         self.context.close()
         try:
             self.context = self._make_context(n_streams, n_ctx)
@@ -205,6 +206,8 @@ class KVStreams:
             raise
         finally:
             self.streams = []
+            if self.context.closed:  # not even the old shape: what was held is lost
+                held = []
             for stream, state in held:
                 if len(self.streams) < n_streams and len(stream.tokens) <= self.context.n_ctx:
                     stream.index = len(self.streams)
@@ -215,8 +218,16 @@ class KVStreams:
                         stream.tokens = []
                 elif state is not None:
                     self._park(stream, state)
-            self.streams += [Stream(index) for index in range(len(self.streams), n_streams)]
+            n_made = 0 if self.context.closed else n_streams
+            self.streams += [Stream(index) for index in range(len(self.streams), n_made)]
         logger.debug("the KV cache has %d streams of %d positions", n_streams, n_ctx)
+
+    def _require_memory(self, n_streams: int, n_ctx: int) -> None:
+        context = self.context
+        if not context.closed:
+            freed = context.kv_bytes + context.buffer_bytes
+            options = replace(context.options, n_ctx=n_ctx)
+            context.require_memory(context.model, options, n_streams, freed=freed)
 
     def close_gaps(self, streams: Iterable[Stream]) -> None:
         """Move streams so that these stand side by side, where idle ones are between them.
@@ -337,7 +348,11 @@ class KVStreams:
                 if len(stream.tokens) - held < WORTH_PARKING or parked is stream.source:
                     parked.last_used = next(self._clock)
                     return None
-        return self._park(stream, self.context.read_state(stream.index))
+        try:
+            return self._park(stream, self.context.read_state(stream.index))
+        except OutOfMemoryError as error:
+            logger.warning("%s; it is computed again when it is wanted", error)
+            return None
 
     def _park(self, stream: Stream, state: KVState) -> Parked:
         self.counters.parked += 1

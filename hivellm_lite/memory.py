@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, kv_values
+from .context_sizes import KV_BYTES, compute_bytes, kv_values
 from .errors import OutOfMemoryError
-from .hardware import available_memory
+from .memory_limits import MemoryLimit, memory_limits
 
 if TYPE_CHECKING:
     from .converters.gguf_header import GGUFHeader
@@ -62,26 +62,28 @@ def estimate_memory(
     per_position = _kv_values_per_position(main) * KV_BYTES[context.kv_type]
     n_ctx = -(-context.n_ctx // 256) * 256
     n_embd = main.hyper_parameter("embedding_length")
-    compute = 4 * N_OUTPUTS * main.n_vocab
-    if context.flash_attention is False:
-        n_head = main.hyper_parameter("attention.head_count")
-        scores = 4 * (n_head + 1) * n_ctx * N_UBATCH_SCORES
-        compute = max(compute, scores) + 16 * n_embd * N_UBATCH_SCORES
-    else:
-        compute += N_BATCH * (2 * n_ctx + 4 * n_embd)
-    compute += 4 * n_streams * main.n_vocab
+    compute = compute_bytes(
+        n_vocab=main.n_vocab,
+        n_embd=n_embd,
+        n_head=main.hyper_parameter("attention.head_count"),
+        n_ctx=n_ctx,
+        n_streams=n_streams,
+        flash_attention=context.flash_attention is not False,
+    )
     return MemoryEstimate(weights, int(per_position * n_ctx * n_streams), compute, adapter_bytes)
 
 
 def check_fits(estimate: MemoryEstimate, what: str, limit: int | None = None) -> None:
     """Raise OutOfMemoryError, with the numbers, if it is more than is free, or than ``limit``."""
-    free = available_memory() if limit is None else limit
-    if free is not None and estimate.total > free:
-        where = "are free" if limit is None else "are allowed"
-        raise OutOfMemoryError(
-            f"{what} needs about {estimate}; {free / 1e6:.0f} MB {where}\n"
-            "Use a smaller n_ctx, kv_type='q8_0', or a base with a smaller quantization."
-        )
+    limits = memory_limits() if limit is None else [MemoryLimit(limit, "are allowed")]
+    for one in limits:
+        # RLIMIT_DATA does not count the weights, which are a mapped file
+        own_only = one.counts_reserved and not one.counts_mapped
+        if estimate.total - own_only * estimate.weights > one.free:
+            raise OutOfMemoryError(
+                f"{what} needs about {estimate}; {max(0, one.free) / 1e6:.0f} MB {one.where}\n"
+                "Use a smaller n_ctx, kv_type='q8_0', or a base with a smaller quantization."
+            )
 
 
 def parse_bytes(value: int | str) -> int:

@@ -104,8 +104,8 @@ def estimate(
     is converted first. Exits with 1 if it does not fit.
     """
     from ..engine import ContextOptions
-    from ..hardware import available_memory
     from ..memory import parse_bytes
+    from ..memory_limits import available_memory
     from ..session import SessionOptions
 
     options = SessionOptions(ContextOptions(n_ctx, kv_type=kv_type), max_streams=streams)

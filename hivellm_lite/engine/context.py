@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..context_sizes import KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, PAD
+from ..context_sizes import GRAPH_BYTES, KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, PAD
 from ..errors import ContextLengthError, InferenceError, OutOfMemoryError
-from ..hardware import available_memory, physical_cores
+from ..hardware import physical_cores
+from ..memory_limits import require_memory, stack_bytes
 from .kv_state import KVState
 from .native import Native, drop_log, flag_is_set, fresh_log, llama, reason
 
@@ -89,21 +90,15 @@ class InterruptedDecodeError(InferenceError):
 class Context(Native):
     """KV cache and compute buffers on one model: ``n_streams`` sequences of ``n_ctx`` positions.
 
-    Raises OutOfMemoryError before anything is allocated when the KV cache
-    does not fit the free memory, and when llama.cpp cannot allocate it.
+    Raises OutOfMemoryError before anything is allocated when KV cache and buffers do not fit
+    the free memory or a limit of the process, and when llama.cpp cannot allocate them.
     """
 
     def __init__(self, model: Model, options: ContextOptions, n_streams: int = 1) -> None:
         options = options.on_device(cpu=model.on_cpu)
         wanted = -(-options.n_ctx // PAD) * PAD * n_streams  # llama.cpp rounds up, too
         kv_bytes = kv_cache_bytes(model, options) * n_streams
-        free = available_memory()
-        if free is not None and kv_bytes > free and model.on_cpu:
-            raise OutOfMemoryError(
-                f"a context of {wanted} positions needs {kv_bytes / 1e6:.0f} MB for its "
-                f"{options.kv_type} KV cache; {free / 1e6:.0f} MB of memory are free\n"
-                "Use a smaller n_ctx, or kv_type='q8_0'."
-            )
+        self.require_memory(model, options, n_streams)
         threads = options.n_threads or physical_cores()
         params = llama.llama_context_default_params()
         params.n_ctx = wanted
@@ -130,6 +125,7 @@ class Context(Native):
         self.model = model
         self.options = options
         self.applied: Applied = ()
+        self._decoded_with: Applied | None = None
         self.n_streams = n_streams
         self.n_ctx: int = llama.llama_n_ctx_seq(pointer)
         self.n_batch: int = params.n_batch
@@ -137,12 +133,55 @@ class Context(Native):
         self.n_outputs: int = params.n_outputs_max
         self.n_threads = threads
         self.kv_bytes = int(kv_bytes)
+        self.buffer_bytes = model.compute_bytes(
+            self.n_ctx, n_streams, flash_attention=options.flash_attention is not False
+        )
         self._own_batch()
         self._interrupt = ctypes.create_string_buffer(2)
         llama.llama_set_abort_callback(
             pointer, flag_is_set(), ctypes.cast(self._interrupt, ctypes.c_void_p)
         )
         model.contexts.add(self)
+
+    @staticmethod
+    def require_memory(
+        model: Model, options: ContextOptions, n_streams: int, *, freed: int = 0
+    ) -> None:
+        """Raise OutOfMemoryError if a context does not fit; ``freed`` bytes are given up for it."""
+        if not model.on_cpu:
+            return
+        options = options.on_device(cpu=True)
+        threads = options.n_threads or physical_cores()
+        wanted = -(-options.n_ctx // PAD) * PAD
+        kv_bytes = kv_cache_bytes(model, options) * n_streams
+        what = (
+            f"a context of {wanted * n_streams} positions ({kv_bytes / 1e6:.0f} MB of "
+            f"{options.kv_type} KV cache)"
+        )
+        buffers = model.compute_bytes(
+            wanted, n_streams, flash_attention=options.flash_attention is not False
+        )
+        require_memory(
+            what,
+            int(kv_bytes) + buffers - freed,
+            # with what the first decode takes under other adapters
+            reserved=buffers + 2 * GRAPH_BYTES + _RESERVE + threads * stack_bytes(),
+            mapped=_ARENA_BYTES,
+            advice="Use a smaller n_ctx, fewer max_streams, or kv_type='q8_0'.",
+        )
+
+    def _require_for_decode(self, n_tokens: int) -> None:
+        """What llama.cpp takes in the middle of a decode, where a failure ends the process."""
+        if not self.model.on_cpu:
+            return
+        # other adapters: llama.cpp makes its buffers anew before it frees the old ones
+        anew = self.buffer_bytes + GRAPH_BYTES if self.applied != self._decoded_with else 0
+        require_memory(
+            f"the decode of {n_tokens} tokens",
+            0,
+            reserved=anew + _RESERVE + self.n_threads * stack_bytes(),
+            process_only=True,
+        )
 
     def _own_batch(self) -> None:
         self._batch = batch = llama.llama_batch_init(self.n_batch, 0, 1)
@@ -196,10 +235,12 @@ class Context(Native):
             ends.append(end - 1)
             place = end
         batch.n_tokens = place
+        self._require_for_decode(place)
         with fresh_log(), self.model.adapting:
             code = llama.llama_decode(pointer, batch)
             if code == _ABORTED:
                 drop_log()
+        self._decoded_with = self.applied
         if code != 0:
             why = reason()
             for row in rows:
@@ -249,7 +290,12 @@ class Context(Native):
         Not for models with a sliding window (`Model.sliding_window`).
         """
         size = llama.llama_state_seq_get_size(self.pointer, stream)
-        state, buffer = KVState.empty(size)
+        try:
+            state, buffer = KVState.empty(size)
+        except MemoryError:
+            raise OutOfMemoryError(
+                f"memory does not hold a copy of a KV cache of {size / 1e6:.0f} MB"
+            ) from None
         written = llama.llama_state_seq_get_data(self.pointer, _bytes_of(buffer), size, stream)
         if written != size:
             raise InferenceError(f"llama.cpp wrote {written} of {size} bytes of a KV cache")
@@ -270,6 +316,12 @@ class Context(Native):
             self.truncate(stream, 0)
             raise InferenceError(f"llama.cpp refuses a saved KV cache\n{why}")
 
+
+_ARENA_BYTES = 128 << 20
+"""Address space that the C library may set aside for threads that compute."""
+
+_RESERVE = 16 << 20
+"""Bytes for lists and the like."""
 
 _ABORTED = 2
 """``llama_decode``'s code for a decode that the abort callback stopped."""

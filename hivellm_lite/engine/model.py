@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..context_sizes import kv_values
+from ..context_sizes import compute_bytes, kv_values
 from ..converters.gguf_check import check_adapter, check_model
 from ..converters.gguf_header import read_gguf_header
-from ..errors import ConversionError, InferenceError, LoadError
+from ..errors import ConversionError, InferenceError, LoadError, OutOfMemoryError
 from ..lazy import lazy
+from ..memory_limits import require_memory
 from ..process_state import loading
 from ..row_shapes import RowShape, row_shape
 from ..tokenization.byte_level import from_byte_level
@@ -40,6 +41,9 @@ _NAMED = (
 )
 """Tokens that llama.cpp finds in a text by their names."""
 
+
+_LOADING_BYTES = 32 << 20
+"""What llama.cpp takes for vocabulary and lists while it loads a file."""
 
 _PIECE_BYTES = 256
 """Longer than nearly every token; a buffer for a longer one is made when it is met."""
@@ -70,6 +74,13 @@ class Model(Native):
         if not check_model(parts):
             try_in_child(parts[0], device)
         start()
+        require_memory(
+            f"loading {parts[0].name}",
+            0,
+            reserved=_LOADING_BYTES,
+            mapped=sum(part.stat().st_size for part in parts),
+            advice="Use a base with a smaller quantization.",
+        )
         params = llama.llama_model_default_params()
         params.use_extra_bufts = use_extra_buffers() and len(parts) == 1
         chosen = select_devices(device)
@@ -97,7 +108,8 @@ class Model(Native):
                 paths = (ctypes.c_char_p * len(parts))(*map(os.fsencode, parts))
                 pointer = llama.llama_model_load_from_splits(paths, len(parts), params)
         if not pointer:
-            raise LoadError(f"llama.cpp cannot load the model {parts[0]}\n{reason()}")
+            error = OutOfMemoryError if _is_lack_of_memory(reason()) else LoadError
+            raise error(f"llama.cpp cannot load the model {parts[0]}\n{reason()}")
         self._own(pointer, llama.llama_model_free)
         self.adapting = threading.RLock()
         """Held while something is computed, and while the model's list of adapters changes.
@@ -178,6 +190,17 @@ class Model(Native):
             if name not in heads
         }
         return row_shape(types, platform.machine() if self.on_cpu else self.device)
+
+    def compute_bytes(self, n_ctx: int, n_streams: int, *, flash_attention: bool) -> int:
+        """Bytes of a context's buffers for computing, on a CPU."""
+        return compute_bytes(
+            n_vocab=self.n_vocab,
+            n_embd=llama.llama_model_n_embd(self.pointer),
+            n_head=llama.llama_model_n_head(self.pointer),
+            n_ctx=n_ctx,
+            n_streams=n_streams,
+            flash_attention=flash_attention,
+        )
 
     def kv_values_per_token(self) -> int:
         """Numbers that the KV cache holds for one position of one sequence."""
@@ -355,16 +378,24 @@ def _overrides(values: Mapping[str, int | bool | str]) -> Any:
     return array
 
 
+def _is_lack_of_memory(why: str) -> bool:
+    signs = ("insufficient memory", "allocate", "bad_alloc")
+    return any(sign in why for sign in signs)
+
+
 class Adapter(Native):
     """A GGUF LoRA of one model. Raises LoadError for a file that llama.cpp refuses."""
 
     def __init__(self, model: Model, path: Path) -> None:
         check_adapter(path)
+        n_bytes = path.stat().st_size
+        require_memory(f"loading {path.name}", n_bytes, reserved=n_bytes + _LOADING_BYTES)
         with fresh_log(), loading(), model.reserving, model.adapting:
             model.free_dropped_adapters()
             pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
         if not pointer:
-            raise LoadError(f"llama.cpp cannot load the adapter {path}\n{reason()}")
+            error = OutOfMemoryError if _is_lack_of_memory(reason()) else LoadError
+            raise error(f"llama.cpp cannot load the adapter {path}\n{reason()}")
         # a finalizer may run on any thread, and must not wait for `adapting`
         self._own(pointer, model.dropped_adapters.append)
         self.model = model
