@@ -22,8 +22,8 @@ import numpy as np
 from . import generation
 from .adapter_loss import ALLOWED, Divergence
 from .grammar_choice import GrammarChooser
-from .hardware import available_memory
 from .measured_texts import MeasuredText
+from .memory_limits import available_memory
 from .package import Package
 from .package_grammar import package_grammar
 from .request_builder import RequestBuilder

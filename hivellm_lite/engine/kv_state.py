@@ -115,7 +115,7 @@ class KVState:
 
     def _tensor_problem(self, n_words: int, n_tokens: int) -> str:
         """Whether keys and values end where the data ends."""
-        data, place = memoryview(self.data), n_words * _WORD
+        data, place = self.data.data, n_words * _WORD
         problem = "has keys and values of another size than it says"
         if len(data) < place + 2 * _WORD:
             return problem
