@@ -3,7 +3,8 @@
     python scripts/open_hostile_packages.py --count 1000
     python scripts/open_hostile_packages.py --seed 4711          # one of them, with its message
 
-The tests open a slice of the same. It ends with 1 if anything happened that must not.
+The tests open a slice of the same. It ends with 1 if anything happened that must not, and
+tells what it has counted when it is interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -21,6 +23,35 @@ from tests.hostile.packages import write_hostile
 from tests.packages import FIXTURES
 
 
+class Tally:
+    """What became of the packages so far."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.n_bad = 0
+        self._slowest: dict[str, float] = {}
+        self._largest: dict[str, float] = {}
+
+    def add(self, seed: int, kind: str, step: str, outcome: Outcome, *, verbose: bool) -> None:
+        self.counts[f"{step}: {outcome.result}"] += 1
+        self._slowest[step] = max(outcome.cpu_seconds, self._slowest.get(step, 0.0))
+        self._largest[step] = max(outcome.megabytes, self._largest.get(step, 0.0))
+        self.n_bad += not outcome.is_fine
+        if verbose or not outcome.is_fine:
+            spent = f"{outcome.cpu_seconds:.1f} s, {outcome.megabytes:.0f} MB"
+            print(f"{seed} ({kind}), {step}: {outcome.result}, {spent}\n{outcome.detail}")
+
+    def show(self) -> None:
+        for name, n in sorted(self.counts.items()):
+            print(f"{n:6} {name}")
+        for step in self._slowest:
+            print(
+                f"{step}: at most {self._slowest[step]:.1f} s of processor time, "
+                f"{self._largest[step]:.0f} MB above the start"
+            )
+        sys.stdout.flush()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
@@ -28,50 +59,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="only this one")
     options = parser.parse_args()
     prepare()
+    tally = Tally()
     seeds = range(options.first, options.first + options.count)
-    counts: Counter[str] = Counter()
-    largest: dict[str, Outcome] = {}
-    slowest: dict[str, Outcome] = {}
-    bad = 0
-    with tempfile.TemporaryDirectory(prefix="hostile-") as place:
-        base = Path(place) / "tiny-llama.gguf"
-        make_base(base)
-        for seed in seeds if options.seed is None else [options.seed]:
-            with tempfile.TemporaryDirectory(dir=place) as folder:
-                kind, package = write_hostile(seed, Path(folder))
-                if seed % 50 == 0:
-                    print(f"{seed} …", file=sys.stderr, flush=True)
-                for step, outcome in outcomes(package, base, Path(folder)):
-                    counts[f"{step}: {outcome.result}"] += 1
-                    largest[step] = max(
-                        outcome, largest.get(step, outcome), key=lambda o: o.megabytes
-                    )
-                    slowest[step] = max(
-                        outcome, slowest.get(step, outcome), key=lambda o: o.cpu_seconds
-                    )
-                    if not outcome.is_fine or options.seed is not None:
-                        bad += not outcome.is_fine
-                        print(f"{seed} ({kind}), {step}: {outcome.result}", flush=True)
-                        print(
-                            f"  {outcome.cpu_seconds:.1f} s, {outcome.megabytes:.0f} MB\n"
-                            f"{outcome.detail}",
-                            flush=True,
-                        )
-    for name, n in sorted(counts.items()):
-        print(f"{n:6} {name}")
-    for step in largest:
-        print(
-            f"{step}: at most {slowest[step].cpu_seconds:.1f} s of processor time, "
-            f"{largest[step].megabytes:.0f} MB above the start"
-        )
-    return 1 if bad else 0
+    try:
+        open_all(seeds if options.seed is None else [options.seed], tally, options.seed is not None)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+    tally.show()
+    return 1 if tally.n_bad else 0
 
 
-def make_base(path: Path) -> None:
-    """The tiny Llama of the fixtures as a GGUF."""
+def open_all(seeds: Iterable[int], tally: Tally, verbose: bool) -> None:
+    """Write, open and remove one package after the other."""
     from hivellm_lite.converters.base import convert_base
 
-    convert_base(FIXTURES / "models" / "tiny-llama", path, quant="f32")
+    with tempfile.TemporaryDirectory(prefix="hostile-") as place:
+        base = Path(place) / "tiny-llama.gguf"
+        convert_base(FIXTURES / "models" / "tiny-llama", base, quant="f32")
+        for seed in seeds:
+            with tempfile.TemporaryDirectory(dir=place) as folder:
+                kind, package = write_hostile(seed, Path(folder))
+                for step, outcome in outcomes(package, base, Path(folder)):
+                    tally.add(seed, kind, step, outcome, verbose=verbose)
 
 
 if __name__ == "__main__":
