@@ -87,7 +87,7 @@ REFUSED = {
     "an epsilon that float32 cannot hold": (
         "tiny-llama",
         config(rms_norm_eps=1e-300),
-        "layer_norm_rms_epsilon",
+        "rms_norm_eps is 1e-300",
     ),
     "an empty text beside its name": (
         "tiny-qwen3",
