@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from .adapter_loss import ALLOWED, AdapterLoss, Divergence, percent
 from .adapter_options import AdapterOptions
 from .base_parts import base_parts
 from .cache import Cache
-from .errors import ConversionError, ExpertError, OutOfMemoryError
+from .errors import ConversionError, OutOfMemoryError
 from .measured_texts import texts_of
 from .package import Package
 from .progress import Progress
@@ -39,14 +38,15 @@ if TYPE_CHECKING:
     from .converters.updates import Update
     from .converters.variant import TypePlan
     from .converters.weights import GGUFWeights, WeightSource
-    from .loss_measurement import LoraMeter, ModelFiles, Places
+    from .form_comparison import Comparison
 
 __all__ = ["FORMS_VERSION", "FormBuilder", "lora_obstacle"]
 
 FORMS_VERSION = 2
 """Part of cache keys: raised when the same input would take another form."""
 
-_FLOAT32_BYTES = 4
+COMPARING = "Writing what is compared with"
+"""Label of the progress of references."""
 
 
 def lora_obstacle(adapter: Adapter, header: GGUFHeader) -> str:
@@ -97,17 +97,16 @@ class FormBuilder:
         Raises ConversionError and OutOfMemoryError.
         """
         from .converters.weights import gguf_weights
+        from .form_comparison import Comparison, Meant
         from .loss_measurement import Places
 
         origin, texts = texts_of(self.package)
         places = Places(self.package, texts, origin)
         try:
             with gguf_weights(self.header.path) as base, self._source() as source:
-                form = _Form(self, folder, base, source, places)
-                try:
-                    report = form.choose()
-                finally:
-                    shutil.rmtree(form.scratch, ignore_errors=True)
+                meant = Meant(self.updates, base, source, self.base_parts)
+                with Comparison(meant, places, folder, self.labelled(COMPARING)) as comparison:
+                    report = _Form(self, folder, base, source, comparison).choose()
         except MemoryError:
             raise OutOfMemoryError(
                 f"not enough memory to convert {self.package.manifest.identity}: "
@@ -132,6 +131,10 @@ class FormBuilder:
         """See `lora_obstacle`."""
         return self._obstacle
 
+    def base_parts(self) -> list[Path]:
+        """The base's parts, which a variant shares."""
+        return base_parts(self.header.path, self.cache, self.progress)
+
     def labelled(self, label: str) -> Callable[[int, int], None] | None:
         """The caller's ``progress`` for one piece of the work."""
         progress = self.progress
@@ -146,12 +149,7 @@ class _Form:
     folder: Path
     base: GGUFWeights
     source: WeightSource
-    places: Places
-
-    @property
-    def scratch(self) -> Path:
-        """Where references stand while they are needed."""
-        return self.folder / "measuring"
+    comparison: Comparison
 
     @property
     def _options(self) -> AdapterOptions:
@@ -162,26 +160,25 @@ class _Form:
             return self._variant("adapter_mode='exact'")
         if self.builder.obstacle:
             return self._variant(self.builder.obstacle)
-        with ExitStack() as stack:
-            low_rank = self._low_rank(stack)
+        low_rank = self._low_rank()
+        self.comparison.close()
         return self._variant(low_rank) if isinstance(low_rank, str) else low_rank
 
     # --- low rank --------------------------------------------------------------------
 
-    def _low_rank(self, stack: ExitStack) -> dict[str, Any] | str:
+    def _low_rank(self) -> dict[str, Any] | str:
         """The report of the cheapest sound low-rank form, or why there is none."""
         from .converters.low_rank_adapter import write_low_rank
 
         gated = self._options.mode == "auto" and self._options.extra_rank is None
         out = self.folder / "adapter.gguf"
-        meter: _LazyMeter | None = None
         why_not = ""
         for measured, rank in self._candidates(gated):
             if rank is None:
                 return why_not or _too_lossy(measured)
             write_low_rank(measured, rank, self.builder.header, out)
-            meter = meter or _LazyMeter(self, stack)
-            loss = _recorded(measured.loss(rank), *meter.measure(out, measured.loss(rank)))
+            missing = measured.loss(rank)
+            loss = _recorded(missing, *self.comparison.of_lora(out, missing))
             found = loss.divergence
             if gated and found is not None and not found.is_allowed:
                 why_not = (
@@ -254,7 +251,7 @@ class _Form:
         allowed = allowed_types(self.source, self.base, wanted, force=self._options.force)
         plan = self._planned(allowed)
         facts = self._write_variant(plan)
-        divergence, reason = self._variant_divergence(plan, facts["n_tensors"])
+        divergence, reason = self._divergence(plan, facts["n_tensors"])
         if wanted is None and divergence is not None and not divergence.is_allowed:
             plan = plan_types(self.builder.updates, self.source, ("f32",))
             facts = self._write_variant(plan)
@@ -274,16 +271,13 @@ class _Form:
         report = self.builder.labelled("Measuring the variant")
         return plan_types(self.builder.updates, self.source, allowed, progress=report)
 
-    def _parts(self) -> list[Path]:
-        return base_parts(self.builder.header.path, self.builder.cache, self.builder.progress)
-
     def _write_variant(self, plan: TypePlan) -> dict[str, Any]:
         from .converters.variant import convert_variant
 
         report = convert_variant(
             self.builder.updates,
             self.builder.header,
-            [part.name for part in self._parts()],
+            [part.name for part in self.builder.base_parts()],
             self.source,
             self.folder,
             quantization=plan.types,
@@ -291,95 +285,14 @@ class _Form:
         )
         return dataclasses.asdict(report)
 
-    def _variant_divergence(self, plan: TypePlan, n_tensors: int) -> tuple[Divergence | None, str]:
+    def _divergence(self, plan: TypePlan, n_tensors: int) -> tuple[Divergence | None, str]:
         from .converters.variant import loading_order
-        from .loss_measurement import ModelFiles, NotMeasured, check_room, measure_models
+        from .loss_measurement import ModelFiles
 
         if plan.is_exact:
             return None, "float32 loses nothing"
-        elements = {target.gguf_name: target.shape for target, _ in self.builder.updates}
-        n_bytes = _FLOAT32_BYTES * sum(map(math.prod, elements.values()))
-        served = ModelFiles(loading_order(self._parts(), self.folder), n_tensors)
-        without: AbstractContextManager[ModelFiles] = self._merged(with_adapter=False)
-        if self.builder.float_folder is None or self.base.is_float:
-            without = _standing(ModelFiles([self.builder.header.path]))
-        try:
-            check_room(self.folder, n_bytes)
-            return measure_models(self._merged(with_adapter=True), without, served, self.places), ""
-        except (NotMeasured, ExpertError, OSError, MemoryError) as error:
-            return None, _first_line(error)
-
-    @contextmanager
-    def _merged(self, *, with_adapter: bool) -> Iterator[ModelFiles]:
-        """The changed tensors in float32 beside the base's others: exactly what is meant."""
-        from .converters.updates import Unchanged
-        from .converters.variant import convert_variant, loading_order
-        from .loss_measurement import ModelFiles
-
-        place = self.scratch / ("exact" if with_adapter else "without")
-        place.mkdir(parents=True)
-        updates = self.builder.updates
-        if not with_adapter:
-            updates = [(target, Unchanged()) for target, _ in updates]
-        parts = self._parts()
-        try:
-            report = convert_variant(
-                updates,
-                self.builder.header,
-                [part.name for part in parts],
-                self.source,
-                place,
-                quantization="f32",
-                progress=self.builder.labelled("Writing what is compared with"),
-            )
-            yield ModelFiles(loading_order(parts, place), report.n_tensors)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-
-
-@contextmanager
-def _standing(model: ModelFiles) -> Iterator[ModelFiles]:
-    """Files that need not be made."""
-    yield model
-
-
-class _LazyMeter:
-    """A `LoraMeter` that is made for the first form that loses anything."""
-
-    def __init__(self, form: _Form, stack: ExitStack) -> None:
-        self._form, self._stack = form, stack
-        self._meter: LoraMeter | None = None
-        self._reason = ""
-
-    def measure(self, lora: Path, loss: ChangeLoss) -> tuple[Divergence | None, str]:
-        """The divergence, or None and why it was not measured."""
-        from .loss_measurement import NotMeasured
-
-        if loss.share == 0.0:
-            return None, "nothing is lost"
-        if self._reason:
-            return None, self._reason
-        try:
-            self._meter = self._meter or self._open()
-            return self._meter.measure(lora, loss.share), ""
-        except (NotMeasured, ExpertError, OSError, MemoryError) as error:
-            self._reason = _first_line(error)
-            return None, self._reason
-
-    def _open(self) -> LoraMeter:
-        from .converters.exact_lora import exact_lora_bytes, write_exact_lora
-        from .loss_measurement import check_room, lora_meter
-
-        form = self._form
-        updates, header = form.builder.updates, form.builder.header
-        check_room(form.folder, exact_lora_bytes(updates))
-        form.scratch.mkdir(exist_ok=True)
-        reference = form.scratch / "exact.gguf"
-        progress = form.builder.labelled("Writing what is compared with")
-        write_exact_lora(updates, header, form.source, reference, progress=progress)
-        rounds = not form.base.is_float
-        meter = lora_meter(header.path, reference, form.places, rounds=rounds)
-        return self._stack.enter_context(meter)
+        files = loading_order(self.builder.base_parts(), self.folder)
+        return self.comparison.of_model(ModelFiles(files, n_tensors))
 
 
 def _recorded(loss: ChangeLoss, divergence: Divergence | None, reason: str) -> AdapterLoss:
@@ -410,7 +323,3 @@ def _too_lossy(measured: LowRankAdapter) -> str:
         f"the low-rank form with {rank} extra ranks would lose {percent(share)} of {what}{where}; "
         f"{percent(bound)} are allowed"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
