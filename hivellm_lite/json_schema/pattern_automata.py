@@ -299,6 +299,7 @@ class _Subsets:
     def _never(self, *, wanted: bool) -> list[bool]:
         """For each state whether no continuation ends in ``wanted``."""
         n_classes = len(self._compiler.classes)
+        self._compiler.spend(len(self.moves) * n_classes // 2 + 1)
         sources: list[list[int]] = [[] for _ in self.moves]
         found = set()
         for state, row in enumerate(self.moves):
