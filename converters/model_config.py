@@ -18,6 +18,9 @@ from .rope import Rope, read_rope
 
 __all__ = ["ModelConfig", "read_model_config"]
 
+MAX_VOCABULARY = 1 << 20
+"""Four times the largest known; ids without a token become strings of their own."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -98,6 +101,8 @@ def _sizes(fields: ConfigFields, architecture: Architecture) -> dict[str, int]:
             f"{heads} heads of size {head_dim} do not make the hidden size {hidden}: "
             f"llama.cpp expects that of {architecture.name}"
         )
+    if sizes["vocab"] > MAX_VOCABULARY:
+        raise fields.error(f"a vocabulary of {sizes['vocab']}; {MAX_VOCABULARY} are allowed")
     if sizes["layers"] > MAX_LAYERS:
         raise fields.error(
             f"{sizes['layers']} layers (num_hidden_layers); llama.cpp computes {MAX_LAYERS} at most"

@@ -229,3 +229,10 @@ def test_biases_follow_the_config(tmp_path: Path) -> None:
     folder = tmp_path / "tiny-llama"
     change_json(folder / "config.json", attention_bias=True)
     assert read_model_config(folder).biased == {f"self_attn.{name}_proj" for name in "qkvo"}
+
+
+def test_a_vocabulary_that_nobody_has_tokens_for_is_refused(tmp_path: Path) -> None:
+    """Each id without a token would become a string: gigabytes, from a few zeros."""
+    folder = copy_model("tiny-llama", tmp_path, vocab_size=2_000_000)
+    with pytest.raises(ConversionError, match="a vocabulary of 2000000; 1048576 are allowed"):
+        read_model_config(folder)
