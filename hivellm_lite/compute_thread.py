@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 from .errors import InferenceError
 from .process_state import (
     bookkeeping,
+    calling_native,
     check_running,
     computing_thread,
     give_way_to_forks,
@@ -145,14 +146,16 @@ class ComputeThread:
         with bookkeeping:
             thread = self._thread
         if thread is None or not thread.is_alive():
-            self._do(task)
+            with calling_native() as allowed:  # what the end of the program frees, it frees
+                if allowed:
+                    self._do(task)
             return
         self.post(run)
         if on_computing_thread():
             return
         while not done.wait(1.0):
             if not thread.is_alive():  # it ended before it came to the task
-                self._finish()
+                self._finish_here()
                 return
 
     def close(self, last: Task) -> None:
@@ -166,7 +169,7 @@ class ComputeThread:
             self._last = last
             thread = self._thread
         if thread is None or not thread.is_alive():
-            self._finish()
+            self._finish_here()
             return
         self.stop()
         if not on_computing_thread():
@@ -237,6 +240,12 @@ class ComputeThread:
         self._worker.fail_all(InferenceError(self._closed_reason))
         if self._last is not None:
             self._do(self._last)
+
+    def _finish_here(self) -> None:
+        """`_finish` on another thread, as the one that computes does not run."""
+        with calling_native() as allowed:
+            if allowed:
+                self._finish()
 
     def _do(self, task: Task) -> None:
         try:

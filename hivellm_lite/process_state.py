@@ -32,6 +32,7 @@ __all__ = [
     "Endable",
     "Forkable",
     "bookkeeping",
+    "calling_native",
     "check_running",
     "computing",
     "computing_thread",
@@ -52,6 +53,7 @@ computing = threading.RLock()
 _this_thread = threading.local()
 _ended = False
 _at_exit = False
+_n_calling = 0
 _n_loading = 0
 
 
@@ -99,13 +101,17 @@ def forget_on_fork(one: Forkable, changing: Lock | None = None) -> None:
 
 def stop_at_exit(one: Endable) -> None:
     """Stop and join ``one`` when the program ends, as long as ``one`` lives."""
-    global _at_exit
     with bookkeeping:
         _endables.add(one)
-        if not _at_exit:
-            weakref.finalize(one, bool)  # its exit handler is registered now, before ours
-            _at_exit = True
-            atexit.register(_end)
+        _look_for_the_end()
+
+
+def _look_for_the_end() -> None:
+    global _at_exit
+    if not _at_exit:
+        weakref.finalize(_forking, bool)  # its exit handler is registered now, before ours
+        _at_exit = True
+        atexit.register(_end)
 
 
 def check_running() -> None:
@@ -115,9 +121,26 @@ def check_running() -> None:
 
 
 @contextmanager
+def calling_native() -> Iterator[bool]:
+    """A thread of the user's calls native code; the end of the program waits for it, and then frees
+    what it used. False once the program ends: nothing native may be called any more.
+    """
+    global _n_calling
+    with bookkeeping:
+        allowed = not _ended
+        _n_calling += allowed
+        _look_for_the_end()
+    try:
+        yield allowed
+    finally:
+        with bookkeeping:
+            _n_calling -= allowed
+
+
+@contextmanager
 def loading() -> Iterator[None]:
-    """Native code loads or frees something on this thread. Forks and the end of the program wait
-    for it: native libraries have locks, which a forked child could never release.
+    """Native code loads something on this thread. Forks wait for it, too: native libraries have
+    locks, which a forked child could never release.
 
     Raises InferenceError once the program ends.
     """
@@ -125,14 +148,15 @@ def loading() -> Iterator[None]:
     mine = getattr(_this_thread, "n_loading", 0)
     while True:
         with bookkeeping:
-            check_running()
             if mine or not _n_forking:
                 _n_loading += 1
                 break
         give_way_to_forks()
     _this_thread.n_loading = mine + 1
     try:
-        yield
+        with calling_native():
+            check_running()
+            yield
     finally:
         _this_thread.n_loading = mine
         with bookkeeping:
@@ -167,7 +191,7 @@ def _end() -> None:
         one.stop()
     for one in ending:
         one.join(max(0.0, until - time.monotonic()))
-    while _n_loading and time.monotonic() < until:
+    while _n_calling > 0 and time.monotonic() < until:
         time.sleep(0.01)
 
 
@@ -212,8 +236,8 @@ def _after_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _n_loading, _n_forking
-    _n_loading, _n_forking = 0, 1
+    global _n_calling, _n_loading, _n_forking
+    _n_calling, _n_loading, _n_forking = 0, 0, 1
     for one, _ in _held:
         one.forget_other_threads()
     _after_fork()

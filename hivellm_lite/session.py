@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .errors import InferenceError
 from .kv_streams import DEFAULT_PARKED_BYTES
 from .lazy import lazy
-from .process_state import bookkeeping, forget_on_fork, loading
+from .process_state import bookkeeping, calling_native, check_running, forget_on_fork, loading
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -314,7 +314,9 @@ class Session:
         """
         self.retain()
         try:
-            yield
+            with calling_native():
+                check_running()
+                yield
         finally:
             self.release()
 
