@@ -282,7 +282,8 @@ def _added_tokens(
         raise ConversionError(f"{path}: added_tokens is not a list")
     seen = {str(entry.get("id")) for entry in entries if isinstance(entry, dict)}
     if not isinstance(decoder, dict):
-        texts = {entry.get("content") for entry in entries if isinstance(entry, dict)}
+        listed = (entry.get("content") for entry in entries if isinstance(entry, dict))
+        texts = {text for text in listed if isinstance(text, str)}
         older = read_older_added_tokens(folder, options)
         decoder = {key: entry for key, entry in older.items() if entry["content"] not in texts}
     if decoder:

@@ -323,7 +323,7 @@ def test_a_message_of_a_line_is_bounded(batch, tiny_package):
 
 
 def test_an_error_names_the_options_of_the_command_line(batch, tiny_package):
-    line = {"prompt": "x", "json_schema": {"type": "array", "contains": {"const": 1}}}
+    line = {"prompt": "x", "json_schema": {"type": "array", "uniqueItems": True}}
     done = batch(tiny_package(), [line])
     assert "--allow-unenforced" in done.err
     assert "allow_unenforced=True" not in done.err
