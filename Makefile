@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: test demo check wheel evaluate bench bench-experts bench-grammars train clean
 
 test: $(VENV)/.ready $(BASE)
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 demo: $(VENV)/.ready $(BASE)
 	@$(BIN)/python examples/demo.py --base $(BASE)

@@ -17,6 +17,8 @@ from hivellm_lite.compute_thread import LINGER
 from hivellm_lite.engine import Context
 from hivellm_lite.generation import run_batch
 
+from .waiting import wait_until
+
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 12, "stop": []}
 WORDS = [
@@ -275,7 +277,7 @@ class TestTimeAndCancelling:
         stream = long_stream(expert)
         del stream
         gc.collect()
-        assert counters(expert).cancelled == 1
+        wait_until(lambda: counters(expert).cancelled == 1)
 
 
 class TestCoroutines:

@@ -15,6 +15,8 @@ import pytest
 
 from hivellm_lite import Expert, ExpertManager, Grammar, InferenceError
 
+from .waiting import wait_until
+
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "max_tokens": 40, "stop": [], "grammar": "off"}
 ENDLESS = {**GREEDY, "max_tokens": 400}
@@ -86,7 +88,7 @@ class TestReadersThatLeave:
             del stream, cycle
             collect_where_it_computes(expert)
         assert len(expert.generate("Hello", **GREEDY).text) > 0
-        assert expert.session.scheduler.counters.cancelled == 12
+        wait_until(lambda: expert.session.scheduler.counters.cancelled == 12)
 
     def test_of_async_streams_too(self, expert):
         async def leave():
@@ -96,8 +98,7 @@ class TestReadersThatLeave:
         for _ in range(6):
             asyncio.run(leave())
             collect_where_it_computes(expert)
-        expert.session.scheduler.call(lambda: None)
-        assert expert.session.scheduler.counters.cancelled == 6
+        wait_until(lambda: expert.session.scheduler.counters.cancelled == 6)
 
     def test_leave_the_managers_experts_free_to_be_evicted(self, tiny_package, tiny_base):
         with ExpertManager(base=tiny_base, max_loaded_experts=1, **OPTIONS) as manager:
@@ -278,10 +279,7 @@ class TestTheEventLoop:
 
             asyncio.run(main())  # the loop ends before the threads that prepare
             assert manager.generate("a", "Hello", **GREEDY).completion_tokens > 0
-            deadline = time.monotonic() + 30
-            while any(entry.in_use for entry in manager._registry.entries()):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(lambda: not any(one.in_use for one in manager._registry.entries()))
             manager.generate("a", "Hello", **GREEDY)
             assert len([1 for one in manager.list_loaded_experts() if one.state == "resident"]) == 1
 

@@ -14,7 +14,7 @@ def test_nothing_hangs_dies_or_answers_wrongly_when_everything_happens_at_once()
     command = [sys.executable, "-m", "tests.stress", "--seconds", str(SECONDS)]
     done = subprocess.run(
         command,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=SECONDS + 300,
