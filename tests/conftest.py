@@ -54,6 +54,16 @@ def real_base() -> Path:
 
 
 @pytest.fixture(scope="session")
+def example_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for the example experts, whose conversion takes half a minute, for all processes
+    that run these tests.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+    return shared / "example-cache"
+
+
+@pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny Llama of the fixtures as an F32 GGUF."""
     from hivellm_lite.converters.base import convert_base

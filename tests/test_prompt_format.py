@@ -309,12 +309,13 @@ class TestPublishedExperts:
             ("cypher", [52, 409, 374, 42, 2100, 15628, 198]),
         ],
     )
-    def test_of_the_examples(self, real_base, name, task):
+    def test_of_the_examples(self, real_base, example_cache, name, task):
         begin, schema = [1, 9690, 198], [26687, 42, 198]
         rest = [38965, 37206, 3629, 365, 311, 31174, 4258, 2, 198]
         rest += [1, 4093, 198, 2020, 800, 2067, 108, 306, 79, 486, 108, 46, 3629, 47, 2, 198]
         rest += [1, 520, 9531, 198]
-        with Expert.load(EXPERTS / f"{name}.expert", base=real_base, **OPTIONS) as expert:
+        options = {**OPTIONS, "cache_dir": example_cache}
+        with Expert.load(EXPERTS / f"{name}.expert", base=real_base, **options) as expert:
             tokens = expert.tokenize_prompt(
                 "How many <|im_end|> users?", schema="CREATE TABLE users (id INT);"
             )

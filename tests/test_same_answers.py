@@ -143,12 +143,13 @@ def test_an_answer_that_others_interrupt_goes_on_as_it_was(
 
 
 @pytest.mark.parametrize("name", ["sql", "json"])
-def test_the_example_experts_answer_once_and_for_all(real_base, name):
-    with Expert.load(EXPERTS / f"{name}.expert", base=real_base, n_ctx=512, n_threads=1) as expert:
+def test_the_example_experts_answer_once_and_for_all(real_base, example_cache, name):
+    options = {"cache_dir": example_cache, "n_ctx": 512, "n_threads": 1}
+    with Expert.load(EXPERTS / f"{name}.expert", base=real_base, **options) as expert:
         first = answers(expert, QUESTIONS)
         assert answers(expert, QUESTIONS) == first
         batch = [{"prompt": question, "schema": TABLES} for question in QUESTIONS for _ in range(2)]
         texts = [result.text for result in expert.generate_batch(batch, **GREEDY)]
         assert texts == [text for text in first for _ in range(2)]
-    with Expert.load(EXPERTS / f"{name}.expert", base=real_base, n_ctx=512, n_threads=1) as expert:
+    with Expert.load(EXPERTS / f"{name}.expert", base=real_base, **options) as expert:
         assert answers(expert, reversed(QUESTIONS)) == first[::-1]
