@@ -22,18 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hivellm_lite.converters.forms.variant import convert_variant, loading_order
+from hivellm_lite.converters.peft.updates import Update
 from hivellm_lite.converters.targets import find_targets
-from hivellm_lite.converters.updates import Update
-from hivellm_lite.converters.variant import convert_variant, loading_order
 from hivellm_lite.converters.weights import checkpoint_weights, gguf_weights
 
 from hivellm_lite import Expert
 from hivellm_lite.adapters import read_package_adapter
-from hivellm_lite.base_parts import base_parts
+from hivellm_lite.bases.parts import base_parts
 from hivellm_lite.cache import Cache
-from hivellm_lite.engine import ContextOptions
-from hivellm_lite.engine.context import Applied
-from hivellm_lite.session import Session, open_session
+from hivellm_lite.engine import Applied, ContextOptions
+from hivellm_lite.inference.session import Session, open_session
 from hivellm_lite.verification import compare, log_probabilities
 
 from .peft_parity import EXPERTS, questions

@@ -24,7 +24,7 @@ from pathlib import Path
 from hivellm_lite import Expert
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.library import load_grammar
-from hivellm_lite.results import InferenceResult
+from hivellm_lite.inference.results import InferenceResult
 
 from .peft_parity import EXPERTS, questions
 from .table import show

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hivellm_lite.converters.updates import Dora
+from hivellm_lite.converters.peft.updates import Dora
 
 import hivellm_lite.engine  # noqa: F401 - keeps llama.cpp's log off the terminal
 from hivellm_lite import Expert

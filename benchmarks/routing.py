@@ -16,7 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-from hivellm_lite.manifest_records import BaseModel, Manifest, Routing
+from hivellm_lite.manifest.records import BaseModel, Manifest, Routing
 from hivellm_lite.routing import Router
 
 from .table import median_ratio, show

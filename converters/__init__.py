@@ -11,16 +11,23 @@ Importing this package loads neither numpy nor gguf; using a name does.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
 
 if TYPE_CHECKING:
     from .base import BaseReport, convert_base, estimate_size
     from .checkpoint import open_checkpoint
-    from .gguf_header import GGUFHeader, GGUFTensor, read_gguf_header
-    from .gguf_split import split_gguf
-    from .lora import LoraReport, convert_lora
-    from .peft import Adapter, AdapterConfig, AdapterTensor, read_adapter, read_adapter_config
+    from .forms.lora import LoraReport, convert_lora
+    from .gguf.header import GGUFHeader, GGUFTensor, read_gguf_header
+    from .gguf.split import split_gguf
+    from .peft.adapter import (
+        Adapter,
+        AdapterConfig,
+        AdapterTensor,
+        read_adapter,
+        read_adapter_config,
+    )
     from .safetensors import SafetensorsFile, TensorInfo
 
 __all__ = [
@@ -43,19 +50,21 @@ __all__ = [
     "split_gguf",
 ]
 
-_HOMES = {
-    "base": ("BaseReport", "convert_base", "estimate_size"),
-    "checkpoint": ("open_checkpoint",),
-    "gguf_header": ("GGUFHeader", "GGUFTensor", "read_gguf_header"),
-    "lora": ("LoraReport", "convert_lora"),
-    "gguf_split": ("split_gguf",),
-    "peft": ("Adapter", "AdapterConfig", "AdapterTensor", "read_adapter", "read_adapter_config"),
-    "safetensors": ("SafetensorsFile", "TensorInfo"),
-}
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if (module := _MODULE_OF.get(name)) is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{module}", __name__), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "base": ("BaseReport", "convert_base", "estimate_size"),
+        "checkpoint": ("open_checkpoint",),
+        "gguf.header": ("GGUFHeader", "GGUFTensor", "read_gguf_header"),
+        "forms.lora": ("LoraReport", "convert_lora"),
+        "gguf.split": ("split_gguf",),
+        "peft.adapter": (
+            "Adapter",
+            "AdapterConfig",
+            "AdapterTensor",
+            "read_adapter",
+            "read_adapter_config",
+        ),
+        "safetensors": ("SafetensorsFile", "TensorInfo"),
+    },
+)

@@ -24,19 +24,13 @@ from ..errors import ConversionError, LoadError
 from ..hardware import physical_cores
 from .base_plan import PlannedTensor, plan_tensors
 from .checkpoint import open_checkpoint
-from .gguf_check import check_model
+from .gguf.check import check_model
 from .model_config import ModelConfig, read_model_config
 from .permutation import rotary_order
-from .quantization import (
-    bits_per_weight,
-    checked,
-    encode_rows,
-    file_type,
-    is_mix,
-)
+from .quantization import bits_per_weight, checked, encode_rows, file_type, is_mix
 from .rope import rope_metadata
 from .safetensors import Array, SafetensorsFile, to_float32
-from .vocabulary import Vocabulary, read_vocabulary, write_vocabulary
+from .tokenizers.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 
 __all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConversionError
-from ..json_cost import json_memory
+from ..strict_json.cost import json_memory
 
 __all__ = ["parse_json", "read_json", "read_tokenizer_json"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from .architectures import Architecture, HyperParameters, architecture_of_hf
 from .config_fields import ConfigFields
-from .gguf_check.hyper_parameters import MAX_LAYERS
+from .gguf.check.hyper_parameters import MAX_LAYERS
 from .json_file import read_json
 from .rope import Rope, read_rope
 

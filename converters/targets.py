@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from ..errors import ConversionError
 from .architectures import Architecture, architecture_of_gguf
-from .gguf_header import GGUFHeader
-from .peft import Adapter, AdapterTensor
+from .gguf.header import GGUFHeader
+from .peft.adapter import Adapter, AdapterTensor
+from .peft.updates import LowRank, Scaled, Update
 from .permutation import rotary_order
 from .safetensors import Array, Float32Array
-from .updates import LowRank, Scaled, Update
 
 __all__ = ["Target", "find_target", "find_targets"]
 

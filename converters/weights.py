@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConversionError
 from .checkpoint import open_checkpoint
-from .gguf_header import GGUFHeader, GGUFTensor, read_gguf_header
+from .gguf.header import GGUFHeader, GGUFTensor, read_gguf_header
 from .safetensors import Float32Array, SafetensorsFile
 from .targets import Target
 

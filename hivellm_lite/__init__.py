@@ -31,15 +31,15 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .async_generation import AsyncTextStream
     from .expert import Expert
     from .expert_registry import ExpertStatus
     from .gbnf import Grammar
-    from .generation import TextStream
+    from .inference.async_streams import AsyncTextStream
+    from .inference.results import InferenceResult, TokenScore
+    from .inference.streams import TextStream
     from .manager import ExpertManager
     from .manifest import Manifest
     from .package import Package, open_package
-    from .results import InferenceResult, TokenScore
 
 __all__ = [
     "AsyncTextStream",
@@ -67,17 +67,17 @@ __all__ = [
     "open_package",
 ]
 
-_LAZY = {
-    "AsyncTextStream": "async_generation",
+_HOMES = {
+    "AsyncTextStream": "inference.async_streams",
     "Expert": "expert",
     "ExpertManager": "manager",
     "ExpertStatus": "expert_registry",
     "Grammar": "gbnf",
-    "InferenceResult": "results",
+    "InferenceResult": "inference.results",
     "Manifest": "manifest",
     "Package": "package",
-    "TextStream": "generation",
-    "TokenScore": "results",
+    "TextStream": "inference.streams",
+    "TokenScore": "inference.results",
     "open_package": "package",
 }
 
@@ -85,10 +85,10 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
+    if name in _HOMES:
         from importlib import import_module
 
-        value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from ._version import __version__
-from .cache import default_root
+from .cache.store import default_root
 from .hardware import physical_cores
-from .memory_limits import available_memory
-from .process_exit import describe_exit
+from .process.exit_status import describe_exit
+from .process.memory_limits import available_memory
 
 __all__ = ["Report", "examine"]
 

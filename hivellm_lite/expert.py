@@ -8,31 +8,30 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
-from .adapters import AdapterOptions
-from .argument_types import check_prompts, check_types
-from .async_generation import AsyncTextStream, Prepared, arun_batch
-from .bases import QUANTIZATIONS, Progress
-from .cache import Cache
-from .chat_template_files import package_template
-from .decoding import Request
+from .adapters.prepare import AdapterOptions
+from .bases.search import QUANTIZATIONS, Progress
+from .cache.store import Cache
 from .errors import ExpertError, InferenceError
 from .expert_loading import LoadedParts, load_parts
-from .generation import TextStream, check_length, run_batch, score_tokens
-from .grammar_choice import GrammarChooser
-from .kv_files import read_kv_file, write_kv_file
-from .kv_streams import DEFAULT_PARKED_BYTES
-from .manifest import Manifest
-from .package_grammar import package_grammar
-from .process_state import no_copy
-from .request_builder import GenerationOptions, PromptOptions, RequestBuilder, RequestOptions
-from .results import InferenceResult, TokenScore
-from .session import Session, SessionOptions, open_session
+from .inference.async_streams import AsyncTextStream, Prepared, arun_batch
+from .inference.decoding import Request
+from .inference.kv_files import read_kv_file, write_kv_file
+from .inference.kv_streams import DEFAULT_PARKED_BYTES
+from .inference.results import InferenceResult, TokenScore
+from .inference.session import Session, SessionOptions, open_session
+from .inference.streams import TextStream, check_length, run_batch, score_tokens
+from .manifest.parsing import Manifest
+from .package.grammar import package_grammar
+from .process.state import no_copy
+from .prompts.template_files import package_template
+from .requests.argument_types import check_prompts, check_types
+from .requests.builder import GenerationOptions, PromptOptions, RequestBuilder, RequestOptions
+from .requests.grammars import GrammarChooser
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .engine import Adapter
-    from .engine.context import Applied
+    from .engine import Adapter, Applied
 
 __all__ = ["Expert"]
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .adapters import AdapterOptions, PreparedAdapter, prepare_adapter
-from .bases import BaseFile, Progress, find_base, find_float_weights
-from .cache import Cache
+from .adapters.prepare import AdapterOptions, PreparedAdapter, prepare_adapter
+from .bases.search import BaseFile, Progress, find_base, find_float_weights
+from .cache.store import Cache
 from .hub import Hub, locate_package
-from .memory import check_fits, estimate_memory
-from .memory_limits import LOADING_BYTES, memory_is_full, require_memory
-from .package import Package, open_package
-from .session import Session, SessionOptions, open_session
+from .inference.session import Session, SessionOptions, open_session
+from .memory_estimate import check_fits, estimate_memory
+from .package.opening import Package, open_package
+from .process.memory_limits import LOADING_BYTES, memory_is_full, require_memory
 from .user_paths import user_path
 
 if TYPE_CHECKING:

@@ -21,15 +21,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .constraints import check_loadable, dependants, unreadable
 from .errors import InferenceError, LoadError, OutOfMemoryError
 from .expert import Expert
-from .memory import parse_bytes
-from .process_state import bookkeeping, forget_on_fork
+from .manifest.constraints import check_loadable, dependants, unreadable
+from .memory_estimate import parse_bytes
+from .process.state import bookkeeping, forget_on_fork
 
 if TYPE_CHECKING:
-    from .manifest import Manifest
-    from .session import Session
+    from .inference.session import Session
+    from .manifest.parsing import Manifest
 
 __all__ = ["Entry", "ExpertHold", "ExpertRegistry", "ExpertStatus"]
 

@@ -1,15 +1,20 @@
-"""Values of an object that are computed when they are first asked for.
+"""What is computed or imported when it is first asked for.
 
-Before Python 3.12 ``functools.cached_property`` holds one lock over all objects of a class while it
-computes: a thread waits for another's object, and a process forked meanwhile waits for ever.
+`lazy` is a value of an object. ``functools.cached_property`` will not do: before Python 3.12 it
+holds one lock over all objects of a class while it computes, so a thread waits for another's
+object, and a process forked meanwhile waits for ever.
+
+`lazy_names` are the public names of a package whose modules load something heavy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from typing import Any, Generic, TypeVar, overload
 
-__all__ = ["lazy"]
+__all__ = ["lazy", "lazy_names"]
 
 _T = TypeVar("_T")
 
@@ -32,3 +37,22 @@ class lazy(Generic[_T]):  # noqa: N801 - used as a decorator, as `property` is
         if owner is None:
             return self
         return vars(owner).setdefault(self._name, self._compute(owner))  # type: ignore[no-any-return]
+
+
+def lazy_names(
+    package: str, homes: Mapping[str, Iterable[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package (PEP 562).
+
+    ``homes``: names by the module of the package that defines them. ``dir()`` lists ``__all__``.
+    """
+    home_of = {name: module for module, names in homes.items() for name in names}
+
+    def get(name: str) -> Any:
+        if (module := home_of.get(name)) is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{module}", package), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get, lambda: sorted(sys.modules[package].__all__)

@@ -9,28 +9,28 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
-from .argument_types import check_prompts, check_types
-from .async_generation import AsyncTextStream, Prepared, arun_batch
-from .constraints import check_together
-from .decoding import Request
 from .errors import GrammarError, InferenceError
 from .expert import Expert, checked
 from .expert_registry import ExpertHold, ExpertRegistry, ExpertStatus
-from .generation import TextStream, run_batch
-from .grammar_choice import GrammarChooser
-from .process_state import no_copy
-from .request_builder import RequestBuilder
-from .results import InferenceResult
+from .inference.async_streams import AsyncTextStream, Prepared, arun_batch
+from .inference.decoding import Request
+from .inference.results import InferenceResult
+from .inference.streams import TextStream, run_batch
+from .manifest.constraints import check_together
+from .process.state import no_copy
+from .requests.argument_types import check_prompts, check_types
+from .requests.builder import RequestBuilder
+from .requests.grammars import GrammarChooser
 from .routing import Route, Router
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .engine.context import Applied
+    from .engine import Applied
     from .gbnf import Grammar
-    from .manifest import Manifest
-    from .request_builder import GenerationOptions
-    from .session import Session
+    from .inference.session import Session
+    from .manifest.parsing import Manifest
+    from .requests.builder import GenerationOptions
 
 __all__ = ["ExpertManager", "ExpertStatus"]
 

@@ -33,8 +33,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from .json_positions import shown
-from .manifest_records import Manifest
+from .manifest.records import Manifest
+from .strict_json.document import shown
 
 __all__ = ["ExpertScore", "Route", "Router"]
 

@@ -18,24 +18,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import generation
-from .adapters import read_package_adapter
+from .adapters.prepare import read_package_adapter
 from .expert import Expert
-from .generation import Request, generate_tokens
+from .inference import streams as generation
+from .inference.streams import Request, generate_tokens
 from .sampling import SamplingParams
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .adapter_loss import AdapterLoss
-    from .converters.gguf_header import GGUFHeader
+    from .adapters.loss import AdapterLoss
+    from .converters.gguf.header import GGUFHeader
+    from .converters.peft.updates import Update
     from .converters.safetensors import Float32Array
     from .converters.targets import Target
-    from .converters.updates import Update
     from .converters.weights import WeightSource
-    from .engine.context import Applied
+    from .engine import Applied
+    from .inference.session import Session
     from .progress import Progress
-    from .session import Session
 
 __all__ = [
     "LogitError",
@@ -150,7 +150,7 @@ def _tensor_errors(
     source: WeightSource,
     progress: Progress | None,
 ) -> list[TensorError]:
-    from .converters.variant import merged
+    from .converters.forms.variant import merged
     from .converters.weights import gguf_weights
 
     steps: dict[str, tuple[Target, list[Update]]] = {}
@@ -183,7 +183,7 @@ def _served(
     expert: Expert, target: Target, quantised: Float32Array
 ) -> tuple[Float32Array, Float32Array | None]:
     """The weight that is computed with, and the change that a LoRA makes (None for a variant)."""
-    from .converters.gguf_split import kind_file, kind_of
+    from .converters.gguf.split import kind_file, kind_of
     from .converters.weights import gguf_weights
 
     prepared = expert.prepared
@@ -217,9 +217,9 @@ def _logit_errors(
     schema: str | None,
     max_tokens: int,
 ) -> tuple[LogitError, LogitError]:
-    from .converters.float_model import write_float_model
+    from .converters.forms.float_model import write_float_model
     from .engine import ContextOptions
-    from .session import open_session
+    from .inference.session import open_session
 
     questions = [expert.tokenize_prompt(prompt, schema=schema) for prompt in prompts]
     n_ctx = max(map(len, questions)) + max_tokens

@@ -109,7 +109,7 @@ def expert(
 @pytest.fixture
 def nothing_is_left() -> Iterator[None]:
     """No session and no model may be left after the test."""
-    from hivellm_lite.session import _models, _sessions
+    from hivellm_lite.inference.session import _models, _sessions
 
     yield
     assert _sessions == {}

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hivellm_lite.row_shapes import row_shape
+from hivellm_lite.engine.row_shapes import row_shape
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

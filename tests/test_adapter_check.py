@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from hivellm_lite.converters.base import convert_base
-from hivellm_lite.converters.gguf_header import read_gguf_header
-from hivellm_lite.converters.lora import convert_lora
-from hivellm_lite.converters.peft import read_adapter
+from hivellm_lite.converters.forms.lora import convert_lora
+from hivellm_lite.converters.gguf.header import read_gguf_header
+from hivellm_lite.converters.peft.adapter import read_adapter
 
 from .gguf_files import FLOAT32, INT32, STRING, UINT32, Document, Value
 from .gguf_mutations import write_damaged

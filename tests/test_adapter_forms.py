@@ -11,9 +11,9 @@ from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.checkpoint import open_checkpoint
 
 from hivellm_lite import Expert
-from hivellm_lite.adapter_loss import ALLOWED, AdapterLoss, Divergence, loss_of, percent
+from hivellm_lite.adapters.loss import ALLOWED, AdapterLoss, Divergence, loss_of, percent
+from hivellm_lite.adapters.texts import BUILT_IN, texts_of
 from hivellm_lite.cache import Cache
-from hivellm_lite.measured_texts import BUILT_IN, texts_of
 from hivellm_lite.package import open_package
 from hivellm_lite.verification import compare, log_probabilities, verify_conversion
 
@@ -179,7 +179,7 @@ def test_too_little_disk_leaves_the_weights_to_decide(tmp_path, bases, monkeypat
     real = shutil.disk_usage
     small = lambda place: real(place)._replace(free=1000)  # noqa: E731
     package = package_of(tmp_path / "made.expert", "DoRA")
-    monkeypatch.setattr("hivellm_lite.loss_measurement.shutil.disk_usage", small)
+    monkeypatch.setattr("hivellm_lite.adapters.measurement.shutil.disk_usage", small)
     with load(package, bases["f32"]) as expert:
         loss = expert.prepared.loss
         assert loss.divergence is None

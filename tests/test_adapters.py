@@ -10,7 +10,7 @@ import pytest
 from hivellm_lite.converters.base import convert_base
 
 from hivellm_lite import ConversionError, Expert
-from hivellm_lite.adapter_options import AdapterOptions
+from hivellm_lite.adapters.options import AdapterOptions
 
 from .conftest import FIXTURES
 from .packages import manifest_bytes, manifest_v2, safetensors_bytes, write_package

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hivellm_lite.answer import AnswerText
-from hivellm_lite.stops import StopScanner
+from hivellm_lite.inference.answer import AnswerText
+from hivellm_lite.inference.stops import StopScanner
 
 
 def read(data: bytes, size: int = 1, **stops) -> AnswerText:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hivellm_lite.archive_limits import Refused
-from hivellm_lite.archive_names import member_path, never_unpacked
+from hivellm_lite.archive.limits import Refused
+from hivellm_lite.archive.names import member_path, never_unpacked
 
 from .packages import member, tar_bytes
 from .refusals import GOOD, refused, zip_bytes

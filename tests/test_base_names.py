@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hivellm_lite import LoadError
-from hivellm_lite.base_names import read_known_bases
+from hivellm_lite.bases.names import read_known_bases
 from hivellm_lite.hub.reference import parse_reference
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from hivellm_lite import Expert, LoadError, PackageError
 from hivellm_lite.adapters import AdapterOptions, prepare_adapter
-from hivellm_lite.base_parts import base_parts
 from hivellm_lite.bases import find_base
+from hivellm_lite.bases.parts import base_parts
 from hivellm_lite.cache import Cache
 from hivellm_lite.package import open_package
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 import pytest
 
 from hivellm_lite import ContextLengthError, Expert, InferenceError
-from hivellm_lite.compute_thread import LINGER
 from hivellm_lite.engine import Context
-from hivellm_lite.generation import run_batch
+from hivellm_lite.inference.compute_thread import LINGER
+from hivellm_lite.inference.streams import run_batch
 
 from .waiting import wait_until
 
@@ -186,7 +186,8 @@ class TestThreads:
 
 LEFT_OPEN = """
 import os, sys
-from hivellm_lite import Expert, compute_thread
+from hivellm_lite import Expert
+from hivellm_lite.inference import compute_thread
 compute_thread.LINGER = 3600.0
 expert = Expert.load(sys.argv[1], base=sys.argv[2], n_ctx=512, n_threads=1)
 options = {"temperature": 0.0, "max_tokens": 12, "stop": []}

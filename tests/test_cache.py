@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hivellm_lite.cache import Cache, copy_whole, default_root, digest_file, digest_of
+from hivellm_lite.cache.store import Cache, copy_whole, default_root, digest_file, digest_of
 from hivellm_lite.errors import CacheError, LoadError
 
 

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from hivellm_lite import Expert
-from hivellm_lite.cache import Cache, digest_file
-from hivellm_lite.cache_entries import find_damage
-from hivellm_lite.cache_upkeep import survey, verify
+from hivellm_lite.cache.entries import find_damage
+from hivellm_lite.cache.store import Cache, digest_file
+from hivellm_lite.cache.upkeep import survey, verify
 
 from .packages import FIXTURES, write_package
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from hivellm_lite import Expert
-from hivellm_lite.prompts import system_message
+from hivellm_lite.prompts.tags import system_message
 
 QUICK = ("--n-ctx", 256, "--n-threads", 1, "--temperature", 0, "--max-tokens", 6)
 

@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hivellm_lite.converters.gguf_header import read_gguf_header
+from hivellm_lite.converters.gguf.header import read_gguf_header
 
 from hivellm_lite import Expert
 

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from hivellm_lite.constraints import (
+from hivellm_lite.errors import InferenceError, LoadError
+from hivellm_lite.manifest.constraints import (
     MAX_ENTRIES,
     MAX_ENTRY_LENGTH,
     MAX_REASONS_SHOWN,
@@ -17,8 +18,7 @@ from hivellm_lite.constraints import (
     sort_by_load_order,
     unreadable,
 )
-from hivellm_lite.errors import InferenceError, LoadError
-from hivellm_lite.manifest_records import BaseModel, Constraints, Manifest
+from hivellm_lite.manifest.records import BaseModel, Constraints, Manifest
 
 
 def expert(

@@ -20,7 +20,7 @@ from hivellm_lite.engine import (
     devices,
 )
 from hivellm_lite.hardware import physical_cores
-from hivellm_lite.memory_limits import available_memory
+from hivellm_lite.process.memory_limits import available_memory
 from hivellm_lite.sampling import SamplingParams
 
 SMALL = ContextOptions(n_ctx=64, n_threads=1)

@@ -15,7 +15,7 @@ from hivellm_lite import (
     InferenceError,
     LoadError,
 )
-from hivellm_lite.session import _sessions
+from hivellm_lite.inference.session import _sessions
 
 from .conftest import FIXTURES
 from .packages import all_but_fresh

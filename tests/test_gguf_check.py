@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from hivellm_lite.converters.base import convert_base
-from hivellm_lite.converters.gguf_check import check_model, find_problems
-from hivellm_lite.converters.gguf_header import read_gguf_header
-from hivellm_lite.converters.gguf_split import split_gguf
+from hivellm_lite.converters.gguf.check import check_model, find_problems
+from hivellm_lite.converters.gguf.header import read_gguf_header
+from hivellm_lite.converters.gguf.split import split_gguf
 
 from hivellm_lite.errors import LoadError
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from hivellm_lite import Expert, Grammar, GrammarError
-from hivellm_lite.decoding import Decoding
 from hivellm_lite.engine import Sampler
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.matcher import compile_grammar
-from hivellm_lite.gbnf.vocabulary import TokenVocabulary
+from hivellm_lite.gbnf.token_masks import TokenVocabulary
+from hivellm_lite.inference.decoding import Decoding
+from hivellm_lite.inference.token_constraint import TokenConstraint
 from hivellm_lite.sampling import SamplingParams
-from hivellm_lite.token_constraint import TokenConstraint
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -29,12 +29,12 @@ from hivellm_lite.gbnf.matcher import Automaton, compile_grammar
 from hivellm_lite.gbnf.parser import parse_grammar
 from hivellm_lite.gbnf.printer import print_grammar
 from hivellm_lite.gbnf.repair import repair_grammar
-from hivellm_lite.gbnf.sentences import mutate
 from hivellm_lite.gbnf.syntax import Grammar
-from hivellm_lite.gbnf.vocabulary import TokenVocabulary
+from hivellm_lite.gbnf.token_masks import TokenVocabulary
 from hivellm_lite.json_schema import schema_of, schema_to_grammar
 
 from .gbnf.nasty_grammars import NASTY
+from .gbnf.sentences import mutate
 from .hostile_cases import GRAMMARS, SCHEMAS
 
 resource = pytest.importorskip("resource")

@@ -44,7 +44,9 @@ def test_the_help_of_the_command_loads_nothing_heavy():
 
 
 def test_using_the_expert_class_does_not_load_torch():
-    loaded = modules_after("import hivellm_lite; hivellm_lite.Expert; import hivellm_lite.engine")
+    loaded = modules_after(
+        "import hivellm_lite; hivellm_lite.Expert; import hivellm_lite.engine.native"
+    )
     assert "llama_cpp" in loaded
     assert not loaded & {"torch", "transformers", "peft"}
 

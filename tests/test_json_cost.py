@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from hivellm_lite.json_cost import json_memory
+from hivellm_lite.strict_json.cost import json_memory
 
 N = 10_000
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from hivellm_lite.json_fields import Fields
-from hivellm_lite.json_positions import parse_json
+from hivellm_lite.strict_json.document import parse_json
+from hivellm_lite.strict_json.fields import Fields
 
 
 def read(value: object) -> tuple[Fields, list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hivellm_lite.json_positions import (
+from hivellm_lite.strict_json.document import (
     MAX_BYTES,
     MAX_DEPTH,
     JsonError,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hivellm_lite import Expert, InferenceError, LoadError
-from hivellm_lite.kv_files import read_kv_file, write_kv_file
+from hivellm_lite.inference.kv_files import read_kv_file, write_kv_file
 
 from .packages import all_but_fresh
 

@@ -14,7 +14,7 @@ from hivellm_lite import (
     LoadError,
     OutOfMemoryError,
 )
-from hivellm_lite.session import _models
+from hivellm_lite.inference.session import _models
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hivellm_lite.errors import ManifestError
-from hivellm_lite.manifest import MAX_NOTES, MAX_PROBLEMS_SHOWN, parse_manifest
+from hivellm_lite.manifest.parsing import MAX_NOTES, MAX_PROBLEMS_SHOWN, parse_manifest
 
 from .manifests import only_problem, parse, problems, v2_adapter, v2_base
 from .packages import manifest_v1, manifest_v2

@@ -9,8 +9,8 @@ import pytest
 
 from hivellm_lite import Expert, OutOfMemoryError
 from hivellm_lite.engine import Context, ContextOptions, Model
-from hivellm_lite.memory import MemoryEstimate, check_fits, estimate_memory, parse_bytes
-from hivellm_lite.session import SessionOptions, _models
+from hivellm_lite.inference.session import SessionOptions, _models
+from hivellm_lite.memory_estimate import MemoryEstimate, check_fits, estimate_memory, parse_bytes
 
 from .conftest import EXPERTS
 

@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from hivellm_lite import OutOfMemoryError
-from hivellm_lite.memory_limits import control_groups, require_memory
+from hivellm_lite.process.memory_limits import control_groups, require_memory
 
 MB = 1 << 20
 
 GENERATES = """
 import resource, sys
 from hivellm_lite import Expert, OutOfMemoryError
-import hivellm_lite.engine, hivellm_lite.converters.low_rank
+import hivellm_lite.engine, hivellm_lite.converters.forms.decomposition
 package, base, megabytes, kind, n = sys.argv[1:]
 used = int(open("/proc/self/statm").read().split()[0 if kind == "AS" else 5]) * 4096
 limit = used + (int(megabytes) << 20)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hivellm_lite.cache import Cache, digest_file
+from hivellm_lite.cache.store import Cache, digest_file
 from hivellm_lite.errors import ManifestError
-from hivellm_lite.json_positions import MAX_BYTES
 from hivellm_lite.package import open_package
+from hivellm_lite.strict_json.document import MAX_BYTES
 
 from .packages import expert_files, manifest_v1, manifest_v2, write_package
 from .refusals import failure

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hivellm_lite.cache import Cache, digest_file
+from hivellm_lite.cache.store import Cache, digest_file
 from hivellm_lite.package import Package, open_package
 
 from .manifests import v2_adapter

@@ -10,7 +10,7 @@ import pytest
 from hivellm_lite.cache import Cache
 from hivellm_lite.errors import PackageError
 from hivellm_lite.package import open_package
-from hivellm_lite.package_files import file_in, read_in
+from hivellm_lite.package.files import file_in, read_in
 
 from .packages import expert_files, manifest_bytes, manifest_v2, write_package
 from .refusals import failure

@@ -12,10 +12,10 @@ import pytest
 from hivellm_lite.converters.base import convert_base
 
 from hivellm_lite import ConversionError, Expert, Grammar, InferenceError
-from hivellm_lite.chat_template_files import TemplateFile
 from hivellm_lite.engine import Model
 from hivellm_lite.manifest import parse_manifest
-from hivellm_lite.prompt_format import PromptFormats
+from hivellm_lite.prompts.formats import PromptFormats
+from hivellm_lite.prompts.template_files import TemplateFile
 
 from .conftest import EXPERTS, FIXTURES
 from .packages import adapter_files, manifest_bytes, manifest_v2, write_package

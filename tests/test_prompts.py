@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hivellm_lite.manifest import parse_manifest
-from hivellm_lite.prompts import (
+from hivellm_lite.prompts.tags import (
     NO_THOUGHT,
     TEMPLATES,
     Segment,

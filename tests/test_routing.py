@@ -7,7 +7,7 @@ import random
 import pytest
 
 from hivellm_lite.manifest import Manifest, Routing
-from hivellm_lite.manifest_records import BaseModel
+from hivellm_lite.manifest.records import BaseModel
 from hivellm_lite.routing import GENERIC_PHRASES, MAX_PHRASE_TOKENS, Route, Router
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hivellm_lite.row_shapes import GROUPED, PLAIN, RowShape, row_shape
+from hivellm_lite.engine.row_shapes import GROUPED, PLAIN, RowShape, row_shape
 
 SHAPES = [PLAIN, GROUPED, RowShape(grain=4, least=8)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hivellm_lite.stops import StopScanner
+from hivellm_lite.inference.stops import StopScanner
 
 SQL = (";", "\n\n")
 CYPHER = ("\n\n", "```", "};", ");")

@@ -11,9 +11,9 @@ from hivellm_lite.converters.base import convert_base
 from hivellm_lite import Grammar
 from hivellm_lite.engine import Model, Sampler
 from hivellm_lite.gbnf.matcher import compile_grammar
-from hivellm_lite.gbnf.vocabulary import TokenVocabulary
+from hivellm_lite.gbnf.token_masks import TokenVocabulary
+from hivellm_lite.inference.token_constraint import MAX_GAP, TokenConstraint
 from hivellm_lite.sampling import SamplingParams
-from hivellm_lite.token_constraint import MAX_GAP, TokenConstraint
 
 from .conftest import FIXTURES
 

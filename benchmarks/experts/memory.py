@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hivellm_lite.compute_thread import LINGER
+from hivellm_lite.inference.compute_thread import LINGER
 
 from .child import resident_bytes, run_alone
 from .comparison import Goal, Scaling, Series

@@ -12,8 +12,8 @@ import numpy as np
 from hivellm_lite.gbnf.matcher import Automaton, compile_grammar
 from hivellm_lite.gbnf.printer import print_grammar
 from hivellm_lite.gbnf.repair import repair_grammar
-from hivellm_lite.gbnf.vocabulary import TokenVocabulary
-from hivellm_lite.token_constraint import TokenConstraint
+from hivellm_lite.gbnf.token_masks import TokenVocabulary
+from hivellm_lite.inference.token_constraint import TokenConstraint
 
 from ..table import show
 from .native import NativeTimes, Vocabulary, native_times

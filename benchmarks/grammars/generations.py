@@ -14,7 +14,7 @@ import llama_cpp
 from hivellm_lite import Expert
 from hivellm_lite.gbnf.library import grammar_text
 from hivellm_lite.hardware import physical_cores
-from hivellm_lite.token_constraint import TokenConstraint
+from hivellm_lite.inference.token_constraint import TokenConstraint
 
 from ..peft_parity import EXPERTS, questions
 from ..table import median_ratio, show

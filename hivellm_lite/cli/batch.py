@@ -30,7 +30,7 @@ from .packages import load_experts, named_packages, open_packages
 
 if TYPE_CHECKING:
     from ..manager import ExpertManager
-    from ..package import Package
+    from ..package.opening import Package
     from ..progress import Progress
 
 __all__ = ["batch"]

@@ -95,7 +95,7 @@ class LineReader:
         return lines
 
     def _line(self, index: int, data: bytes) -> BatchLine:
-        from ..cache import digest_of
+        from ..cache.store import digest_of
 
         options: dict[str, Any] = {}
         line_id = problem = None

@@ -10,25 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..token_constraint import TokenConstraint
-from .options import (
-    json_option,
-    load_arguments,
-    model_options,
-    package_argument,
-    progress_bar,
-)
+from ..inference.token_constraint import TokenConstraint
+from .options import json_option, load_arguments, model_options, package_argument, progress_bar
 from .output import print_json, print_line
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..decoding import Request
     from ..engine import Model, Sampler
     from ..expert import Expert
+    from ..inference.decoding import Request
+    from ..inference.results import InferenceResult
     from ..progress import Progress
-    from ..results import InferenceResult
 
 __all__ = ["bench"]
 
@@ -200,8 +194,8 @@ class _Prompts:
 
 def _ask(expert: Expert, *requests: Request) -> list[InferenceResult]:
     from ..expert import checked
-    from ..generation import run_batch
-    from ..results import InferenceResult
+    from ..inference.results import InferenceResult
+    from ..inference.streams import run_batch
 
     outcomes = checked(run_batch(expert.session, requests), return_exceptions=False)
     return [outcome for outcome in outcomes if isinstance(outcome, InferenceResult)]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cache import Cache
+from ..cache.store import Cache
 from ..terminal_text import one_line
 from .options import json_option
 from .output import print_json, print_line, say, say_error
 
 if TYPE_CHECKING:
-    from ..cache_upkeep import CacheItem, Removal
+    from ..cache.upkeep import CacheItem, Removal
 
 __all__ = ["cache"]
 
@@ -73,7 +73,7 @@ def list_entries(settings: dict[str, Any], as_json: bool) -> None:
     What cannot be used is listed with the reason: damaged entries, which are made again
     when they are needed, and files that are not of this cache.
     """
-    from ..cache_upkeep import survey
+    from ..cache.upkeep import survey
 
     store = Cache(settings["cache_dir"])
     items = list(survey(store))
@@ -91,7 +91,7 @@ def list_entries(settings: dict[str, Any], as_json: bool) -> None:
 @click.pass_obj
 def prune(settings: dict[str, Any], as_json: bool) -> None:
     """Remove what is damaged, and what was made from files that are gone or have changed."""
-    from ..cache_upkeep import prune as remove_useless
+    from ..cache.upkeep import prune as remove_useless
 
     _told(remove_useless(Cache(settings["cache_dir"])), as_json)
 
@@ -105,8 +105,8 @@ def clear(settings: dict[str, Any], yes: bool, as_json: bool) -> None:
 
     Files that are not of this cache stay.
     """
-    from ..cache_upkeep import clear as remove_all
-    from ..cache_upkeep import survey
+    from ..cache.upkeep import clear as remove_all
+    from ..cache.upkeep import survey
 
     store = Cache(settings["cache_dir"])
     entries = [item for item in survey(store) if not item.is_foreign]
@@ -126,8 +126,8 @@ def verify(settings: dict[str, Any], remove: bool, as_json: bool) -> None:
     Reads all of it. Exits with 1 if an entry is damaged and is not removed. A damaged
     entry is made again when it is needed, if what it was made from is still there.
     """
-    from ..cache_upkeep import remove as remove_items
-    from ..cache_upkeep import verify as read_all
+    from ..cache.upkeep import remove as remove_items
+    from ..cache.upkeep import verify as read_all
 
     store = Cache(settings["cache_dir"])
     items = list(read_all(store))

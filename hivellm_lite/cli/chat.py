@@ -24,9 +24,9 @@ from .output import print_answer, say, say_error, say_line, show
 from .packages import load_experts, named_packages, open_packages, packages_argument
 
 if TYPE_CHECKING:
+    from ..inference.results import InferenceResult
     from ..manager import ExpertManager
-    from ..manifest import Manifest
-    from ..results import InferenceResult
+    from ..manifest.parsing import Manifest
 
 __all__ = ["chat"]
 
@@ -196,7 +196,7 @@ class _Chat:
 
     def _system_message(self, name: str) -> str | None:
         from ..manager import base_manifest
-        from ..prompts import system_message
+        from ..prompts.tags import system_message
 
         if self.system is not None:
             return self.system

@@ -20,9 +20,9 @@ from .options import (
 from .output import print_json, print_line
 
 if TYPE_CHECKING:
-    from ..adapters import PreparedAdapter
-    from ..bases import BaseFile
-    from ..package import Package
+    from ..adapters.prepare import PreparedAdapter
+    from ..bases.search import BaseFile
+    from ..package.opening import Package
 
 __all__ = ["convert", "describe_form"]
 
@@ -60,11 +60,11 @@ def convert(
 
     The results are kept in the cache, where 'run' finds them.
     """
-    from ..adapters import AdapterOptions, prepare_adapter
-    from ..bases import find_base, find_float_weights
-    from ..cache import Cache, copy_whole
+    from ..adapters.prepare import AdapterOptions, prepare_adapter
+    from ..bases.search import find_base, find_float_weights
+    from ..cache.store import Cache, copy_whole
     from ..hub import Hub, locate_package
-    from ..package import open_package
+    from ..package.opening import open_package
 
     started = time.perf_counter()
     cache = Cache(settings["cache_dir"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..adapter_options import MODES
+from ..adapters.options import MODES
 from .options import base_options, json_option, no_verify_option, progress_bar
 from .output import print_json, print_line
 from .packages import named_packages, open_packages, packages_argument
@@ -18,10 +18,10 @@ from .packages import named_packages, open_packages, packages_argument
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..cache import Cache
-    from ..memory import MemoryEstimate
-    from ..package import Package
-    from ..session import SessionOptions
+    from ..cache.store import Cache
+    from ..inference.session import SessionOptions
+    from ..memory_estimate import MemoryEstimate
+    from ..package.opening import Package
 
 __all__ = ["estimate"]
 
@@ -104,9 +104,9 @@ def estimate(
     is converted first. Exits with 1 if it does not fit.
     """
     from ..engine import ContextOptions
-    from ..memory import parse_bytes
-    from ..memory_limits import available_memory
-    from ..session import SessionOptions
+    from ..inference.session import SessionOptions
+    from ..memory_estimate import parse_bytes
+    from ..process.memory_limits import available_memory
 
     options = SessionOptions(ContextOptions(n_ctx, kv_type=kv_type), max_streams=streams)
     available = available_memory() if limit is None else parse_bytes(limit)
@@ -133,10 +133,10 @@ def _bases(
     mode: str,
     search: Mapping[str, Any],
 ) -> Iterator[BaseEstimate]:
-    from ..bases import find_base
-    from ..cache import Cache
+    from ..bases.search import find_base
+    from ..cache.store import Cache
     from ..hub import Hub
-    from ..memory import estimate_memory
+    from ..memory_estimate import estimate_memory
 
     cache, hub = Cache(settings["cache_dir"]), Hub.from_environment(offline=True)
     found: dict[Path, list[AdapterEstimate]] = {}
@@ -158,11 +158,11 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     The size of a LoRA is known from its tensors. Of anything else the form is decided
     while it is converted: until then the larger one is assumed where both are possible.
     """
-    from ..adapters import becomes_lora, read_package_adapter
-    from ..converters.gguf_header import read_gguf_header
-    from ..converters.lora import stored_rank
+    from ..adapters.prepare import becomes_lora, read_package_adapter
+    from ..converters.forms.lora import stored_rank
+    from ..converters.gguf.header import read_gguf_header
+    from ..converters.peft.updates import LowRank
     from ..converters.targets import find_targets
-    from ..converters.updates import LowRank
 
     expert = package.manifest.identity
     adapter = read_package_adapter(package, values="skip")
@@ -187,7 +187,7 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
 
 def _converted(package: Package, cache: Cache) -> Iterator[dict[str, Any]]:
     """Reports of the conversions of this package, for whatever base."""
-    from ..adapter_loss import is_recorded
+    from ..adapters.loss import is_recorded
 
     source = str(package.source.resolve())
     for entry in cache.entries("adapters"):

@@ -127,7 +127,7 @@ def repair(settings: dict[str, Any], /, output: Path | None, force: bool, **name
     The texts that it describes stay exactly the same. What was changed, and what
     llama.cpp may still object to, goes to stderr.
     """
-    from ..cache import copy_whole
+    from ..cache.store import copy_whole
     from ..gbnf.checks import check_grammar
     from ..gbnf.printer import print_grammar
     from ..gbnf.repair import repair_grammar

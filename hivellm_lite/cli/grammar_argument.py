@@ -38,9 +38,9 @@ def read_grammar(settings: dict[str, Any], *, source: str, root: str, no_verify:
     is_package = path.suffix.lower() in ARCHIVES or is_folder(path)
     if source in grammar_names() or not is_package:
         return load_grammar(source, root=root)
-    from ..cache import Cache
-    from ..package import open_package
-    from ..package_grammar import package_grammar
+    from ..cache.store import Cache
+    from ..package.grammar import package_grammar
+    from ..package.opening import open_package
 
     opened = open_package(source, cache=Cache(settings["cache_dir"]), verify=not no_verify)
     return package_grammar(opened, root=root)

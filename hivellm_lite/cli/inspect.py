@@ -13,7 +13,7 @@ from .options import json_option, no_verify_option, package_argument
 from .output import print_json, print_line
 
 if TYPE_CHECKING:
-    from ..package import Package
+    from ..package.opening import Package
 
 __all__ = ["inspect"]
 
@@ -28,8 +28,8 @@ RULES_SHOWN = 5
 @click.pass_obj
 def inspect(settings: dict[str, Any], package: str, no_verify: bool, as_json: bool) -> None:
     """Show the manifest, adapter and files of PACKAGE. Needs no base model."""
-    from ..cache import Cache
-    from ..package import open_package
+    from ..cache.store import Cache
+    from ..package.opening import open_package
 
     opened = open_package(package, cache=Cache(settings["cache_dir"]), verify=not no_verify)
     facts = {
@@ -71,9 +71,9 @@ def _facts(package: Package) -> dict[str, Any]:
 
 def _template_fact(package: Package) -> str:
     """Where the form of the prompts is from."""
-    from ..chat_template_files import package_template
     from ..errors import ConversionError, PackageError
-    from ..prompt_format import describe_format
+    from ..prompts.formats import describe_format
+    from ..prompts.template_files import package_template
 
     try:
         own = package_template(package)
@@ -84,8 +84,8 @@ def _template_fact(package: Package) -> str:
 
 def _adapter_facts(package: Package) -> dict[str, Any]:
     """Kind, ranks and size of the adapter, or why it cannot be converted."""
-    from ..adapters import read_package_adapter
-    from ..converters.updates import LowRank
+    from ..adapters.prepare import read_package_adapter
+    from ..converters.peft.updates import LowRank
     from ..errors import ConversionError
 
     info = package.manifest.adapters[0] if package.manifest.adapters else None
@@ -111,7 +111,7 @@ def _grammar_facts(package: Package) -> dict[str, Any] | None:
     """Which grammar the package has and what becomes of it; None if it has none."""
     from ..errors import GrammarError
     from ..gbnf.checks import check_grammar
-    from ..package_grammar import package_grammar
+    from ..package.grammar import package_grammar
 
     decoding = package.manifest.decoding
     if not (package.grammar or decoding.grammar_type or decoding.use_grammar):
@@ -134,8 +134,8 @@ def _grammar_facts(package: Package) -> dict[str, Any] | None:
 
 def _prepared_facts(package: Package, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """What was made of this package before, on which bases, by the rules of this version."""
-    from ..adapter_loss import is_recorded
-    from ..cache import Cache
+    from ..adapters.loss import is_recorded
+    from ..cache.store import Cache
 
     found = []
     for entry in Cache(settings["cache_dir"]).entries("adapters"):
@@ -147,15 +147,15 @@ def _prepared_facts(package: Package, settings: dict[str, Any]) -> list[dict[str
 
 def _base_notes(package: Package, settings: dict[str, Any]) -> list[str]:
     """Where the bases that were converted for this package depart from Transformers."""
-    from ..base_conversion import converted_for, notes_of
-    from ..cache import Cache
+    from ..bases.conversion import converted_for, notes_of
+    from ..cache.store import Cache
 
     entries = converted_for(package, Cache(settings["cache_dir"]))
     return list(dict.fromkeys(note for entry in entries for note in notes_of(entry)))
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    from ..adapter_loss import loss_of
+    from ..adapters.loss import loss_of
 
     adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
     more: list[str] = []

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..adapter_options import MODES, VARIANT_TYPES
+from ..adapters.options import MODES, VARIANT_TYPES
 from ..converters.file_types import QUANTIZATIONS
 from ..progress import Progress
 from ..terminal_text import one_line

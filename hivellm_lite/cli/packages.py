@@ -15,7 +15,7 @@ from .options import progress_bar
 
 if TYPE_CHECKING:
     from ..manager import ExpertManager
-    from ..package import Package
+    from ..package.opening import Package
 
 __all__ = ["load_experts", "named_packages", "open_packages", "packages_argument"]
 
@@ -59,9 +59,9 @@ def open_packages(
     settings: Mapping[str, Any], packages: Mapping[str, str], *, verify: bool, offline: bool
 ) -> dict[str, Package]:
     """The packages, opened, with no model loaded; fetched where they are on the Hub."""
-    from ..cache import Cache
+    from ..cache.store import Cache
     from ..hub import Hub, locate_package
-    from ..package import open_package
+    from ..package.opening import open_package
 
     cache, hub = Cache(settings["cache_dir"]), Hub.from_environment(offline=offline)
     with progress_bar() as progress:
@@ -77,7 +77,7 @@ def load_experts(
     manager: ExpertManager, packages: Mapping[str, Package], progress: Progress
 ) -> None:
     """Load all of them, those that others require first."""
-    from ..constraints import sort_by_load_order
+    from ..manifest.constraints import sort_by_load_order
 
     names = {id(package.manifest): name for name, package in packages.items()}
     for manifest in sort_by_load_order([package.manifest for package in packages.values()]):

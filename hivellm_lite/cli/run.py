@@ -83,7 +83,7 @@ def run(
       hivellm-lite run sql.expert "How many users are there?" \\
           --schema @schema.sql --base SmolLM2-135M-Instruct.Q4_1.gguf
     """  # noqa: D301 - click looks for the control character
-    from ..adapter_loss import WORTH_A_WARNING
+    from ..adapters.loss import WORTH_A_WARNING
     from ..expert import Expert
 
     prompt = prompt_text(prompt)

@@ -13,18 +13,31 @@ Sources: ``include/llama.h`` and ``ggml/include/ggml-backend.h`` of llama.cpp.
 
 from __future__ import annotations
 
-from .context import KV_TYPES, Context, ContextOptions, InterruptedDecodeError, Row
-from .devices import Device, devices
-from .kv_state import KVState
-from .model import Adapter, Model
-from .native import library_file, library_version, return_free_memory, system_info
-from .openmp import SETTINGS as OPENMP_SETTINGS
-from .sampler import Sampler
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .adapter import Adapter, Applied
+    from .context import Context, InterruptedDecodeError, Row
+    from .device import Device, devices
+    from .kv_state import KVState
+    from .model import Model
+    from .native import (
+        OPENMP_SETTINGS,
+        library_file,
+        library_version,
+        return_free_memory,
+        system_info,
+    )
+    from .options import KV_TYPES, ContextOptions
+    from .sampler import Sampler
 
 __all__ = [
     "KV_TYPES",
     "OPENMP_SETTINGS",
     "Adapter",
+    "Applied",
     "Context",
     "ContextOptions",
     "Device",
@@ -39,3 +52,20 @@ __all__ = [
     "return_free_memory",
     "system_info",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "adapter": ["Adapter", "Applied"],
+        "context": ["Context", "InterruptedDecodeError", "Row"],
+        "device": ["Device", "devices"],
+        "kv_state": ["KVState"],
+        "model": ["Model"],
+        "native": [
+            *("OPENMP_SETTINGS", "library_file", "library_version"),
+            *("return_free_memory", "system_info"),
+        ],
+        "options": ["KV_TYPES", "ContextOptions"],
+        "sampler": ["Sampler"],
+    },
+)

@@ -10,64 +10,26 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..context_sizes import GRAPH_BYTES, KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, PAD
 from ..errors import ContextLengthError, InferenceError, OutOfMemoryError
 from ..hardware import physical_cores
-from ..memory_limits import require_memory, stack_bytes
+from ..process.memory_limits import require_memory, stack_bytes
 from .kv_state import KVState
 from .native import Native, drop_log, flag_is_set, fresh_log, llama, reason
+from .options import KV_TYPES, ContextOptions
+from .sizes import GRAPH_BYTES, KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, PAD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .model import Adapter, Model
+    from .adapter import Applied
+    from .model import Model
 
-__all__ = ["KV_TYPES", "Applied", "Context", "ContextOptions", "InterruptedDecodeError", "Row"]
-
-Applied: TypeAlias = "tuple[tuple[Adapter, float], ...]"
-"""Adapters and their scales, as they apply together; none for the base alone."""
-
-KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
-"""Types of the KV cache that are offered, with their ggml type numbers."""
-
-
-@dataclass(frozen=True)
-class ContextOptions:
-    """Size and numerics of a context.
-
-    ``n_ctx``: positions. ``n_threads``: None for the physical cores.
-    ``kv_type``: one of ``f32 f16 bf16 q8_0``. ``flash_attention``: None for off on a
-    CPU, where it makes decoding slower, and for llama.cpp's choice on other devices.
-    """
-
-    n_ctx: int = 2048
-    n_threads: int | None = None
-    kv_type: str = "f16"
-    flash_attention: bool | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values that llama.cpp would answer with an abort."""
-        if not 1 <= self.n_ctx <= 1 << 24:
-            raise ValueError(f"n_ctx={self.n_ctx}: must be from 1 to {1 << 24} positions")
-        if self.n_threads is not None and not 1 <= self.n_threads <= 512:
-            raise ValueError(f"n_threads={self.n_threads}: must be from 1 to 512")
-        if self.kv_type not in KV_TYPES:
-            raise ValueError(f"kv_type={self.kv_type!r}: must be one of {', '.join(KV_TYPES)}")
-        if self.kv_type == "q8_0" and self.flash_attention is False:
-            raise ValueError(
-                "kv_type='q8_0' needs flash attention: a quantised V cache has no other"
-            )
-
-    def on_device(self, *, cpu: bool) -> ContextOptions:
-        """These options with the device's choice of flash attention where there is none."""
-        if self.flash_attention is None and cpu and self.kv_type != "q8_0":
-            return replace(self, flash_attention=False)
-        return self
+__all__ = ["Context", "InterruptedDecodeError", "Row"]
 
 
 @dataclass(frozen=True)
@@ -209,6 +171,11 @@ class Context(Native):
         if code != 0:
             raise InferenceError(f"llama.cpp cannot apply the adapter (code {code})")
         self.applied = adapters
+
+    def let_go(self, other: Native) -> None:
+        """Apply no adapter any more if ``other`` is one of those that apply."""
+        if not self.closed and any(other is adapter for adapter, _ in self.applied):
+            self.apply(())
 
     def decode(self, rows: Sequence[Row]) -> list[int]:
         """Compute the rows, at most `n_batch` tokens and `n_outputs` logits together.

@@ -1,4 +1,4 @@
-"""A model file in memory, and adapters for it."""
+"""A model file in memory."""
 
 from __future__ import annotations
 
@@ -12,27 +12,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..context_sizes import compute_bytes, kv_values
-from ..converters.gguf_check import check_adapter, check_model
-from ..converters.gguf_header import read_gguf_header
+from ..converters.gguf.check import check_model
+from ..converters.gguf.header import read_gguf_header
 from ..errors import ConversionError, InferenceError, LoadError, OutOfMemoryError
 from ..lazy import lazy
-from ..memory_limits import require_memory
-from ..process_state import loading
-from ..row_shapes import RowShape, row_shape
+from ..process.memory_limits import require_memory
 from ..tokenization.byte_level import from_byte_level
 from ..tokenization.rules import read_text_rules
 from ..tokenization.tokenizer import After, Tokenizer
-from .devices import is_cpu, select_devices, use_extra_buffers
-from .native import Native, fresh_log, llama, reason, start
+from .device import is_cpu, select_devices, use_extra_buffers
+from .native import LOADING_BYTES, Native, fresh_log, is_lack_of_memory, llama, reason, start
 from .rope_options import long_rope_above, yarn_betas
+from .row_shapes import RowShape, row_shape
+from .sizes import compute_bytes, kv_values
 from .trial import try_in_child
 
 if TYPE_CHECKING:
-    from ..converters.gguf_header import GGUFHeader
-    from .context import Context
+    from ..converters.gguf.header import GGUFHeader
 
-__all__ = ["Adapter", "Model"]
+__all__ = ["Model"]
 
 _NAMED = (
     llama.LLAMA_TOKEN_ATTR_CONTROL
@@ -41,9 +39,6 @@ _NAMED = (
 )
 """Tokens that llama.cpp finds in a text by their names."""
 
-
-_LOADING_BYTES = 32 << 20
-"""What llama.cpp takes for vocabulary and lists while it loads a file."""
 
 _PIECE_BYTES = 256
 """Longer than nearly every token; a buffer for a longer one is made when it is met."""
@@ -77,7 +72,7 @@ class Model(Native):
         require_memory(
             f"loading {parts[0].name}",
             0,
-            reserved=_LOADING_BYTES,
+            reserved=LOADING_BYTES,
             mapped=sum(part.stat().st_size for part in parts),
             advice="Use a base with a smaller quantization.",
         )
@@ -108,7 +103,7 @@ class Model(Native):
                 paths = (ctypes.c_char_p * len(parts))(*map(os.fsencode, parts))
                 pointer = llama.llama_model_load_from_splits(paths, len(parts), params)
         if not pointer:
-            error = OutOfMemoryError if _is_lack_of_memory(reason()) else LoadError
+            error = OutOfMemoryError if is_lack_of_memory(reason()) else LoadError
             raise error(f"llama.cpp cannot load the model {parts[0]}\n{reason()}")
         self._own(pointer, llama.llama_model_free)
         self.adapting = threading.RLock()
@@ -124,8 +119,8 @@ class Model(Native):
         self.files = tuple(parts)
         self.device = device
         self.on_cpu = is_cpu(device)
-        self.contexts: weakref.WeakSet[Context] = weakref.WeakSet()
-        self.adapters: weakref.WeakSet[Adapter] = weakref.WeakSet()
+        self.contexts: weakref.WeakSet[Native] = weakref.WeakSet()
+        self.adapters: weakref.WeakSet[Native] = weakref.WeakSet()
         self._vocab = llama.llama_model_get_vocab(pointer)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self._vocab)
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(pointer)
@@ -353,7 +348,7 @@ class Model(Native):
 
 def _headers(parts: Sequence[Path]) -> list[GGUFHeader]:
     """Empty for a file that cannot be read: llama.cpp says why."""
-    from ..converters.gguf_header import read_gguf_header
+    from ..converters.gguf.header import read_gguf_header
 
     try:
         return [read_gguf_header(part, part=len(parts) > 1) for part in parts]
@@ -376,37 +371,3 @@ def _overrides(values: Mapping[str, int | bool | str]) -> Any:
             slot.tag = llama.LLAMA_KV_OVERRIDE_TYPE_STR
             slot.value.val_str = value.encode()
     return array
-
-
-def _is_lack_of_memory(why: str) -> bool:
-    signs = ("insufficient memory", "allocate", "bad_alloc")
-    return any(sign in why for sign in signs)
-
-
-class Adapter(Native):
-    """A GGUF LoRA of one model. Raises LoadError for a file that llama.cpp refuses."""
-
-    def __init__(self, model: Model, path: Path) -> None:
-        check_adapter(path)
-        n_bytes = path.stat().st_size
-        require_memory(f"loading {path.name}", n_bytes, reserved=n_bytes + _LOADING_BYTES)
-        with fresh_log(), loading(), model.reserving, model.adapting:
-            model.free_dropped_adapters()
-            pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
-        if not pointer:
-            error = OutOfMemoryError if _is_lack_of_memory(reason()) else LoadError
-            raise error(f"llama.cpp cannot load the adapter {path}\n{reason()}")
-        # a finalizer may run on any thread, and must not wait for `adapting`
-        self._own(pointer, model.dropped_adapters.append)
-        self.model = model
-        model.adapters.add(self)
-
-    def close(self) -> None:
-        """Take the adapter off every context that applies it, then free it."""
-        if not self.closed:
-            for context in list(self.model.contexts):
-                if not context.closed and any(self is one for one, _ in context.applied):
-                    context.apply(())
-        super().close()
-        with self.model.reserving, self.model.adapting:
-            self.model.free_dropped_adapters()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InferenceError
-from .openmp import short_waits
+from .openmp import OPENMP_SETTINGS, short_waits
 
 _NO_BACKTRACE = "GGML_NO_BACKTRACE"
 
@@ -33,10 +33,13 @@ with short_waits():
             os.environ[_NO_BACKTRACE] = _was_set
 
 __all__ = [
+    "LOADING_BYTES",
+    "OPENMP_SETTINGS",
     "Native",
     "drop_log",
     "flag_is_set",
     "fresh_log",
+    "is_lack_of_memory",
     "library_file",
     "library_version",
     "llama",
@@ -54,6 +57,9 @@ is worth a user's attention is generous."""
 
 _KEPT_FROM = 3
 """Lines from this level on can explain a failure: some reasons are only warned of."""
+
+LOADING_BYTES = 32 << 20
+"""What llama.cpp takes for vocabulary and lists while it loads a file."""
 
 _CONTINUATION = 5
 
@@ -215,6 +221,12 @@ def _free(free: Any, pointer: Any, *_keep: object) -> None:
     free(pointer)
 
 
+def is_lack_of_memory(why: str) -> bool:
+    """Whether llama.cpp's reason for a failure is that memory ran out."""
+    signs = ("insufficient memory", "allocate", "bad_alloc")
+    return any(sign in why for sign in signs)
+
+
 class Native:
     """Owner of one native pointer, freed exactly once."""
 
@@ -233,6 +245,9 @@ class Native:
     def close(self) -> None:
         """Free the native memory. Using the object afterwards raises InferenceError."""
         self._finalizer()
+
+    def let_go(self, other: Native) -> None:
+        """Stop using ``other``, which is about to be freed."""
 
     def disown(self) -> None:
         """Never free the native memory: a forked child cannot free what is on a device."""

@@ -20,12 +20,12 @@ import os
 import sys
 from collections.abc import Iterator
 
-__all__ = ["SETTINGS", "short_waits"]
+__all__ = ["OPENMP_SETTINGS", "short_waits"]
 
 SPIN_COUNT = 300
 """Some microseconds."""
 
-SETTINGS: dict[str, str] = {}
+OPENMP_SETTINGS: dict[str, str] = {}
 """The environment variables by which it was told, those of the user or ours."""
 
 _NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -34,11 +34,11 @@ _NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 @contextlib.contextmanager
 def short_waits() -> Iterator[None]:
     """OpenMP waits as above if it is loaded in here; what the user has set stays as it is."""
-    SETTINGS.update((name, os.environ[name]) for name in _NAMES if name in os.environ)
-    if SETTINGS:
+    OPENMP_SETTINGS.update((name, os.environ[name]) for name in _NAMES if name in os.environ)
+    if OPENMP_SETTINGS:
         yield
         return
-    SETTINGS["GOMP_SPINCOUNT"] = os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
+    OPENMP_SETTINGS["GOMP_SPINCOUNT"] = os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
     try:
         if sys.platform == "linux":
             os.environ["OMP_WAIT_POLICY"] = "active"

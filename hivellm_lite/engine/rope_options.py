@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..converters.gguf_header import GGUFHeader
+    from ..converters.gguf.header import GGUFHeader
 
 __all__ = ["long_rope_above", "yarn_betas"]
 

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 from ..errors import LoadError
-from ..process_exit import describe_exit
+from ..process.exit_status import describe_exit
 
-__all__ = ["run", "try_in_child"]
+__all__ = ["try_in_child"]
 
 IN_TRIAL = "HIVELLM_IN_TRIAL"
 """Set in the child, which tries nothing again."""
@@ -23,9 +23,7 @@ IN_TRIAL = "HIVELLM_IN_TRIAL"
 TIMEOUT_S = 600.0
 """The model is read once as a whole, maybe from a slow disk."""
 
-_CHILD = "import sys; from hivellm_lite.engine.trial import run; run(*sys.argv[1:])"
-_TEXT = "Hello wörld, 你好\n\n\t 123 \x00"
-_N_CTX = 64
+_CHILD = "import sys; from hivellm_lite.engine.trial_run import run; run(*sys.argv[1:])"
 _FIRST_CRASH_STATUS = 3
 """Exit statuses from here on are Windows' signals; Python itself ends with 1 or 2."""
 
@@ -65,17 +63,3 @@ def _problem(path: Path, device: str, _size: int, _mtime_ns: int) -> str:
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     said = f"\n{lines[-1]:.300}" if lines else ""
     return describe_exit(done.returncode, "") + said
-
-
-def run(path: str, device: str) -> None:
-    """What the child does."""
-    from .context import Context, ContextOptions, Row
-    from .model import Model
-
-    model = Model(Path(path), device=device)
-    for special in (False, True):
-        model.tokenize(_TEXT, special=special)
-    _ = model.pieces
-    context = Context(model, ContextOptions(n_ctx=_N_CTX))
-    context.decode([Row(0, 0, [0, model.n_vocab - 1])])
-    context.decode([Row(0, 2, [0])])

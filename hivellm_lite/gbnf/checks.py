@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal as OneOf
 
-from .analysis import (
+from .build import normal
+from .limits import MAX_DEPTH, MAX_NODES, MAX_REPETITIONS, MAX_RULES
+from .printer import print_node
+from .rewriting.analysis import (
     circles,
     is_nullable,
     left_corner_graph,
@@ -20,11 +23,8 @@ from .analysis import (
     shortest_circle,
     unit_graph,
 )
-from .bounds import depth
-from .build import normal
-from .factoring import factored, options_of
-from .limits import MAX_DEPTH, MAX_NODES, MAX_REPETITIONS, MAX_RULES
-from .printer import print_node
+from .rewriting.bounds import depth
+from .rewriting.factoring import factored, options_of
 from .syntax import Grammar, Node, Repeat, RuleRef, Sequence
 
 __all__ = ["LLAMA_CPP_REPETITIONS", "Problem", "Severity", "check_grammar"]

@@ -25,9 +25,9 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
 from ..errors import GrammarError
-from .left_recursion import remove_left_recursion
-from .rule_automata import ACCEPT, RuleAutomata, build_rule_automata
-from .rule_calls import LeftRecursionError
+from .automata.rule_automata import ACCEPT, RuleAutomata, build_rule_automata
+from .automata.rule_calls import LeftRecursionError
+from .rewriting.left_recursion import remove_left_recursion
 from .syntax import Grammar
 
 __all__ = ["Automaton", "Configuration", "compile_grammar"]

@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from .analysis import is_nullable, nullable_rules
-from .bounds import Allowance
 from .build import alternation, normal, repeat, sequence
-from .factoring import factored, loop, looped
-from .left_recursion import remove_left_recursion
-from .new_rules import NewRules
-from .nonempty import NonEmpty
+from .rewriting.analysis import is_nullable, nullable_rules
+from .rewriting.bounds import Allowance
+from .rewriting.factoring import factored, loop, looped
+from .rewriting.left_recursion import remove_left_recursion
+from .rewriting.new_rules import NewRules
+from .rewriting.nonempty import NonEmpty
+from .rewriting.trimming import trimmed
 from .syntax import Alternation, Grammar, Node, Repeat, RuleRef, Sequence
-from .trimming import trimmed
 
 __all__ = ["Repair", "remove_left_recursion", "repair_grammar"]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 __all__ = [
     "EMPTY",
@@ -140,18 +139,6 @@ class Grammar:
         from .library import load_grammar
 
         return load_grammar(name_or_path, root=root)
-
-    @classmethod
-    def from_json_schema(cls, schema: Any, *, allow_unenforced: bool = False) -> Grammar:
-        """The grammar of the JSON texts that follow a schema: a dict, JSON text, or a class
-        with ``model_json_schema``.
-
-        Raises GrammarError for a malformed schema and, without ``allow_unenforced``, for one
-        with a keyword that cannot be enforced.
-        """
-        from ..json_schema import schema_of, schema_to_grammar
-
-        return schema_to_grammar(schema_of(schema), allow_unenforced=allow_unenforced)
 
     def repaired(self) -> Grammar:
         """The same language without left recursion and what else stands in the way.

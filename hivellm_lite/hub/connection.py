@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import quote
 
 from .._version import __version__
-from ..archive_limits import Refused
-from ..archive_names import member_path
+from ..archive.limits import Refused
+from ..archive.names import member_path
 from ..errors import BaseNotFoundError, LoadError
 from .failures import explain, is_transient, transport_errors
 from .reference import MAIN, HubReference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..archive_names import never_unpacked
+from ..archive.names import never_unpacked
 from ..errors import BaseNotFoundError, LoadError, PackageError
 from ..progress import Progress
 from ..user_paths import path_exists, user_path

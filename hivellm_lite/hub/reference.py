@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from ..archive_limits import Refused
-from ..archive_names import member_path
+from ..archive.limits import Refused
+from ..archive.names import member_path
 
 __all__ = ["MAIN", "HubReference", "parse_reference"]
 

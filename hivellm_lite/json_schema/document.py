@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import unquote, urljoin
 
 from ..errors import GrammarError
-from ..json_positions import shown
 from ..lazy import lazy
+from ..strict_json.document import shown
 from .keywords import ANNOTATIONS, DATA, IN_PLACE
 from .problems import malformed
 from .shapes import FALSE, Handle

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+from ..gbnf.automata.dfa import Machine, Moves
 from ..gbnf.build import ANY, repeat, sequence
-from ..gbnf.dfa import Machine, Moves
 from ..gbnf.syntax import Alternation, CharClass, Literal, Node, Repeat, RuleRef, Sequence
 from .characters import Ranges
 from .pattern_parser import Assertion, PatternParser, UnsupportedPattern

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from ..errors import GrammarError
-from ..json_positions import shown
+from ..strict_json.document import shown
 from .difference import Difference, Tools, Work, difference
 from .disjointness import Disjointness
 from .document import Document

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import GrammarError
-from ..json_positions import JsonError, parse_json
+from ..strict_json.document import JsonError, parse_json
 
 __all__ = ["schema_of"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from ..gbnf.dfa import Machine, Moves, minimal
+from ..gbnf.automata.dfa import Machine, Moves, minimal
 from ..lazy import lazy
 from .characters import ALL_CHARACTERS, Ranges, union
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hivellm_lite.converters import base as base_module
 from hivellm_lite.converters.base import convert_base, estimate_size
-from hivellm_lite.converters.gguf_header import read_gguf_header
+from hivellm_lite.converters.gguf.header import read_gguf_header
 from hivellm_lite.converters.rope import Rope, llama3_factors
 from hivellm_lite.converters.safetensors import SafetensorsFile
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, GGUFWriter
-from hivellm_lite.converters import gguf_header
-from hivellm_lite.converters.gguf_header import read_gguf_header
+from hivellm_lite.converters.gguf import header as gguf_header
+from hivellm_lite.converters.gguf.header import read_gguf_header
 
 from hivellm_lite.errors import ConversionError
 

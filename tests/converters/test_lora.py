@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 from hivellm_lite.converters.base import convert_base
-from hivellm_lite.converters.gguf_header import read_gguf_header
-from hivellm_lite.converters.lora import LoraReport, convert_lora
-from hivellm_lite.converters.peft import Adapter, AdapterConfig, AdapterTensor, read_adapter
-from hivellm_lite.converters.updates import LowRank
+from hivellm_lite.converters.forms.lora import LoraReport, convert_lora
+from hivellm_lite.converters.gguf.header import read_gguf_header
+from hivellm_lite.converters.peft.adapter import Adapter, AdapterConfig, AdapterTensor, read_adapter
+from hivellm_lite.converters.peft.updates import LowRank
 
 from hivellm_lite.errors import ConversionError
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from hivellm_lite.converters.base import convert_base, estimate_size
-from hivellm_lite.converters.gguf_header import read_gguf_header
-from hivellm_lite.converters.lora import convert_lora
-from hivellm_lite.converters.peft import read_adapter
+from hivellm_lite.converters.forms.lora import convert_lora
+from hivellm_lite.converters.gguf.header import read_gguf_header
+from hivellm_lite.converters.peft.adapter import read_adapter
 
 from hivellm_lite.errors import ConversionError
 

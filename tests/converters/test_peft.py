@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hivellm_lite.converters.peft import read_adapter
+from hivellm_lite.converters.peft.adapter import read_adapter
 
 from hivellm_lite.errors import ConversionError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hivellm_lite.converters.peft_config import (
+from hivellm_lite.converters.peft.config import (
     MAX_CONFIG_BYTES,
     REFUSED_OPTIONS,
     AdapterConfig,

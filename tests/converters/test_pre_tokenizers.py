@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hivellm_lite.converters.pre_tokenizers import recognise
+from hivellm_lite.converters.tokenizers.pre_tokenizers import recognise
 
 from hivellm_lite.errors import ConversionError
 

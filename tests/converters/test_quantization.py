@@ -9,7 +9,7 @@ from gguf import GGMLQuantizationType, GGUFReader
 from gguf.quants import dequantize, quantize
 from hivellm_lite.converters import base as base_module
 from hivellm_lite.converters.base import convert_base, estimate_size
-from hivellm_lite.converters.gguf_header import read_gguf_header
+from hivellm_lite.converters.gguf.header import read_gguf_header
 from hivellm_lite.converters.quantization import (
     Q8_0_CHUNK,
     QUANTIZATIONS,

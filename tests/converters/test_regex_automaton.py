@@ -7,7 +7,7 @@ import warnings
 from random import Random
 
 import pytest
-from hivellm_lite.converters.regex_automaton import (
+from hivellm_lite.converters.peft.regex_automaton import (
     MAX_TEXT,
     Automaton,
     Budget,

@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 from hivellm_lite.converters.model_config import read_model_config
-from hivellm_lite.converters.sentencepiece_model import (
+from hivellm_lite.converters.tokenizers.sentencepiece_model import (
     BYTE,
     NORMAL,
     Piece,
     SentencePieceModel,
     read_sentencepiece_model,
 )
-from hivellm_lite.converters.vocabulary import CONTROL, USER_DEFINED, Vocabulary, read_vocabulary
+from hivellm_lite.converters.tokenizers.vocabulary import (
+    CONTROL,
+    USER_DEFINED,
+    Vocabulary,
+    read_vocabulary,
+)
 
 from hivellm_lite.errors import ConversionError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hivellm_lite.converters.special_tokens import (
+from hivellm_lite.converters.tokenizers.special_tokens import (
     MAX_TEMPLATE_BYTES,
     SpecialTokens,
     read_chat_template,

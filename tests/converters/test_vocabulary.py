@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from hivellm_lite.converters.base import convert_base
-from hivellm_lite.converters.gguf_header import read_gguf_header
+from hivellm_lite.converters.gguf.header import read_gguf_header
 from hivellm_lite.converters.model_config import read_model_config
-from hivellm_lite.converters.sentencepiece_model import BYTE
-from hivellm_lite.converters.vocabulary import (
+from hivellm_lite.converters.tokenizers.sentencepiece_model import BYTE
+from hivellm_lite.converters.tokenizers.vocabulary import (
     CONTROL,
     NORMAL,
     UNUSED,

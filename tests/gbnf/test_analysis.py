@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hivellm_lite.gbnf.analysis import (
+from hivellm_lite.gbnf.parser import parse_grammar
+from hivellm_lite.gbnf.printer import print_node
+from hivellm_lite.gbnf.rewriting.analysis import (
     circles,
     left_corner_graph,
     nullable_rules,
@@ -14,8 +16,6 @@ from hivellm_lite.gbnf.analysis import (
     shortest_circle,
     unit_graph,
 )
-from hivellm_lite.gbnf.parser import parse_grammar
-from hivellm_lite.gbnf.printer import print_node
 from hivellm_lite.gbnf.syntax import (
     EMPTY,
     Alternation,

@@ -12,6 +12,7 @@ import pytest
 
 from hivellm_lite.errors import GrammarError
 from hivellm_lite.gbnf import matcher
+from hivellm_lite.gbnf.automata.rule_automata import build_rule_automata
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.matcher import (
     MAX_FORCED_BYTES,
@@ -20,8 +21,6 @@ from hivellm_lite.gbnf.matcher import (
     compile_grammar,
 )
 from hivellm_lite.gbnf.parser import parse_grammar
-from hivellm_lite.gbnf.rule_automata import build_rule_automata
-from hivellm_lite.gbnf.sentences import SentenceGenerator, mutate
 from hivellm_lite.gbnf.syntax import (
     Alternation,
     CharClass,
@@ -32,6 +31,8 @@ from hivellm_lite.gbnf.syntax import (
     RuleRef,
     Sequence,
 )
+
+from .sentences import SentenceGenerator, mutate
 
 JSON = r"""
 root ::= ws value ws

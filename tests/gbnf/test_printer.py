@@ -18,7 +18,6 @@ from hivellm_lite.gbnf.build import (
 )
 from hivellm_lite.gbnf.parser import parse_grammar
 from hivellm_lite.gbnf.printer import print_grammar, print_node
-from hivellm_lite.gbnf.sentences import generate
 from hivellm_lite.gbnf.syntax import (
     EMPTY,
     Alternation,
@@ -32,6 +31,7 @@ from hivellm_lite.gbnf.syntax import (
 )
 
 from ..native_grammars import accepts, readable
+from .sentences import generate
 from .test_parser import JSON, SQL
 
 A, B, X = Literal("a"), Literal("b"), RuleRef("x")

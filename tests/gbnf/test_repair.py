@@ -8,7 +8,12 @@ from random import Random
 import pytest
 
 from hivellm_lite.errors import GrammarError
-from hivellm_lite.gbnf.analysis import (
+from hivellm_lite.gbnf.build import alternation, literal, optional, repeat, sequence
+from hivellm_lite.gbnf.earley import Recogniser
+from hivellm_lite.gbnf.parser import parse_grammar
+from hivellm_lite.gbnf.printer import print_grammar
+from hivellm_lite.gbnf.repair import remove_left_recursion, repair_grammar
+from hivellm_lite.gbnf.rewriting.analysis import (
     circles,
     is_nullable,
     left_corner_graph,
@@ -17,17 +22,12 @@ from hivellm_lite.gbnf.analysis import (
     productive_rules,
     reachable_rules,
 )
-from hivellm_lite.gbnf.build import alternation, literal, optional, repeat, sequence
-from hivellm_lite.gbnf.earley import Recogniser
-from hivellm_lite.gbnf.factoring import looped
-from hivellm_lite.gbnf.parser import parse_grammar
-from hivellm_lite.gbnf.printer import print_grammar
-from hivellm_lite.gbnf.repair import remove_left_recursion, repair_grammar
-from hivellm_lite.gbnf.sentences import SentenceGenerator, mutate
+from hivellm_lite.gbnf.rewriting.factoring import looped
 from hivellm_lite.gbnf.syntax import Grammar, Literal, Node, Repeat, RuleRef
 
 from ..native_grammars import readable
 from .nasty_grammars import NASTY
+from .sentences import SentenceGenerator, mutate
 
 SHORT_TEXTS = ["".join(chars) for n in range(5) for chars in itertools.product("abc", repeat=n)]
 

@@ -9,10 +9,11 @@ import pytest
 
 from hivellm_lite.errors import GrammarError
 from hivellm_lite.gbnf import dfa, inlining, nfa, rule_automata
-from hivellm_lite.gbnf.dfa import SymbolNfa, to_machine
+from hivellm_lite.gbnf.automata.dfa import SymbolNfa, to_machine
+from hivellm_lite.gbnf.automata.rule_automata import build_rule_automata
+from hivellm_lite.gbnf.automata.rule_calls import LeftRecursionError
+from hivellm_lite.gbnf.automata.utf8 import byte_sequences
 from hivellm_lite.gbnf.parser import parse_grammar
-from hivellm_lite.gbnf.rule_automata import build_rule_automata
-from hivellm_lite.gbnf.rule_calls import LeftRecursionError
 from hivellm_lite.gbnf.syntax import (
     EMPTY,
     Alternation,
@@ -22,7 +23,6 @@ from hivellm_lite.gbnf.syntax import (
     RuleRef,
     Sequence,
 )
-from hivellm_lite.gbnf.utf8 import byte_sequences
 
 
 def tables(text: str) -> rule_automata.RuleAutomata:

@@ -8,7 +8,6 @@ import pytest
 
 from hivellm_lite.errors import GrammarError
 from hivellm_lite.gbnf.earley import Recogniser
-from hivellm_lite.gbnf.sentences import SentenceGenerator, generate, mutate
 from hivellm_lite.gbnf.syntax import (
     EMPTY,
     Alternation,
@@ -20,6 +19,8 @@ from hivellm_lite.gbnf.syntax import (
     RuleRef,
     Sequence,
 )
+
+from .sentences import SentenceGenerator, generate, mutate
 
 DEAD = Sequence((Literal("x"), RuleRef("dead")))
 VALUE = RuleRef("root")

@@ -8,7 +8,7 @@ import pytest
 from hivellm_lite.gbnf import vocabulary as vocabulary_module
 from hivellm_lite.gbnf.matcher import Automaton, compile_grammar
 from hivellm_lite.gbnf.parser import parse_grammar
-from hivellm_lite.gbnf.vocabulary import TokenVocabulary
+from hivellm_lite.gbnf.token_masks import TokenVocabulary
 
 GRAMMAR = r"""
 root ::= "{" pair ("," ws pair)* "}"

@@ -59,7 +59,9 @@ def prepare() -> None:
     """Import in this process what every child needs."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     import numpy  # noqa: F401
-    from hivellm_lite.converters import base, lora, low_rank_adapter, peft, variant  # noqa: F401
+    from hivellm_lite.converters import base  # noqa: F401
+    from hivellm_lite.converters.forms import lora, low_rank, variant  # noqa: F401
+    from hivellm_lite.converters.peft import adapter  # noqa: F401
 
     from hivellm_lite.cli import inspect, main  # noqa: F401
 

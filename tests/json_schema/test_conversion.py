@@ -11,9 +11,9 @@ import pytest
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.matcher import compile_grammar
 from hivellm_lite.gbnf.repair import repair_grammar
-from hivellm_lite.gbnf.sentences import SentenceGenerator
 from hivellm_lite.json_schema import schema_to_grammar
 
+from ..gbnf.sentences import SentenceGenerator
 from ..native_grammars import readable
 from .cases import CASES, Case
 from .validator import validator_of

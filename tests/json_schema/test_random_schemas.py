@@ -8,9 +8,9 @@ from random import Random
 import pytest
 
 from hivellm_lite.errors import GrammarError
-from hivellm_lite.gbnf.sentences import SentenceGenerator
 from hivellm_lite.json_schema import schema_to_grammar
 
+from ..gbnf.sentences import SentenceGenerator
 from .random_schemas import random_schema
 from .validator import validator_of
 

@@ -8,12 +8,13 @@ from random import Random
 import pytest
 
 from hivellm_lite.gbnf.earley import Recogniser
-from hivellm_lite.gbnf.sentences import SentenceGenerator
 from hivellm_lite.gbnf.syntax import RuleRef
 from hivellm_lite.json_schema import schema_to_grammar
 from hivellm_lite.json_schema.layout import LAYOUTS
 from hivellm_lite.json_schema.rules import RuleBook
 from hivellm_lite.json_schema.strings import encoded
+
+from ..gbnf.sentences import SentenceGenerator
 
 
 def recogniser(schema: object) -> Recogniser:

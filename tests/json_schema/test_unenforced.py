@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from hivellm_lite.errors import GrammarError
-from hivellm_lite.gbnf.sentences import generate
 from hivellm_lite.json_schema import schema_to_grammar, unenforced_keywords
+
+from ..gbnf.sentences import generate
 
 STRING = {"type": "string"}
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from hivellm_lite import ContextLengthError, Expert, GrammarError, InferenceError
-from hivellm_lite.session import _sessions
+from hivellm_lite.inference.session import _sessions
 
 from .world import GREEDY, LONG, WORDS, World
 

@@ -1,0 +1,98 @@
+"""Writes a whole model in float32, adapted or not: the reference that others are held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..architectures import architecture_of_gguf
+from ..gguf.header import GGUFHeader
+from ..gguf.split import METADATA_FILE, PartTensor, kind_file, kind_of, split_metadata, write_part
+from ..peft.updates import Update
+from ..targets import Target, find_target
+from ..weights import GGUFWeights, WeightSource
+from .variant import merged
+
+__all__ = ["write_float_model"]
+
+
+def write_float_model(
+    base: GGUFWeights, source: WeightSource, updates: Sequence[tuple[Target, Update]], folder: Path
+) -> tuple[list[Path], int]:
+    """The model of ``base`` with the weights of ``source``, updated, as F32 parts in ``folder``.
+
+    Tensors that only the GGUF has (factors of rotary positions) are copied from it.
+    Returns the parts in loading order and the number of tensors. One tensor at a
+    time is in memory.
+    """
+    header = base.header
+    steps: dict[str, tuple[Target, list[Update]]] = {}
+    for target, update in updates:
+        steps.setdefault(target.gguf_name, (target, []))[1].append(update)
+    if "token_embd.weight" in steps and "output.weight" not in header.tensors:
+        untied = find_target(
+            "lm_head", ".weight", architecture_of_gguf(header.architecture), header
+        )
+        if isinstance(untied, Target):
+            steps.setdefault("output.weight", (untied, []))
+    names = [*header.tensors, *(name for name in steps if name not in header.tensors)]
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(kind_of(name), []).append(name)
+    places = _targets(header)
+    split_metadata(header, folder / METADATA_FILE, 1 + len(kinds))
+    parts = [folder / METADATA_FILE]
+    for number, (kind, members) in enumerate(kinds.items(), start=1):
+        tensors = [_part_tensor(name, base, source, steps, places) for name in members]
+        write_part(folder / kind_file(kind), number, tensors)
+        parts.append(folder / kind_file(kind))
+    return parts, len(names)
+
+
+def _targets(header: GGUFHeader) -> dict[str, Target]:
+    """Every tensor of the base that has a place in Transformers' model, by GGUF name."""
+    architecture = architecture_of_gguf(header.architecture)
+    modules = [m if m == "lm_head" else f"model.{m}" for m in architecture.global_modules]
+    for layer in range(header.n_layers):
+        modules += [f"model.layers.{layer}.{name}" for name in architecture.layer_modules]
+    found = {}
+    for module in modules:
+        for suffix in (".weight", ".bias"):
+            target = find_target(module, suffix, architecture, header)
+            if isinstance(target, Target) and target.exists:
+                found[target.gguf_name] = target
+    return found
+
+
+def _part_tensor(
+    name: str,
+    base: GGUFWeights,
+    source: WeightSource,
+    steps: dict[str, tuple[Target, list[Update]]],
+    places: dict[str, Target],
+) -> PartTensor:
+    target, updates = steps.get(name, (places.get(name), []))
+    shape = base.header.tensors[name].shape if target is None else target.shape
+    writer = _Writer(name, target, updates, base, source)
+    return PartTensor(name, shape, "F32", 4 * math.prod(shape), writer)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    name: str
+    target: Target | None
+    updates: list[Update]
+    base: GGUFWeights
+    source: WeightSource
+
+    def __call__(self, file: BinaryIO) -> None:
+        if self.target is None:
+            values = self.base.read_tensor(self.base.header.tensors[self.name])
+        else:
+            values = self.target.stored(merged(self.target, self.updates, self.source))
+        file.write(np.ascontiguousarray(values, dtype=np.float32).data)

@@ -1,0 +1,311 @@
+"""Writes a variant: the tensors that an adapter changes, merged in float32.
+
+A variant is loaded beside the parts of its base (see ``gguf_split``): it brings
+the kinds of tensors that it changes and shares all others. It costs nothing per
+token and is exact for every form of adapter.
+
+Never merged into a quantised grid: a fine-tuning delta is smaller than half a
+step of the grid and would snap back. Each tensor gets the smallest type whose
+rounding is small beside the adapter's change of that tensor: Q8_0 at the least from
+float weights beside a quantised base, float16 otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ...errors import ConversionError
+from ..gguf.header import GGUFHeader
+from ..gguf.split import PartTensor, copied, kind_file, kind_of, write_part
+from ..peft.updates import Update
+from ..quantization import TensorType, decode_rows, encode_rows, row_bytes, tensor_type
+from ..safetensors import Float32Array
+from ..targets import Target
+from ..weights import WeightSource
+from .change_loss import BOUND, ChangeLoss, TensorLoss
+
+__all__ = [
+    "FORMAT_VERSION",
+    "TypePlan",
+    "VariantReport",
+    "allowed_types",
+    "convert_variant",
+    "loading_order",
+    "merged",
+    "plan_types",
+    "stored_bytes",
+]
+
+FORMAT_VERSION = 2
+"""Part of cache keys: raised when the same input would become another file."""
+
+STORED = ("q8_0", "bf16", "f16", "f32")
+"""What a tensor can be stored at, coarsest first."""
+
+BLOCK_ELEMENTS = 4 << 20
+"""Elements encoded at a time."""
+
+
+@dataclass(frozen=True)
+class VariantReport:
+    """What was written: ``files`` in no order, ``merged`` tensors, ``bytes`` in all.
+
+    ``quantization`` is what the matrices are stored at, such as ``f16`` or ``f16 and f32``,
+    ``source`` says which weights were merged, ``n_tensors`` how many the whole model has.
+    """
+
+    files: tuple[str, ...]
+    merged: int
+    bytes: int
+    quantization: str
+    source: str
+    n_tensors: int
+
+
+def allowed_types(
+    source: WeightSource, base: WeightSource, wanted: str | None, *, force: bool = False
+) -> tuple[str, ...]:
+    """What the tensors may be stored at, smallest first: ``wanted`` alone, or what is sound.
+
+    Beside a float base nothing is quantised. Raises ConversionError when less than
+    float16 is wanted from quantised weights, unless forced.
+    """
+    if not source.is_float and wanted not in (None, "f16", "f32") and not force:
+        raise ConversionError(
+            f"merging into {source.origin} and storing {wanted} would lose most of the adapter: "
+            "its changes are smaller than the step of the grid\n"
+            "Give the float weights, store f16, or force it."
+        )
+    if wanted is not None:
+        return (wanted,)
+    return ("f16", "f32") if base.is_float or not source.is_float else ("q8_0", "f16", "f32")
+
+
+@dataclass(frozen=True)
+class TypePlan:
+    """What each changed tensor is stored at (``q8_0`` and so on, by GGUF name), and what
+    the rounding to it loses of the adapter's change.
+    """
+
+    types: Mapping[str, str]
+    loss: ChangeLoss
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every tensor is float32."""
+        return all(quantization == "f32" for quantization in self.types.values())
+
+
+def plan_types(
+    updates: Sequence[tuple[Target, Update]],
+    source: WeightSource,
+    allowed: Sequence[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> TypePlan:
+    """For each tensor the first of the ``allowed`` types that loses no more than `BOUND` of
+    its change, else the last. ``progress`` is called with the weights done and in all.
+    """
+    steps: dict[str, tuple[Target, list[Update]]] = {}
+    for target, update in updates:
+        steps.setdefault(target.gguf_name, (target, []))[1].append(update)
+    total = sum(math.prod(target.shape) for target, _ in steps.values())
+    done = 0
+    types, losses = {}, []
+    for name, (target, changes) in steps.items():
+        exact = merged(target, changes, source)
+        weight = source.read(target)
+        whole, changed = _squares(weight), _squares(exact - weight)
+        for quantization in allowed:
+            missing = _rounding(target.stored(exact), tensor_type(quantization, target.shape))
+            loss = TensorLoss.of(name, missing, changed, whole)
+            if loss.share <= BOUND:
+                break
+        types[name] = quantization
+        losses.append(loss)
+        done += math.prod(target.shape)
+        if progress is not None:
+            progress(done, total)
+    return TypePlan(types, ChangeLoss(tuple(losses)))
+
+
+def stored_bytes(shape: tuple[int, ...], stored: TensorType) -> int:
+    """Bytes of a tensor of ``shape`` that is stored as ``stored``."""
+    return math.prod(shape[:-1]) * row_bytes(stored, shape[-1])
+
+
+def _rounding(values: Float32Array, kind: TensorType) -> float:
+    """Squared norm of what storing ``values`` as ``kind`` changes."""
+    if kind == "F32":
+        return 0.0
+    lost = 0.0
+    for block in _blocks(values):
+        lost += _squares(decode_rows(encode_rows(block, kind), kind) - block)
+    return lost if math.isfinite(lost) else math.inf
+
+
+def _squares(values: Float32Array) -> float:
+    return float(np.sum(np.square(values, dtype=np.float64)))
+
+
+def _blocks(values: Float32Array) -> Iterator[Float32Array]:
+    """Rows of about `BLOCK_ELEMENTS` at a time."""
+    step = max(1, BLOCK_ELEMENTS // max(1, math.prod(values.shape[1:])))
+    for start in range(0, values.shape[0], step):
+        yield np.ascontiguousarray(values[start : start + step])
+
+
+def convert_variant(
+    updates: Sequence[tuple[Target, Update]],
+    base: GGUFHeader,
+    base_parts: Sequence[str],
+    source: WeightSource,
+    folder: Path,
+    *,
+    quantization: str | Mapping[str, str],
+    progress: Callable[[int, int], None] | None = None,
+) -> VariantReport:
+    """Write the variant's parts into ``folder``.
+
+    ``base_parts`` are the part names of the split base in loading order, ``quantization``
+    what the changed tensors are stored at: one for all, or by the tensors' GGUF names.
+    ``progress`` is called with the bytes written so far and in all. One tensor at
+    a time is in memory. Raises ConversionError when a merged value is not finite.
+    """
+    changed: dict[str, dict[str, list[tuple[Target, Update]]]] = {}
+    for target, update in updates:
+        of_kind = changed.setdefault(kind_of(target.gguf_name), {})
+        of_kind.setdefault(target.gguf_name, []).append((target, update))
+    _untie(changed, base)
+    places = {name: number for number, name in enumerate(base_parts)}
+    new = [kind_file(kind) for kind in changed if kind_file(kind) not in places]
+    places |= {name: len(base_parts) + i for i, name in enumerate(new)}
+    added = sum(name not in base.tensors for kind in changed.values() for name in kind)
+    plans = {
+        kind: _plan(kind, tensors, base, source, quantization) for kind, tensors in changed.items()
+    }
+    total = sum(tensor.n_bytes for plan in plans.values() for tensor in plan)
+    done = 0
+    for kind, plan in plans.items():
+        write_part(folder / kind_file(kind), places[kind_file(kind)], plan)
+        done += sum(tensor.n_bytes for tensor in plan)
+        if progress is not None:
+            progress(done, total)
+    files = tuple(kind_file(kind) for kind in plans)
+    return VariantReport(
+        files=files,
+        merged=sum(len(tensors) for tensors in changed.values()),
+        bytes=sum((folder / name).stat().st_size for name in files),
+        quantization=_described(quantization, changed),
+        source=source.origin,
+        n_tensors=len(base.tensors) + added,
+    )
+
+
+def _described(
+    quantization: str | Mapping[str, str],
+    changed: Mapping[str, Mapping[str, list[tuple[Target, Update]]]],
+) -> str:
+    if isinstance(quantization, str):
+        return quantization
+    matrices = [
+        quantization[name]
+        for tensors in changed.values()
+        for name, steps in tensors.items()
+        if steps and len(steps[0][0].shape) > 1
+    ]
+    return " and ".join(kind for kind in STORED if kind in matrices) or "f32"
+
+
+def loading_order(base_parts: Sequence[Path], variant: Path) -> list[Path]:
+    """The files of a variant's model: the base's, each replaced where the variant has its own."""
+    order = [variant / part.name if (variant / part.name).exists() else part for part in base_parts]
+    names = {part.name for part in base_parts}
+    return order + sorted(
+        (path for path in variant.glob("*.gguf") if path.name not in names), key=_part_number
+    )
+
+
+def _part_number(path: Path) -> int:
+    from ..gguf.header import read_gguf_header
+
+    return int(read_gguf_header(path, part=True).metadata["split.no"])
+
+
+def _untie(changed: dict[str, dict[str, list[tuple[Target, Update]]]], base: GGUFHeader) -> None:
+    """Where the embedding changes and is also the head, the head stays what it was: PEFT
+    changes only the module that it was told to.
+    """
+    if "token_embd" in changed and "output.weight" not in base.tensors:
+        changed.setdefault("output", {}).setdefault("output.weight", [])
+
+
+def _plan(
+    kind: str,
+    changed: Mapping[str, list[tuple[Target, Update]]],
+    base: GGUFHeader,
+    source: WeightSource,
+    quantization: str | Mapping[str, str],
+) -> list[PartTensor]:
+    """All tensors of a kind: the changed ones merged, the others as the base has them."""
+    names = [name for name in base.tensors if kind_of(name) == kind]
+    names += [name for name in changed if name not in base.tensors]
+    plan = []
+    for name in names:
+        if steps := changed.get(name):
+            target = steps[0][0]
+            wanted = quantization if isinstance(quantization, str) else quantization[name]
+            stored = tensor_type(wanted, target.shape)
+            n_bytes = stored_bytes(target.shape, stored)
+            updates = [update for _, update in steps]
+            plan.append(
+                PartTensor(
+                    name, target.shape, stored, n_bytes, _Merge(target, updates, source, stored)
+                )
+            )
+        else:
+            origin = name if name in base.tensors else "token_embd.weight"
+            plan.append(copied(base, origin, name=name))
+    return plan
+
+
+@dataclass(frozen=True)
+class _Merge:
+    target: Target
+    updates: Sequence[Update]
+    source: WeightSource
+    stored: TensorType
+
+    def __call__(self, file: BinaryIO) -> None:
+        values = self.target.stored(merged(self.target, self.updates, self.source))
+        for rows in _blocks(values):
+            block = encode_rows(rows, self.stored)
+            if block.dtype == np.float16 and not np.isfinite(block).all():
+                raise ConversionError(
+                    f"{self.target.hf_name}: merged values exceed the range of float16; use bf16"
+                )
+            file.write(block.data)
+
+
+def merged(target: Target, updates: Sequence[Update], source: WeightSource) -> Float32Array:
+    """The tensor with all its updates, float32, rows in Transformers' order."""
+    values = source.read(target)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for update in updates:
+                values = update.apply(values)
+    except ConversionError as error:
+        raise ConversionError(f"{target.hf_name}: {error}") from None
+    if values.shape != target.shape:
+        raise ConversionError(
+            f"{target.hf_name} becomes {list(values.shape)}, the base has {list(target.shape)}"
+        )
+    if not np.isfinite(values).all():
+        raise ConversionError(f"{target.hf_name}: the merged weights have NaN or infinite values")
+    return values

@@ -1,0 +1,131 @@
+"""One model, in one file or in parts: its header, and everything that is checked about it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ....errors import LoadError
+from ...architectures import ARCHITECTURES
+from ..header import GGUFHeader, GGUFTensor, read_gguf_header
+from .hyper_parameters import check_general, check_sizes
+from .problems import Findings, GGUFProblem
+from .tensors import check_layout, check_tensors, check_types
+from .vocabulary import check_vocabulary
+
+__all__ = ["MAX_SHOWN", "check_model", "find_problems"]
+
+MAX_SHOWN = 5
+"""Problems that a message lists; a file with one usually has many."""
+
+MAX_PARTS = 10_000
+"""llama.cpp counts parts in 16 bits."""
+
+_KNOWN = {architecture.name: architecture for architecture in ARCHITECTURES}
+_UINT16 = 2
+_PART = re.compile(r"(.*)-00001-of-([0-9]{5})\.gguf", re.DOTALL)
+
+
+def check_model(files: Sequence[Path]) -> bool:
+    """Raise LoadError if llama.cpp would end the process over this model.
+
+    Returns whether the check is complete; it is not for an architecture without tables here.
+
+    ``files`` are the parts in loading order. Of a single file that is the first part of a
+    split model, the others are looked for under llama.cpp's names, as llama.cpp does.
+    The result for files that have not changed is remembered.
+    """
+    parts = tuple(Path(file) for file in files)
+    if len(parts) == 1:
+        parts = _siblings(parts[0])
+    problems = _remembered(parts, tuple(_stamp(part) for part in parts))
+    if problems:
+        lines = [f"  {problem}" for problem in problems[:MAX_SHOWN]]
+        if len(problems) > MAX_SHOWN:
+            lines.append(f"  and {len(problems) - MAX_SHOWN} more")
+        raise LoadError(
+            "\n".join(
+                [
+                    f"{parts[0]} contradicts itself; llama.cpp cannot compute with it",
+                    *lines,
+                    "The file is damaged or was made by a faulty converter: get it again, or "
+                    "convert the original model.",
+                ]
+            )
+        )
+    return read_gguf_header(parts[0]).architecture in _KNOWN
+
+
+def find_problems(parts: Sequence[GGUFHeader]) -> list[GGUFProblem]:
+    """Everything that is wrong with a model of these parts, the first of which has the metadata."""
+    findings = Findings(parts[0])
+    tensors = _joined(findings, parts)
+    check_general(findings)
+    check_vocabulary(findings)
+    architecture = _KNOWN.get(parts[0].architecture)
+    if architecture is None:
+        check_types(findings, tensors.values())
+    elif (sizes := check_sizes(findings, architecture)) is not None and not findings.problems:
+        check_tensors(findings, architecture, sizes, tensors)
+    # Last: a tensor of another shape or type moves those behind it.
+    for header in parts:
+        check_layout(findings, header)
+    first: dict[str, GGUFProblem] = {}
+    for problem in findings.problems:
+        first.setdefault(problem.key, problem)
+    return list(first.values())
+
+
+def _joined(findings: Findings, parts: Sequence[GGUFHeader]) -> dict[str, GGUFTensor]:
+    """The tensors of all parts, by name."""
+    tensors: dict[str, GGUFTensor] = {}
+    for number, header in enumerate(parts):
+        if len(parts) > 1:
+            _check_part(findings, header, number)
+        for name, tensor in header.tensors.items():
+            if name in tensors:
+                findings.add(name, "in two parts", "one tensor of this name")
+            tensors[name] = tensor
+    return tensors
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered(parts: tuple[Path, ...], _stamps: tuple[object, ...]) -> tuple[GGUFProblem, ...]:
+    headers = [read_gguf_header(part, part=number > 0) for number, part in enumerate(parts)]
+    return tuple(find_problems(headers))
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise LoadError(f"cannot open {path}: {error.strerror or error}") from error
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _siblings(path: Path) -> tuple[Path, ...]:
+    """All parts of the split model that ``path`` begins, or just it."""
+    header = read_gguf_header(path)
+    count = header.metadata.get("split.count", 0)
+    if type(count) is not int or count < 2:
+        return (path,)
+    match = _PART.fullmatch(path.name)
+    if match is None or int(match[2]) != count or count > MAX_PARTS:
+        raise LoadError(
+            f"{path} says that it is part of a model in {count} files, "
+            f"but is not called …-00001-of-{count:05}.gguf\n"
+            "Give the first file, with its name and the others beside it as they were published."
+        )
+    parts = [path.with_name(f"{match[1]}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+    for part in parts:
+        if not part.is_file():
+            raise LoadError(f"{part} is missing: {path.name} is one of {count} files")
+    return tuple(parts)
+
+
+def _check_part(findings: Findings, header: GGUFHeader, number: int) -> None:
+    found = header.metadata.get("split.no")
+    if found != number or header.type_codes["split.no"] != _UINT16:
+        findings.add("split.no", f"{found!r:.50} in {header.path.name}", f"{number}, as uint16")

@@ -1,0 +1,215 @@
+"""What an adapter does to one tensor of the base, in numpy and float32.
+
+Each form has ``apply``: the tensor as PEFT's own merge computes it, rows in
+Transformers' order. PEFT's Python implementation is the reference.
+
+Source: ``tuners/{lora,ia3,loha,lokr}/layer.py`` and ``tuners/lora/dora.py`` of
+PEFT 0.21.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import ConversionError
+from ..safetensors import Float32Array, SafetensorsFile
+
+__all__ = [
+    "AddedBias",
+    "Dora",
+    "Hadamard",
+    "Kronecker",
+    "LowRank",
+    "Replaced",
+    "Scaled",
+    "Unchanged",
+    "Update",
+]
+
+
+@dataclass(frozen=True)
+class Update(ABC):
+    """Base of all forms."""
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape of the tensor that it applies to; None for any."""
+        return None
+
+    @abstractmethod
+    def apply(self, weight: Float32Array) -> Float32Array:
+        """The adapted tensor; ``weight`` is not changed."""
+
+
+@dataclass(frozen=True)
+class LowRank(Update):
+    """LoRA: ``W + scale · B · A``.
+
+    ``a`` is (rank, in), ``b`` is (out, rank), float32 as trained, without the
+    scale. For an embedding the delta is its transpose: ``in`` is the vocabulary.
+    """
+
+    a: Float32Array
+    b: Float32Array
+    scale: float
+    is_embedding: bool = False
+
+    @property
+    def rank(self) -> int:
+        """Rows of ``a``."""
+        return int(self.a.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape = (self.b.shape[0], self.a.shape[1])
+        return shape[::-1] if self.is_embedding else shape
+
+    def delta(self) -> Float32Array:
+        """``scale · B · A``, in the shape of the weight."""
+        product = self.b @ self.a
+        product *= np.float32(self.scale)
+        return product.T if self.is_embedding else product
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        return weight + self.delta()
+
+
+@dataclass(frozen=True)
+class Dora(LowRank):
+    """DoRA: ``g · (W + scale · B · A)`` with ``g = m / ‖W + scale · B · A‖₂`` per output.
+
+    ``magnitude`` is m, (out,). For an embedding the outputs are the columns.
+    """
+
+    magnitude: Float32Array = None  # type: ignore[assignment]  # follows a default; always given
+
+    def gain(self, weight: Float32Array) -> Float32Array:
+        """g, (out,)."""
+        return self._gain(weight + self.delta())
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        moved = weight + self.delta()
+        gain = self._gain(moved)
+        moved *= gain if self.is_embedding else gain[:, None]
+        return moved
+
+    def _gain(self, moved: Float32Array) -> Float32Array:
+        axis = 0 if self.is_embedding else 1
+        squares = np.einsum("ij,ij->j" if axis == 0 else "ij,ij->i", moved, moved)
+        norms = np.sqrt(squares)
+        if not norms.all():
+            raise ConversionError(
+                "DoRA divides by the length of a row that is all zero: the base has such a row"
+            )
+        gain: Float32Array = self.magnitude / norms
+        return gain
+
+
+@dataclass(frozen=True)
+class Scaled(Update):
+    """IA³: every row (``axis`` 0, also of a bias) or column (1) times its factor."""
+
+    factors: Float32Array
+    axis: int
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        if weight.shape[self.axis] != len(self.factors):
+            raise ConversionError(
+                f"{len(self.factors)} factors for {weight.shape[self.axis]} "
+                f"{'columns' if self.axis else 'rows'}"
+            )
+        by_row = self.axis == 0 and weight.ndim > 1
+        return weight * (self.factors[:, None] if by_row else self.factors)
+
+
+@dataclass(frozen=True)
+class Hadamard(Update):
+    """LoHa: ``W + scale · (w1_a · w1_b) ∘ (w2_a · w2_b)``."""
+
+    w1_a: Float32Array
+    w1_b: Float32Array
+    w2_a: Float32Array
+    w2_b: Float32Array
+    scale: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.w1_a.shape[0], self.w1_b.shape[1])
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        delta = self.w1_a @ self.w1_b
+        delta *= self.w2_a @ self.w2_b
+        delta *= np.float32(self.scale)
+        delta += weight
+        return delta
+
+
+@dataclass(frozen=True)
+class Kronecker(Update):
+    """LoKr: ``W + scale · w1 ⊗ w2``; factored ``w1``, ``w2`` come multiplied out."""
+
+    w1: Float32Array
+    w2: Float32Array
+    scale: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        (a, c), (b, d) = self.w1.shape, self.w2.shape
+        return (a * b, c * d)
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        delta: Float32Array = np.kron(self.w1, self.w2)
+        delta *= np.float32(self.scale)
+        delta += weight
+        return delta
+
+
+@dataclass(frozen=True)
+class AddedBias(Update):
+    """``lora_bias``: B's own bias, added to the module's bias with the same scale."""
+
+    values: Float32Array
+    scale: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        moved: Float32Array = weight + np.float32(self.scale) * self.values
+        return moved
+
+
+@dataclass(frozen=True)
+class Replaced(Update):
+    """A tensor that was trained and saved whole: a bias, or one of ``modules_to_save``.
+
+    Read on demand: an embedding can be larger than everything else together.
+    """
+
+    file: Path
+    name: str
+    stored_shape: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored_shape
+
+    def apply(self, weight: Float32Array) -> Float32Array:  # noqa: ARG002 - it is replaced
+        with SafetensorsFile(self.file) as file:
+            values = file.read_float32(self.name)
+        if not np.isfinite(values).all():
+            raise ConversionError(f"{self.file}: {self.name!r} has NaN or infinite values")
+        return values
+
+
+@dataclass(frozen=True)
+class Unchanged(Update):
+    """The tensor as it is."""
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        return weight

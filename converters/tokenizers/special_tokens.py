@@ -1,0 +1,194 @@
+"""Which token begins, ends and pads a text, and the chat template.
+
+Source: ``SpecialVocab`` in gguf-py of llama.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import ConversionError
+from ..json_file import read_json
+
+__all__ = [
+    "SpecialTokens",
+    "read_chat_template",
+    "read_older_added_tokens",
+    "read_special_tokens",
+]
+
+MAX_TEMPLATE_BYTES = 1_000_000
+"""The longest published template has about 20 kB."""
+
+TEMPLATE_FOLDERS = ("chat_templates", "additional_chat_templates")
+
+KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """``ids`` by kind (``bos``), and whether ``bos`` and ``eos`` are added to a text."""
+
+    ids: Mapping[str, int]
+    add: Mapping[str, bool]
+
+
+def read_special_tokens(
+    tokenizer: Mapping[str, Any],
+    options: Mapping[str, Any],
+    fallback: Mapping[str, int],
+    added: Mapping[str, int],
+    n_vocab: int,
+    *,
+    bos_by_default: bool,
+    source: object,
+) -> SpecialTokens:
+    """From ``tokenizer.json``, ``tokenizer_config.json`` and, in ``fallback``, ``config.json``.
+
+    ``added`` maps added tokens to ids. Raises ConversionError for an id beyond
+    ``n_vocab`` and for a post-processor that adds anything but BOS and EOS.
+    """
+    texts = {kind: _content(options.get(f"{kind}_token")) for kind in KINDS}
+    first, last, add = _post_processor(tokenizer.get("post_processor"), source)
+    for kind, text in (("bos", first), ("eos", last)):
+        if text:
+            # A template may add BOS although the config names none.
+            texts[kind] = texts[kind] or text
+            if texts[kind] != text:
+                raise ConversionError(
+                    f"{source}: the post-processor adds {text!r}, "
+                    f"but {kind}_token is {texts[kind]!r}: llama.cpp cannot do that"
+                )
+    for kind in ("bos", "eos"):
+        flag = options.get(f"add_{kind}_token")
+        if isinstance(flag, bool):
+            add.setdefault(kind, flag)
+    if bos_by_default:
+        # llama.cpp adds BOS for these tokenizers unless told otherwise.
+        add.setdefault("bos", False)
+    ids: dict[str, int] = {}
+    for kind in KINDS:
+        token_id = added.get(texts[kind] or "", fallback.get(kind))
+        if token_id is None:
+            continue
+        if token_id >= n_vocab:
+            raise ConversionError(
+                f"{source}: the {kind} token has the id {token_id}, "
+                f"but the vocabulary has {n_vocab} entries"
+            )
+        ids[kind] = token_id
+    return SpecialTokens(ids, add)
+
+
+def read_older_added_tokens(folder: Path, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """``added_tokens.json`` as Transformers before 4.34 wrote it, in the form of its successor.
+
+    A token is special if ``special_tokens_map.json`` or ``options`` name it.
+    """
+    path = folder / "added_tokens.json"
+    if not path.is_file():
+        return {}
+    roles = folder / "special_tokens_map.json"
+    special = set[str]()
+    for source in (options, read_json(roles) if roles.is_file() else {}):
+        others = source.get("additional_special_tokens")
+        named = [*(source.get(f"{kind}_token") for kind in KINDS)]
+        named += others if isinstance(others, list) else []
+        special |= {text for token in named if (text := _content(token)) is not None}
+    return {
+        str(token_id): {"content": text, "special": text in special}
+        for text, token_id in read_json(path).items()
+        if type(token_id) is int
+    }
+
+
+def _content(token: object) -> str | None:
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
+def _post_processor(processor: object, source: object) -> tuple[str, str, dict[str, bool]]:
+    """What is put before and behind a text, and what that says about adding BOS and EOS."""
+    if processor is None:
+        return "", "", {}
+    kind = processor.get("type") if isinstance(processor, dict) else None
+    if isinstance(processor, dict) and kind == "Sequence":
+        members = processor.get("processors")
+        first, last, add = "", "", dict[str, bool]()
+        for member in members if isinstance(members, list) else []:
+            found = _post_processor(member, source)
+            first, last = first or found[0], last or found[1]
+            add |= {key: value or add.get(key, False) for key, value in found[2].items()}
+        return first, last, add
+    if kind == "ByteLevel":  # changes offsets, not tokens
+        return "", "", {"bos": False, "eos": False}
+    if isinstance(processor, dict) and kind == "TemplateProcessing":
+        return _template(processor.get("single"), source)
+    raise ConversionError(f"{source}: the post-processor {kind!r} is not supported")
+
+
+def _template(pieces: object, source: object) -> tuple[str, str, dict[str, bool]]:
+    """Read ``[BOS] text [EOS]``; anything else cannot be expressed in GGUF."""
+    names: list[str | None] = []
+    for piece in pieces if isinstance(pieces, list) else []:
+        special = piece.get("SpecialToken") if isinstance(piece, dict) else None
+        names.append(str(special.get("id")) if isinstance(special, dict) else None)
+    if names.count(None) != 1 or len(names) > 3:
+        raise ConversionError(
+            f"{source}: the post-processor's template {pieces!r} is not supported"
+        )
+    place = names.index(None)
+    before, behind = names[:place], names[place + 1 :]
+    if len(before) > 1 or len(behind) > 1:
+        raise ConversionError(
+            f"{source}: the post-processor's template {pieces!r} is not supported"
+        )
+    first, last = (before or [""])[0] or "", (behind or [""])[0] or ""
+    add = {kind: True for kind, text in (("bos", first), ("eos", last)) if text}
+    return first, last, add
+
+
+def read_chat_template(
+    folder: Path, options: Mapping[str, Any]
+) -> str | list[dict[str, str]] | None:
+    """The template as text, never run here; a list of named ones where there are several.
+
+    ``chat_template.jinja`` comes before ``tokenizer_config.json``, as in Transformers, and
+    that before ``chat_template.json`` and a folder of templates.
+    """
+    template = options.get("chat_template")
+    jinja, json_file = folder / "chat_template.jinja", folder / "chat_template.json"
+    others = [folder / name / "default.jinja" for name in TEMPLATE_FOLDERS]
+    if template is None and not jinja.is_file() and json_file.is_file():
+        template = read_json(json_file).get("chat_template")
+    for path in (jinja, *(others if template is None else ())):
+        if path.is_file():
+            template = _read_jinja(path)
+            break
+    if template is None:
+        return None
+    named = template if isinstance(template, list) else [{"name": "default", "template": template}]
+    for entry in named:
+        if not isinstance(entry, dict) or not all(
+            isinstance(entry.get(key), str) for key in ("name", "template")
+        ):
+            raise ConversionError(f"{folder}: the chat template is neither text nor a list of them")
+        if len(entry["template"]) > MAX_TEMPLATE_BYTES:
+            raise ConversionError(
+                f"{folder}: the chat template has over {MAX_TEMPLATE_BYTES} bytes"
+            )
+    return template if isinstance(template, str) else named
+
+
+def _read_jinja(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_TEMPLATE_BYTES:
+            raise ConversionError(
+                f"{path.parent}: the chat template has over {MAX_TEMPLATE_BYTES} bytes"
+            )
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"cannot read {path}: {error}") from error

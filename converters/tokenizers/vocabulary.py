@@ -1,0 +1,403 @@
+"""Turns a Hugging Face tokenizer into the vocabulary part of a GGUF file.
+
+Two kinds: byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM, Phi-4), and SentencePiece
+with byte fallback (Llama 2, Mistral, Gemma, Phi-3). A tokenizer that GGUF cannot
+express exactly is refused; differences in corner cases end up in ``notes``.
+
+Source: ``get_vocab_base`` in conversion/base.py and ``SpecialVocab`` in
+gguf-py of llama.cpp.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ConversionError
+from ...tokenization.rules import NORMALIZER_KEY, SPACE_PREFIX_KEY, STRIPS_KEYS
+from ..gguf.check.vocabulary import text_problem
+from ..json_file import read_json, read_tokenizer_json
+from ..model_config import ModelConfig
+from .merges import read_merges
+from .pre_tokenizers import IGNORE_MERGES, recognise
+from .sentencepiece_model import Piece
+from .sentencepiece_vocabulary import UNMERGED_SCORE, is_sentencepiece, pieces_of
+from .special_tokens import (
+    SpecialTokens,
+    read_chat_template,
+    read_older_added_tokens,
+    read_special_tokens,
+)
+
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
+
+__all__ = ["Vocabulary", "read_vocabulary", "write_vocabulary"]
+
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
+"""``llama_token_type``."""
+
+PADDING_SCORE = -10000.0
+
+_CONTROL_WORDS = frozenset({"<pad>", "<mask>", "<2mass>", "[@BOS@]"})
+"""Control tokens that some published tokenizers forgot to mark as special."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """All of ``tokenizer.*``. ``tokens`` and ``types`` have the model's vocabulary size.
+
+    ``model`` is ``gpt2`` or ``llama`` (SentencePiece). ``merges`` are pairs joined
+    by a space, best first; SentencePiece has ``scores`` instead, the highest
+    merged first. ``chat_template`` is Jinja source, kept as data, or a list of
+    named ones. ``add_space_prefix`` is what llama.cpp can know of ``space_prefix``, which
+    our runtime reads, as it does ``normalizer`` (``nfc`` or ``none``) and ``strips``: the
+    control and added tokens that swallow white space on their ``left`` or ``right``.
+    """
+
+    model: str
+    pre_tokenizer: str
+    tokens: tuple[str, ...]
+    types: tuple[int, ...]
+    scores: tuple[float, ...]
+    merges: tuple[str, ...]
+    special: SpecialTokens
+    chat_template: str | list[dict[str, str]] | None
+    add_space_prefix: bool | None
+    space_prefix: str
+    normalizer: str
+    strips: Mapping[str, tuple[int, ...]]
+    notes: tuple[str, ...]
+
+
+def read_vocabulary(
+    folder: Path, config: ModelConfig, *, pre_tokenizer: str | None = None
+) -> Vocabulary:
+    """Read ``tokenizer.json`` or ``tokenizer.model`` and their companions in ``folder``.
+
+    ``pre_tokenizer`` forces ``tokenizer.ggml.pre``. Raises ConversionError when
+    the tokenizer is of another kind, malformed, or larger than the model.
+    """
+    path, model = folder / "tokenizer.json", folder / "tokenizer.model"
+    if not path.is_file() and not model.is_file():
+        raise ConversionError(f"{folder} has no tokenizer.json and no tokenizer.model")
+    tokenizer = read_tokenizer_json(path) if path.is_file() else None
+    companion = folder / "tokenizer_config.json"
+    options = read_json(companion) if companion.is_file() else {}
+    if tokenizer is None or is_sentencepiece(tokenizer):
+        return _sentencepiece(folder, config, tokenizer, options)
+    return _byte_level(folder, config, tokenizer, options, pre_tokenizer)
+
+
+def _byte_level(
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Mapping[str, Any],
+    options: Mapping[str, Any],
+    pre_tokenizer: str | None,
+) -> Vocabulary:
+    path, size = folder / "tokenizer.json", config.sizes["vocab"]
+    model = _check_model(tokenizer, path)
+    normalizer = _normalizer(tokenizer, path)
+    added, beyond = _added_tokens(folder, tokenizer, options, model["vocab"], size)
+    pieces = dict[int, Piece]()
+    for text, token_id in model["vocab"].items():
+        if not 0 <= token_id < size:
+            raise ConversionError(
+                f"{path}: token {text!r} has the id {token_id}, "
+                f"but the model's vocabulary has {size} entries"
+            )
+        if token_id in pieces:
+            raise ConversionError(
+                f"{path}: {pieces[token_id].text!r} and {text!r} are both {token_id}"
+            )
+        pieces[token_id] = Piece(text, 0.0, NORMAL)
+    tokens, types, _ = _tokens(pieces, added, size, path)
+    pre = pre_tokenizer or recognise(tokenizer, path)
+    special = read_special_tokens(
+        tokenizer,
+        options,
+        config.token_ids,
+        {token.text: token_id for token_id, token in added.items()},
+        len(tokens),
+        bos_by_default=pre in IGNORE_MERGES,
+        source=path,
+    )
+    prefix = options.get("add_prefix_space") if config.architecture.name == "llama" else None
+    return Vocabulary(
+        model="gpt2",
+        pre_tokenizer=pre,
+        tokens=tokens,
+        types=types,
+        scores=(),
+        merges=_merges(model, path),
+        special=special,
+        chat_template=read_chat_template(folder, options),
+        add_space_prefix=prefix if isinstance(prefix, bool) else None,
+        space_prefix="never",
+        normalizer=normalizer,
+        strips=_strips(added),
+        notes=beyond + _single_word_notes(added),
+    )
+
+
+def _sentencepiece(
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+) -> Vocabulary:
+    size = config.sizes["vocab"]
+    path = folder / ("tokenizer.model" if tokenizer is None else "tokenizer.json")
+    pieces, splitting, notes = pieces_of(folder, tokenizer, size)
+    vocab = {piece.text: token_id for token_id, piece in pieces.items()}
+    added, beyond = _added_tokens(folder, tokenizer or {}, options, vocab, size)
+    tokens, types, scores = _tokens(pieces, added, size, path)
+    controls = {p.text: i for i, p in pieces.items() if p.type == CONTROL}
+    special = read_special_tokens(
+        tokenizer or {},
+        options,
+        config.token_ids,
+        controls | {token.text: token_id for token_id, token in added.items()},
+        size,
+        # llama.cpp adds BOS unless told otherwise; without tokenizer.json so does Transformers.
+        bos_by_default=tokenizer is not None,
+        source=path,
+    )
+    # llama.cpp adds the space unless told otherwise.
+    given = config.architecture.name == "llama" and isinstance(
+        options.get("add_prefix_space"), bool
+    )
+    return Vocabulary(
+        model="llama",
+        pre_tokenizer="default",
+        tokens=tokens,
+        types=types,
+        scores=scores,
+        merges=(),
+        special=special,
+        chat_template=read_chat_template(folder, options),
+        add_space_prefix=splitting.adds_space if given or not splitting.adds_space else None,
+        space_prefix=splitting.space_prefix,
+        normalizer="none",
+        strips=_strips(added),
+        notes=notes + beyond + _single_word_notes(added),
+    )
+
+
+def write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
+    """Add ``vocabulary`` to the metadata of a GGUF file."""
+    writer.add_tokenizer_model(vocabulary.model)
+    writer.add_tokenizer_pre(vocabulary.pre_tokenizer)
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_types(vocabulary.types)
+    if vocabulary.scores:
+        writer.add_token_scores(vocabulary.scores)
+    if vocabulary.merges:
+        writer.add_token_merges(vocabulary.merges)
+    for kind, token_id in vocabulary.special.ids.items():
+        getattr(writer, f"add_{kind}_token_id")(token_id)
+    for kind, value in vocabulary.special.add.items():
+        getattr(writer, f"add_add_{kind}_token")(value)
+    if vocabulary.add_space_prefix is not None:
+        writer.add_add_space_prefix(vocabulary.add_space_prefix)
+    writer.add_string(NORMALIZER_KEY, vocabulary.normalizer)
+    if vocabulary.model == "llama":
+        writer.add_string(SPACE_PREFIX_KEY, vocabulary.space_prefix)
+    for side, token_ids in vocabulary.strips.items():
+        if token_ids:
+            writer.add_string(STRIPS_KEYS[side], " ".join(map(str, token_ids)))
+    if vocabulary.chat_template is not None:
+        writer.add_chat_template(vocabulary.chat_template)
+
+
+def _check_model(tokenizer: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    model = tokenizer.get("model")
+    if not isinstance(model, dict):
+        raise ConversionError(f"{path}: has no model")
+    kind = model.get("type")
+    if kind != "BPE":
+        raise ConversionError(
+            f"{path}: a {kind} tokenizer is not supported, only byte-level BPE and SentencePiece "
+            "with byte fallback"
+        )
+    for option in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
+        if model.get(option):
+            raise ConversionError(f"{path}: BPE with {option} is not supported")
+    vocab = model.get("vocab")
+    if not isinstance(vocab, dict) or not all(type(i) is int for i in vocab.values()):
+        raise ConversionError(f"{path}: model.vocab does not map tokens to ids")
+    return model
+
+
+def _normalizer(tokenizer: Mapping[str, Any], path: Path) -> str:
+    """``nfc``, which the runtime applies, or ``none``."""
+    normalizer = tokenizer.get("normalizer")
+    if normalizer is None:
+        return "none"
+    if isinstance(normalizer, dict):
+        members = (
+            normalizer.get("normalizers") if normalizer.get("type") == "Sequence" else [normalizer]
+        )
+        members = members if isinstance(members, list) else []
+        kinds = [str(m.get("type") if isinstance(m, dict) else m) for m in members]
+        if not kinds:
+            return "none"
+        if set(kinds) == {"NFC"}:
+            return "nfc"
+        raise ConversionError(f"{path}: the normalizer {kinds} has no counterpart in llama.cpp")
+    raise ConversionError(f"{path}: the normalizer is malformed")
+
+
+@dataclass(frozen=True)
+class _AddedToken:
+    """``sides``: where it swallows white space. ``single_word``: not next to a letter."""
+
+    text: str
+    special: bool
+    sides: frozenset[str]
+    single_word: bool
+
+
+def _added_tokens(
+    folder: Path,
+    tokenizer: Mapping[str, Any],
+    options: Mapping[str, Any],
+    vocab: Mapping[str, int],
+    size: int,
+) -> tuple[dict[int, _AddedToken], tuple[str, ...]]:
+    """The tokens outside the BPE model by id, and notes.
+
+    Transformers 4 repeats them in ``tokenizer_config.json``, before 4.34 in
+    ``added_tokens.json``, and what is only there counts too. Tokens beyond the model's
+    vocabulary are left out.
+    """
+    path = folder / "tokenizer.json"
+    decoder = options.get("added_tokens_decoder")
+    entries = tokenizer.get("added_tokens") or []
+    if not isinstance(entries, list):
+        raise ConversionError(f"{path}: added_tokens is not a list")
+    seen = {str(entry.get("id")) for entry in entries if isinstance(entry, dict)}
+    if not isinstance(decoder, dict):
+        listed = (entry.get("content") for entry in entries if isinstance(entry, dict))
+        texts = {text for text in listed if isinstance(text, str)}
+        older = read_older_added_tokens(folder, options)
+        decoder = {key: entry for key, entry in older.items() if entry["content"] not in texts}
+    if decoder:
+        entries = entries + [
+            {**entry, "id": int(key)}
+            for key, entry in decoder.items()
+            if isinstance(entry, dict) and re.fullmatch("[0-9]{1,9}", key) and key not in seen
+        ]
+    added: dict[int, _AddedToken] = {}
+    beyond = []
+    for entry in entries:
+        text = entry.get("content") if isinstance(entry, dict) else None
+        token_id = entry.get("id") if isinstance(entry, dict) else None
+        if not isinstance(text, str) or not text or type(token_id) is not int:
+            raise ConversionError(f"{path}: an added token has no content or id: {entry!r}")
+        if token_id in added or vocab.get(text, token_id) != token_id:
+            raise ConversionError(f"{path}: added token {text!r} ({token_id}) is defined twice")
+        if token_id >= size:
+            beyond.append(text)
+            continue
+        added[token_id] = _AddedToken(
+            text,
+            special=entry.get("special") is True,
+            sides=frozenset(
+                side for side in ("left", "right") if entry.get(f"{side[0]}strip") is True
+            ),
+            single_word=entry.get("single_word") is True,
+        )
+    for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
+        # A token with such a role is special in Transformers, whatever its entry says.
+        role = options.get(f"{name}_token")
+        text = role.get("content") if isinstance(role, dict) else role
+        for token_id, token in added.items():
+            if token.text == text:
+                added[token_id] = replace(token, special=True)
+    if not beyond:
+        return added, ()
+    names = ", ".join(beyond[:5])
+    return added, (f"{names} left out: the model's vocabulary has {size} entries",)
+
+
+def _strips(added: Mapping[int, _AddedToken]) -> dict[str, tuple[int, ...]]:
+    return {
+        side: tuple(token_id for token_id, token in added.items() if side in token.sides)
+        for side in ("left", "right")
+    }
+
+
+def _single_word_notes(added: Mapping[int, _AddedToken]) -> tuple[str, ...]:
+    texts = [token.text for token in added.values() if token.single_word]
+    if not texts:
+        return ()
+    return (f"{', '.join(texts[:5])} is a token inside a word too, in Transformers it is not",)
+
+
+def _tokens(
+    pieces: Mapping[int, Piece],
+    added: Mapping[int, _AddedToken],
+    size: int,
+    path: Path,
+) -> tuple[tuple[str, ...], tuple[int, ...], tuple[float, ...]]:
+    """Texts, types and scores by id; ids of the model without a token become unused padding."""
+    taken = {p.text for p in pieces.values()} | {token.text for token in added.values()}
+    tokens = [_padding(i, taken) for i in range(size)]
+    types = [UNUSED] * size
+    scores = [PADDING_SCORE] * size
+    for token_id, piece in pieces.items():
+        tokens[token_id], types[token_id] = piece.text, piece.type
+        scores[token_id] = piece.score
+    for token_id, token in added.items():
+        text = token.text
+        if token_id < 0:
+            raise ConversionError(f"{path}: token {text!r} has the id {token_id}")
+        if types[token_id] != UNUSED and tokens[token_id] != text:
+            raise ConversionError(f"{path}: {tokens[token_id]!r} and {text!r} are both {token_id}")
+        control = token.special or _looks_special(text)
+        # llama.cpp compares user-defined tokens with plain text.
+        tokens[token_id] = text if control else text.replace("\u2581", " ")
+        types[token_id] = CONTROL if control else USER_DEFINED
+        scores[token_id] = UNMERGED_SCORE
+    try:
+        "".join(tokens).encode()
+    except UnicodeEncodeError as error:
+        text = error.object[error.start : error.start + 1]
+        raise ConversionError(f"{path}: a token with {text!r} is not valid Unicode") from error
+    if (problem := text_problem([text.encode() for text in tokens])) is not None:
+        found, expected = problem
+        raise ConversionError(f"{path}: the vocabulary has {found}; llama.cpp needs {expected}")
+    return tuple(tokens), tuple(types), tuple(scores)
+
+
+def _padding(token_id: int, taken: Collection[str]) -> str:
+    """``[PAD7]``, as llama.cpp's converter calls it, or longer where a token has that name."""
+    name = f"[PAD{token_id}]"
+    while name in taken:
+        name = f"[PAD{name}]"
+    return name
+
+
+def _looks_special(text: str) -> bool:
+    return (
+        text in _CONTROL_WORDS
+        or (text.startswith("<|") and text.endswith("|>"))
+        or (text.startswith("<｜") and text.endswith("｜>"))
+        or (text.startswith("<unused") and text.endswith(">"))
+    )
+
+
+def _merges(model: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """Merges as ``"left right"``."""
+    pairs = read_merges(model, path)
+    if not pairs:
+        raise ConversionError(f"{path}: model.merges is empty")
+    # A space inside a part would be taken for the one between the parts; "Ġ" is its
+    # byte-level spelling.
+    spelled = ((left.replace(" ", "\u0120"), right.replace(" ", "\u0120")) for left, right in pairs)
+    return tuple(f"{left} {right}" for left, right in spelled)

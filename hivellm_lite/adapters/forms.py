@@ -1,0 +1,325 @@
+"""Chooses the form of an adapter that is no plain LoRA on its base, and writes it.
+
+A form is sound if it loses no more than `ALLOWED` of the adapter's own effect: measured in
+weights, for every tensor and over all, and then in answers. The cheapest sound form is taken:
+
+1. the low-rank form, with as few extra ranks as it takes, while it is smaller than a variant;
+2. a variant, each tensor stored at the smallest type that keeps the tensor's change; if the
+   answers then still lose too much, all of it in float32, which loses nothing.
+
+A form that the caller asks for is made whatever it loses, and its loss is recorded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..bases.parts import base_parts
+from ..cache.store import Cache
+from ..errors import ConversionError, OutOfMemoryError
+from ..package.opening import Package
+from ..progress import Progress
+from .loss import ALLOWED, AdapterLoss, Divergence, percent
+from .options import AdapterOptions
+from .texts import texts_of
+
+if TYPE_CHECKING:
+    from ..converters.forms.change_loss import ChangeLoss
+    from ..converters.forms.low_rank import LowRankAdapter
+    from ..converters.forms.variant import TypePlan
+    from ..converters.gguf.header import GGUFHeader
+    from ..converters.peft.adapter import Adapter
+    from ..converters.peft.updates import Update
+    from ..converters.targets import Target
+    from ..converters.weights import GGUFWeights, WeightSource
+    from .comparison import Comparison
+
+__all__ = ["FORMS_VERSION", "FormBuilder", "lora_obstacle"]
+
+FORMS_VERSION = 2
+"""Part of cache keys: raised when the same input would take another form."""
+
+COMPARING = "Writing what is compared with"
+"""Label of the progress of references."""
+
+
+def lora_obstacle(adapter: Adapter, header: GGUFHeader) -> str:
+    """Why no GGUF LoRA can hold this adapter on this base; empty if one can.
+
+    Raises ConversionError for an adapter that does not fit the base at all.
+    """
+    from ..converters.targets import find_targets
+
+    find_targets(adapter, header)
+    try:
+        find_targets(adapter, header, for_lora=True)
+    except ConversionError as error:
+        return str(error).splitlines()[0].split(": ", 1)[-1]
+    return ""
+
+
+@dataclass
+class FormBuilder:
+    """Makes one form of ``adapter`` on the base of ``header``.
+
+    ``float_folder``: the base's Hugging Face folder, if it is at hand. Raises ConversionError
+    when it is created for a form that is impossible or an adapter of another base.
+    """
+
+    package: Package
+    adapter: Adapter
+    header: GGUFHeader
+    cache: Cache
+    options: AdapterOptions
+    float_folder: Path | None
+    progress: Progress | None
+    _updates: list[tuple[Target, Update]] = field(init=False)
+    _obstacle: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find what is changed, and whether that can be low rank."""
+        from ..converters.targets import find_targets
+
+        self._updates = find_targets(self.adapter, self.header)
+        self._obstacle = lora_obstacle(self.adapter, self.header)
+        if self.options.mode == "lora" and self._obstacle:
+            raise ConversionError(f"adapter_mode='lora' is not possible: {self._obstacle}")
+
+    def build(self, folder: Path) -> dict[str, Any]:
+        """Write the form into ``folder``; returns the report that ``entry.json`` keeps.
+
+        Raises ConversionError and OutOfMemoryError.
+        """
+        from ..converters.weights import gguf_weights
+        from .comparison import Comparison, Meant
+        from .measurement import Places
+
+        origin, texts = texts_of(self.package)
+        places = Places(self.package, texts, origin)
+        try:
+            with gguf_weights(self.header.path) as base, self._source() as source:
+                meant = Meant(self.updates, base, source, self.base_parts)
+                with Comparison(meant, places, folder, self.labelled(COMPARING)) as comparison:
+                    report = _Form(self, folder, base, source, comparison).choose()
+        except MemoryError:
+            raise OutOfMemoryError(
+                f"not enough memory to convert {self.package.manifest.identity}: "
+                "the largest adapted tensor does not fit several times in float32"
+            ) from None
+        return {"methods": self.adapter.methods, **report}
+
+    def _source(self) -> AbstractContextManager[WeightSource]:
+        from ..converters.weights import checkpoint_weights, gguf_weights
+
+        if self.float_folder is not None:
+            return checkpoint_weights(self.float_folder)
+        return gguf_weights(self.header.path)
+
+    @property
+    def updates(self) -> list[tuple[Target, Update]]:
+        """What is changed."""
+        return self._updates
+
+    @property
+    def obstacle(self) -> str:
+        """See `lora_obstacle`."""
+        return self._obstacle
+
+    def base_parts(self) -> list[Path]:
+        """The base's parts, which a variant shares."""
+        return base_parts(self.header.path, self.cache, self.progress)
+
+    def labelled(self, label: str) -> Callable[[int, int], None] | None:
+        """The caller's ``progress`` for one piece of the work."""
+        progress = self.progress
+        return None if progress is None else lambda done, total: progress(label, done, total)
+
+
+@dataclass
+class _Form:
+    """One run of a `FormBuilder`, with the weights open."""
+
+    builder: FormBuilder
+    folder: Path
+    base: GGUFWeights
+    source: WeightSource
+    comparison: Comparison
+
+    @property
+    def _options(self) -> AdapterOptions:
+        return self.builder.options
+
+    def choose(self) -> dict[str, Any]:
+        if self._options.mode == "exact":
+            return self._variant("adapter_mode='exact'")
+        if self.builder.obstacle:
+            return self._variant(self.builder.obstacle)
+        low_rank = self._low_rank()
+        self.comparison.close()
+        return self._variant(low_rank) if isinstance(low_rank, str) else low_rank
+
+    # --- low rank --------------------------------------------------------------------
+
+    def _low_rank(self) -> dict[str, Any] | str:
+        """The report of the cheapest sound low-rank form, or why there is none."""
+        from ..converters.forms.low_rank import write_low_rank
+
+        gated = self._options.mode == "auto" and self._options.extra_rank is None
+        out = self.folder / "adapter.gguf"
+        why_not = ""
+        for measured, rank in self._candidates(gated):
+            if rank is None:
+                return why_not or _too_lossy(measured)
+            write_low_rank(measured, rank, self.builder.header, out)
+            missing = measured.loss(rank)
+            loss = _recorded(missing, *self.comparison.of_lora(out, missing))
+            found = loss.divergence
+            if gated and found is not None and not found.is_allowed:
+                why_not = (
+                    f"the low-rank form with {rank} extra ranks would lose {percent(found.share)} "
+                    f"of the adapter's effect on answers; {percent(ALLOWED)} are allowed"
+                )
+                out.unlink()
+                continue
+            return {
+                "form": "low-rank",
+                "why": f"the low-rank form loses {loss}" if gated else "it was asked for",
+                "extra_rank": rank,
+                "error": measured.error(rank),
+                "delta_error": math.sqrt(loss.weights),
+                "loss": loss.as_dict(),
+                "source": measured.source,
+                "bytes": out.stat().st_size,
+            }
+        raise AssertionError("the candidates end with one that has no rank")
+
+    def _candidates(self, gated: bool) -> Iterator[tuple[LowRankAdapter, int | None]]:
+        """Forms with their extra ranks, cheapest first; last one with None, why there is no more.
+
+        Without extra ranks no weight is decomposed, which takes most of the time.
+        """
+        from ..converters.forms.low_rank import EXTRA_RANKS, measure_low_rank
+
+        def measure(max_extra_rank: int) -> LowRankAdapter:
+            return measure_low_rank(
+                self.builder.updates,
+                self.source,
+                max_extra_rank=max_extra_rank,
+                may_give_up=gated,
+                progress=self.builder.labelled("Measuring the adapter"),
+            )
+
+        if self._options.extra_rank is not None:
+            yield measure(self._options.extra_rank), self._options.extra_rank
+            return
+        limit = self._variant_bytes_at_least() if gated else math.inf
+        plain = measure_low_rank(
+            self.builder.updates,
+            self.source,
+            max_extra_rank=0,
+            progress=self.builder.labelled("Measuring the adapter"),
+        )
+        if 0 in plain.ranks_within_bound(limit):
+            yield plain, 0
+        full = measure(EXTRA_RANKS[-1])
+        for rank in full.ranks_within_bound(limit):
+            if rank:
+                yield full, rank
+        yield full, None if gated else EXTRA_RANKS[-1]
+
+    def _variant_bytes_at_least(self) -> float:
+        """Bytes of the merged tensors at the smallest type that a variant may have."""
+        from ..converters.forms.variant import allowed_types, stored_bytes
+        from ..converters.quantization import tensor_type
+
+        smallest, *_ = allowed_types(self.source, self.base, None)
+        shapes = {target.gguf_name: target.shape for target, _ in self.builder.updates}
+        return sum(stored_bytes(shape, tensor_type(smallest, shape)) for shape in shapes.values())
+
+    # --- variant ---------------------------------------------------------------------
+
+    def _variant(self, why: str) -> dict[str, Any]:
+        from ..converters.forms.variant import allowed_types, plan_types
+
+        wanted = self._options.variant_type
+        allowed = allowed_types(self.source, self.base, wanted, force=self._options.force)
+        plan = self._planned(allowed)
+        facts = self._write_variant(plan)
+        divergence, reason = self._divergence(plan, facts["n_tensors"])
+        if wanted is None and divergence is not None and not divergence.is_allowed:
+            plan = plan_types(self.builder.updates, self.source, ("f32",))
+            facts = self._write_variant(plan)
+            divergence = dataclasses.replace(divergence, served=0.0)
+        loss = _recorded(plan.loss, divergence, reason)
+        return {
+            "form": "variant",
+            "why": why,
+            **facts,
+            "delta_error": math.sqrt(loss.weights),
+            "loss": loss.as_dict(),
+        }
+
+    def _planned(self, allowed: tuple[str, ...]) -> TypePlan:
+        from ..converters.forms.variant import plan_types
+
+        report = self.builder.labelled("Measuring the variant")
+        return plan_types(self.builder.updates, self.source, allowed, progress=report)
+
+    def _write_variant(self, plan: TypePlan) -> dict[str, Any]:
+        from ..converters.forms.variant import convert_variant
+
+        report = convert_variant(
+            self.builder.updates,
+            self.builder.header,
+            [part.name for part in self.builder.base_parts()],
+            self.source,
+            self.folder,
+            quantization=plan.types,
+            progress=self.builder.labelled("Merging the variant"),
+        )
+        return dataclasses.asdict(report)
+
+    def _divergence(self, plan: TypePlan, n_tensors: int) -> tuple[Divergence | None, str]:
+        from ..converters.forms.variant import loading_order
+        from .measurement import ModelFiles
+
+        if plan.is_exact:
+            return None, "float32 loses nothing"
+        files = loading_order(self.builder.base_parts(), self.folder)
+        return self.comparison.of_model(ModelFiles(files, n_tensors))
+
+
+def _recorded(loss: ChangeLoss, divergence: Divergence | None, reason: str) -> AdapterLoss:
+    worst = loss.worst
+    return AdapterLoss(
+        weights=loss.share,
+        worst=worst.share if worst else 0.0,
+        worst_tensor=worst.name if worst and worst.missing else None,
+        divergence=divergence,
+        not_measured=reason,
+    )
+
+
+def _too_lossy(measured: LowRankAdapter) -> str:
+    """Why no extra rank is good enough and small enough."""
+    from ..converters.forms.change_loss import BOUND, TENSOR_BOUND
+    from ..converters.forms.low_rank import EXTRA_RANKS
+
+    rank = EXTRA_RANKS[-1]
+    loss = measured.loss(rank)
+    if measured.complete and loss.is_within_bound:
+        return "a low-rank form that is exact enough would be larger than the merged tensors"
+    what, share, bound = "the change of the weights", loss.share, BOUND
+    if loss.share <= BOUND and loss.worst is not None:
+        what, share, bound = f"the change of {loss.worst.name}", loss.worst.share, TENSOR_BOUND
+    where = "" if measured.complete else f" (on the first {len(measured.forms)} tensors)"
+    return (
+        f"the low-rank form with {rank} extra ranks would lose {percent(share)} of {what}{where}; "
+        f"{percent(bound)} are allowed"
+    )

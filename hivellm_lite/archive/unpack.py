@@ -1,0 +1,128 @@
+"""Unpacks a package archive that nobody vouches for.
+
+Members are copied one by one: ``extractall`` is never called, headers are never
+trusted, and bytes are counted as they come out of the decompressor. What a
+package has no business to hold (links, devices, names that leave the folder) is
+an error; what it may hold but nobody will open (pickles, programs) stays in the
+archive and is listed in the report. Nothing remains after an error::
+
+    report = unpack(Path("expert-sql.expert"), folder)
+    report.files      # {"manifest.json": 1832, "adapter_model.safetensors": 26738672}
+    report.skipped    # ("training_args.bin",)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import PackageError
+from .limits import LIMITS, Limits, Refused
+from .members import DAMAGE, members
+from .names import TakenNames, is_desktop_litter, is_program, member_path, never_unpacked
+
+__all__ = ["LIMITS", "Limits", "Refused", "UnpackReport", "unpack"]
+
+
+@dataclass(frozen=True)
+class UnpackReport:
+    """What was written (path and bytes) and what was left in the archive."""
+
+    files: dict[str, int]
+    skipped: tuple[str, ...]
+
+
+def unpack(archive: Path, destination: Path, *, limits: Limits = LIMITS) -> UnpackReport:
+    """Unpack a ``.tar.gz``, ``.tar`` or ``.zip`` into ``destination``, an empty or new folder.
+
+    A folder around everything is removed. Files get mode 0o644. Raises
+    PackageError if the archive is damaged, unsafe or no archive at all, and
+    OSError when reading or writing fails.
+    """
+    with archive.open("rb") as file, _empty_after_errors(destination):
+        try:
+            target = _Target(destination, limits)
+            for name, chunks in members(archive.name, file, limits):
+                target.add(name, chunks)
+            return target.finish()
+        except Refused as error:
+            raise PackageError(
+                f"{archive.name}: {error}\nNothing was unpacked. If you trust the package, "
+                "unpack it yourself and load the folder."
+            ) from None
+        except DAMAGE as error:
+            reason = error if str(error) else "it ends too early"
+            raise PackageError(
+                f"{archive.name}: damaged or incomplete ({reason})\nDownload it again."
+            ) from error
+
+
+@contextlib.contextmanager
+def _empty_after_errors(folder: Path) -> Iterator[None]:
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty")
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder)
+        if existed:
+            folder.mkdir()
+        raise
+
+
+class _Target:
+    """The folder that is being filled."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._files: dict[str, int] = {}
+        self._skipped: dict[str, None] = {}
+        self._taken = TakenNames()
+
+    def add(self, name: str, chunks: Iterator[bytes]) -> None:
+        """Write one member; of the same name twice the last one stays."""
+        path = member_path(name, self._limits)
+        if is_desktop_litter(path):
+            return
+        self._taken.claim(path)
+        place = self._folder / path
+        place.unlink(missing_ok=True)
+        self._files.pop(path, None)
+        self._skipped.pop(path, None)
+        if never_unpacked(path):
+            self._skipped[path] = None
+            return
+        head = next(chunks, b"")
+        if is_program(path, head):
+            self._skipped[path] = None
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("xb") as file:
+            for chunk in itertools.chain([head], chunks):
+                file.write(chunk)
+            self._files[path] = file.tell()
+        place.chmod(0o644)
+
+    def finish(self) -> UnpackReport:
+        """Remove the folder around everything, if there is one, and report."""
+        names = [*self._files, *self._skipped]
+        tops = {name.partition("/")[0] for name in names}
+        top = next(iter(tops), "")
+        if len(tops) == 1 and f"{top}/manifest.json" in self._files:
+            content = {path.name for path in (self._folder / top).iterdir()}
+            free = next(n for n in map(str, itertools.count()) if n not in content)
+            outer = (self._folder / top).rename(self._folder / free)
+            for path in outer.iterdir():
+                path.rename(self._folder / path.name)
+            outer.rmdir()
+            start = len(top) + 1
+            self._files = {name[start:]: size for name, size in self._files.items()}
+            self._skipped = {name[start:]: None for name in self._skipped}
+        return UnpackReport(self._files, tuple(self._skipped))

@@ -1,0 +1,162 @@
+"""Converts a Hugging Face folder to a GGUF in the cache, once for each of its states."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..cache.input_state import InputState
+from ..cache.store import Cache, CacheEntry, digest_file, digest_of
+from ..converters.file_types import QUANTIZATIONS
+from ..errors import LoadError, OutOfMemoryError
+from ..progress import Progress
+
+if TYPE_CHECKING:
+    from ..package.opening import Package
+
+__all__ = [
+    "QUANTIZATIONS",
+    "Origin",
+    "convert_folder",
+    "converted_bases",
+    "converted_for",
+    "gguf_of",
+    "is_current",
+    "notes_of",
+]
+
+
+_SUFFIXES = (".json", ".jinja", ".model", ".safetensors")
+"""Files of a model folder that the result depends on."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What ``entry.json`` remembers of a folder from the Hub, whose own name is a commit."""
+
+    name: str
+    repository: str | None = None
+    revision: str | None = None
+
+
+def convert_folder(
+    folder: Path,
+    cache: Cache,
+    quantization: str,
+    progress: Progress | None = None,
+    *,
+    origin: Origin | None = None,
+) -> tuple[CacheEntry, bool]:
+    """The entry with ``model.gguf``, and whether it was converted just now.
+
+    Raises ConversionError for a folder that cannot be converted, LoadError when
+    the disk is too small or the folder changes meanwhile, OutOfMemoryError.
+    """
+    from ..converters.base import FORMAT_VERSION, convert_base, estimate_size
+    from ..converters.tokenizers.special_tokens import TEMPLATE_FOLDERS
+
+    def list_files() -> list[Path]:
+        own = sorted(f for f in folder.iterdir() if f.suffix in _SUFFIXES)
+        templates = (folder / name / "default.jinja" for name in TEMPLATE_FOLDERS)
+        return own + [template for template in templates if template.is_file()]
+
+    state, files = InputState(list_files), list_files()
+    entry = cache.find_by_sources(
+        "bases", files, quantization=quantization, format_version=FORMAT_VERSION
+    )
+    if entry is not None:
+        return entry, False
+    size = estimate_size(folder, quantization)
+    _check_disk(cache.root, size)
+    digests = [(str(f.relative_to(folder)), digest_file(f)) for f in files]
+    key = digest_of("base", FORMAT_VERSION, digests, quantization)
+    origin = origin or Origin(folder.resolve().name)
+
+    def build(target: Path) -> dict[str, object]:
+        def report(done: int, total: int) -> None:
+            if progress is not None:
+                progress("Converting the base", done, total)
+
+        try:
+            written = convert_base(
+                folder, target / "model.gguf", quant=quantization, progress=report
+            )
+        except MemoryError:
+            raise OutOfMemoryError(
+                f"not enough memory to convert {folder}: its largest tensor does not fit"
+            ) from None
+        return {
+            "name": origin.name,
+            "origin": str(folder.resolve()),
+            "repository": origin.repository,
+            "revision": origin.revision,
+            "quantization": quantization,
+            "format_version": FORMAT_VERSION,
+            "digests": dict(digests),
+            "notes": list(written.notes),
+        }
+
+    return cache.get_or_build("bases", key, state.checked(build), sources=files)
+
+
+def converted_bases(
+    cache: Cache, *, name: str | None, repository: str | None
+) -> Iterator[CacheEntry]:
+    """Entries that were converted from a base of this name, or from this repository.
+
+    Those of an older version of the library may be other files than it would write now.
+    """
+    for entry in cache.entries("bases"):
+        if _same(entry.info.get("name"), name) or _same(entry.info.get("repository"), repository):
+            yield cache.give_out(entry)
+
+
+def converted_for(package: Package, cache: Cache) -> Iterator[CacheEntry]:
+    """Entries that were converted from the base inside ``package``, or from one of its base's
+    name.
+    """
+    inside = package.base_folder and str(package.base_folder.resolve())
+    for entry in cache.entries("bases"):
+        if inside is None:
+            found = _same(entry.info.get("name"), package.manifest.base.short_name)
+        else:
+            found = entry.info.get("origin") == inside
+        if found:
+            yield entry
+
+
+def notes_of(entry: CacheEntry) -> tuple[str, ...]:
+    """Where the converted base departs from Transformers."""
+    notes = entry.info.get("notes")
+    return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
+
+
+def is_current(entry: CacheEntry) -> bool:
+    """Whether this version of the library would write the same file."""
+    from ..converters.base import FORMAT_VERSION
+
+    return entry.info.get("format_version") == FORMAT_VERSION
+
+
+def gguf_of(entry: CacheEntry) -> Path:
+    return entry.path / "model.gguf"
+
+
+def _same(found: object, wanted: str | None) -> bool:
+    return isinstance(found, str) and wanted is not None and found.lower() == wanted.lower()
+
+
+def _check_disk(root: Path, needed: int) -> None:
+    place = root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise LoadError(
+            f"converting the base needs {needed / 1e6:.0f} MB in {root}; "
+            f"{free / 1e6:.0f} MB are free\n"
+            "Make room, run 'hivellm-lite cache prune', or set HIVELLM_HOME to another disk."
+        )

@@ -1,0 +1,323 @@
+"""Finding the base model that an expert belongs to, as a GGUF file.
+
+Places, in this order:
+
+1. what the caller gives: a ``.gguf`` file, a folder with one, a Hugging Face
+   folder (``config.json`` and safetensors), which is converted, or a repository
+   on the Hub, ``owner/repository[@revision][:file.gguf]``;
+2. ``base/`` inside the package, a Hugging Face folder;
+3. the folders of ``HIVELLM_MODELS`` (separated as in ``PATH``) and ``models/``
+   in the cache folder, for a ``NAME*.gguf`` or a folder ``NAME``;
+4. bases of that name that were converted before;
+5. the Hugging Face cache, for repositories that the name stands for (`names`);
+6. these repositories on the Hub, unless offline.
+
+A name matches by its last path component, without regard to case. In 5 and 6 a
+ready GGUF of the wanted quantisation comes first, then safetensors to convert.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cache.store import Cache, CacheEntry
+from ..errors import BaseNotFoundError, LoadError
+from ..hub import Hub, HubReference, parse_reference
+from ..hub.cache import commit_of, digest_of_blob
+from ..hub.models import fetch_weights, is_complete
+from ..hub.search import BaseSource, cached_model, cached_weights, fetch_model
+from ..package.opening import Package
+from ..progress import Progress
+from ..user_paths import is_file, is_folder, path_exists, shown_path, user_path
+from .conversion import (
+    QUANTIZATIONS,
+    Origin,
+    convert_folder,
+    converted_bases,
+    gguf_of,
+    is_current,
+    notes_of,
+)
+from .names import read_known_bases
+
+__all__ = ["QUANTIZATIONS", "BaseFile", "Progress", "find_base", "find_float_weights"]
+
+
+@dataclass(frozen=True)
+class BaseFile:
+    """A base model ready to load.
+
+    ``origin`` is the file, folder or repository that it comes from, ``revision``
+    the commit of the latter, ``converted`` whether that was done just now.
+    ``digests`` are the SHA-256 of the files it was made of, where they are known
+    without reading them again. ``notes`` say where a base that we converted departs
+    from Transformers.
+    """
+
+    path: Path
+    origin: str
+    converted: bool = False
+    revision: str | None = None
+    digests: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def has_digest(self, digest: str | None) -> bool | None:
+        """Whether ``digest`` is that of a file it was made of; None if that is not known.
+
+        A manifest's ``sha256`` of the base is not defined any closer, so a
+        difference is worth a remark and no more.
+        """
+        return digest in self.digests if digest and self.digests else None
+
+
+def find_base(
+    package: Package,
+    *,
+    given: str | os.PathLike[str] | None,
+    cache: Cache,
+    quantization: str = QUANTIZATIONS[0],
+    progress: Progress | None = None,
+    hub: Hub | None = None,
+) -> BaseFile:
+    """The base of ``package``; see the module's docstring for the places.
+
+    ``hub`` is where and whether the Hub is asked, by default as the environment
+    says. Raises BaseNotFoundError that lists every place, ConversionError for a
+    folder that cannot be converted, LoadError for a download that fails.
+    """
+    if quantization not in QUANTIZATIONS:
+        known = ", ".join(QUANTIZATIONS)
+        raise LoadError(f"unknown quantization {quantization!r}; known: {known}")
+    search = _Search(cache, quantization, progress, hub or Hub.from_environment())
+    if given is not None:
+        return search.given(given)
+    if package.base_folder is not None:
+        return search.convert(package.base_folder)
+    return search.by_name(package)
+
+
+def find_float_weights(
+    package: Package,
+    *,
+    given: str | os.PathLike[str] | None = None,
+    cache: Cache,
+    download: bool = False,
+    progress: Progress | None = None,
+    hub: Hub | None = None,
+) -> Path | None:
+    """The base of ``package`` as a Hugging Face folder with all its safetensors.
+
+    The places are those of `find_base`; of a base that was converted before, the
+    folder it was converted from. The Hub is asked only with ``download=True``.
+    None if there is none; raises LoadError for a download that fails.
+    """
+    from ..converters.model_config import read_model_config
+
+    hub = hub or Hub.from_environment()
+    known = read_known_bases(cache.root)
+    base = package.manifest.base
+    places: list[Path | None] = []
+    if given is not None:
+        reference = _reference(given)
+        source = known.of_reference(reference) if reference else None
+        places.append(user_path(given))
+    else:
+        source = known.of_manifest(base.name)
+        places.append(package.base_folder)
+        places += [
+            _named(folder, base.short_name, folders=True) for folder in _model_folders(cache)
+        ]
+        for entry in converted_bases(cache, name=base.short_name, repository=None):
+            places.append(Path(str(entry.info.get("origin"))))
+    for place in filter(None, places):
+        if is_complete(place):
+            return place
+    if source is None or source.weights is None:
+        return None
+    found = cached_weights(hub, source.weights)
+    if found is not None or not download or hub.offline:
+        return found
+    return fetch_weights(hub, hub.list_files(source.weights), progress, read_model_config)
+
+
+class _Search:
+    """One search, with what it was asked for; ``looked`` collects where it was in vain."""
+
+    def __init__(
+        self, cache: Cache, quantization: str, progress: Progress | None, hub: Hub
+    ) -> None:
+        self.cache = cache
+        self.quantization = quantization
+        self.progress = progress
+        self.hub = hub
+        self.looked: list[str] = []
+
+    def given(self, given: str | os.PathLike[str]) -> BaseFile:
+        path = user_path(given)
+        reference = _reference(given)
+        if reference is None:
+            return self.local(path)
+        self.looked.append(f"{shown_path(path)}: no such file or folder")
+        if reference.file is None and (found := self.converted(reference=reference)) is not None:
+            return found
+        source = read_known_bases(self.cache.root).of_reference(reference)
+        return self.from_hub(source, f"no base model {given}")
+
+    def by_name(self, package: Package) -> BaseFile:
+        base = package.manifest.base
+        for folder in _model_folders(self.cache):
+            self.looked.append(f"{folder}{os.sep}{base.short_name}*")
+            if (path := _named(folder, base.short_name)) is not None:
+                return self.local(path)
+        if (found := self.converted(name=base.short_name)) is not None:
+            return found
+        source = read_known_bases(self.cache.root).of_manifest(base.name)
+        problem = (
+            f"{package.manifest.identity} needs the base model {base.short_name!r}, "
+            "which was not found"
+        )
+        if source is None:
+            self.looked.append(
+                "the Hub: no repository is known by this name; "
+                f"{self.cache.root / 'bases.json'} could name one"
+            )
+            raise self.not_found(problem)
+        return self.from_hub(source, problem)
+
+    def local(self, path: Path) -> BaseFile:
+        if is_file(path):
+            digest = digest_of_blob(path)
+            return BaseFile(path, str(path), digests=(digest,) if digest else ())
+        if not is_folder(path):
+            found = "neither a file nor a folder" if path_exists(path) else "no such file or folder"
+            raise BaseNotFoundError(
+                f"no base model at {shown_path(path)}: {found}\n"
+                "Give a .gguf file, a Hugging Face folder (config.json, *.safetensors), or "
+                "owner/repository on the Hub."
+            )
+        if (path / "config.json").is_file():
+            return self.convert(path)
+        files = sorted(path.glob("*.gguf"))
+        if len(files) == 1:
+            return self.local(files[0])
+        names = ", ".join(f.name for f in files)
+        raise BaseNotFoundError(
+            f"{path} is not one base model: "
+            f"found {names or 'neither config.json nor a .gguf file'}\n"
+            "Give one .gguf file, or a Hugging Face folder (config.json, *.safetensors)."
+        )
+
+    def convert(self, folder: Path, reference: HubReference | None = None) -> BaseFile:
+        name = reference.name if reference else folder.resolve().name
+        repository = reference.repository if reference else None
+        origin = Origin(name, repository, commit_of(folder))
+        entry, built = convert_folder(
+            folder, self.cache, self.quantization, self.progress, origin=origin
+        )
+        return _of_entry(entry, str(reference or folder), built)
+
+    def converted(
+        self, *, name: str | None = None, reference: HubReference | None = None
+    ) -> BaseFile | None:
+        """A base that was converted before, of this name or from this repository."""
+        self.looked.append(f"converted bases in {self.cache.root / 'bases'}")
+        repository, revision = (reference.repository, reference.revision) if reference else ("", "")
+        for entry in converted_bases(self.cache, name=name, repository=repository or None):
+            same = entry.info.get("quantization") == self.quantization
+            if same and (not revision or entry.info.get("revision") == revision):
+                origin = str(entry.info.get("origin", "cache"))
+                if is_current(entry):
+                    return _of_entry(entry, origin)
+                if is_complete(Path(origin)):
+                    return self._again(entry, Path(origin))
+                self.looked.append(f"{origin}, which an older version converted: it is gone")
+        return None
+
+    def _again(self, entry: CacheEntry, folder: Path) -> BaseFile:
+        """Convert what an older version converted, under the same name."""
+        name, repository, revision = (
+            str(value) if (value := entry.info.get(key)) else None
+            for key in ("name", "repository", "revision")
+        )
+        origin = Origin(name or folder.name, repository, revision)
+        made, built = convert_folder(
+            folder, self.cache, self.quantization, self.progress, origin=origin
+        )
+        return _of_entry(made, str(folder), built)
+
+    def from_hub(self, source: BaseSource, problem: str) -> BaseFile:
+        """From the Hugging Face cache, otherwise from the Hub."""
+        from ..converters.model_config import read_model_config
+
+        listed = ", ".join(str(reference) for reference in source.references)
+        self.looked.append(f"the Hugging Face cache {self.hub.cache} for {listed}")
+        model = cached_model(self.hub, source, self.quantization)
+        if model is None:
+            self.looked.append(f"{self.hub.endpoint} for {listed}")
+            try:
+                model = fetch_model(
+                    self.hub, source, self.quantization, self.progress, read_model_config
+                )
+            except BaseNotFoundError as error:
+                raise self.not_found(problem, error) from error
+        if model.path.is_dir():
+            return self.convert(model.path, model.reference)
+        digest = digest_of_blob(model.path)
+        return BaseFile(
+            path=model.path,
+            origin=str(model.reference),
+            revision=model.reference.revision,
+            digests=(digest,) if digest else (),
+        )
+
+    def not_found(self, problem: str, error: Exception | None = None) -> BaseNotFoundError:
+        lines = [problem, *(f"  looked for {place}" for place in self.looked)]
+        lines += [str(error)] if error else []
+        lines.append(
+            "Give it with base=PATH (--base PATH): a .gguf file, a Hugging Face folder or "
+            "owner/repository on the Hub; or put it into one of these folders."
+        )
+        return BaseNotFoundError("\n".join(lines))
+
+
+def _reference(given: str | os.PathLike[str]) -> HubReference | None:
+    """The repository that the caller means; what exists here is a path."""
+    if not isinstance(given, str) or path_exists(user_path(given)):
+        return None
+    return parse_reference(given)
+
+
+def _of_entry(entry: CacheEntry, origin: str, converted: bool = False) -> BaseFile:
+    revision, digests = entry.info.get("revision"), entry.info.get("digests")
+    return BaseFile(
+        path=gguf_of(entry),
+        origin=origin,
+        converted=converted,
+        revision=revision if isinstance(revision, str) else None,
+        digests=tuple(digests.values()) if isinstance(digests, dict) else (),
+        notes=notes_of(entry),
+    )
+
+
+def _model_folders(cache: Cache) -> Iterator[Path]:
+    for text in os.environ.get("HIVELLM_MODELS", "").split(os.pathsep):
+        if text:
+            yield user_path(text)
+    yield cache.root / "models"
+
+
+def _named(folder: Path, name: str, *, folders: bool = False) -> Path | None:
+    """The entry of ``folder`` that carries the name: exactly, or as ``name….gguf``."""
+    if not is_folder(folder):
+        return None
+    wanted = name.lower()
+    entries = [e for e in sorted(folder.iterdir()) if e.is_dir() or not folders]
+    for entry in entries:
+        if entry.name.lower() in (wanted, f"{wanted}.gguf"):
+            return entry
+    return next(
+        (e for e in entries if e.suffix == ".gguf" and e.name.lower().startswith(wanted)), None
+    )

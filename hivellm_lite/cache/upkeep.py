@@ -1,0 +1,156 @@
+"""Looking through the cache folder and clearing it up, whatever lies there.
+
+Entries belong to the cache; so does what lies at the place of one, however damaged. All else
+is foreign and left alone: somebody may have given a folder that is not only a cache. A link
+is removed, never what it points to. What cannot be read or removed is reported, one by one,
+and does not keep the rest from being done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import CacheError, LoadError
+from .entries import ENTRY, CacheEntry, EntryDamaged, find_damage, read_entry, size_of
+from .store import FINGERPRINTS, KINDS, Cache, delete, is_unchanged
+
+__all__ = ["CacheItem", "Removal", "clear", "prune", "survey", "verify"]
+
+LOCK_TIMEOUT_S = 5.0
+"""How long to wait for another process that uses an entry, before it is left where it is."""
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class CacheItem:
+    """What lies in the folder of a kind. ``entry`` if it can be used, else ``problem`` says why.
+
+    ``is_foreign``: no entry and never was one. ``size`` in bytes.
+    """
+
+    kind: str
+    path: Path
+    size: int
+    entry: CacheEntry | None = None
+    problem: str | None = None
+    is_foreign: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What was removed, and what could not be, with the reason."""
+
+    removed: list[CacheItem]
+    failed: list[tuple[CacheItem, str]]
+
+    def or_raise(self) -> list[CacheItem]:
+        if self.failed:
+            lines = [f"{item.path}: {reason}" for item, reason in self.failed]
+            raise CacheError("\n".join(lines))
+        return self.removed
+
+
+def survey(cache: Cache, *, digests: bool = False) -> Iterator[CacheItem]:
+    """Everything in the folders of the cache, by kind and name. ``digests``: read every byte.
+
+    Raises CacheError where the cache folder itself cannot be read.
+    """
+    try:
+        if not stat.S_ISDIR(cache.root.stat().st_mode):
+            raise CacheError(f"the cache folder {cache.root} is no folder\nMove what is there.")
+        next(cache.root.iterdir(), None)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CacheError(f"the cache folder {cache.root} cannot be read: {reason}") from None
+    for kind in KINDS:
+        folder = cache.root / kind
+        try:
+            paths = sorted(folder.iterdir())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or error}"
+            yield CacheItem(kind, folder, 0, problem=problem, is_foreign=True)
+            continue
+        for path in paths:
+            yield _item(kind, path, digests)
+
+
+def verify(cache: Cache) -> Iterator[CacheItem]:
+    """`survey` with the digests of all artefacts."""
+    return survey(cache, digests=True)
+
+
+def prune(cache: Cache) -> Removal:
+    """Remove entries that are damaged, or whose every source is gone or has changed."""
+
+    def is_useless(item: CacheItem) -> bool:
+        if item.entry is None:
+            return True
+        sources = item.entry.sources
+        return bool(sources) and not any(is_unchanged(source) for source in sources)
+
+    return _remove(cache, is_useless)
+
+
+def clear(cache: Cache) -> Removal:
+    """Remove every entry, and what is remembered of the users' files."""
+    removal = _remove(cache, lambda _: True)
+    folder = cache.root / FINGERPRINTS
+    with contextlib.suppress(OSError):
+        for path in list(folder.iterdir()):
+            if _KEY.match(path.name):
+                delete(path)
+    return removal
+
+
+def remove(cache: Cache, items: list[CacheItem]) -> Removal:
+    """Remove these; those that are foreign fail."""
+    removal = Removal([], [])
+    for item in items:
+        try:
+            if item.is_foreign:
+                removal.failed.append((item, "is not of this cache and is left alone"))
+                continue
+            cache.remove_at(item.kind, item.path, timeout=LOCK_TIMEOUT_S)
+            removal.removed.append(item)
+        except LoadError as error:
+            removal.failed.append((item, str(error).splitlines()[0]))
+        except OSError as error:
+            removal.failed.append((item, error.strerror or str(error)))
+    return removal
+
+
+def _remove(cache: Cache, wanted: Callable[[CacheItem], bool]) -> Removal:
+    found = [item for item in survey(cache) if not item.is_foreign and wanted(item)]
+    removal = remove(cache, found)
+    cache.remove_leftovers()
+    return removal
+
+
+def _item(kind: str, path: Path, digests: bool) -> CacheItem:
+    size = size_of(path)
+    try:
+        entry = read_entry(kind, path.name, path)
+        damage = find_damage(entry, digests=digests)
+    except EntryDamaged as error:
+        entry, damage = None, str(error)
+    if entry is not None and damage is None:
+        return CacheItem(kind, path, size, entry)
+    is_ours = _KEY.fullmatch(path.name) is not None or os.path.lexists(path / ENTRY)
+    if is_ours:
+        return CacheItem(kind, path, size, problem=f"damaged: {damage}")
+    return CacheItem(kind, path, size, problem="no entry of this cache", is_foreign=True)

@@ -1,0 +1,4 @@
+"""Grammars as automata over bytes.
+
+Private: may change in any release.
+"""

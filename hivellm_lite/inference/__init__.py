@@ -1,0 +1,4 @@
+"""Computing answers: one model and its contexts, one thread, many requests.
+
+Private: may change in any release.
+"""

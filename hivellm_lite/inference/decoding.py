@@ -1,0 +1,187 @@
+"""One answer in the making: logits in, tokens and text out.
+
+Contract: one `Request` gives one answer; the same request with the same seed gives
+the same answer. What this module does not know: contexts, threads, packages, files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import GrammarError
+from ..sampling import SamplingParams
+from .answer import AnswerText
+from .results import InferenceResult
+from .stops import StopScanner
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..engine import Applied, Model
+    from .token_constraint import TokenConstraint
+
+__all__ = ["Decoding", "Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that one generation depends on.
+
+    ``constraint`` makes the state of a grammar for one answer; None is free text.
+    ``timeout``: seconds from the submission. ``end_token``: one more token that ends the
+    answer. ``in_thought``: the prompt ends inside a thought.
+    """
+
+    expert: str
+    prompt: list[int]
+    applied: Applied
+    sampling: SamplingParams
+    seed: int
+    max_tokens: int
+    literal_stops: tuple[str, ...]
+    balanced_stops: tuple[str, ...]
+    constraint: Callable[[], TokenConstraint] | None = None
+    timeout: float | None = None
+    end_token: int | None = None
+    in_thought: bool = False
+
+
+class Decoding:
+    """The state of one answer.
+
+    Whoever computes feeds it the logits behind all its ``tokens`` with `take`, until
+    ``finish_reason`` is set. ``cached`` is noted by that one.
+    """
+
+    def __init__(self, request: Request, model: Model, n_ctx: int) -> None:
+        from ..engine import Sampler
+
+        self.request = request
+        self.tokens = list(request.prompt)
+        self.finish_reason: str | None = None
+        self.error: BaseException | None = None
+        self.cached = 0
+        """Prompt tokens that need not be computed."""
+        self.n_forced = 0
+        self._model = model
+        self._room = min(request.max_tokens, n_ctx - len(request.prompt))
+        self._answer = AnswerText(
+            StopScanner(literal=request.literal_stops, balanced=request.balanced_stops),
+            in_thought=request.in_thought,
+        )
+        self._constraint = request.constraint() if request.constraint is not None else None
+        self._sampler = Sampler(request.sampling, request.seed, model.n_vocab)
+        self._sampler.accept(self.tokens)
+        self._started = time.perf_counter()
+        self._first = 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self.finish_reason is not None
+
+    @property
+    def n_generated(self) -> int:
+        return len(self.tokens) - len(self.request.prompt)
+
+    @property
+    def length(self) -> int:
+        """Positions that this answer may need in all."""
+        return len(self.request.prompt) + self._room
+
+    def take(self, logits: NDArray[np.float32]) -> str:
+        """Choose the next token, and those that must follow it; returns the text they show.
+
+        ``logits`` (n_vocab,) are those behind the last of ``tokens``.
+        """
+        # 1. the next token; the first one ends the prompt's time
+        try:
+            if self._constraint is None:
+                token = self._sampler.choose(logits)
+            else:
+                token = self._constraint.choose(self._sampler, logits)
+        except GrammarError as error:
+            return self.fail(error)
+        if self._first == 0.0:
+            self._first = time.perf_counter()
+        shown = self._append(token)
+        # 2. what a grammar leaves no choice about needs no logits
+        if self._constraint is not None and not self.finished:
+            for forced in self._constraint.forced():
+                shown += self._append(forced)
+                self.n_forced += 1
+                if self.finished:
+                    break
+        return shown
+
+    def finish(self, reason: str) -> str:
+        """End the answer; returns the text that was held back."""
+        if self.finished:
+            return ""
+        self.finish_reason = reason
+        shown = self._answer.finish()
+        if self._answer.stopped_by is not None:
+            self.finish_reason = "stop"
+        self._close()
+        return shown
+
+    def fail(self, error: BaseException) -> str:
+        """End the answer with an error, which the caller gets."""
+        if not self.finished:
+            self.error = error
+            self.finish_reason = "error"
+            self._answer.finish()
+            self._close()
+            if isinstance(error, GrammarError):
+                error.text = self._answer.text
+        return ""
+
+    def result(self) -> InferenceResult:
+        """What there is so far; the whole answer once ``finish_reason`` is set."""
+        ended = self._ended if self.finished else time.perf_counter()
+        first = self._first or ended
+        waited, decoded = first - self._started, ended - first
+        computed = len(self.request.prompt) - self.cached
+        return InferenceResult(
+            text=self._answer.text,
+            thinking=self._answer.thinking,
+            finish_reason=self.finish_reason or "cancelled",
+            stop_sequence=self._answer.stopped_by,
+            prompt_tokens=len(self.request.prompt),
+            cached_prompt_tokens=self.cached,
+            completion_tokens=self.n_generated,
+            forced_tokens=self.n_forced,
+            time_to_first_token=waited,
+            prompt_tokens_per_second=computed / waited if waited > 0 else 0.0,
+            tokens_per_second=(self.n_generated - 1) / decoded if self.n_generated > 1 else 0.0,
+            expert=self.request.expert,
+            seed=self.request.seed,
+        )
+
+    def _append(self, token: int) -> str:
+        """Take a token into the answer; returns the text that it shows."""
+        self.tokens.append(token)
+        self._sampler.accept([token])
+        # an end token ends the answer; it has no text
+        if token == self.request.end_token or self._model.is_end(token):
+            return self.finish("stop")
+        # text that is whole, not a thought, and not the start of a stop
+        piece = self._model.piece(token)
+        shown = self._answer.push(piece)
+        if self._constraint is not None:
+            self._constraint.accept(token)
+        if self._answer.stopped_by is not None:
+            return shown + self.finish("stop")
+        if self._constraint is not None and self._constraint.finished:
+            return shown + self.finish("stop")
+        # no room for another token
+        if self.n_generated >= self._room:
+            return shown + self.finish("length")
+        return shown
+
+    def _close(self) -> None:
+        self._ended = time.perf_counter()
+        self._sampler.close()

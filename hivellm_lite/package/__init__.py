@@ -1,0 +1,7 @@
+"""Packages: an ``.expert`` archive or folder, checked and opened."""
+
+from __future__ import annotations
+
+from .opening import AdapterFiles, Package, open_package
+
+__all__ = ["AdapterFiles", "Package", "open_package"]

@@ -1,0 +1,103 @@
+"""Compares a package with its digests: those beside it and those in its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..archive.limits import Refused
+from ..archive.names import member_path, never_unpacked
+from ..errors import PackageError
+from ..manifest.parsing import AdapterInfo, Manifest
+from .adapter import AdapterFiles
+from .files import MANIFEST, NAMES_SHOWN, file_in, relative_to_root
+
+__all__ = ["check_digests", "check_sidecar", "folder_digest"]
+
+_SIDECAR_BYTES = 4096
+"""Longest digest file: one line has 66 bytes and a file name."""
+
+_SIDECAR = re.compile(r"\\?([0-9a-fA-F]{64})(?:\s+\*?[^\r\n]*)?\s*")
+
+
+def check_sidecar(source: Path, digest: str) -> None:
+    """Compare with ``<file>.sha256``, if there is one: ``<64 hex>  <name>``."""
+    sidecar = source.with_name(f"{source.name}.sha256")
+    if not sidecar.is_file():
+        return
+    with sidecar.open("rb") as file:
+        text = file.read(_SIDECAR_BYTES).decode("utf-8-sig", "replace")
+    way_out = "or pass --no-verify (verify=False) if you trust the package"
+    if not (match := _SIDECAR.fullmatch(text.strip())):
+        raise PackageError(
+            f"{sidecar.name}: expected one line with 64 hex digits and the file name\n"
+            f"Get the digest again, remove this file, {way_out}."
+        )
+    if match[1].lower() != digest:
+        raise PackageError(
+            f"{source.name} does not have the digest that {sidecar.name} gives\n"
+            f"  found    {digest}\n  expected {match[1].lower()}\n"
+            f"Download it again, {way_out}. Older packagers wrote wrong digest files."
+        )
+
+
+def check_digests(
+    source: Path,
+    root: Path,
+    manifest: Manifest,
+    adapter: AdapterFiles,
+    info: AdapterInfo | None,
+    skipped: tuple[str, ...],
+    digest_once: Callable[[Path], str],
+) -> tuple[str, ...]:
+    """Compare the files with every digest that the manifest gives.
+
+    Packagers write nominal sizes: one that differs is a note, which is
+    returned. Raises PackageError that lists all else that differs.
+    """
+    problems: list[str] = []
+    notes: list[str] = []
+
+    def compare(path: Path, found: str, expected: str) -> None:
+        if found != expected:
+            name = relative_to_root(path, root)
+            problems.append(f"  {name}: SHA-256 {found}, the manifest says {expected}")
+
+    if info is not None and info.size_bytes is not None:
+        size = adapter.weights.stat().st_size
+        if size != info.size_bytes:
+            name = relative_to_root(adapter.weights, root)
+            notes.append(f"{name}: {size} bytes, the manifest says {info.size_bytes}")
+    if info is not None and info.sha256 is not None:
+        compare(adapter.weights, digest_once(adapter.weights), info.sha256)
+    listed = manifest.integrity.files if manifest.integrity else {}
+    for name, expected in listed.items():
+        try:
+            path = member_path(name)
+        except Refused as error:
+            problems.append(f"  integrity.files: {error}")
+            continue
+        # The manifest was hashed before its own digest was written into it.
+        if path == MANIFEST:
+            continue
+        if (place := file_in(root, path)) is not None:
+            compare(place, digest_once(place), expected)
+        elif path not in skipped and not never_unpacked(path):
+            problems.append(f"  {path}: missing, but listed in integrity.files")
+    if problems:
+        shown = problems[:NAMES_SHOWN]
+        if len(problems) > NAMES_SHOWN:
+            shown.append(f"  and {len(problems) - NAMES_SHOWN} more")
+        raise PackageError(
+            "\n".join([f"{source}: not the files that its manifest describes", *shown])
+            + "\nThe package was changed or damaged after it was made: get it again."
+        )
+    return tuple(notes)
+
+
+def folder_digest(root: Path, paths: Iterable[Path], digest_once: Callable[[Path], str]) -> str:
+    """SHA-256 over the names and contents of ``paths``, in any order."""
+    lines = sorted({f"{digest_once(path)}  {relative_to_root(path, root)}\n" for path in paths})
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

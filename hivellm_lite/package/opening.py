@@ -1,0 +1,199 @@
+"""Opens an expert package: an archive, unpacked once into the cache, or a folder.
+
+Usage::
+
+    package = open_package("expert-sql.expert", cache=Cache())
+    package.manifest.name       # "expert-sql"
+    package.adapter.weights     # …/adapter_model.safetensors
+
+Digests are checked, those beside the archive and those in the manifest.
+Signatures are not, and no tensor is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..archive.unpack import LIMITS, unpack
+from ..cache.store import Cache, CacheEntry, digest_file, digest_of
+from ..errors import PackageError
+from ..manifest.parsing import Manifest, parse_manifest
+from ..strict_json.document import MAX_BYTES
+from ..user_paths import is_file, is_folder, path_exists, shown_path, user_path
+from .adapter import AdapterFiles, find_adapter
+from .digests import check_digests, check_sidecar, folder_digest
+from .files import (
+    CONFIG,
+    MANIFEST,
+    NAMES_SHOWN,
+    check_folder,
+    file_in,
+    read_in,
+    relative_to_root,
+    safe_path,
+)
+
+__all__ = ["AdapterFiles", "Package", "open_package"]
+
+UNPACKED_VERSION = 1
+"""Part of the cache key; raise it when unpack leaves other files than before."""
+
+MAX_WEIGHTS_BYTES = 16 << 30
+"""Of a folder, all safetensors together: they are hashed. An archive may have 1 GiB."""
+
+_GRAMMAR = "grammar.gbnf"
+_TOKENIZER = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "chat_template.jinja"),
+)
+
+
+@dataclass(frozen=True)
+class Package:
+    """An opened package.
+
+    ``source`` is what the user named, ``root`` the folder to read from. ``digest``
+    is the SHA-256 of the archive; of a folder, one over the files that matter.
+    ``skipped`` names the files that were left in the archive, ``notes`` says what
+    differs from the manifest and was passed over.
+    """
+
+    source: Path
+    root: Path
+    digest: str
+    manifest: Manifest
+    adapter: AdapterFiles
+    grammar: Path | None
+    base_folder: Path | None
+    skipped: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """Path below ``root``, with ``/``, and bytes of every file, sorted."""
+        paths = (path for path in self.root.rglob("*") if path.is_file())
+        return tuple(
+            sorted((relative_to_root(path, self.root), path.stat().st_size) for path in paths)
+        )
+
+
+def open_package(path: str | os.PathLike[str], *, cache: Cache, verify: bool = True) -> Package:
+    """Open the ``.expert`` file or folder at ``path``.
+
+    ``verify=False`` ignores the digest file beside an archive; the digests in the
+    manifest are always checked. Raises PackageError, ManifestError or CacheError.
+    """
+    source = user_path(path).absolute()
+    try:
+        if is_folder(source):
+            return _read(source, source, None, ())
+        if is_file(source):
+            digest, entry = _unpacked(source, cache, verify=verify)
+            return _read(source, entry.path / "files", digest, tuple(entry.info["skipped"]))
+    except OSError as error:
+        raise PackageError(
+            f"cannot read {error.filename or source}: {error.strerror or error}"
+        ) from error
+    found = "neither a file nor a folder" if path_exists(source) else "no such file or folder"
+    raise PackageError(f"{shown_path(source)}: {found}\nGive an .expert file or its folder.")
+
+
+def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEntry]:
+    """The archive's digest and the cache entry with its files."""
+    if (size := source.stat().st_size) > LIMITS.archive_bytes:
+        raise PackageError(
+            f"{source.name}: {size / 1e6:.0f} MB, of an archive at most "
+            f"{LIMITS.archive_bytes / 1e6:.0f} MB are read\n"
+            "If you trust the package, unpack it yourself and load the folder."
+        )
+    digest = digest_file(source)
+    if verify:
+        check_sidecar(source, digest)
+
+    def build(folder: Path) -> Mapping[str, Any]:
+        report = unpack(source, folder / "files")
+        if digest_file(source) != digest:
+            raise PackageError(f"{source.name} was changed while it was read\nTry again.")
+        return {"digest": digest, "files": report.files, "skipped": report.skipped}
+
+    key = digest_of("package", UNPACKED_VERSION, digest)
+    entry, _ = cache.get_or_build("packages", key, build, sources=[source])
+    return digest, entry
+
+
+def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]) -> Package:
+    """The package whose files lie in ``root``."""
+    manifest_path = file_in(root, MANIFEST)
+    if manifest_path is None:
+        raise _no_manifest(source, root)
+    # One byte more than allowed, which the parser then refuses.
+    data = read_in(root, manifest_path, MAX_BYTES + 1)
+    manifest = parse_manifest(data, source=f"{source.name}/{MANIFEST}")
+    adapter, info = find_adapter(source, root, manifest, skipped)
+    grammar = _find_grammar(root, manifest)
+    digest_once = _digests()
+    notes = check_digests(source, root, manifest, adapter, info, skipped, digest_once)
+    if digest is None:
+        inside = relative_to_root(adapter.weights.parent, root)
+        folders = dict.fromkeys([".", inside])
+        tokenizer = [file_in(root, f"{folder}/{name}") for folder in folders for name in _TOKENIZER]
+        parts = [manifest_path, adapter.weights, adapter.config, grammar, *tokenizer]
+        digest = folder_digest(root, filter(None, parts), digest_once)
+    has_base = file_in(root, "base/config.json") is not None and check_folder(root, "base")
+    return Package(
+        source=source,
+        root=root,
+        digest=digest,
+        manifest=manifest,
+        adapter=adapter,
+        grammar=grammar,
+        base_folder=root / "base" if has_base else None,
+        skipped=skipped,
+        notes=notes,
+    )
+
+
+def _digests() -> Callable[[Path], str]:
+    """`digest_file` that reads no file twice, however many links lead to it, and not too much."""
+    known: dict[tuple[int, int], str] = {}
+    left = {True: MAX_WEIGHTS_BYTES, False: LIMITS.total_bytes}
+
+    def digest_once(path: Path) -> str:
+        facts = path.stat()
+        key = (facts.st_dev, facts.st_ino)
+        if key not in known:
+            is_weights = path.suffix == ".safetensors"
+            left[is_weights] -= facts.st_size
+            if left[is_weights] < 0:
+                raise PackageError(
+                    f"{path}: {facts.st_size} bytes: more than a package's "
+                    f"{'weights' if is_weights else 'other files'} have in all"
+                )
+            known[key] = digest_file(path)
+        return known[key]
+
+    return digest_once
+
+
+def _no_manifest(source: Path, root: Path) -> PackageError:
+    names = sorted(path.name for path in root.iterdir())
+    listed = ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else "")
+    if CONFIG in names:
+        advice = "This is a PEFT adapter: add a manifest.json that names it and its base model."
+    elif "config.json" in names:
+        advice = "This is a base model: an expert is an adapter with a manifest.json."
+    elif experts := [name for name in names if name.endswith(".expert")]:
+        advice = f"Give the package itself: {source / experts[0]}"
+    else:
+        advice = "An expert package has a manifest.json at its top."
+    return PackageError(f"{source}: no {MANIFEST}\nIt holds: {listed or 'nothing'}\n{advice}")
+
+
+def _find_grammar(root: Path, manifest: Manifest) -> Path | None:
+    """``grammar_file`` of the manifest, else ``grammar.gbnf``, where packagers put it."""
+    named = safe_path(manifest.decoding.grammar_file or "")
+    return (file_in(root, named) if named else None) or file_in(root, _GRAMMAR)

@@ -1,0 +1,232 @@
+"""From what a caller asks to a `Request`: prompt, defaults of the manifest, limits."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from ..errors import ExpertError, InferenceError
+from ..inference.decoding import Request
+from ..inference.streams import check_length
+from ..prompts.formats import FormattedPrompt, PromptFormat, PromptFormats
+from ..prompts.tags import check_messages, system_message
+from ..sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..engine import Applied
+    from ..inference.session import Session
+    from ..manifest.parsing import Manifest
+    from ..prompts.template_files import TemplateFile
+    from .grammars import GrammarChooser, GrammarOption
+
+__all__ = [
+    "DEFAULT_MAX_TOKENS",
+    "GenerationOptions",
+    "PromptOptions",
+    "RequestBuilder",
+    "RequestOptions",
+]
+
+DEFAULT_MAX_TOKENS = 512
+"""Length of an answer where neither the caller nor the manifest gives one."""
+
+
+class PromptOptions(TypedDict, total=False):
+    """What the model is told beside the prompt."""
+
+    schema: str | None
+    """Goes into the system message that this kind of expert was trained with."""
+    system: str | None
+    """Replaces that message."""
+    messages: Sequence[Mapping[str, Any]] | None
+    """Dicts with ``role`` and ``content``, instead of the prompt. They go as they are; with
+    ``schema`` or ``system`` that system message stands before them."""
+    template: str | None
+    """``chatml`` or ``hivellm-tags``, instead of the form that the manifest names or the
+    package or base has a chat template for."""
+
+
+class RequestOptions(PromptOptions, total=False):
+    """What one answer depends on beside the adapters.
+
+    Sampling values and ``max_tokens`` that are not given come from the manifest, then
+    from `SamplingParams`.
+    """
+
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    seed: int | None
+    """From 0 to 2³²−1; drawn if not given."""
+    max_tokens: int | None
+    stop: str | Sequence[str] | None
+    """Replaces the manifest's stop sequences and is taken literally."""
+    thinking: bool
+    """Let a thinking model think; the thought is in the result."""
+    grammar: GrammarOption
+    """``"auto"``: the package's grammar where its manifest says so, or free text with a
+    warning if it cannot be repaired. ``"strict"``: the package's grammar or GrammarError.
+    ``"off"``. Or the name of a grammar that comes with this library, a path, a `Grammar`."""
+    json_schema: Any
+    """A JSON schema (dict, JSON text, or a class with ``model_json_schema``) that the
+    answer shall follow; replaces ``grammar``."""
+    allow_unenforced: bool
+    """Go on where the schema has keywords that cannot be enforced."""
+    timeout: float | None
+    """Seconds; the answer so far is returned with ``finish_reason="timeout"``."""
+
+
+class GenerationOptions(RequestOptions, total=False):
+    """The keyword arguments of all generating methods."""
+
+    adapter_scale: float
+    """0 is the base model alone. In a blend it multiplies all weights."""
+
+
+class RequestBuilder:
+    """Builds requests for one expert on one session."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        session: Session,
+        grammars: GrammarChooser,
+        read_template: Callable[[], TemplateFile | None] = lambda: None,
+    ) -> None:
+        """``read_template``: reads the package's chat template."""
+        self._manifest = manifest
+        self._session = session
+        self._grammars = grammars
+        self._formats = PromptFormats(manifest, session.model, read_template)
+
+    def prepare(self) -> None:
+        """Compile the chat template now; if it cannot be used, the first request says so."""
+        with contextlib.suppress(ExpertError):
+            self._formats.choose(None).prompt([("user", "x")], thinking=False)
+
+    def build(
+        self,
+        prompt: str | None,
+        applied: Applied,
+        *,
+        schema: str | None = None,
+        system: str | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float | None = None,
+        seed: int | None = None,
+        max_tokens: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        thinking: bool = False,
+        grammar: GrammarOption = "auto",
+        json_schema: Any = None,
+        allow_unenforced: bool = False,
+        timeout: float | None = None,
+    ) -> Request:
+        """See `RequestOptions`.
+
+        Raises ContextLengthError, GrammarError, and ValueError for an argument out of range.
+        """
+        decoding = self._manifest.decoding
+        given = {
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+            "repetition_penalty": repetition_penalty,
+        }
+        sampling = SamplingParams().override(vars(decoding)).override(given)
+        limit = max_tokens if max_tokens is not None else decoding.max_tokens
+        limit = DEFAULT_MAX_TOKENS if limit is None else limit
+        if limit < 1:
+            raise ValueError(f"max_tokens={limit}: must be 1 or more")
+        if seed is not None and not 0 <= seed < 1 << 32:
+            raise ValueError(f"seed={seed}: must be from 0 to {(1 << 32) - 1}")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout={timeout}: must be more than 0 seconds")
+        literal = (stop,) if isinstance(stop, str) else tuple(stop or ())
+        form, formatted = self._format(
+            prompt,
+            schema=schema,
+            system=system,
+            messages=messages,
+            thinking=thinking,
+            template=template,
+        )
+        constraint = self._grammars.choose(
+            grammar,
+            json_schema,
+            allow_unenforced=allow_unenforced,
+            thinking=thinking,
+            in_thought=formatted.in_thought,
+        )
+        # with a grammar it is the grammar that says where the answer ends
+        balanced = decoding.stop_sequences if stop is None and constraint is None else ()
+        tokens = self._tokenize(formatted)
+        if not tokens:
+            raise InferenceError(
+                "the prompt is empty: the chat template writes nothing\n"
+                "Name another template (template=…, --template)."
+            )
+        check_length(self._session, len(tokens))
+        return Request(
+            expert=self._manifest.identity,
+            prompt=tokens,
+            applied=applied,
+            sampling=sampling,
+            seed=secrets.randbits(32) if seed is None else seed,
+            max_tokens=limit,
+            literal_stops=(*literal, form.stop) if form.stop else literal,
+            balanced_stops=balanced,
+            constraint=constraint,
+            timeout=timeout,
+            end_token=form.end_token,
+            in_thought=formatted.in_thought,
+        )
+
+    def prompt_tokens(
+        self, prompt: str | None, *, thinking: bool = False, **options: Unpack[PromptOptions]
+    ) -> list[int]:
+        """The conversation, and the beginning of the answer's turn, as token ids."""
+        _, formatted = self._format(prompt, thinking=thinking, **options)
+        return self._tokenize(formatted)
+
+    def _format(
+        self,
+        prompt: str | None,
+        *,
+        thinking: bool,
+        schema: str | None = None,
+        system: str | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+    ) -> tuple[PromptFormat, FormattedPrompt]:
+        if (prompt is None) == (messages is None):
+            raise ValueError("give either a prompt or messages")
+        if system is not None and schema is not None:
+            raise ValueError("system replaces schema; give only one of them")
+        turns = [("user", prompt or "")] if messages is None else check_messages(messages)
+        has_system = turns[0][0] == "system"
+        if has_system and (schema is not None or system is not None):
+            raise ValueError("messages begin with a system message; give no schema and no system")
+        if messages is None or schema is not None or system is not None:
+            said = system if system is not None else system_message(self._manifest, schema)
+            turns = [("system", said), *turns] if said else turns
+        form = self._formats.choose(template)
+        return form, form.prompt(turns, thinking=thinking)
+
+    def _tokenize(self, formatted: FormattedPrompt) -> list[int]:
+        model = self._session.model
+        begin = [model.begin_token] if formatted.begin and model.begin_token is not None else []
+        parts = ((segment.text, segment.control) for segment in formatted.segments)
+        return begin + model.tokenize_segments(parts)
