@@ -26,3 +26,25 @@ def test_files_that_the_documentation_links_to_exist():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+ROOM_MAP = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+PACKAGE = ROOT / "hivellm_lite"
+
+
+def test_the_map_of_the_rooms_names_every_folder_and_every_module_that_stands_alone():
+    folders = [PACKAGE, ROOT / "converters"]
+    rooms = {init.parent for folder in folders for init in folder.rglob("__init__.py")}
+    modules = {path for folder in folders for path in folder.glob("*.py")}
+    wanted = {f"{room.relative_to(ROOT)}/" for room in rooms}
+    wanted |= {str(path.relative_to(ROOT)) for path in modules if not path.name.startswith("_")}
+    named = set(re.findall(r"^\| `([^`]+)` \|", ROOM_MAP, re.MULTILINE))
+    assert wanted - named <= {"hivellm_lite/", "converters/"}
+
+
+def test_every_path_in_the_guide_for_contributors_exists():
+    roots = ("hivellm_lite", "converters", "grammars", "tests", "scripts", "docs", "benchmarks")
+    named = [text for text in re.findall(r"`([^`\n]+)`", ROOM_MAP) if text.startswith(roots)]
+    paths = {text for text in named if "/" in text and not re.search("[A-Z]{4,}", text)}
+    assert len(paths) > 60
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
