@@ -113,7 +113,7 @@ def main() -> None:
         chosen = ""
         with Expert.load(given.package, **where) as expert:
             report = expert.prepared.report
-            chosen = f"auto chooses {expert.prepared.form}: {report['why']}"
+            chosen = f"auto chooses {expert.prepared.form}: {report.why}"
             pairs = [
                 (
                     expert.tokenize_prompt(question, schema=schema),

@@ -155,14 +155,14 @@ def measured(package: Path, base: Path, cache: Path, asked: list[Any]) -> tuple[
                 plain = expert.open_base()
                 found["without"] = [log_probabilities(plain, (), *pair) for pair in pairs]
                 plain.release()
-    form = report["form"]
+    form = report.form
     if form == "variant":
-        form += f" at {report['quantization']}"
+        form += f" at {report.quantization}"
     elif form == "low-rank":
-        form += f", {report['extra_rank']} extra ranks"
+        form += f", {report.extra_rank} extra ranks"
     without = compare(found["exact"], found["without"]).kl_mean
     served = compare(found["exact"], found["auto"]).kl_mean
-    size = f"{report['bytes'] / 1e6:.1f}"
+    size = f"{report.bytes / 1e6:.1f}"
     return form, size, f"{without:.1e}", f"{served:.1e}", f"{served / without:.1%}"
 
 

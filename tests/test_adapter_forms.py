@@ -74,8 +74,8 @@ def test_no_form_loses_more_of_the_adapter_than_is_allowed(method, quantization,
         # what is really served, read back from the files
         served = verify_conversion(expert)
         assert max(tensor.delta**2 for tensor in served.tensors) <= 0.1
-        if report["form"] == "variant":
-            assert set(report["quantization"].split(" and ")) <= {"f16", "f32"}
+        if report.form == "variant":
+            assert set(report.quantization.split(" and ")) <= {"f16", "f32"}
         found = rows(expert)
         base = expert.open_base()
         without = [log_probabilities(base, (), TOKENS[:1], TOKENS[1:])]
@@ -113,7 +113,7 @@ def test_on_a_float_base_the_variant_is_no_worse_than_the_low_rank_form(
 def test_float_weights_beside_a_quantised_base_may_be_stored_at_q8_0(tmp_path):
     package = package_of(tmp_path / "made.expert", "LoKr", change=0.3)
     with load(package, quantization="q8_0") as expert:
-        assert "q8_0" in expert.prepared.report["quantization"]
+        assert "q8_0" in expert.prepared.report.quantization
         assert expert.prepared.loss.share <= ALLOWED
 
 
@@ -126,7 +126,7 @@ def test_a_lora_on_a_tied_head_or_embedding_becomes_a_variant(tmp_path, adapter)
     package = write_package(tmp_path / "tied.expert", files)
     with load(package, FIXTURES / "models" / "tiny-qwen3", quantization="f32") as expert:
         assert expert.prepared.form == "variant"
-        assert "llama.cpp cannot adapt separately" in expert.prepared.report["why"]
+        assert "llama.cpp cannot adapt separately" in expert.prepared.report.why
 
 
 def test_a_form_that_was_asked_for_says_what_it_loses(tmp_path, tool, bases):

@@ -37,7 +37,7 @@ def quantised(tmp_path_factory):
 def test_what_is_exactly_low_rank_becomes_a_lora(tiny_package):
     with load(tiny_package()) as expert:
         assert expert.prepared.form == "lora"
-        assert expert.prepared.report["why"] == "it is exactly low rank"
+        assert expert.prepared.report.why == "it is exactly low rank"
         assert expert.prepared.lora.exists()
 
 
@@ -45,10 +45,10 @@ def test_what_is_exactly_low_rank_becomes_a_lora(tiny_package):
 def test_what_is_not_low_rank_enough_becomes_a_variant(tiny_package, adapter):
     with load(tiny_package(adapter=adapter)) as expert:
         report = expert.prepared.report
-        assert report["form"] == "variant"
-        assert "larger than the merged tensors" in report["why"]
-        assert report["source"] == "float weights of tiny-llama"
-        assert report["quantization"] in ("q8_0", "f16", "f16 and f32")
+        assert report.form == "variant"
+        assert "larger than the merged tensors" in report.why
+        assert report.source == "float weights of tiny-llama"
+        assert report.quantization in ("q8_0", "f16", "f16 and f32")
         assert expert.prepared.loss.share <= 0.02
 
 
@@ -83,8 +83,8 @@ def test_a_small_change_beside_a_coarse_base_becomes_low_rank(tmp_path):
     for base in ("q8_0", "f32"):
         with load(package, quantization=base) as expert:
             report, loss = expert.prepared.report, expert.prepared.loss
-            assert report["form"] == "low-rank", report["why"]
-            assert report["extra_rank"] == 0
+            assert report.form == "low-rank", report.why
+            assert report.extra_rank == 0
             assert 0 < loss.weights < 0.02
             assert loss.divergence.share == pytest.approx(loss.weights, rel=0.9, abs=0.01)
 
@@ -92,15 +92,15 @@ def test_a_small_change_beside_a_coarse_base_becomes_low_rank(tmp_path):
 def test_without_float_weights_the_loss_is_measured_on_the_quantised_ones(tiny_package, quantised):
     with load(tiny_package(adapter="dora"), quantised, adapter_mode="lora", extra_rank=0) as expert:
         report, loss = expert.prepared.report, expert.prepared.loss
-        assert report["source"] == "Q8_0 weights of tiny-llama.Q8_0.gguf"
-        assert report["why"] == "it was asked for"
+        assert report.source == "Q8_0 weights of tiny-llama.Q8_0.gguf"
+        assert report.why == "it was asked for"
         assert loss.share == loss.divergence.share > 0.02
-        assert loss.worst >= loss.weights == pytest.approx(report["delta_error"] ** 2)
+        assert loss.worst >= loss.weights == pytest.approx(report.delta_error**2)
 
 
 def test_without_float_weights_a_variant_is_stored_at_float16(tiny_package, quantised):
     with load(tiny_package(adapter="dora"), quantised, adapter_mode="exact") as expert:
-        assert expert.prepared.report["quantization"] == "f16"
+        assert expert.prepared.report.quantization == "f16"
     with pytest.raises(ConversionError, match="would lose most of the adapter"):
         load(tiny_package(adapter="dora"), quantised, adapter_mode="exact", variant_type="q8_0")
     forced = load(
@@ -110,7 +110,7 @@ def test_without_float_weights_a_variant_is_stored_at_float16(tiny_package, quan
         variant_type="q8_0",
         force=True,
     )
-    assert forced.prepared.report["quantization"] == "q8_0"
+    assert forced.prepared.report.quantization == "q8_0"
     forced.close()
 
 
@@ -133,7 +133,7 @@ def test_more_extra_ranks_come_closer_to_the_variant(tiny_package):
     errors = []
     for rank in (0, 8, 64):
         with load(package, quantization="f32", adapter_mode="lora", extra_rank=rank) as expert:
-            assert expert.prepared.report["extra_rank"] == rank
+            assert expert.prepared.report.extra_rank == rank
             errors.append(np.abs(np.array(answer(expert)) - exact).max())
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 1e-3
@@ -178,7 +178,7 @@ def test_what_no_lora_can_hold_says_so_when_one_is_asked_for(tiny_package, adapt
         load(package, adapter_mode="lora")
     with load(package) as expert:
         assert expert.prepared.form == "variant"
-        assert reason in expert.prepared.report["why"]
+        assert reason in expert.prepared.report.why
 
 
 @pytest.mark.parametrize(

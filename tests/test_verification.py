@@ -51,7 +51,7 @@ def test_a_truncated_low_rank_form_shows_its_error(tiny_package):
     for rank in (0, 8):
         with load(package, quantization="f32", adapter_mode="lora", extra_rank=rank) as expert:
             result = verify_conversion(expert, PROMPTS, max_tokens=8)
-            measured = expert.prepared.report["delta_error"]
+            measured = expert.prepared.report.delta_error
         assert max(t.delta for t in result.tensors) >= measured
         assert measured > 0.05
         found.append((result.served.kl_mean, measured))

@@ -1,11 +1,12 @@
-"""Chooses the form of an adapter that is no plain LoRA on its base, and writes it.
+"""Chooses and writes the form of an adapter that is not a plain LoRA on its base.
 
-A form is sound if it loses no more than `ALLOWED` of the adapter's own effect: measured in
-weights, for every tensor and over all, and then in answers. The cheapest sound form is taken:
+A form is sound if it loses no more than `ALLOWED` of the adapter's own effect. The loss is
+measured in weights, for each tensor and over all tensors, and then in answers. The cheapest
+sound form is taken:
 
-1. the low-rank form, with as few extra ranks as it takes, while it is smaller than a variant;
+1. the low-rank form, with as few extra ranks as possible, if it is smaller than a variant;
 2. a variant, each tensor stored at the smallest type that keeps the tensor's change; if the
-   answers then still lose too much, all of it in float32, which loses nothing.
+   answers then still lose too much, the whole variant in float32, which loses nothing.
 
 A form that the caller asks for is made whatever it loses, and its loss is recorded.
 """
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..bases.parts import base_parts
 from ..cache.store import Cache
@@ -27,12 +28,14 @@ from ..package.opening import Package
 from ..progress import Progress
 from .loss import ALLOWED, AdapterLoss, Divergence, percent
 from .options import AdapterOptions
+from .plain_lora import lora_obstacle
+from .report import AdapterReport, LowRankAdapterReport, VariantAdapterReport
 from .texts import texts_of
 
 if TYPE_CHECKING:
     from ..converters.forms.change_loss import ChangeLoss
     from ..converters.forms.low_rank import LowRankAdapter
-    from ..converters.forms.variant import TypePlan
+    from ..converters.forms.variant import TypePlan, VariantReport
     from ..converters.gguf.header import GGUFHeader
     from ..converters.peft.adapter import Adapter
     from ..converters.peft.updates import Update
@@ -40,36 +43,24 @@ if TYPE_CHECKING:
     from ..converters.weights import GGUFWeights, WeightSource
     from .comparison import Comparison
 
-__all__ = ["FORMS_VERSION", "FormBuilder", "lora_obstacle"]
+__all__ = ["FORMS_VERSION", "FormBuilder"]
 
 FORMS_VERSION = 2
-"""Part of cache keys: raised when the same input would take another form."""
+"""Part of cache keys. Raised when the same input would get another form."""
 
 COMPARING = "Writing what is compared with"
-"""Label of the progress of references."""
-
-
-def lora_obstacle(adapter: Adapter, header: GGUFHeader) -> str:
-    """Why no GGUF LoRA can hold this adapter on this base; empty if one can.
-
-    Raises ConversionError for an adapter that does not fit the base at all.
-    """
-    from ..converters.targets import find_targets
-
-    find_targets(adapter, header)
-    try:
-        find_targets(adapter, header, for_lora=True)
-    except ConversionError as error:
-        return str(error).splitlines()[0].split(": ", 1)[-1]
-    return ""
+"""Label for the progress of writing references."""
 
 
 @dataclass
 class FormBuilder:
     """Makes one form of ``adapter`` on the base of ``header``.
 
-    ``float_folder``: the base's Hugging Face folder, if it is at hand. Raises ConversionError
-    when it is created for a form that is impossible or an adapter of another base.
+    ``float_folder`` is the base's Hugging Face folder, if it is at hand. ``updates`` are the
+    changed tensors, and ``obstacle`` says why the form cannot be low rank (empty if it can).
+
+    Creating a builder raises ConversionError for a form that is impossible or for an adapter
+    of another base.
     """
 
     package: Package
@@ -79,19 +70,19 @@ class FormBuilder:
     options: AdapterOptions
     float_folder: Path | None
     progress: Progress | None
-    _updates: list[tuple[Target, Update]] = field(init=False)
-    _obstacle: str = field(init=False)
+    updates: list[tuple[Target, Update]] = field(init=False)
+    obstacle: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find what is changed, and whether that can be low rank."""
+        """Find the changed tensors, and whether the change can be low rank."""
         from ..converters.targets import find_targets
 
-        self._updates = find_targets(self.adapter, self.header)
-        self._obstacle = lora_obstacle(self.adapter, self.header)
-        if self.options.mode == "lora" and self._obstacle:
-            raise ConversionError(f"adapter_mode='lora' is not possible: {self._obstacle}")
+        self.updates = find_targets(self.adapter, self.header)
+        self.obstacle = lora_obstacle(self.adapter, self.header)
+        if self.options.mode == "lora" and self.obstacle:
+            raise ConversionError(f"adapter_mode='lora' is not possible: {self.obstacle}")
 
-    def build(self, folder: Path) -> dict[str, Any]:
+    def build(self, folder: Path) -> AdapterReport:
         """Write the form into ``folder``; returns the report that ``entry.json`` keeps.
 
         Raises ConversionError and OutOfMemoryError.
@@ -106,13 +97,12 @@ class FormBuilder:
             with gguf_weights(self.header.path) as base, self._source() as source:
                 meant = Meant(self.updates, base, source, self.base_parts)
                 with Comparison(meant, places, folder, self.labelled(COMPARING)) as comparison:
-                    report = _Form(self, folder, base, source, comparison).choose()
+                    return _Form(self, folder, base, source, comparison).choose()
         except MemoryError:
             raise OutOfMemoryError(
                 f"not enough memory to convert {self.package.manifest.identity}: "
                 "the largest adapted tensor does not fit several times in float32"
             ) from None
-        return {"methods": self.adapter.methods, **report}
 
     def _source(self) -> AbstractContextManager[WeightSource]:
         from ..converters.weights import checkpoint_weights, gguf_weights
@@ -121,29 +111,19 @@ class FormBuilder:
             return checkpoint_weights(self.float_folder)
         return gguf_weights(self.header.path)
 
-    @property
-    def updates(self) -> list[tuple[Target, Update]]:
-        """What is changed."""
-        return self._updates
-
-    @property
-    def obstacle(self) -> str:
-        """See `lora_obstacle`."""
-        return self._obstacle
-
     def base_parts(self) -> list[Path]:
-        """The base's parts, which a variant shares."""
+        """The base's parts in loading order; a variant shares them."""
         return base_parts(self.header.path, self.cache, self.progress)
 
     def labelled(self, label: str) -> Callable[[int, int], None] | None:
-        """The caller's ``progress`` for one piece of the work."""
+        """The caller's ``progress`` under a label for one step of the work."""
         progress = self.progress
         return None if progress is None else lambda done, total: progress(label, done, total)
 
 
 @dataclass
 class _Form:
-    """One run of a `FormBuilder`, with the weights open."""
+    """One run of a `FormBuilder`, while the weights are open."""
 
     builder: FormBuilder
     folder: Path
@@ -155,7 +135,7 @@ class _Form:
     def _options(self) -> AdapterOptions:
         return self.builder.options
 
-    def choose(self) -> dict[str, Any]:
+    def choose(self) -> AdapterReport:
         if self._options.mode == "exact":
             return self._variant("adapter_mode='exact'")
         if self.builder.obstacle:
@@ -166,7 +146,7 @@ class _Form:
 
     # --- low rank --------------------------------------------------------------------
 
-    def _low_rank(self) -> dict[str, Any] | str:
+    def _low_rank(self) -> LowRankAdapterReport | str:
         """The report of the cheapest sound low-rank form, or why there is none."""
         from ..converters.forms.low_rank import write_low_rank
 
@@ -187,22 +167,24 @@ class _Form:
                 )
                 out.unlink()
                 continue
-            return {
-                "form": "low-rank",
-                "why": f"the low-rank form loses {loss}" if gated else "it was asked for",
-                "extra_rank": rank,
-                "error": measured.error(rank),
-                "delta_error": math.sqrt(loss.weights),
-                "loss": loss.as_dict(),
-                "source": measured.source,
-                "bytes": out.stat().st_size,
-            }
+            return LowRankAdapterReport(
+                methods=self.builder.adapter.methods,
+                why=f"the low-rank form loses {loss}" if gated else "it was asked for",
+                bytes=out.stat().st_size,
+                loss=loss,
+                extra_rank=rank,
+                error=measured.error(rank),
+                delta_error=math.sqrt(loss.weights),
+                source=measured.source,
+            )
         raise AssertionError("the candidates end with one that has no rank")
 
     def _candidates(self, gated: bool) -> Iterator[tuple[LowRankAdapter, int | None]]:
-        """Forms with their extra ranks, cheapest first; last one with None, why there is no more.
+        """Forms with their extra ranks, cheapest first.
 
-        Without extra ranks no weight is decomposed, which takes most of the time.
+        If all forms may be refused, the last form has the rank None: it shows why none is good
+        enough. A form without extra ranks is measured alone first, because decomposing the
+        weights takes most of the time.
         """
         from ..converters.forms.low_rank import EXTRA_RANKS, measure_low_rank
 
@@ -244,26 +226,31 @@ class _Form:
 
     # --- variant ---------------------------------------------------------------------
 
-    def _variant(self, why: str) -> dict[str, Any]:
+    def _variant(self, why: str) -> VariantAdapterReport:
         from ..converters.forms.variant import allowed_types, plan_types
 
         wanted = self._options.variant_type
         allowed = allowed_types(self.source, self.base, wanted, force=self._options.force)
         plan = self._planned(allowed)
-        facts = self._write_variant(plan)
-        divergence, reason = self._divergence(plan, facts["n_tensors"])
+        written = self._write_variant(plan)
+        divergence, reason = self._divergence(plan, written.n_tensors)
         if wanted is None and divergence is not None and not divergence.is_allowed:
             plan = plan_types(self.builder.updates, self.source, ("f32",))
-            facts = self._write_variant(plan)
+            written = self._write_variant(plan)
             divergence = dataclasses.replace(divergence, served=0.0)
         loss = _recorded(plan.loss, divergence, reason)
-        return {
-            "form": "variant",
-            "why": why,
-            **facts,
-            "delta_error": math.sqrt(loss.weights),
-            "loss": loss.as_dict(),
-        }
+        return VariantAdapterReport(
+            methods=self.builder.adapter.methods,
+            why=why,
+            bytes=written.bytes,
+            loss=loss,
+            files=written.files,
+            merged=written.merged,
+            quantization=written.quantization,
+            source=written.source,
+            n_tensors=written.n_tensors,
+            delta_error=math.sqrt(loss.weights),
+        )
 
     def _planned(self, allowed: tuple[str, ...]) -> TypePlan:
         from ..converters.forms.variant import plan_types
@@ -271,10 +258,10 @@ class _Form:
         report = self.builder.labelled("Measuring the variant")
         return plan_types(self.builder.updates, self.source, allowed, progress=report)
 
-    def _write_variant(self, plan: TypePlan) -> dict[str, Any]:
+    def _write_variant(self, plan: TypePlan) -> VariantReport:
         from ..converters.forms.variant import convert_variant
 
-        report = convert_variant(
+        return convert_variant(
             self.builder.updates,
             self.builder.header,
             [part.name for part in self.builder.base_parts()],
@@ -283,7 +270,6 @@ class _Form:
             quantization=plan.types,
             progress=self.builder.labelled("Merging the variant"),
         )
-        return dataclasses.asdict(report)
 
     def _divergence(self, plan: TypePlan, n_tensors: int) -> tuple[Divergence | None, str]:
         from ..converters.forms.variant import loading_order
@@ -307,7 +293,7 @@ def _recorded(loss: ChangeLoss, divergence: Divergence | None, reason: str) -> A
 
 
 def _too_lossy(measured: LowRankAdapter) -> str:
-    """Why no extra rank is good enough and small enough."""
+    """Why no number of extra ranks is both good enough and small enough."""
     from ..converters.forms.change_loss import BOUND, TENSOR_BOUND
     from ..converters.forms.low_rank import EXTRA_RANKS
 

@@ -1,21 +1,21 @@
-"""Making a package's adapter ready for one base: which form, converted once.
+"""Makes a package's adapter ready for one base: converted once, to the form that fits.
 
-Three forms:
+There are three forms:
 
-*lora*: a GGUF LoRA, exact. For what is exactly low rank.
-*low-rank*: a GGUF LoRA that approximates what is not (DoRA, IA³ …), with a
-measured loss. A tenth of a variant's size; the natural form on a quantised base.
-*variant*: the changed tensors, merged, beside the shared parts of the base. Exact
-for everything, up to the type they are stored at; costs nothing per token.
+*lora*: a GGUF LoRA, exact. For adapters that are exactly low rank.
+*low-rank*: a GGUF LoRA that approximates other adapters (DoRA, IA³ …), with a measured
+loss. A tenth of a variant's size, and the natural form on a quantised base.
+*variant*: the changed tensors, merged, beside the shared parts of the base. Exact for
+every adapter, up to the type that the tensors are stored at, and without cost per token.
 
-`adapter_forms` chooses among them and says what is lost.
+`plain_lora` makes the first form. `forms` chooses between the others and reports the loss.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,10 @@ from ..cache.store import Cache, CacheEntry, digest_of, source_of
 from ..errors import PackageError
 from ..package.opening import Package, open_package
 from ..progress import Progress
-from .loss import NOTHING_LOST, AdapterLoss, loss_of
+from .loss import AdapterLoss
 from .options import AdapterOptions
+from .plain_lora import LoraBuilder, becomes_lora
+from .report import AdapterReport, Form, VariantAdapterReport, report_from
 from .texts import texts_of
 
 if TYPE_CHECKING:
@@ -48,32 +50,33 @@ __all__ = [
 class PreparedAdapter:
     """An adapter ready to load.
 
-    ``files`` are those of the model, ``lora`` the GGUF LoRA to apply on it (None for
-    a variant, whose ``files`` hold it). ``n_tensors`` of a variant. ``report`` says
-    what was made, why, and how exact it is; ``converted`` whether it was just now.
+    ``files`` are the model's files in loading order. ``lora`` is the GGUF LoRA to apply to
+    the model; None for a variant, which is among ``files``. ``n_tensors`` is the number of
+    tensors of a model with a variant. ``report`` says what was made and why. ``converted``:
+    whether it was made just now.
     """
 
     files: tuple[Path, ...]
     lora: Path | None
     n_tensors: int | None
-    report: Mapping[str, Any]
+    report: AdapterReport
     converted: bool
     entry: CacheEntry
 
     @property
-    def form(self) -> str:
+    def form(self) -> Form:
         """``lora``, ``low-rank`` or ``variant``."""
-        return str(self.report["form"])
+        return self.report.form
 
     @property
     def loss(self) -> AdapterLoss:
-        """What of the adapter's effect the form has lost."""
-        return loss_of(self.report)
+        """How much of the adapter's effect the form has lost."""
+        return self.report.loss
 
     @property
     def size(self) -> int:
         """Bytes that the adapter takes on disk."""
-        return int(self.report["bytes"])
+        return self.report.bytes
 
 
 def read_package_adapter(
@@ -81,8 +84,9 @@ def read_package_adapter(
 ) -> Adapter:
     """The adapter's tensors; ``values`` as for ``read_adapter``.
 
-    With ``base`` no number is read before all shapes are those of the base, so that an
-    adapter takes memory in proportion to it. Raises ConversionError for what cannot be used.
+    With ``base``, all shapes are compared with the base before any number is read, so an
+    adapter takes memory in proportion to its base. Raises ConversionError for an adapter that
+    cannot be used.
     """
     from ..converters.peft.adapter import read_adapter
     from ..converters.targets import find_targets
@@ -111,12 +115,12 @@ def prepare_adapter(
 ) -> PreparedAdapter:
     """Convert the package's adapter for the GGUF ``base``, or find the earlier result.
 
-    ``float_weights`` is asked for the base's Hugging Face folder, and only where the
-    result depends on it. A plain LoRA does not depend on the base's weights, so
-    all quantisations of one base share it.
+    ``float_weights`` returns the base's Hugging Face folder, if there is one. It is called
+    only if the result depends on that folder. A plain LoRA does not depend on the base's
+    weights, so all quantisations of one base share it.
 
     Raises ConversionError for an adapter that is damaged, of another base, or
-    of a kind that cannot have the wanted form; LoadError or PackageError where the base
+    of a kind that cannot have the wanted form; LoadError or PackageError if the base
     or the package changes meanwhile.
     """
     from ..converters.forms import lora, variant
@@ -134,86 +138,46 @@ def prepare_adapter(
     if options.mode != "exact" and known is not None:
         return _prepared(known, base, cache, False)
     adapter = read_package_adapter(package, header)
+    builder: LoraBuilder | FormBuilder
     if becomes_lora(adapter, header, options.mode):
-        key, build = lora_key, _lora_builder(package, adapter, header)
+        key, builder = lora_key, LoraBuilder(adapter, header)
     else:
         folder = float_weights()
+        state = InputState(lambda: [base, *_weight_files(folder)])
         versions = (FORMS_VERSION, lora.FORMAT_VERSION, variant.FORMAT_VERSION)
-
-        def list_weights() -> list[Path]:
-            return sorted(folder.glob("*.safetensors")) if folder else []
-
-        state, weights = InputState(lambda: [base, *list_weights()]), list_weights()
         key = digest_of(
             *("adapter", versions, package.digest, cache.fingerprint(base)),
-            *(dataclasses.asdict(options), [source_of(path) for path in weights]),
+            *(dataclasses.asdict(options), [source_of(path) for path in _weight_files(folder)]),
             [dataclasses.astuple(text) for text in texts_of(package)[1]],
         )
-        form = FormBuilder(package, adapter, header, cache, options, folder, progress)
+        builder = FormBuilder(package, adapter, header, cache, options, folder, progress)
 
-        def build(place: Path) -> Mapping[str, Any]:
-            return _entry_info(package, form.build(place))
+    def build(place: Path) -> dict[str, Any]:
+        report = builder.build(place)
+        _check_unchanged(package, cache)
+        return {"expert": package.manifest.identity, "adapter": report.as_dict()}
 
-    build = state.checked(_of_unchanged(package, cache, build))
-    entry, built = cache.get_or_build("adapters", key, build, sources=sources)
+    entry, built = cache.get_or_build("adapters", key, state.checked(build), sources=sources)
     return _prepared(entry, base, cache, built)
 
 
-def becomes_lora(adapter: Adapter, header: GGUFHeader, mode: str) -> bool:
-    """Whether a GGUF LoRA holds the adapter as it is. One that is asked for and impossible is
-    an error of the conversion, which says why.
-    """
-    from .forms import lora_obstacle
+def _weight_files(folder: Path | None) -> list[Path]:
+    return sorted(folder.glob("*.safetensors")) if folder else []
 
-    if mode == "exact" or not adapter.is_lora:
-        return False
-    return mode == "lora" or not lora_obstacle(adapter, header)
+
+def _check_unchanged(package: Package, cache: Cache) -> None:
+    """Raise PackageError if the package is a folder, which is read in place, and has changed."""
+    if package.root != package.source:
+        return
+    if open_package(package.source, cache=cache).digest != package.digest:
+        raise PackageError(f"{package.source} was changed while it was converted\nTry again.")
 
 
 def _prepared(entry: CacheEntry, base: Path, cache: Cache, built: bool) -> PreparedAdapter:
-    report = entry.info["adapter"]
-    if report["form"] != "variant":
+    report = report_from(entry.info["adapter"])
+    if not isinstance(report, VariantAdapterReport):
         return PreparedAdapter((base,), entry.path / "adapter.gguf", None, report, built, entry)
     from ..converters.forms.variant import loading_order
 
     files = tuple(loading_order(base_parts(base, cache), entry.path))
-    return PreparedAdapter(files, None, report["n_tensors"], report, built, entry)
-
-
-_Build = Callable[[Path], Mapping[str, Any]]
-
-
-def _of_unchanged(package: Package, cache: Cache, build: _Build) -> _Build:
-    """``build``, unless the package is a folder and changes: its files are read where they are."""
-    if package.root != package.source:
-        return build
-
-    def build_and_check(folder: Path) -> Mapping[str, Any]:
-        info = build(folder)
-        if open_package(package.source, cache=cache).digest != package.digest:
-            raise PackageError(f"{package.source} was changed while it was converted\nTry again.")
-        return info
-
-    return build_and_check
-
-
-def _lora_builder(package: Package, adapter: Adapter, header: GGUFHeader) -> _Build:
-    from ..converters.forms.lora import convert_lora
-
-    def build(folder: Path) -> dict[str, Any]:
-        report = convert_lora(adapter, header, folder / "adapter.gguf")
-        facts = {
-            "form": "lora",
-            "methods": adapter.methods,
-            "why": "it is exactly low rank",
-            "error": 0.0,
-            "loss": NOTHING_LOST.as_dict(),
-            **report.as_dict(),
-        }
-        return _entry_info(package, facts)
-
-    return build
-
-
-def _entry_info(package: Package, report: Mapping[str, Any]) -> dict[str, Any]:
-    return {"expert": package.manifest.identity, "adapter": report}
+    return PreparedAdapter(files, None, report.n_tensors, report, built, entry)

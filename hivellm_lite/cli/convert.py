@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from ..bases.search import BaseFile
     from ..package.opening import Package
 
-__all__ = ["convert", "describe_form"]
+__all__ = ["convert"]
 
 
 @click.command()
@@ -120,30 +119,17 @@ def convert(
         "adapter_bytes": adapter.size,
         "seconds": round(time.perf_counter() - started, 3),
         "loss": adapter.loss.as_dict(),
-        "report": dict(adapter.report),
+        "report": adapter.report.as_dict(),
     }
     if as_json:
         print_json(facts)
         return
     done = "converted" if adapter.converted else "already converted"
-    print_line(f"{facts['expert']}: {done} to {describe_form(adapter.report)}")
-    print_line(f"  because  {adapter.report['why']}")
+    print_line(f"{facts['expert']}: {done} to {adapter.report}")
+    print_line(f"  because  {adapter.report.why}")
     print_line(f"  loses    {adapter.loss}")
     print_line(f"  adapter  {place} ({adapter.size / 1e6:.1f} MB)")
     print_line(f"  base     {facts['base']}{' (converted)' if base_file.converted else ''}")
     for note in base_file.notes:
         print_line(f"  note     {note}")
     print_line(f"  took     {facts['seconds']:.2f} s")
-
-
-def describe_form(report: Mapping[str, Any]) -> str:
-    """A form in words: ``a GGUF LoRA (rank 8, 12 tensors, exact)``."""
-    if report["form"] == "variant":
-        return (
-            f"a variant ({report['merged']} tensors merged from {report['source']}, "
-            f"stored at {report['quantization']})"
-        )
-    if report["form"] == "lora":
-        ranks = ", ".join(map(str, report["ranks"]))
-        return f"a GGUF LoRA (rank {ranks}, {report['tensors'] // 2} tensors, exact)"
-    return f"a low-rank GGUF LoRA ({report['extra_rank']} extra ranks, from {report['source']})"

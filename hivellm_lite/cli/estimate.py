@@ -18,6 +18,7 @@ from .packages import named_packages, open_packages, packages_argument
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..adapters.report import AdapterReport
     from ..cache.store import Cache
     from ..inference.session import SessionOptions
     from ..memory_estimate import MemoryEstimate
@@ -172,12 +173,10 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     low_rank = sum(BYTES_OF_LORA * stored_rank(pair.rank) * sum(pair.shape) for pair in pairs)
     if becomes_lora(adapter, header, mode):
         return AdapterEstimate(name, expert, "lora", low_rank, "estimated")
-    before = [report for report in _converted(package, cache) if _may_be(report["form"], mode)]
+    before = [report for report in _converted(package, cache) if _may_be(report.form, mode)]
     if before:
-        largest = max(before, key=lambda report: int(report["bytes"]))
-        return AdapterEstimate(
-            name, expert, str(largest["form"]), int(largest["bytes"]), "converted before"
-        )
+        largest = max(before, key=lambda report: report.bytes)
+        return AdapterEstimate(name, expert, largest.form, largest.bytes, "converted before")
     if mode == "lora" and len(pairs) == len(targets):
         return AdapterEstimate(name, expert, "low-rank", low_rank, "estimated, without extra ranks")
     shapes = {target.gguf_name: target.shape for target, _ in targets}
@@ -185,15 +184,16 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     return AdapterEstimate(name, expert, "variant", merged, "estimated, at float16")
 
 
-def _converted(package: Package, cache: Cache) -> Iterator[dict[str, Any]]:
+def _converted(package: Package, cache: Cache) -> Iterator[AdapterReport]:
     """Reports of the conversions of this package, for whatever base."""
     from ..adapters.loss import is_recorded
+    from ..adapters.report import report_from
 
     source = str(package.source.resolve())
     for entry in cache.entries("adapters"):
-        report = entry.info["adapter"]
-        if source in [each["path"] for each in entry.sources] and is_recorded(report):
-            yield report
+        facts = entry.info["adapter"]
+        if source in [each["path"] for each in entry.sources] and is_recorded(facts):
+            yield report_from(facts)
 
 
 def _may_be(form: str, mode: str) -> bool:

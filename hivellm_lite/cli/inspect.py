@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .convert import describe_form
 from .grammar_argument import refusal_of
 from .options import json_option, no_verify_option, package_argument
 from .output import print_json, print_line
@@ -155,7 +154,7 @@ def _base_notes(package: Package, settings: dict[str, Any]) -> list[str]:
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    from ..adapters.loss import loss_of
+    from ..adapters.report import report_from
 
     adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
     more: list[str] = []
@@ -187,10 +186,10 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("left packed", " ".join(facts["skipped"])),
         ("digest", facts["digest"]),
     ]
-    for form in facts["converted"]:
-        size = f"{form['bytes'] / 1e6:.1f} MB"
-        lines.append(("converted", f"to {describe_form(form)}, {size}: {form['why']}"))
-        lines.append(("  loses", str(loss_of(form))))
+    for report in map(report_from, facts["converted"]):
+        size = f"{report.bytes / 1e6:.1f} MB"
+        lines.append(("converted", f"to {report}, {size}: {report.why}"))
+        lines.append(("  loses", str(report.loss)))
     lines += [("note", note) for note in facts["notes"]]
     lines += [("base note", note) for note in facts["base_notes"]]
     return [(label, value) for label, value in lines if value]

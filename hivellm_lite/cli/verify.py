@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .convert import describe_form
 from .input_text import read_text
 from .options import (
     adapter_options,
@@ -79,7 +78,7 @@ def verify_conversion(
             result = verify(
                 expert, questions, schema=schema, max_tokens=max_tokens, progress=progress
             )
-            form = describe_form(expert.prepared.report)
+            form = str(expert.prepared.report)
     if as_json:
         print_json(result.as_dict())
     else:
