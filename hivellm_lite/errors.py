@@ -7,15 +7,15 @@
     │   ├── PackageError          the archive or folder itself
     │   ├── ManifestError         manifest.json
     │   ├── ConversionError       adapter or base to GGUF
-    │   ├── BaseNotFoundError     no base model where it was looked for
+    │   ├── BaseNotFoundError     no base model in any of the places searched
     │   └── CacheError            the cache folder
     └── InferenceError            a loaded expert cannot answer
         ├── ContextLengthError    the prompt does not fit the context
-        ├── GrammarError          a grammar cannot be used or cannot be left
+        ├── GrammarError          a grammar cannot be used, or has no legal next token
         └── OutOfMemoryError      the model or its context does not fit
 
-A message says what was found, where, and what to do next. It may have several
-lines; the first one stands alone.
+A message says what was found, where, and what to do next. It may have several lines; the
+first line makes sense alone.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ __all__ = [
 
 
 MAX_LINES = 40
-"""Lines of a message; the longest list of problems has about twenty."""
+"""The most lines of a message; the longest list of problems has about twenty."""
 
 MAX_LINE = 1000
-"""Characters of one line: names and paths from a package can be of any length."""
+"""The most characters of a line: names and paths from a package can have any length."""
 
 _LAST_LINES = 4
-"""Lines at the end that always stay: they say what to do."""
+"""Lines at the end that are always kept: they say what to do."""
 
 
 def bounded(message: str) -> str:
     """``message`` with at most `MAX_LINES` lines of `MAX_LINE` characters.
 
-    What is too long loses its middle, so that the fault and the advice both stay.
+    A message or line that is too long loses its middle, so the fault and the advice stay.
     """
     if len(message) <= MAX_LINE and message.count("\n") < MAX_LINES:
         return message
@@ -65,9 +65,9 @@ def bounded(message: str) -> str:
 
 
 class ExpertError(Exception):
-    """Base of every error below; catch this one to catch them all.
+    """The base of every error below: catch it to catch them all.
 
-    Messages are `bounded`, whatever a package puts into them.
+    Messages are limited to 40 lines of 1,000 characters, whatever a package puts into them.
     """
 
     def __init__(self, *arguments: object) -> None:
@@ -84,7 +84,7 @@ class PackageError(LoadError):
 
 
 class ManifestError(LoadError):
-    """``manifest.json`` is not what the format asks for."""
+    """``manifest.json`` does not follow the format."""
 
 
 class ConversionError(LoadError):
@@ -92,7 +92,7 @@ class ConversionError(LoadError):
 
 
 class BaseNotFoundError(LoadError):
-    """The base model that a package names is in none of the searched places."""
+    """The base model that a package names is in none of the places searched."""
 
 
 class CacheError(LoadError):
@@ -108,9 +108,9 @@ class ContextLengthError(InferenceError):
 
 
 class GrammarError(InferenceError):
-    """A grammar is unusable, or generation reached a state that it cannot leave.
+    """A grammar cannot be used, or no token of the vocabulary may come next.
 
-    ``text`` is the answer up to there; empty where nothing was generated.
+    ``text`` is the answer so far; empty if nothing was generated.
     """
 
     text: str = ""

@@ -1,4 +1,4 @@
-"""How long-running work reports: one function that the caller gives."""
+"""How long-running work reports its progress: to a function that the caller gives."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from collections.abc import Callable
 __all__ = ["Progress"]
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done (``Converting the base``), the bytes done, the bytes in all."""
+"""Called with a label (such as ``Converting the base``), the bytes done and the bytes in all."""

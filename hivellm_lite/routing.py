@@ -1,4 +1,4 @@
-"""Which of several experts should answer a prompt, by what their manifests say.
+"""Chooses which of several experts should answer a prompt, by what their manifests say.
 
 ::
 
@@ -7,22 +7,23 @@
     route.expert      # "sql"; None where the base model should answer
     route.reason      # 'sql scores 1.7 = 2 for keywords "list all", "users" × priority 0.85'
 
-An expert scores one point for each of its keywords in the prompt and loses two
-for each of its exclude keywords; that times its priority, and half a point more
-for each value of its capabilities (``sql`` of ``database:sql``). The highest
-score above zero wins; of equal ones the higher priority, then the first name.
+An expert gets one point for each of its keywords in the prompt, and loses two points
+for each of its exclude keywords. The sum is multiplied by the expert's priority. Each
+value of its capabilities (``sql`` of ``database:sql``) in the prompt adds half a point.
+The highest score above zero wins. Among equal scores the higher priority wins, then
+the name that comes first.
 
 A prompt with one of `GENERIC_PHRASES` goes to the base, whatever the scores. The
-exception is an expert that asks for such questions: one with a keyword in the
-prompt that holds such a phrase, as "explain" or "how to deploy" do.
+exception is an expert that asks for such questions: an expert with a keyword in the
+prompt that contains such a phrase, such as "explain" or "how to deploy".
 
-What "in the prompt" means: letter case and Unicode's compatible forms do not
-count, words do. "how to" is in "How  to sum", not in "Show total"; plurals are
-other words. Scripts written without spaces have no words to compare, nor has
-Korean, whose particles join them: a keyword of those is found anywhere. What a
-manifest lists twice counts once. A two-letter ``language:`` capability
-(``language:en``) says how users write, not about what, and "en" is a word in
-other languages, so it does not count. ``router_hint`` is not read.
+Keywords are compared by words, without regard to letter case and to Unicode's
+compatibility forms. "how to" is in "How  to sum" but not in "Show total"; a plural is
+another word. Scripts that are written without spaces have no words to compare. Korean
+particles join words, so Korean has none either. A keyword in such a script is found
+anywhere. A keyword that a manifest lists twice counts once. A two-letter ``language:``
+capability (``language:en``) does not count: it says how users write, not about what, and
+"en" is a word in other languages. ``router_hint`` is not read.
 """
 
 from __future__ import annotations
@@ -43,17 +44,17 @@ EXCLUDE_POINTS = 2.0
 CAPABILITY_POINTS = 0.5
 
 MAX_PHRASE_TOKENS = 32
-"""A longer keyword is passed over, so that no manifest makes a word of a prompt costly."""
+"""Longer keywords are ignored, so that no manifest makes a word of a prompt costly."""
 
 MAX_SHOWN = 8
-"""Matches of a kind that an explanation lists."""
+"""How many matches of one kind an explanation lists."""
 
 GENERIC_PHRASES = (
     *("what is", "what are", "what's", "what does", "who is", "who are", "where is", "where are"),
     *("when is", "when are", "how to", "how do", "how does", "why", "explain", "describe"),
     *("meaning of", "definition of", "tell me about"),
 )
-"""Signs of a question that needs an explanation, not an expert's query or document."""
+"""Signs of a question that asks for an explanation, not for an expert's query or document."""
 
 _UNSPACED = (
     "\u0e00-\u109f\u1780-\u17ff"  # Thai, Lao, Tibetan, Burmese, Khmer
@@ -61,7 +62,7 @@ _UNSPACED = (
     "\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31f0-\u31ff"  # kana, bopomofo
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese characters
 )
-"""Scripts of which each character is a token: a sequence of them is then found anywhere."""
+"""Scripts in which each character is a token, so that a sequence is found anywhere."""
 
 _MARKS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
@@ -78,11 +79,10 @@ T = TypeVar("T")
 
 
 class ExpertScore(NamedTuple):
-    """One expert's score and what it is made of, in the order of the prompt.
+    """One expert's score and the matches that it comes from, in the order of the prompt.
 
-    ``name`` is the one that the router was given. ``keywords`` and
-    ``exclude_keywords`` are written as in the manifest, ``capabilities`` are the
-    values that matched.
+    ``name`` is the expert's name in the router. ``keywords`` and ``exclude_keywords`` are
+    spelled as in the manifest. ``capabilities`` are the values that matched.
     """
 
     name: str
@@ -112,9 +112,10 @@ class ExpertScore(NamedTuple):
 
 @dataclass(frozen=True)
 class Route:
-    """Where a prompt goes: ``expert`` is a name, or None for the base model.
+    """Where a prompt goes.
 
-    ``scores`` has every expert, best first, also where ``expert`` is None.
+    ``expert`` is a name, or None for the base model. ``scores`` holds every expert, best
+    first, even if ``expert`` is None. ``reason`` explains the choice in words.
     """
 
     expert: str | None
@@ -123,7 +124,7 @@ class Route:
 
 
 class _Node(Generic[T]):
-    """A place in the tree of phrases; ``meanings`` of the phrase that ends here."""
+    """A place in the tree of phrases. ``meanings`` belong to the phrase that ends here."""
 
     __slots__ = ("children", "meanings")
 
@@ -133,7 +134,7 @@ class _Node(Generic[T]):
 
 
 class _Phrases(Generic[T]):
-    """Sequences of tokens, found in a text in one pass, however many there are."""
+    """Sequences of tokens; one pass over a text finds all of them, however many there are."""
 
     def __init__(self) -> None:
         self._root = _Node[T]()
@@ -145,7 +146,7 @@ class _Phrases(Generic[T]):
         node.meanings.append(meaning)
 
     def found_in(self, tokens: Sequence[str]) -> Iterator[T]:
-        """Meanings of all phrases in ``tokens``, each once, in their order there."""
+        """The meanings of all phrases in ``tokens``, each once, in the order of the text."""
         found: dict[_Node[T], None] = {}
         first = self._root.children
         for start, token in enumerate(tokens):
@@ -163,9 +164,9 @@ class _Phrases(Generic[T]):
 class _Mention(NamedTuple):
     """What a phrase means to an expert.
 
-    ``field``: 0 for a keyword, 1 for an exclude keyword, 2 for a capability.
-    ``points`` is what it adds to the score, ``generic`` whether it is a keyword that
-    holds one of `GENERIC_PHRASES`.
+    ``field``: 0 for a keyword, 1 for an exclude keyword, 2 for a capability. ``points``
+    are added to the score. ``generic``: whether it is a keyword that contains one of
+    `GENERIC_PHRASES`.
     """
 
     expert: int
@@ -176,10 +177,11 @@ class _Mention(NamedTuple):
 
 
 class Router:
-    """Routes prompts between experts, given by name. Immutable; threads may share it.
+    """Routes prompts between experts. ``experts`` maps names to manifests.
 
-    Building reads every keyword once. A route is one pass over the prompt: its time
-    grows with the prompt's length and with the number of matches.
+    A router is immutable, and threads may share it. Building it reads every keyword once.
+    A route is one pass over the prompt: its time grows with the length of the prompt and
+    with the number of matches.
     """
 
     def __init__(self, experts: Mapping[str, Manifest]) -> None:
@@ -199,7 +201,7 @@ class Router:
         )
 
     def route(self, prompt: str) -> Route:
-        """The expert for ``prompt``: the user's question, without schema or template."""
+        """Choose the expert for ``prompt``, the user's question without schema or template."""
         tokens = _tokens(prompt)
         scores = list(self._unmatched)
         totals = [0.0] * len(scores)
@@ -239,7 +241,7 @@ class Router:
 
 
 def _by_tokens(texts: Sequence[str]) -> dict[tuple[str, ...], str]:
-    """Phrases of a fair length; of several that are the same the first as it is written."""
+    """Phrases of a fair length by their tokens; equal phrases keep the first spelling."""
     phrases = {tuple(_tokens(text)): text for text in reversed(texts)}
     return {key: text for key, text in phrases.items() if len(key) <= MAX_PHRASE_TOKENS}
 
@@ -254,7 +256,7 @@ def _capability_values(capabilities: Sequence[str]) -> list[str]:
 
 
 def _tokens(text: str) -> list[str]:
-    """The words of a text, and each other character that is not white space."""
+    """The words of a text, and every other character that is not white space."""
     if text.isascii():
         folded = text.lower()
     else:

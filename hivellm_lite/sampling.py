@@ -1,4 +1,4 @@
-"""How the next token is chosen."""
+"""The settings that choose the next token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["SamplingParams"]
 
 MAX_TOP_K = (1 << 31) - 1
-"""llama.cpp takes it as an int32."""
+"""The largest int32, which is llama.cpp's type for top-k."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class SamplingParams:
 
     The order is: repetition penalty, top-k, top-p, min-p, temperature, draw.
 
-    ``temperature`` 0 takes the most probable token and makes ``top_k``,
-    ``top_p``, ``min_p`` and ``seed`` irrelevant. ``top_k`` 0, ``top_p`` 1,
-    ``min_p`` 0 and ``repetition_penalty`` 1 switch their step off. The penalty
-    looks at the last 64 tokens, prompt included.
+    ``temperature`` 0 takes the most probable token; ``top_k``, ``top_p``, ``min_p`` and
+    the seed then have no effect. ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and
+    ``repetition_penalty`` 1 switch their step off. The penalty considers the last 64
+    tokens, including the prompt's. Raises ValueError for values out of range.
     """
 
     temperature: float = 0.0
@@ -31,7 +31,7 @@ class SamplingParams:
     repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse values outside their range; NaN is outside every range."""
+        """Refuse values out of range; NaN is out of every range."""
         for name, valid, text in (
             ("temperature", 0.0 <= self.temperature <= 100.0, "from 0 (greedy) to 100"),
             ("top_k", self._is_top_k(), f"a whole number from 0 (off) to {MAX_TOP_K}"),
@@ -46,6 +46,6 @@ class SamplingParams:
         return type(self.top_k) is int and 0 <= self.top_k <= MAX_TOP_K
 
     def override(self, values: Mapping[str, Any]) -> SamplingParams:
-        """A copy with those of ``values`` that are settings of this class and not None."""
+        """A copy with the given ``values``; other names, and values that are None, are ignored."""
         names = {field.name for field in fields(self)}
         return replace(self, **{k: v for k, v in values.items() if k in names and v is not None})

@@ -1,4 +1,4 @@
-"""Adapters: the form that llama.cpp can run, chosen by what it loses, made once and cached."""
+"""Adapters: converted once to a form that llama.cpp can run, chosen by what the form loses."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a form of an adapter is held against: the exact change, written while it is needed.
+"""Compares a form of an adapter with the exact change, which is written for that purpose.
 
-A reference takes at least as much disk as the changed tensors in float32. It stands in the
-folder of the unfinished cache entry, so it is gone when that is finished, and removed
-with it when the process was killed.
+A reference takes at least as much disk as the changed tensors in float32. It is in the
+folder of the unfinished cache entry. So it is removed before the entry is finished, or
+together with the unfinished entry if the process was killed.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ __all__ = ["Comparison", "Meant"]
 
 _FLOAT32_BYTES = 4
 _FAILURES = (NotMeasured, ExpertError, OSError, MemoryError)
-"""After which the weights alone decide: a measurement is no reason to refuse an adapter."""
+"""After one of these errors the weights alone decide: a failed measurement is no reason to
+refuse an adapter."""
 
 
 @dataclass(frozen=True)
 class Meant:
     """What an adapter means: ``updates`` of the weights of ``source``, beside ``base``.
 
-    ``base_parts`` gives the parts of the base in loading order, which takes time and disk.
+    ``base_parts`` returns the parts of the base in loading order; that takes time and disk.
     """
 
     updates: Sequence[tuple[Target, Update]]
@@ -54,12 +55,12 @@ class Meant:
 
     @property
     def is_on_base(self) -> bool:
-        """Whether the changed weights are the base's own, as far as they are known."""
+        """Whether the changed weights are the base's own, as far as that is known."""
         return self.source.is_float == self.base.is_float
 
 
 class Comparison:
-    """Measures forms of one adapter; a context, whose end removes all references."""
+    """Measures forms of one adapter. A context manager: its exit removes all references."""
 
     def __init__(
         self,
@@ -75,9 +76,9 @@ class Comparison:
         self._reason = ""
 
     def of_lora(self, lora: Path, loss: ChangeLoss) -> tuple[Divergence | None, str]:
-        """The divergence of a GGUF LoRA that loses ``loss``, or None and why it is not known.
+        """The divergence of a GGUF LoRA that loses ``loss``, or None and why it is unknown.
 
-        The reference is made for the first one that loses anything.
+        The reference is made for the first LoRA that loses anything.
         """
         if loss.share == 0.0:
             return None, "nothing is lost"
@@ -91,7 +92,7 @@ class Comparison:
             return None, self._reason
 
     def of_model(self, served: ModelFiles) -> tuple[Divergence | None, str]:
-        """The divergence of a variant, or None and why it is not known."""
+        """The divergence of a variant, or None and why it is unknown."""
         meant = self._meant
         shapes = {target.gguf_name: target.shape for target, _ in meant.updates}
         without: AbstractContextManager[ModelFiles] = self._merged(with_adapter=False)
@@ -105,7 +106,7 @@ class Comparison:
             return None, _first_line(error)
 
     def close(self) -> None:
-        """Free what is loaded and remove what was written."""
+        """Free the loaded models and remove the written files."""
         self._stack.close()
         self._meter = None
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -130,7 +131,7 @@ class Comparison:
 
     @contextmanager
     def _merged(self, *, with_adapter: bool) -> Iterator[ModelFiles]:
-        """The changed tensors in float32 beside the base's others: exactly what is meant."""
+        """A model with the changed tensors in float32: exactly what the adapter means."""
         from ..converters.forms.variant import convert_variant, loading_order
         from ..converters.peft.updates import Unchanged
 
@@ -157,7 +158,7 @@ class Comparison:
 
 @contextmanager
 def _standing(model: ModelFiles) -> Iterator[ModelFiles]:
-    """Files that need not be made."""
+    """A model whose files exist already."""
     yield model
 
 

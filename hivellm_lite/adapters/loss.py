@@ -1,10 +1,10 @@
-"""What of an adapter's effect its converted form has lost: the record that is kept with it.
+"""How much of an adapter's effect its converted form has lost: a record that is kept with it.
 
-Two measures, both shares of the adapter's own effect and not of the base's weights:
+There are two measures. Both are shares of the adapter's own effect, not of the base's weights:
 
-*weights*: of the squared change of the weights, what is missing.
-*effect*: the divergence of the served answers from those of the exact change, as a share of
-their divergence from the base's answers without any adapter.
+*weights*: the share of the squared change of the weights that is missing.
+*effect*: the divergence of the served answers from the answers of the exact change, as a
+share of the divergence of the base's answers without any adapter.
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ __all__ = [
 ]
 
 ALLOWED = 0.02
-"""Share of an adapter's effect that a form may lose without being asked for."""
+"""The share of an adapter's effect that a form may lose, unless the caller asks for the form."""
 
 NOISE_SPREAD = 1.5
 """Two measurements of the same noise differ by less than this factor."""
 
 WORTH_A_WARNING = 0.01
-"""Lost share of the effect above which users are told."""
+"""The lost share of the effect above which users are told."""
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """Mean Kullback-Leibler divergences in nats over ``positions`` places of ``texts``.
+    """Mean Kullback-Leibler divergences, in nats, over ``positions`` positions of ``texts``.
 
-    ``served``: of the form from the exact change. ``without``: of the base without the adapter
-    from the exact change, which is the adapter's whole effect. ``noise``: what rounding has
-    added to ``served``, where that matters (0 elsewhere): beside quantised weights llama.cpp
-    rounds what it computes with, too, and the least difference flips some of these values.
+    ``served`` is the divergence of the form from the exact change. ``without`` is the
+    divergence of the base without the adapter from the exact change: the adapter's whole
+    effect. ``noise`` is the part of ``served`` that comes from rounding, if that matters (or
+    else 0). Beside quantised weights llama.cpp also rounds the values that it computes with,
+    and the least difference flips some of them.
     """
 
     served: float
@@ -53,31 +54,33 @@ class Divergence:
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Divergence:
-        """What `AdapterLoss.as_dict` holds."""
+        """The divergence in a dict of `AdapterLoss.as_dict`."""
         return cls(**{field.name: facts[field.name] for field in dataclasses.fields(cls)})
 
     @property
     def share(self) -> float:
-        """Of the effect, what the form has lost."""
+        """The share of the effect that the form has lost."""
         lost = max(0.0, self.served - self.noise)
         return lost / self.without if self.without > 0 else float(lost > 0)
 
     @property
     def is_telling(self) -> bool:
-        """Whether a loss of the allowed size would stand out from the noise."""
+        """Whether a loss of the allowed size would exceed the noise."""
         return self.noise <= ALLOWED * self.without
 
     @property
     def is_allowed(self) -> bool:
-        """Whether the form loses no more than is allowed, as far as can be told."""
+        """Whether the form loses no more than is allowed, as far as the noise lets one tell."""
         return self.served <= NOISE_SPREAD * self.noise + ALLOWED * self.without
 
 
 @dataclass(frozen=True)
 class AdapterLoss:
-    """``weights`` over all tensors, ``worst`` in ``worst_tensor``: shares of the squared change.
+    """The loss of one converted adapter.
 
-    ``divergence`` is None where it was not measured, and ``not_measured`` says why.
+    ``weights`` and ``worst`` are missing shares of the squared change: over all tensors, and
+    of the tensor ``worst_tensor``. ``divergence`` is None if it was not measured;
+    ``not_measured`` then says why.
     """
 
     weights: float
@@ -88,20 +91,20 @@ class AdapterLoss:
 
     @property
     def share(self) -> float:
-        """Of the adapter's effect, what is lost: as measured on answers, else in weights."""
+        """The lost share of the adapter's effect, measured on answers or else in weights."""
         if self.divergence is None or not self.divergence.is_telling:
             return self.weights
         return self.divergence.share
 
     def as_dict(self) -> dict[str, Any]:
-        """As ``entry.json`` holds it and ``--json`` shows it."""
+        """The loss as ``entry.json`` holds it and ``--json`` shows it."""
         facts = dataclasses.asdict(self)
         if self.divergence is not None:
             facts["divergence"]["share"] = self.divergence.share
         return {"share": self.share, **facts}
 
     def __str__(self) -> str:
-        """In words, after "loses"."""
+        """The loss in words, to follow "loses"."""
         if self == NOTHING_LOST:
             return "nothing"
         weights = f"{percent(self.weights)} of the squared change of the weights"
@@ -122,14 +125,16 @@ NOTHING_LOST = AdapterLoss(0.0, 0.0, None, not_measured="nothing is lost")
 
 
 def is_recorded(report: Mapping[str, Any]) -> bool:
-    """Whether a report says what is lost. Those of earlier versions do not, and only their
-    plain LoRAs, which lose nothing, are still used.
+    """Whether a report says what is lost.
+
+    Reports of earlier versions do not. Of these, only plain LoRAs, which lose nothing, are
+    still used.
     """
     return report["form"] == "lora" or "loss" in report
 
 
 def loss_of(report: Mapping[str, Any]) -> AdapterLoss:
-    """The loss that the report of a conversion holds."""
+    """The loss in the report of a conversion."""
     facts = report.get("loss")
     if facts is None:
         return NOTHING_LOST
@@ -144,7 +149,7 @@ def loss_of(report: Mapping[str, Any]) -> AdapterLoss:
 
 
 def percent(share: float) -> str:
-    """``1.9 %``, ``0.03 %``; smaller shares as a power of ten."""
+    """A share in words: ``1.9 %``, ``0.03 %``, and smaller shares as a power of ten."""
     digits = next((n for n, least in ((1, 0.01), (2, 1e-4)) if share >= least), None)
     if digits is None:
         return f"{100 * share:.0e} %" if share else "0 %"

@@ -1,4 +1,4 @@
-"""What the caller may ask of the form of an adapter."""
+"""The options for the form of an adapter."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ __all__ = ["MODES", "VARIANT_TYPES", "AdapterOptions"]
 
 MODES = ("auto", "lora", "exact")
 VARIANT_TYPES = ("q8_0", "bf16", "f16", "f32")
-"""What a variant can be stored at."""
+"""The types that a variant can be stored at."""
 
 
 @dataclass(frozen=True)
 class AdapterOptions:
     """Which form to make.
 
-    ``mode``: ``lora`` is the low-rank form of anything, ``exact`` the variant of
-    anything; ``auto`` takes a LoRA for what is exactly low rank, else the
-    smaller one of the low-rank form and the variant that loses at most 2 % of
-    the adapter's own effect. ``extra_rank``: ranks of the low-rank form beyond
-    the adapter's own; None for as few as that bound allows. ``variant_type``: what a
-    variant is stored at; None for the smallest type, tensor by tensor, that keeps the
-    adapter's change: ``q8_0`` or more from float weights beside a quantised base,
-    ``f16`` or ``f32`` otherwise.
-    ``force`` allows a variant type that destroys the adapter.
+    ``mode``: ``lora`` makes the low-rank form of every adapter, ``exact`` the variant.
+    ``auto`` makes a LoRA of an adapter that is exactly low rank. For other adapters it takes
+    the low-rank form or the variant, whichever is smaller and loses at most 2 % of the
+    adapter's own effect.
+
+    ``extra_rank``: ranks of the low-rank form beyond the adapter's own; None for as few as
+    that bound allows.
+
+    ``variant_type``: the type that a variant is stored at. None takes, for each tensor, the
+    smallest type that keeps the adapter's change: ``q8_0`` or better from float weights
+    beside a quantised base, ``f16`` or ``f32`` otherwise. ``force`` allows a type that
+    destroys the adapter.
+
+    Raises ValueError for values out of range.
     """
 
     mode: str = "auto"

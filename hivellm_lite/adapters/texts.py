@@ -1,8 +1,8 @@
 """Questions and answers on which the effect of an adapter is measured.
 
-A package's own, where it has some in ``tests/`` or ``examples/``, otherwise a small set of
-the kinds of text that experts write. What counts is how the distributions differ at
-the places of the answer, so the answers need not be the expert's.
+They are the package's own, if it has some in ``tests/`` or ``examples/``, or else a small
+set of the kinds of text that experts write. The measurement compares distributions at the
+positions of the answer, so the answers need not be the expert's.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ FOLDERS = ("tests", "examples")
 MAX_FILES = 32
 MAX_FILE_BYTES = 64 << 10
 MAX_TEXTS = 8
-"""Enough for a few hundred places; more would make a conversion slower than it need be."""
+"""Enough for a few hundred positions; more texts would only slow a conversion down."""
 
 MAX_CHARACTERS = 2000
-"""Of a question, a schema or an answer."""
+"""The most characters of a question, a schema or an answer."""
 
 _QUESTION = ("prompt", "question", "input", "instruction", "query")
 _ANSWER = ("answer", "completion", "expected", "expected_output", "output", "response")
@@ -35,7 +35,7 @@ _SCHEMA = ("schema", "context")
 
 @dataclass(frozen=True)
 class MeasuredText:
-    """A question, what belongs in its system message, and an answer; empty for none."""
+    """A question, an answer, and the schema for the system message; empty if there is none."""
 
     question: str
     answer: str = ""
@@ -74,7 +74,7 @@ BUILT_IN = (
 
 
 def texts_of(package: Package) -> tuple[str, tuple[MeasuredText, ...]]:
-    """Where the texts come from, in words, and the texts."""
+    """The origin of the texts, in words, and the texts."""
     found: dict[MeasuredText, None] = {}
     for path in _files(package.root):
         for text in _texts_in(path):
@@ -85,7 +85,7 @@ def texts_of(package: Package) -> tuple[str, tuple[MeasuredText, ...]]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Readable files of the folders for examples, in order."""
+    """The readable files in the folders for examples, in order."""
     count = 0
     for folder in FOLDERS:
         place = root / folder
@@ -94,7 +94,7 @@ def _files(root: Path) -> Iterator[Path]:
                 continue
             try:
                 checked = file_in(root, relative_to_root(path, root))
-            except (OSError, PackageError):  # what cannot be read is no example
+            except (OSError, PackageError):  # an unreadable file is not an example
                 continue
             if checked is not None and checked.stat().st_size <= MAX_FILE_BYTES:
                 count += 1
@@ -102,7 +102,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _texts_in(path: Path) -> Iterator[MeasuredText]:
-    """One object, a list of them, or one a line; anything else holds no text."""
+    """The texts in one object, in a list of objects, or in one object per line."""
     try:
         content = path.read_text("utf-8")
         lines = content.splitlines() if path.suffix == ".jsonl" else [content]

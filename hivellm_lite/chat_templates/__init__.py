@@ -1,10 +1,10 @@
-"""Chat templates as base models bring them: Jinja, run as the program of a stranger.
+"""Chat templates of packages and base models: Jinja, run as an untrusted program.
 
 - `template`: what the rest of the library uses
 - `environment`: Jinja with a guard before every operation
 - `methods`, `filters`: what templates may call
-- `marked_text`: which characters are a user's
-- `budget`: how much a rendering may do
+- `marked_text`: which characters belong to a user
+- `budget`: how much work a rendering may do
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How much work and memory one rendering of a chat template may take.
 
-A template is a program of a stranger. Everything that it does is paid for before it is
-done, in units of about one byte or ten nanoseconds, so the same template and
-conversation either pass or fail, on every machine.
+A template is an untrusted program. Each of its operations is paid for before it is carried
+out, in units of about one byte or ten nanoseconds. So the same template and conversation
+pass, or fail, on every machine alike.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 __all__ = ["Budget", "TemplateLimitError"]
 
 BASE_UNITS = 5_000_000
-"""For every rendering. The costliest published template spends 91,000 on five messages."""
+"""Units for every rendering. The costliest published template spends 91,000 on five messages."""
 
 UNITS_PER_CHARACTER = 60
-"""For every character of the conversation; published templates spend 14 at most."""
+"""Units for every character of the conversation; published templates spend at most 14."""
 
 UNITS_PER_MESSAGE = 20_000
-"""For every message; published templates spend 14,000 at most."""
+"""Units for every message; published templates spend at most 14,000."""
 
 UNITS_PER_PAIR = 400
-"""For every pair of messages: some templates look for each one through all before it."""
+"""Units for every pair of messages: some templates search all earlier messages for each one."""
 
 ELEMENT = 64
-"""What an element of a list costs: the bytes of a short string."""
+"""Units for an element of a list: the bytes of a short string."""
 
 MAX_WIDTH = 1_000
-"""Width, precision or indent that a template may ask for."""
+"""The largest width, precision or indent that a template may ask for."""
 
 MAX_INTEGER_BITS = 8_192
 
@@ -35,19 +35,20 @@ CONTAINERS = (list, tuple, dict, set, frozenset, KeysView, ItemsView, ValuesView
 
 
 class TemplateLimitError(Exception):
-    """The template does more than any honest one."""
+    """The template does more work than any honest template."""
 
 
 class Budget:
-    """What is left of the work that one rendering may do."""
+    """The units that one rendering has left."""
 
     def __init__(self, characters: int = 0, messages: int = 1) -> None:
         self.left = BASE_UNITS + UNITS_PER_CHARACTER * characters
         self.left += messages * (UNITS_PER_MESSAGE + UNITS_PER_PAIR * messages)
         self.mixed_in: str | None = None
-        """An operation that could not keep a template's text and a user's apart."""
+        """An operation that could not tell the template's text from a user's; None if all could."""
 
     def spend(self, units: int) -> None:
+        """Pay. Raises TemplateLimitError if too few units are left."""
         self.left -= units
         if self.left < 0:
             raise TemplateLimitError("it does too much work, or makes too much text")
@@ -55,8 +56,8 @@ class Budget:
     def measure(self, value: object) -> int:
         """Pay for going through ``value`` once; returns how deeply it is nested.
 
-        A list may hold itself many times over by holding another twice: it is paid for as
-        often as something that goes through it would meet it.
+        A list may hold the same list several times, at every level. Such a list is paid for
+        as often as an operation that goes through ``value`` would meet it.
         """
         depth = 0
         pending = [(value, 1)]
@@ -76,7 +77,7 @@ class Budget:
         return depth
 
     def relay(self, items: Iterable[object]) -> Iterator[object]:
-        """The items, each paid for when it is taken."""
+        """The items; each is paid for when it is taken."""
         for item in items:
             self.spend(ELEMENT)
             yield item

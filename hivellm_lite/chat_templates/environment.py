@@ -1,11 +1,11 @@
 """Jinja as Transformers runs it, with every operation guarded.
 
-Jinja's own sandbox keeps templates from Python's internals; it does not keep them from
-``range(100000)`` inside ``range(100000)`` or a text times a billion, and it knows nothing of
-marks. So a template is rewritten before it is compiled: what Jinja would compile to plain
-Python (loops, comparisons, slices, ``~``) calls a guard, and attributes, calls, operators
-and filters go through the methods that Jinja has for that. Values of kinds that are not
-listed here have no attributes and cannot be called.
+Jinja's sandbox keeps templates from Python's internals. It does not keep them from
+``range(100000)`` inside ``range(100000)`` or from a text times a billion, and it knows
+nothing of marks. So a template is rewritten before it is compiled. Operations that Jinja
+would compile to plain Python (loops, comparisons, slices, ``~``) call a guard. Attributes,
+calls, operators and filters pass through the methods that Jinja provides for that. A value
+of a kind that is not listed here has no attributes and cannot be called.
 
 Source: ``_compile_jinja_template`` in Transformers' ``utils/chat_template_utils.py``.
 """
@@ -36,13 +36,13 @@ from .methods import METHODS, Method, format_percent, text_of, type_of
 __all__ = ["GuardedEnvironment"]
 
 MAX_NODES = 15_000
-"""Parts of a template; the largest published one has 1,300."""
+"""The most parts a template may have; the largest published template has 1,300."""
 
 MAX_DEPTH = 16
-"""Loops and macros inside each other; Python itself allows 20."""
+"""How deeply loops and macros may be nested; Python allows 20."""
 
 NODE = 8
-"""What executing one part of a loop's body costs at least."""
+"""The least units for executing one part of a loop's body."""
 
 _REFUSED = (
     *(nodes.Block, nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport),
@@ -74,7 +74,7 @@ _ATTRIBUTES: dict[type, frozenset[str]] = {
 class _Generation(Extension):
     """``{% generation %}…{% endgeneration %}``, which only marks answers for training."""
 
-    tags = {"generation"}  # noqa: RUF012 - as Jinja has it
+    tags = {"generation"}  # noqa: RUF012 - Jinja's own form
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
@@ -83,7 +83,7 @@ class _Generation(Extension):
 
 
 class GuardedEnvironment(ImmutableSandboxedEnvironment):
-    """See the module's docstring. Thread-safe; `paying` says whose rendering runs."""
+    """See the module's docstring. Thread-safe: `paying` sets the budget of the current thread."""
 
     intercepted_binops = frozenset(("+", "-", "*", "/", "//", "**", "%"))
     concat = staticmethod(marks.join)
@@ -113,10 +113,11 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
         self._callable = set(self.globals.values())
 
     def paying(self, budget: Budget | None) -> None:
-        """What this thread renders next is paid for by ``budget``."""
+        """Let ``budget`` pay for what this thread renders next."""
         self._running.budget = budget
 
     def budget(self) -> Budget:
+        """The budget of the rendering that runs in this thread."""
         budget = getattr(self._running, "budget", None)
         if budget is None:
             raise SecurityError("nothing is computed outside of a rendering")
@@ -124,7 +125,10 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
         return budget
 
     def guarded(self, source: str) -> nodes.Template:
-        """The parsed template with guards in it."""
+        """The parsed template, with guards.
+
+        Raises TemplateLimitError and SecurityError for a template that is not allowed.
+        """
         tree = self.parse(source)
         pending: list[tuple[nodes.Node, int]] = [(tree, 0)]
         found: list[nodes.Node] = []
@@ -141,12 +145,12 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
                 raise SecurityError(f"line {node.lineno}: '{kind}' is not supported")
             pending += [(child, depth) for child in node.iter_child_nodes()]
         costs = {id(node): _cost(node) for node in found if isinstance(node, _REPEATED)}
-        for node in reversed(found):  # what is inside first
+        for node in reversed(found):  # inner nodes first
             self._guard(node, costs.get(id(node), 0))
         return tree
 
     def _guard(self, node: nodes.Node, cost: int) -> None:
-        """Put the guards in that ``node`` itself needs."""
+        """Insert the guards that ``node`` itself needs."""
         for name, children in list(node.iter_fields()):
             if isinstance(children, list):
                 setattr(node, name, [self._replaced(child) for child in children])
@@ -171,7 +175,7 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
                 operand.expr = self._calls("measured", operand.expr, like=node)
 
     def _replaced(self, node: Any) -> Any:
-        """The call that stands for an expression which Jinja would compile to plain Python."""
+        """A call in place of an expression that Jinja would compile to plain Python."""
         if isinstance(node, nodes.Concat):
             return self._calls("joined", nodes.List(node.nodes), like=node)
         if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
@@ -189,11 +193,11 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
     # --- what compiled templates call ------------------------------------------------
 
     def tick(self, cost: int) -> None:
-        """A loop or macro begins anew."""
+        """Pay for one execution of the body of a loop or macro."""
         self.budget().spend(cost)
 
     def iterated(self, value: Any, cost: int = ELEMENT) -> Any:
-        """What a loop goes through."""
+        """``value``, paid for, as a loop goes through it."""
         if isinstance(value, Undefined):
             return value
         try:
@@ -204,7 +208,7 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
         return value
 
     def measured(self, value: Any) -> Any:
-        """What is compared or hashed."""
+        """``value``, paid for before it is compared or hashed."""
         self.budget().measure(value)
         return value
 
@@ -236,7 +240,7 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
     # --- Jinja's own places for a guard ----------------------------------------------
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """``obj.attribute``: first what is called so, then the key of a dict."""
+        """``obj.attribute``: a method or attribute of this name, or else the key of a dict."""
         if isinstance(obj, Undefined):
             return obj[attribute]  # says what is undefined
         kind = type_of(obj)
@@ -247,7 +251,7 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
         return self._attribute(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """``obj[argument]``: first the key or place, then what is called so."""
+        """``obj[argument]``: the key or index, or else a method or attribute of this name."""
         if isinstance(obj, Undefined):
             return obj[argument]
         if isinstance(obj, (str, list, tuple, dict, range)):
@@ -274,7 +278,7 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=name)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """``obj(…)``, if it is a function of ours, a macro or a method that is known."""
+        """``obj(…)``, if it is one of our functions, a macro or a known method."""
         kwargs.pop("_block_vars", None)  # Jinja's own, for functions that want a context
         kwargs.pop("_loop_vars", None)
         budget = self.budget()
@@ -292,7 +296,7 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
             for value in (*args, *kwargs.values()):
                 budget.measure(value)
         elif not isinstance(obj, (Macro, Cycler, Joiner)) and obj not in self._callable:
-            raise SecurityError(f"a value of the type {type(obj).__name__} is not to be called")
+            raise SecurityError(f"a value of the type {type(obj).__name__} cannot be called")
         return context.call(obj, *args, **kwargs)
 
     def call_binop(self, _: Context, operator: str, left: Any, right: Any) -> Any:
@@ -313,7 +317,7 @@ _REPEATED = (nodes.For, nodes.Macro, nodes.CallBlock)
 
 
 def _cost(node: nodes.Node) -> int:
-    """What one execution of the body costs: all its parts, and the text that stands in it."""
+    """Units for one execution of the body: for all its parts, and for the text in it."""
     n_nodes = n_characters = 0
     for inner in node.find_all(nodes.Node):
         n_nodes += 1
@@ -384,7 +388,7 @@ def _new_dict(*args: Any, **kwargs: Any) -> dict[Any, Any]:
 
 
 class _Namespace(Namespace):
-    """Written as its kind only: what it holds is not paid for by who writes it."""
+    """Printed without its contents: printing does not pay for what a namespace holds."""
 
     def __repr__(self) -> str:
         return "<Namespace>"

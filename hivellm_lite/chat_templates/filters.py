@@ -1,7 +1,7 @@
 """The filters that a chat template may use: Jinja's, with limits and marks.
 
-Not among them are those that draw numbers, and those for web pages, whose work cannot be
-told beforehand; no known template uses one.
+Filters that draw random numbers are missing, and so are filters for web pages, because their
+work cannot be told in advance. No known template uses one.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _JINJAS = (
     *("reject", "rejectattr", "round", "select", "selectattr", "slice", "sort", "sum"),
     *("truncate", "unique", "wordcount"),
 )
-"""Taken from Jinja as they are. What they give is no larger than what they get, but for
-the arguments that `_check_arguments` looks at."""
+"""Jinja's filters, unchanged. Their results are no larger than their inputs, except for the
+arguments that `_check_arguments` checks."""
 
 
 _LOOKING = ("count", "d", "default", "first", "last", "length")
-"""Those that do not go through what they get."""
+"""Filters that do not go through their input."""
 
 _COMPARING = ("dictsort", "groupby", "max", "min", "sort", "unique")
-"""Those that go through the elements of what they get, too."""
+"""Filters that also go through the elements of their input."""
 
 
 def guarded_filters(budget: Callable[[], Budget]) -> dict[str, Callable[..., Any]]:
-    """All filters; ``budget`` gives that of the rendering that runs."""
+    """All filters. ``budget`` returns the budget of the rendering that runs."""
     own: dict[str, Callable[..., Any]] = {
         "trim": _method("strip"),
         **{name: _method(name) for name in ("upper", "lower", "capitalize")},
@@ -78,9 +78,9 @@ def _paid(function: Callable[..., Any], budget: Callable[[], Budget]) -> Callabl
 def _guarded(
     name: str, function: Callable[..., Any], budget: Callable[[], Budget]
 ) -> Callable[..., Any]:
-    """A filter of Jinja's: what it gets is paid for before, and what it gives after."""
+    """A filter of Jinja. Its input is paid for before the call, and its result after."""
 
-    @functools.wraps(function)  # the mark that a context is wanted goes along
+    @functools.wraps(function)  # keeps Jinja's mark that the filter wants a context
     def run(*args: Any, **kwargs: Any) -> Any:
         one = budget()
         one.spend(ELEMENT)
@@ -96,7 +96,7 @@ def _guarded(
                 one.spend(ELEMENT * (1 + len(value)))
         result = function(*args, **kwargs)
         if isinstance(result, Iterator):
-            return one.relay(result)  # as true as a generator, and to be used once, too
+            return one.relay(result)  # true, and usable once, as Jinja's generator is
         if isinstance(result, str):
             return derived(one, name, result, *given) if name == "truncate" else result
         if isinstance(result, list):
@@ -107,14 +107,14 @@ def _guarded(
 
 
 def _check_arguments(name: str, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """Refuse numbers that would make much of little."""
+    """Refuse numbers that would make a small input large."""
     numbers = [value for value in (*given[1:], *named.values()) if isinstance(value, int)]
     if name in ("batch", "slice", "round", "int") and any(abs(n) > MAX_WIDTH for n in numbers):
         raise TemplateLimitError(f"it gives the filter '{name}' a number above {MAX_WIDTH}")
     if name == "sum":
         values = given[0] if given and isinstance(given[0], (list, tuple)) else ()
         if len(given) > 1 or named or not all(isinstance(v, (int, float)) for v in values):
-            raise TemplateLimitError("the filter 'sum' of something that is no list of numbers")
+            raise TemplateLimitError("the filter 'sum' of something that is not a list of numbers")
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -173,7 +173,7 @@ def _indent(
         for i, line in enumerate(lines)
     ]
     if first and begun and not lines[0]:
-        begun[0] = space  # Jinja puts it before whatever the text begins with
+        begun[0] = space  # Jinja also indents an empty first line
     return marks.join(begun, "\n")
 
 
@@ -204,7 +204,7 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """As Transformers' filter of this name: no characters are escaped for HTML."""
+    """The filter of this name in Transformers: no characters are escaped for HTML."""
     left = budget.left
     depth = budget.measure(value)
     wide = len(indent) if isinstance(indent, str) else int(indent or 0)

@@ -1,10 +1,10 @@
-"""Text that knows which of its characters came from whom.
+"""Text that knows where each of its characters comes from.
 
-A chat template mixes its own text, in which names of control tokens count, with
-text of a user, in which they must not. Every piece of a conversation enters the
-template as `MarkedText`, and every operation of the template keeps the marks. An
-operation that cannot follow them gives its whole result the mark of the user: a
-control token may get lost that way, but never come about.
+A chat template mixes its own text, in which names of control tokens count, with a user's
+text, in which they must not. Every piece of a conversation enters the template as
+`MarkedText`, and every operation of the template keeps the marks. If an operation cannot
+keep them, its whole result is marked as the user's. A control token may get lost that way,
+but a user's text never becomes one.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 Mark = tuple[int, int | None]
-"""A number of characters, and the index of the message they are from; None: the template."""
+"""A number of characters, and the index of their message; None for the template's own text."""
 
 
 class MarkedText(str):
-    """A string that knows for each of its ``runs`` where it ends and where it is from.
+    """A string with ``runs``: the end of each run, and the message that it comes from.
 
-    Only the functions of this module keep the marks; the methods of `str` give plain text,
-    and so nothing may call them on a marked text and treat the result as the template's.
+    Only the functions of this module keep the marks. The methods of `str` return plain text,
+    so no code may call them on a marked text and treat the result as the template's own.
     """
 
     __slots__ = ("runs",)
@@ -61,14 +61,14 @@ class MarkedText(str):
 
 
 def mark(text: str, origin: int | None) -> str:
-    """``text`` as all of one message, or as the template's own."""
+    """``text`` marked as part of one message, or as the template's own."""
     if origin is None or not text:
         return str.__str__(text)
     return _with_marks(text, ((len(text), origin),))
 
 
 def marks_of(text: str) -> list[Mark]:
-    """Lengths and origins of the runs, from the text's beginning to its end."""
+    """Lengths and origins of the runs, from the beginning of the text to its end."""
     if not isinstance(text, MarkedText):
         return [(len(text), None)] if text else []
     begins = (0, *(end for end, _ in text.runs))
@@ -76,7 +76,7 @@ def marks_of(text: str) -> list[Mark]:
 
 
 def is_mixed(text: str) -> bool:
-    """Whether template and user both wrote in it."""
+    """Whether the text holds both the template's and a user's characters."""
     return len({origin is None for _, origin in marks_of(text)}) == 2
 
 
@@ -110,7 +110,7 @@ def join(parts: Iterable[str], between: str = "") -> str:
 
 
 def cut(text: str, start: int, stop: int) -> str:
-    """``text[start:stop]`` for 0 ≤ start, stop ≤ its length."""
+    """``text[start:stop]``, with 0 ≤ start and stop ≤ the length of the text."""
     piece = str.__getitem__(text, slice(start, stop))
     if not isinstance(text, MarkedText):
         return piece
@@ -134,7 +134,7 @@ def stripped(
 
 
 def pieces_of(text: str, pieces: Iterable[str]) -> list[str]:
-    """``pieces`` with their marks, where they stand in ``text`` one after the other."""
+    """``pieces`` with their marks; ``text`` contains them one after the other."""
     found: list[str] = []
     place = 0
     for piece in pieces:
@@ -162,7 +162,7 @@ def split_at(text: str, separator: str, count: int = -1) -> list[str]:
 
 
 def recased(text: str, change: Callable[[str], str]) -> str:
-    """``change(text)`` for one that changes characters where they stand."""
+    """``change(text)``, for a function that changes characters in place."""
     changed = change(str.__str__(text))
     if len(changed) == len(text):
         return _with_marks(changed, marks_of(text))
@@ -170,7 +170,7 @@ def recased(text: str, change: Callable[[str], str]) -> str:
 
 
 def like(text: str, sources: Iterable[object]) -> str:
-    """``text`` as all of the first user among the texts that it was made of."""
+    """``text`` marked as the first user's text among the ``sources`` that it was made of."""
     if isinstance(text, MarkedText):
         return text
     for source in sources:

@@ -1,6 +1,6 @@
 """The methods of texts, dicts and lists that a chat template may call.
 
-Each pays for its work first and keeps the marks of its texts.
+Each method pays for its work first, and keeps the marks of its texts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["METHODS", "Method", "derived", "format_percent", "replace", "text_of
 
 
 class Method:
-    """A method of a value, looked up and not yet called."""
+    """A method of a value, looked up but not yet called."""
 
     __slots__ = ("name", "owner")
 
@@ -32,12 +32,12 @@ class Method:
 
 
 def type_of(value: object) -> type | None:
-    """The kind of value, for `METHODS`; None where templates may call nothing of it."""
+    """The kind of ``value`` in `METHODS`; None if templates may call none of its methods."""
     return next((kind for kind in METHODS if isinstance(value, kind)), None)
 
 
 def text_of(budget: Budget, value: object) -> str:
-    """``str(value)``, paid for; what holds a user's text counts as the user's."""
+    """``str(value)``, paid for. A value that holds a user's text counts as the user's."""
     if isinstance(value, str):
         return value
     budget.measure(value)
@@ -45,7 +45,7 @@ def text_of(budget: Budget, value: object) -> str:
 
 
 def texts_in(value: object) -> list[str]:
-    """All texts in a nest of lists and dicts that was measured before."""
+    """All texts in nested lists and dicts, which the budget has already measured."""
     found: list[str] = []
     pending = [value]
     while pending:
@@ -150,7 +150,7 @@ def _pad(name: str) -> Callable[..., str]:
 
 
 def _tell(name: str) -> Callable[..., Any]:
-    """A method whose result is no text."""
+    """A method whose result is not a text."""
 
     def tell(budget: Budget, text: str, *args: Any) -> Any:
         budget.spend(len(text))
@@ -174,12 +174,12 @@ def _format(budget: Budget, text: str, *args: Any, **kwargs: Any) -> str:
         value = args[int(field)] if field.isdigit() else kwargs[field]
         parts.append(_formatted(budget, value, spec or "", conversion))
     budget.spend(len(text))
-    # which parts of the pattern are a user's is not followed: none of them is the template's
+    # The marks inside the pattern are not followed, so all of it counts as the user's.
     return derived(budget, "format", marks.join(parts), text)
 
 
 def _formatted(budget: Budget, value: Any, spec: str, conversion: str | None) -> str:
-    """One value, as a format spec writes it."""
+    """One value in the form of a format spec."""
     if any(int(digits) > MAX_WIDTH for digits in re.findall(r"\d{1,9}", spec)):
         raise TemplateLimitError(f"it asks for a width above {MAX_WIDTH}")
     budget.measure(value)
@@ -231,10 +231,10 @@ def format_percent(budget: Budget, text: str, values: Any) -> str:
 
 
 def derived(budget: Budget, operation: str, result: str, *sources: Any) -> str:
-    """A result of which only is known that it was made of ``sources``.
+    """The result of an operation that cannot tell which characters came from which source.
 
-    Noted where one of them has text of the template and of a user: names of control
-    tokens in the former are lost then.
+    If a source mixes the template's text with a user's, the operation is noted in the
+    budget: names of control tokens in the template's part are lost.
     """
     texts = [text for source in sources for text in texts_in(source)]
     if not any(isinstance(text, marks.MarkedText) for text in texts):

@@ -6,7 +6,7 @@ Usage::
     rendered = template.render([{"role": "user", "content": "Hi"}])
     rendered.parts      # (("<|user|>\n", None), ("Hi", 0), ("<|end|>\n<|assistant|>\n", None))
 
-What this package does not know: models, vocabularies, files.
+This package knows nothing of models, vocabularies or files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .marked_text import join, mark, marks_of
 __all__ = ["ChatTemplate", "ChatTemplateError", "Rendered", "TemplateRefusal"]
 
 MAX_SOURCE = 100_000
-"""Characters; the longest published template has under 20,000."""
+"""The most characters of a template; the longest published template has under 20,000."""
 
 
 class ChatTemplateError(InferenceError):
@@ -37,11 +37,11 @@ class TemplateRefusal(ChatTemplateError):
 
 @dataclass(frozen=True)
 class Rendered:
-    """The text of a conversation. ``parts``: pieces of it, each with the index of the
-    message that it is from, or None for the template's own text.
+    """The text of a conversation.
 
-    ``mixed_in`` names an operation of the template after which its own text and a message's
-    could not be told apart; that text counts as the message's.
+    ``parts`` are its pieces, each with the index of its message, or None for the template's
+    own text. ``mixed_in`` names an operation of the template after which the template's text
+    and a message's could not be told apart; such text counts as the message's.
     """
 
     parts: tuple[tuple[str, int | None], ...]
@@ -53,15 +53,16 @@ class Rendered:
 
     @property
     def messages(self) -> frozenset[int]:
-        """The messages of which something is in the text."""
+        """The messages that appear in the text, at least in part."""
         return frozenset(origin for _, origin in self.parts if origin is not None)
 
 
 class ChatTemplate:
     """A compiled template. Thread-safe.
 
-    ``tokens`` are the variables such as ``bos_token``; ``name`` says in errors where the
-    template is from. Raises ChatTemplateError for one that is no template, or too large.
+    ``tokens`` are variables such as ``bos_token``. ``name`` tells readers of an error where
+    the template comes from. Raises ChatTemplateError for a source that is not a template or
+    is too large.
     """
 
     def __init__(
@@ -79,10 +80,10 @@ class ChatTemplate:
         thinking: bool = False,
         add_generation_prompt: bool = True,
     ) -> Rendered:
-        """The conversation, and with ``add_generation_prompt`` the answer's beginning.
+        """The conversation and, with ``add_generation_prompt``, the beginning of the answer.
 
-        Raises TemplateRefusal, and ChatTemplateError for a template that fails or does too
-        much.
+        Raises TemplateRefusal if the template refuses the conversation, and ChatTemplateError
+        if it fails or does too much work.
         """
         marked = [
             {key: mark(value, index) if key != "role" else value for key, value in message.items()}
@@ -118,7 +119,7 @@ class ChatTemplate:
 def _compiled(source: str, name: str) -> tuple[GuardedEnvironment, Any]:
     if len(source) > MAX_SOURCE:
         raise ChatTemplateError(
-            f"{name} has {len(source)} characters; more than {MAX_SOURCE} are not run\n{ADVICE}"
+            f"{name} has {len(source)} characters; at most {MAX_SOURCE} are allowed\n{ADVICE}"
         )
     environment = GuardedEnvironment()
     try:
@@ -131,16 +132,16 @@ ADVICE = "Give template='chatml' or template='hivellm-tags' to write prompts wit
 
 
 def _error(error: Exception, name: str) -> ChatTemplateError:
-    """The error for callers: what the template said, or what it did wrong."""
+    """The error for callers: the template's own words, or what it did wrong."""
     from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
-    # what is no text may take for ever to write
+    # only a text: printing another value may take for ever
     message = error.args[0] if error.args and isinstance(error.args[0], str) else ""
     said = f"{type(error).__name__}: {message[:300]}"
     if type(error) is TemplateError:
         return TemplateRefusal(f"{name} refuses this conversation: {message[:300]}\n{ADVICE}")
     if isinstance(error, TemplateLimitError):
-        return ChatTemplateError(f"{name} is not run to its end: {error}\n{ADVICE}")
+        return ChatTemplateError(f"{name} was stopped: {error}\n{ADVICE}")
     if isinstance(error, TemplateSyntaxError):
         return ChatTemplateError(f"{name} cannot be read: line {error.lineno}: {said}\n{ADVICE}")
     return ChatTemplateError(f"{name} fails: {said}\n{ADVICE}")

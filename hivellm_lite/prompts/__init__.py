@@ -1,4 +1,4 @@
-"""From a conversation to the text that a model was trained on, control tokens kept apart.
+"""Writes a conversation in the form that a model was trained on, with control tokens kept apart.
 
 Private: may change in any release.
 """

@@ -1,7 +1,8 @@
-"""Which form prompts have for an expert on its base, and a conversation in that form.
+"""Chooses the form of an expert's prompts on its base, and writes conversations in that form.
 
-In this order: the format that the manifest names, if it is one of `TEMPLATES`; the chat
-template in the package; that of the base; ChatML, where its tags are tokens of the base.
+The first of these decides: the format that the manifest names, if it is one of `TEMPLATES`;
+the chat template in the package; the base's chat template; ChatML, if its tags are tokens
+of the base.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ _TAG = re.compile(r"\s*(<[^<>\s]{1,48}>|\[/?[A-Z_]{1,30}\])")
 class FormattedPrompt:
     """A conversation up to the place where the answer begins.
 
-    ``begin``: whether the model's begin-of-text token comes first. ``in_thought``: the
-    answer begins inside a thought that the template has opened.
+    ``begin``: whether the model's begin-of-text token comes first. ``in_thought``: whether
+    the answer begins inside a thought that the template has opened.
     """
 
     segments: tuple[Segment, ...]
@@ -48,18 +49,18 @@ class FormattedPrompt:
 
 
 class PromptFormat(Protocol):
-    """One form of prompts."""
+    """A form of prompts."""
 
     @property
     def stop(self) -> str | None:
-        """Text that ends an answer, where the end of a turn is no token."""
+        """Text that ends an answer; None if a token ends it."""
 
     @property
     def end_token(self) -> int | None:
-        """The token that ends a turn, where llama.cpp does not know it as one that ends."""
+        """The token that ends a turn, if llama.cpp does not treat it as an end."""
 
     def prompt(self, turns: Turns, *, thinking: bool) -> FormattedPrompt:
-        """Raises InferenceError where the conversation cannot be written so."""
+        """The conversation in this form. Raises InferenceError if that is not possible."""
 
 
 class PromptFormats:
@@ -77,9 +78,9 @@ class PromptFormats:
         self._known: dict[str | None, PromptFormat] = {}
 
     def choose(self, name: str | None) -> PromptFormat:
-        """The format of this name, or without one the expert's own.
+        """The format with this name; without a name, the expert's own format.
 
-        Raises ValueError for a name that is not known, InferenceError where there is none,
+        Raises ValueError for an unknown name, InferenceError if the expert has no format,
         and the errors of a chat template.
         """
         if name not in self._known:
@@ -101,7 +102,7 @@ class PromptFormats:
         said = f"the manifest's prompt_template {named!r} is not known, and " if named else ""
         raise InferenceError(
             f"{self._manifest.identity}: {said}neither the package nor the base has a chat "
-            "template, and the tags of ChatML are no tokens of this base\n"
+            "template, and the tags of ChatML are not tokens of this base\n"
             f"Give template={' or template='.join(map(repr, TEMPLATES))}."
         )
 
@@ -114,11 +115,11 @@ class PromptFormats:
         )
 
     def _thoughts(self) -> ChatTemplate | None:
-        """What tells a named format about thoughts, if anything does."""
+        """The chat template that says how thoughts are written, if there is one."""
         try:
             return self._template()
         except (ConversionError, PackageError, InferenceError) as error:
-            logger.debug("no word on thoughts: %s", error)
+            logger.debug("no chat template says how thoughts are written: %s", error)
             return None
 
 
@@ -130,7 +131,7 @@ def _chat_template(source: str, name: str, tokens: tuple[tuple[str, str], ...]) 
 
 
 def describe_format(manifest: Manifest, own: TemplateFile | None) -> str:
-    """The format in words, as far as it is known without a base."""
+    """The format in words, as far as it can be known without a base."""
     named = manifest.base.prompt_template
     if named in TEMPLATES:
         return f"{named}, named by the manifest"
@@ -143,7 +144,10 @@ def describe_format(manifest: Manifest, own: TemplateFile | None) -> str:
 
 
 class _Named:
-    """``thoughts`` gives the template that says how an answer without a thought begins."""
+    """A format of `TEMPLATES`.
+
+    ``thoughts`` gives the chat template that says how an answer without a thought begins.
+    """
 
     end_token = None
 
@@ -169,7 +173,7 @@ class _Named:
 
     @lazy
     def _prefixes(self) -> dict[bool, tuple[str, ...]]:
-        """What stands before an answer without and with a thought."""
+        """The text before an answer, by whether the model may think."""
         if self._model.special_token(NO_THOUGHT[0]) is None:
             return {False: (), True: ()}
         template = self._thoughts()
@@ -184,7 +188,7 @@ class _Named:
 
     @staticmethod
     def _tail(template: ChatTemplate, thinking: bool) -> str | None:
-        """The thought that the template writes before an answer; None if it cannot be run."""
+        """The thought that the template writes before an answer; None if the template fails."""
         from ..chat_templates import ChatTemplateError
 
         try:
@@ -225,7 +229,7 @@ class _Own:
 
     @lazy
     def _end(self) -> str | None:
-        """The tag that the template writes behind an answer."""
+        """The tag that the template writes after an answer."""
         from ..chat_templates import ChatTemplateError
 
         turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
@@ -249,7 +253,9 @@ class _Own:
         return token if token is not None and not self._model.is_end(token) else None
 
     def _rendered(self, turns: Turns, thinking: bool) -> Rendered:
-        """The conversation, with the system message in the first question if need be."""
+        """The conversation. A system message that the template cannot write goes into the first
+        question.
+        """
         from ..chat_templates import TemplateRefusal
 
         refusal = None
@@ -269,7 +275,7 @@ class _Own:
             try:
                 rendered = self._render(folded, thinking)
             except TemplateRefusal:
-                pass  # it refuses something else: its first words count
+                pass  # it refuses something else: its first refusal counts
             else:
                 self._warn("has no system message: it is sent with the first question")
                 return rendered
@@ -289,14 +295,14 @@ class _Own:
         return self._template.render(messages, thinking=thinking)
 
     def _warn(self, what: str) -> None:
-        """Say it once."""
+        """Warn, but only once for each text."""
         if what not in self._said:
             self._said.add(what)
             logger.warning("%s %s", self._template.name, what)
 
 
 def _segments(parts: Iterable[tuple[str, int | None]], model: Model) -> list[Segment]:
-    """Names of control tokens count in the template's own text, and nowhere else."""
+    """Names of control tokens count only in the template's own text."""
     found: list[Segment] = []
     for text, origin in parts:
         if origin is None:

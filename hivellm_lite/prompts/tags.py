@@ -1,12 +1,12 @@
-"""From a question to the text that an expert was trained on.
+"""The formats of prompts that have a name, and the system message of an expert.
 
-A prompt is rendered into segments: the template's own control tokens, and
-text. Only the former may become control tokens, so a ``<|im_end|>`` inside a
-question is eight ordinary characters and cannot end the turn.
+A prompt is rendered into segments: the template's control tokens, and text. Only the
+template's segments may become control tokens, so ``<|im_end|>`` inside a question is
+ordinary text and cannot end the turn.
 
-Here are the formats that a manifest or a caller can name: ChatML with ``<|im_start|>``,
-and ``hivellm-tags``, the literal tags of the public command-line tool, which older
-packages were trained on. Others come as chat templates: see `formats`.
+A manifest or a caller can name two formats: ChatML with ``<|im_start|>``, and
+``hivellm-tags``, the literal tags of the public command-line tool, which older packages
+were trained on. All other formats are chat templates: see `formats`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROLES = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of a prompt; ``control`` if it is the name of a control token."""
+    """A piece of a prompt. ``control``: whether it is the name of a control token."""
 
     text: str
     control: bool = False
@@ -33,10 +33,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Template:
-    """How a conversation is written down.
+    """How a conversation is written.
 
-    ``begin`` and ``end`` stand around a turn, with ``{role}`` filled in.
-    ``tags_are_tokens``: whether their tags are control tokens or plain text.
+    ``begin`` and ``end`` surround a turn, with ``{role}`` filled in. ``stop`` ends an answer.
+    ``tags_are_tokens``: whether the tags are control tokens (or else plain text).
     """
 
     name: str
@@ -57,7 +57,7 @@ TEMPLATES = {
 TEMPLATES["qwen3"] = TEMPLATES["chatml"]
 
 NO_THOUGHT = ("<think>", "\n\n", "</think>", "\n\n")
-"""What Qwen3's own template puts before an answer with ``enable_thinking=False``."""
+"""What Qwen3's template writes before an answer with ``enable_thinking=False``."""
 
 _DIALECTS = (
     (("cypher", "neo4j"), "cypher"),
@@ -73,7 +73,7 @@ _DIALECTS = (
 def dialect_of(manifest: Manifest) -> str | None:
     """The dialect that a package's capabilities name, or None.
 
-    SQL is ``postgres`` where a capability or the grammar's type says so.
+    The dialect of SQL is ``postgres`` if a capability or the grammar's type says so.
     """
     capabilities = " ".join(manifest.capabilities).lower()
     for needles, dialect in _DIALECTS:
@@ -132,8 +132,8 @@ def render(
 ) -> list[Segment]:
     """The conversation and the beginning of the assistant's turn.
 
-    ``answer_prefix`` (see `NO_THOUGHT`) is put behind it, every part that
-    looks like a tag as a control token. Neighbouring plain text is one segment.
+    ``answer_prefix`` (see `NO_THOUGHT`) follows; each of its parts that looks like a tag
+    becomes a control token. Neighbouring plain text is one segment.
     """
     parts: list[Segment] = []
     for role, content in turns:
@@ -146,8 +146,9 @@ def render(
 
 
 def merged(parts: Iterable[Segment]) -> list[Segment]:
-    """Neighbouring plain text as one segment: a tokenizer's pieces may begin in one and end
-    in the next.
+    """The segments, with neighbouring plain texts joined.
+
+    A token may begin in one text and end in the next.
     """
     found: list[Segment] = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""Where the chat template of a package or of a base model is written down.
+"""Finds the chat template of a package or of a base model.
 
 Source: ``save_chat_templates`` in Transformers' ``tokenization_utils_base.py``, and
 ``add_chat_template`` in gguf-py of llama.cpp.
@@ -29,7 +29,7 @@ _TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """The source of a chat template, where it is from, and variables such as ``bos_token``."""
+    """A chat template: its ``source``, where it comes from, and variables such as ``bos_token``."""
 
     source: str
     name: str
@@ -37,7 +37,7 @@ class TemplateFile:
 
 
 def package_template(package: Package) -> TemplateFile | None:
-    """The template among the tokenizer's files of a package, beside the adapter or at its top.
+    """The template in a package's tokenizer files, beside the adapter or in the top folder.
 
     Raises PackageError or ConversionError for files that cannot be read.
     """
@@ -67,17 +67,17 @@ def base_template(model: Model) -> TemplateFile | None:
         for kind in _TOKENS
         if (found := model.metadata(f"tokenizer.ggml.{_GGUF_NAMES.get(kind, kind)}_token_id"))
         and found.isdecimal()
-        and int(found) < model.n_vocab  # llama.cpp does without the others, too
+        and int(found) < model.n_vocab  # llama.cpp ignores ids beyond, too
     }
     return TemplateFile(source, "the base's chat template", tokens)
 
 
 _GGUF_NAMES = {"unk": "unknown", "sep": "seperator", "pad": "padding"}
-"""As GGUF spells them."""
+"""GGUF's names for these tokens, misspelling included."""
 
 
 def _default(template: str | list[dict[str, str]] | None) -> str | None:
-    """The one for conversations, of several for different purposes."""
+    """The template for conversations, if there are several for different purposes."""
     if template is None or isinstance(template, str):
         return template
     named = {entry["name"]: entry["template"] for entry in template}
@@ -85,7 +85,7 @@ def _default(template: str | list[dict[str, str]] | None) -> str | None:
 
 
 def _named_tokens(options: Mapping[str, Any]) -> dict[str, str]:
-    """``bos_token`` and the like: texts, or objects with the text as their ``content``."""
+    """``bos_token`` and the like, which are texts or objects with the text as ``content``."""
     tokens = {}
     for kind in _TOKENS:
         value = options.get(f"{kind}_token")

@@ -1,4 +1,4 @@
-"""Text to tokens: added tokens, spaces in front, and how a text is split before merging.
+"""Text to tokens: added tokens, leading spaces, and splitting a text before merging.
 
-Pure functions on text. The merging itself is llama.cpp's (`engine.model`).
+Pure functions on text. llama.cpp does the merging itself (`engine.model`).
 """

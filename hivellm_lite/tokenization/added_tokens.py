@@ -1,6 +1,6 @@
-"""Finds the tokens that stand outside the merging: control tokens and added words.
+"""Finds the tokens that are not subject to merging: control tokens and added words.
 
-The leftmost one wins, and of those that begin together the longest, as in the
+The leftmost token wins, and the longest of several that begin at the same place, as in the
 ``tokenizers`` library. The work is proportional to the length of the text.
 """
 
@@ -14,7 +14,7 @@ __all__ = ["AddedTokens"]
 
 
 class AddedTokens:
-    """Looks for the keys of ``ids`` (text → token) in texts."""
+    """Finds the keys of ``ids`` (text → token) in texts."""
 
     def __init__(self, ids: Mapping[str, int]) -> None:
         self._ids = {text: token for text, token in ids.items() if text}
@@ -27,15 +27,15 @@ class AddedTokens:
         self._first = re.compile(f"[{firsts}]") if firsts else None
 
     def id_of(self, text: str) -> int | None:
-        """The token whose whole text this is."""
+        """The token with exactly this text; None if there is none."""
         return self._ids.get(text)
 
     def text_of(self, token: int) -> str:
-        """The text that becomes this token. Raises KeyError for another one."""
+        """The text of an added token. Raises KeyError for any other token."""
         return self._texts[token]
 
     def split(self, text: str) -> Iterator[str | int]:
-        """Tokens, and the text around them in order; no part is empty."""
+        """Tokens and the texts around them, in order; no part is empty."""
         begin, place = 0, self._next(text, 0)
         while place is not None:
             for length in self._lengths[text[place]]:
@@ -51,11 +51,11 @@ class AddedTokens:
             yield text[begin:]
 
     def _next(self, text: str, begin: int) -> int | None:
-        """Where a token may begin."""
+        """The next place where a token may begin."""
         match = self._first.search(text, begin) if self._first is not None else None
         return match.start() if match else None
 
     def inside(self, alphabet: Iterable[str]) -> tuple[str, ...]:
-        """The tokens that are spelled in ``alphabet`` alone and not in ASCII."""
+        """The texts that use only characters of ``alphabet``, and not only ASCII."""
         known = frozenset(alphabet)
         return tuple(t for t in self._ids if not t.isascii() and known.issuperset(t))

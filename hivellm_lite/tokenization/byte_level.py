@@ -1,4 +1,4 @@
-"""The spelling of bytes that byte-level BPE vocabularies use: one printable character each.
+"""The spelling of bytes in byte-level BPE vocabularies: one printable character per byte.
 
 Source: ``bytes_to_unicode`` in GPT-2's encoder.py.
 """
@@ -20,12 +20,12 @@ ALPHABET = frozenset(_BYTES)
 
 
 def to_byte_level(text: str) -> str:
-    """The UTF-8 bytes of ``text``, spelled."""
+    """The UTF-8 bytes of ``text``, in this spelling."""
     return text.encode("utf-8", "surrogatepass").decode("latin-1").translate(_CHARACTERS)
 
 
 def from_byte_level(spelled: bytes) -> bytes:
-    """The bytes that ``spelled``, itself in UTF-8, stands for; as it is if it is no such text."""
+    """The bytes that ``spelled`` (UTF-8) stands for; unchanged if it is not in this spelling."""
     try:
         return bytes([_BYTES[character] for character in spelled.decode()])
     except (KeyError, UnicodeDecodeError):

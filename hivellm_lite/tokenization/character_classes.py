@@ -1,8 +1,8 @@
-"""Unicode categories in regular expressions, which ``re`` does not know.
+"""Unicode categories in regular expressions, which ``re`` does not support.
 
-A text is *collapsed*: every character outside ASCII becomes one that stands for its
-category. Expressions are rewritten to small ASCII classes with these stand-ins, so
-matching them takes no tables, and positions stay the same.
+A text is *collapsed*: every character outside ASCII is replaced by a character that stands
+for its category. Expressions are rewritten to small ASCII classes with these stand-ins. So
+matching needs no tables, and positions stay the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SPACE_CODES = (
 )
 
 SPACES = "".join(map(chr, _SPACE_CODES))
-"""``White_Space`` of Unicode; ``str.isspace`` has four control characters more."""
+"""``White_Space`` of Unicode; ``str.isspace`` accepts four more control characters."""
 
 LONG_S = "\x82"
 """Stands for U+017F, which ``(?i:s)`` matches too, in expressions of our own spelling.
@@ -54,11 +54,11 @@ _CLASSES = {
     "P": rf"!-#%-*,-/:;?@\[-\]_{{}}{_STAND_INS['P']}",
     "S": rf"$+<->\^`|~{_STAND_INS['S']}",
 }
-"""The members of each category among ASCII and the stand-ins."""
+"""The ASCII characters and stand-ins in each category."""
 
 
 class _Collapsed(dict[int, str]):
-    """A table for ``str.translate`` that is filled as characters occur."""
+    """A table for ``str.translate`` that fills itself as characters occur."""
 
     def __missing__(self, code: int) -> str:
         self[code] = found = _stand_in(code)
@@ -80,7 +80,7 @@ _TABLE = _Collapsed()
 
 
 def collapse(text: str) -> str:
-    """``text`` with stand-ins for all that is not ASCII; as long as it was."""
+    """``text`` with a stand-in for every character outside ASCII; its length stays the same."""
     return text if text.isascii() else text.translate(_TABLE)
 
 

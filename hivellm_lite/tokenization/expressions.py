@@ -1,10 +1,10 @@
-"""The expressions that split a text before byte-level BPE, by llama.cpp's name for them.
+"""The expressions that split a text before byte-level BPE, under llama.cpp's names.
 
-llama.cpp computes some with functions of its own and the rest with ``std::regex``, which
-recurses once for every character of a word: some ten thousand letters overflow the stack
-and end the process. Only the latter are listed here. Where llama.cpp simplifies what
-``tokenizer.json`` says (``gpt-4o``, ``tekken`` and their like: no combining marks, no case
-outside ASCII), the original is listed.
+llama.cpp splits with functions of its own for some names, and with ``std::regex`` for the
+rest. ``std::regex`` recurses once for every character of a word: some ten thousand letters
+overflow the stack and end the process. This module lists only the expressions for
+``std::regex``. Where llama.cpp simplifies an expression of ``tokenizer.json`` (``gpt-4o``,
+``tekken`` and similar: no combining marks, no case outside ASCII), the original is listed.
 
 Source: ``llm_tokenizer_bpe`` in src/llama-vocab.cpp of llama.cpp, which quotes the
 originals beside its own.
@@ -19,7 +19,7 @@ from .character_classes import LONG_S
 __all__ = ["EXPRESSIONS", "GROUPS_OF_DIGITS", "IGNORE_MERGES", "SPLIT_SAFELY"]
 
 GROUPS_OF_DIGITS = "groups of three digits, counted from the right"
-"""Stands for an expression whose look-ahead takes quadratic time."""
+"""A name for an expression whose look-ahead takes quadratic time."""
 
 _CONTRACTION = rf"(?:'[sS{LONG_S}]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 """``(?i:'s|'t|'re|'ve|'m|'ll|'d)``"""
@@ -131,10 +131,10 @@ EXPRESSIONS: Mapping[str, tuple[str, ...]] = {
         _YOUTU,
     ),
 }
-"""Applied one after the other, each to what lies between and within the former's matches."""
+"""Applied in turn; each expression splits the pieces that the one before it has made."""
 
 IGNORE_MERGES = frozenset({"granite-embed-multi-97m", "minicpm5", "tekken", "youtu"})
-"""Names with which a piece that is a token is that token, whatever the merges say."""
+"""Names for which a piece that is a token stays that token, whatever the merges say."""
 
 SPLIT_SAFELY = frozenset(
     {
@@ -148,4 +148,4 @@ SPLIT_SAFELY = frozenset(
         *("smaug-bpe", "smollm", "solar-open", "stablelm2", "starcoder", "trillion"),
     }
 )
-"""Names for which llama.cpp has functions that do not recurse, whatever the length."""
+"""Names for which llama.cpp has its own functions, which never recurse."""

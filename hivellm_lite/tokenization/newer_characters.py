@@ -1,7 +1,8 @@
-"""Categories of the characters that Unicode added from version 14 on.
+"""Categories of the characters that Unicode has added since version 14.
 
-Python's tables are as old as Python (3.10 has version 13); with these, a text has the same
-tokens whatever Python runs. Recorded from the expression library of ``tokenizers`` 0.23.
+Python's tables are as old as the Python (3.10 has Unicode 13). With the tables here, a text
+has the same tokens on every Python. They were recorded from the regular expressions of
+``tokenizers`` 0.23.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ _LISTED = sorted(
 
 
 def category_of(code: int) -> str | None:
-    """``L…`` in full, of the others the first letter; None for characters of older versions."""
+    """``L…`` in full, or the first letter of another category; None for older characters."""
     place = bisect_right(_LISTED, (code, sys.maxunicode + 1, "")) - 1
     first, last, category = _LISTED[max(0, place)]
     return category if first <= code <= last else None

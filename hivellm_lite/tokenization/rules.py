@@ -1,4 +1,4 @@
-"""What a GGUF file says about turning text into tokens, beside the vocabulary itself."""
+"""What a GGUF file says about turning text into tokens, apart from the vocabulary."""
 
 from __future__ import annotations
 
@@ -17,30 +17,33 @@ NORMALIZER_KEY = "tokenizer.hivellm.normalizer"
 """Written by our converter: ``nfc`` or ``none``."""
 
 STRIPS_KEYS = {side: f"tokenizer.hivellm.strips_{side}" for side in ("left", "right")}
-"""Written by our converter: ids of tokens that swallow white space on that side, by spaces."""
+"""Written by our converter: ids of the tokens that swallow white space on that side,
+separated by spaces."""
 
 SPACE_PREFIXES = ("never", "first", "always", "prepend")
-"""Where SentencePiece puts a space in front: ``first``, of a text that does not begin with one;
-``always``, also of what follows a control token; ``prepend``, even of what begins with one."""
+"""Where SentencePiece adds a leading space. ``first``: to a text that does not begin with a
+space. ``always``: also to text after a control token. ``prepend``: even to text that begins
+with a space."""
 
 _PIECES_AS_GIVEN = "sarvam-moe"
-"""A pre-tokenizer of llama.cpp that splits at line ends alone and takes characters as they are:
-with it a piece in byte-level spelling is merged as one."""
+"""A pre-tokenizer of llama.cpp that splits only at line ends and does not change characters:
+it merges a piece in byte-level spelling as one."""
 
 _NFC = frozenset({"qwen2"})
 """Pre-tokenizers whose published tokenizers compose characters (Unicode NFC) first."""
 
 _ADD_BOS = frozenset({"tekken"})
-"""Of those that we split for: pre-tokenizers with which llama.cpp adds BOS by default."""
+"""Pre-tokenizers that we split for, and for which llama.cpp adds BOS by default."""
 
 
 @dataclass(frozen=True)
 class TextRules:
-    """``model`` is ``tokenizer.ggml.model``, ``pre`` the pre-tokenizer of a byte-level one.
+    """How a vocabulary turns text into tokens.
 
-    ``space_prefix`` is one of `SPACE_PREFIXES`; ``nfc``: characters are composed first;
-    ``strips``: the tokens that swallow white space on their ``left`` or ``right``.
-    ``overrides`` are values of the metadata with which llama.cpp leaves to us what we do here.
+    ``model`` is ``tokenizer.ggml.model``, and ``pre`` the pre-tokenizer of a byte-level
+    model. ``space_prefix`` is one of `SPACE_PREFIXES`. ``nfc``: whether characters are composed
+    first. ``strips``: the tokens that swallow white space on their ``left`` or ``right``.
+    ``overrides`` are metadata values that keep llama.cpp from doing what we do here.
     """
 
     model: str
@@ -63,7 +66,7 @@ class TextRules:
 
 
 def read_text_rules(metadata: Mapping[str, object]) -> TextRules:
-    """The rules that the scalars of a GGUF's metadata give."""
+    """The rules in the scalar metadata of a GGUF file."""
     model = str(metadata.get("tokenizer.ggml.model", ""))
     pre = str(metadata.get("tokenizer.ggml.pre") or "default")
     adds_space = metadata.get("tokenizer.ggml.add_space_prefix", True) is True

@@ -19,7 +19,10 @@ _Step = Callable[[str, str, int, int], Spans]
 
 
 def splitter_for(name: str) -> Callable[[str], list[str]]:
-    """What llama.cpp's pre-tokenizer ``name`` splits a text into; KeyError if it is not listed."""
+    """A function that splits a text as llama.cpp's pre-tokenizer ``name`` should.
+
+    Raises KeyError for a name that is not in `EXPRESSIONS`.
+    """
     return functools.partial(_split, _steps(name))
 
 
@@ -48,7 +51,7 @@ def _step(expression: str) -> _Step:
 
 
 def _isolated(pattern: re.Pattern[str], subject: str, begin: int, end: int) -> Spans:
-    """The matches of ``pattern``, and what lies between them."""
+    """The matches of ``pattern``, and the pieces between them."""
     for match in pattern.finditer(subject, begin, end):
         start, stop = match.span()
         if start > begin:

@@ -1,4 +1,4 @@
-"""From a text to tokens, with llama.cpp's merging at the end of it."""
+"""Turns a text into tokens; the last step, merging, is llama.cpp's."""
 
 from __future__ import annotations
 
@@ -20,29 +20,33 @@ from .splitting import splitter_for
 __all__ = ["After", "Tokenizer"]
 
 After = Literal["nothing", "token", "text"]
-"""What stands before a text: nothing, a control token, or text that it continues."""
+"""What comes before a text: nothing, a control token, or a text that it continues."""
 
 Merge = Callable[[bytes], list[int]]
 """llama.cpp's tokens of a text without control tokens."""
 
 MAX_REMEMBERED, MAX_REMEMBERED_LENGTH = 1 << 15, 64
-"""Pieces whose tokens are kept; a text has few different ones."""
+"""How many pieces are remembered with their tokens, and how long a remembered piece may be.
+
+A text has few different pieces."""
 
 MAX_WORD = 2000
-"""Characters of a word that ``std::regex`` matches in a thread's smallest stack (512 kB)."""
+"""The longest word that ``std::regex`` can match in a thread's smallest stack (512 kB)."""
 
 MAX_UNSPLIT = 20_000
-"""Characters of a SentencePiece text that llama.cpp gets at once, if possible: what it spells in
-bytes takes time by the square of it."""
+"""Characters of a SentencePiece text that llama.cpp gets at once, if the text can be cut: the
+time for text that it spells in bytes grows with the square of the length."""
 
 _LONG_WORD = re.compile(rf"\S{{{MAX_WORD}}}|\s{{{MAX_WORD}}}")
 
 
 class Tokenizer:
-    """``added`` are the tokens that text may become (user-defined ones), ``named`` these and
-    the control tokens. ``words``: byte-level spelling → token, for vocabularies in which a
-    piece that is a token is not merged. ``joints``: the pairs of neighbouring characters
-    inside tokens; nothing is merged across any other pair.
+    """The tokenizer of one vocabulary.
+
+    ``added`` are the user-defined tokens, which text may become; ``named`` are these and the
+    control tokens. ``words`` maps byte-level spellings to tokens, for vocabularies in which a
+    piece that is a token is not merged. ``joints`` are the pairs of neighbouring characters
+    inside tokens: nothing is merged across any other pair. ``merge`` is llama.cpp.
     """
 
     def __init__(
@@ -68,24 +72,24 @@ class Tokenizer:
             self._mistakable = self._added.inside(ALPHABET)
 
     def special_token(self, text: str) -> int | None:
-        """The control or added token of this name."""
+        """The control or added token with this name; None if there is none."""
         return self._named.id_of(text)
 
     def named_parts(self, text: str) -> list[tuple[str, bool]]:
-        """``text`` as `tokenize_segments` takes it, with the names that are in it found."""
+        """``text`` in segments for `tokenize_segments`, split at the names of tokens in it."""
         return [
             (part, False) if isinstance(part, str) else (self._named.text_of(part), True)
             for part in self._named.split(text)
         ]
 
     def tokenize(self, text: str, *, special: bool = False, after: After = "nothing") -> list[int]:
-        """Tokens of ``text``; with ``special`` names in it become control tokens."""
+        """The tokens of ``text``. With ``special``, names in it become control tokens."""
         return self._parts((self._named if special else self._added).split(text), after)
 
     def tokenize_segments(self, segments: Iterable[tuple[str, bool]]) -> list[int]:
-        """Tokens of a text in parts: each is text, or the name of a control token.
+        """The tokens of segments. Each segment is text, or the name of a control token.
 
-        Neighbouring texts are one, as is the name of a token that this vocabulary lacks.
+        Neighbouring texts are joined. The name of a token that this vocabulary lacks is text.
         """
         return self._parts(self._split_segments(segments), "nothing")
 
@@ -102,7 +106,7 @@ class Tokenizer:
         yield from self._added.split("".join(pending))
 
     def _parts(self, parts: Iterable[str | int], after: After) -> list[int]:
-        """Tokens of ``parts``, of which those that are no tokens yet are text."""
+        """The tokens of ``parts``, which are texts and tokens."""
         tokens: list[int] = []
         strips = self._rules.strips
         listed = [*parts]
@@ -135,11 +139,11 @@ class Tokenizer:
         return [token for part in parts for token in self._merge(_encoded(part))]
 
     def _unmerged_parts(self, text: str) -> Iterator[str]:
-        """Parts of a SentencePiece text between which nothing can be merged."""
+        """Cut a SentencePiece text only where nothing can be merged across the cut."""
         begin = 0
         while len(text) - begin > MAX_UNSPLIT:
             if begin == 0:
-                text = text.replace(" ", "\u2581")  # as the tokens have it
+                text = text.replace(" ", "\u2581")  # the spelling inside tokens
             joints = self._joints()
             places = range(begin + MAX_UNSPLIT, len(text))
             place = next((p for p in places if text[p - 1 : p + 1] not in joints), len(text))
