@@ -1,4 +1,4 @@
-"""Two experts on one small model: ask a database in plain words, fill a JSON form, swap, batch.
+"""Two experts on one small model: ask a database in plain words, fill in a JSON form, swap, batch.
 
 Run it with ``make demo``.
 """

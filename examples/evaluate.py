@@ -1,10 +1,10 @@
-"""How much better than their base are the example experts? Asked through hivellm_lite.
+"""Measures how much better the example experts are than their base, through hivellm_lite.
 
     python examples/evaluate.py --base SmolLM2-135M-Instruct.Q4_1.gguf
     python examples/evaluate.py --base … --expert sql --count 20 --json
 
-Every expert answers held-out questions over tables, labels and fields that its training never
-showed; the bare base gets the very same prompts. See ``training/judge.py`` for what "right" means.
+Every expert answers held-out questions about tables, labels and fields that its training never
+showed. The bare base gets the same prompts. ``training/judge.py`` says what "right" means.
 """
 
 from __future__ import annotations

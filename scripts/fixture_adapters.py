@@ -115,7 +115,7 @@ FORMS: dict[str, dict[str, Callable[[], peft.PeftConfig]]] = {
         "loha": loha(["qkv_proj", "gate_up_proj"]),
     },
 }
-"""Forms that are not plain LoRA, or not on a plain Llama, by base and name."""
+"""Adapters that are not plain LoRA, or not on a plain Llama, by base and name."""
 
 REFUSED: dict[str, Any] = {
     "dora": peft.LoraConfig(r=2, target_modules=["q_proj"], use_dora=True),
@@ -211,7 +211,7 @@ def make_adapter(
 
 
 def _randomise(name: str, values: torch.Tensor, generator: torch.Generator) -> None:
-    """Sizes as training gives them or larger: every parameter changes the logits."""
+    """Values as large as trained ones or larger, so that every parameter changes the logits."""
     noise = torch.randn(values.shape, generator=generator)
     uniform = torch.rand(values.shape, generator=generator)
     if "magnitude" in name:

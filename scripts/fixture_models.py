@@ -50,7 +50,7 @@ def randomise(model: torch.nn.Module, seed: int, norm: float = 1.0) -> None:
     """Weights large enough that attention, gates and logits are far from uniform.
 
     ``norm`` is the weight of a norm that changes nothing: 0 for Gemma. Its GELU is a table of
-    float16 in llama.cpp; a small norm behind it keeps that difference below the others.
+    float16 in llama.cpp; a small norm after the GELU keeps that difference below the others.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
@@ -95,7 +95,7 @@ def make_llama(folder: Path, kind: str = "smollm") -> None:
         options |= {"attention_bias": True, "tie_word_embeddings": True}
     else:
         options |= {"rope_theta": 5000.0, "tie_word_embeddings": False}
-    # 80 is no multiple of 32: this down projection cannot be Q8_0.
+    # 80 is not a multiple of 32, so this down projection cannot be Q8_0.
     model = LlamaForCausalLM(LlamaConfig(intermediate_size=80, **options))
     randomise(model, 1)
     model.to(torch.bfloat16).save_pretrained(
@@ -173,7 +173,7 @@ def make_phi3(folder: Path) -> None:
 
 
 def make_phi4(folder: Path) -> None:
-    """As Phi-4-mini: tied head, a quarter of each head not rotated, two sets of RoPE factors."""
+    """Like Phi-4-mini: tied head, a quarter of each head not rotated, two sets of RoPE factors."""
     tokenizer = save_tokenizer("gpt-4o", folder)
     options = common(tokenizer, tokenizer.get_vocab_size())
     options |= {"tie_word_embeddings": True, "pad_token_id": None, "sliding_window": None}

@@ -39,7 +39,7 @@ GPT4O = (
 )
 
 PATTERNS = {"qwen2": QWEN2, "llama-bpe": LLAMA3, "gpt-4o": GPT4O}
-"""By llama.cpp's name: the expression that splits a text before BPE."""
+"""llama.cpp's name → the expression that splits a text before BPE."""
 
 BYTE_LEVEL = ("smollm", *PATTERNS)
 SENTENCEPIECE = ("llama", "phi3", "gemma")
@@ -195,7 +195,7 @@ def from_sentencepiece(kind: str, model: bytes) -> Tokenizer:
     if kind == "gemma":
         tokenizer.add_special_tokens([AddedToken("<image_soft_token>", special=True)])
     else:
-        # Phi-3's own tokens swallow the spaces behind them.
+        # Phi-3's own tokens swallow the spaces that follow.
         tokenizer.add_special_tokens(
             [
                 AddedToken(text, normalized=False, rstrip=kind == "phi3", special=True)
@@ -213,7 +213,9 @@ def from_sentencepiece(kind: str, model: bytes) -> Tokenizer:
 
 
 def repeated_added_tokens(folder: Path, kind: str) -> dict[str, Any]:
-    """As Transformers 4 writes them; llama.cpp's converter reads them only there."""
+    """Added tokens in the place where Transformers 4 writes them; llama.cpp's converter reads
+    only that place.
+    """
     added = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
     decoder = {str(token.pop("id")): token for token in added}
     return {"added_tokens_decoder": decoder, "add_bos_token": kind != "phi3"}
@@ -252,6 +254,6 @@ def save_tokenizer(kind: str, folder: Path) -> Tokenizer:
         (folder / "tokenizer.model").write_bytes(model)
         change_options(folder, **repeated_added_tokens(folder, kind))
     elif kind == "gpt-4o":
-        # What llama.cpp's converter tells Phi-4 from Phi-3 by.
+        # llama.cpp's converter tells Phi-4 from Phi-3 by this.
         change_options(folder, tokenizer_class="GPT2Tokenizer")
     return Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -1,10 +1,10 @@
-"""Loads thousands of damaged models and reports how many ended the process: none should.
+"""Loads thousands of damaged models and reports how many ended the process. None should.
 
     python -m scripts.fuzz_gguf --count 1000 [--seed 1] [--keep FOLDER]
 
-Each is a tiny model of the fixtures whose metadata, tensors or bytes were changed at random,
-loaded in a child process with one decode (`tests.model_trials`). With ``--folders`` each is
-a Hugging Face folder whose JSON files were changed, which is converted first.
+Each model is a tiny model of the fixtures, with metadata, tensors or bytes changed at random. A
+child process loads it and runs one decode (`tests.model_trials`). With ``--folders`` each model
+is a Hugging Face folder with changed JSON files, which is converted first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODELS = sorted((Path(__file__).parents[1] / "tests" / "fixtures" / "models").it
 BATCH = 200
 
 Maker = Callable[[Path, random.Random], str]
-"""Writes a damaged model to a path, and says what was done."""
+"""Writes a damaged model to a path, and says what was changed."""
 
 
 def gguf_maker(folder: Path) -> Maker:

@@ -1,9 +1,10 @@
-"""What the scripts that make the corpora of the shipped grammars share.
+"""Functions that the scripts for the corpora of the library's grammars share.
 
 A corpus is a folder ``tests/grammars/<grammar>`` with ``valid.jsonl`` and ``invalid.jsonl``,
-one JSON string a line. A judge that knows nothing of our grammars, a parser of the language
-itself, decides which text goes where; a text that the script takes for the other kind stops
-it. Everything is seeded: running a script again changes nothing unless its judge did.
+one JSON string per line. The judge, a parser of the language that knows nothing of our
+grammars, decides which text belongs where. If the judge and the script disagree about a
+text, the script stops. Everything is seeded: running a script again changes nothing, unless
+its judge has changed.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ Change = Callable[[str, random.Random], str]
 
 
 def hand_written(name: str) -> list[str]:
-    """The texts in a file: one JSON string a line in ``.jsonl``, else the lines themselves."""
+    """The texts in a file: one JSON string per line in ``.jsonl``, or else the lines themselves."""
     lines = (TEXTS / name).read_text("utf-8").split("\n")[:-1]
     return [json.loads(line) for line in lines] if name.endswith(".jsonl") else lines
 
 
 def changed_characters(text: str, rng: random.Random) -> str:
-    """``text`` with one character gone, doubled, moved, or another one put in, or cut short."""
+    """``text`` with one character removed, doubled, replaced or inserted, or cut short."""
     place = rng.randrange(len(text))
     char = text[place]
     other = rng.choice(text)
@@ -55,7 +56,7 @@ def near_misses(
 
 
 def write_corpus(grammar: str, judge: Judge, valid: Iterable[str], invalid: Iterable[str]) -> None:
-    """Both files of a grammar; ValueError for the texts that the judge sees otherwise."""
+    """Write both files of a grammar. Raises ValueError if the judge disagrees about a text."""
     folder = FOLDER / grammar
     folder.mkdir(parents=True, exist_ok=True)
     for name, texts, expected in (("valid", valid, True), ("invalid", invalid, False)):

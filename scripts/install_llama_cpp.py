@@ -2,10 +2,10 @@
 
 Usage: ``python scripts/install_llama_cpp.py VENV``
 
-The build takes 5 to 15 minutes, so the wheel is kept in the user's cache under
-a name that holds what it depends on: version, compiler flags, Python and
-processor. pip's own cache knows only the version, and would hand a wheel that
-was built with other flags to whoever asks next; it is not used.
+The build takes 5 to 15 minutes, so the wheel is kept in the user's cache. Its name
+holds everything that it depends on: version, compiler flags, Python and processor.
+pip's cache is not used, because it knows only the version and would reuse a wheel
+that was built with other flags.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pathlib import Path
 VERSION = "0.3.36"
 
 NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
-"""GCC before 14 drops the AMX tile configuration: the first decode of a quantised
-model would die of an illegal instruction."""
+"""Compiler flags that leave AMX out. GCC before 14 drops the AMX tile configuration, so the
+first decode of a quantised model would end in an illegal instruction."""
 
 
 def cmake_arguments() -> str:
-    """CMAKE_ARGS for this system; what the caller has set comes last and wins."""
+    """CMAKE_ARGS for this system; the caller's own settings come last and win."""
     arguments = ["-DLLAVA_BUILD=OFF"]  # the multimodal library: a quarter of the build, unused
     if sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"):
         arguments += [f"-DCMAKE_C_FLAGS='{NO_AMX}'", f"-DCMAKE_CXX_FLAGS='{NO_AMX}'"]
@@ -34,7 +34,7 @@ def cmake_arguments() -> str:
 
 
 def processor() -> str:
-    """What the compiler's ``-march=native`` looks at."""
+    """The facts about this processor that ``-march=native`` depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Write ``docs/cli.md`` from the commands' own ``--help`` pages.
+"""Write ``docs/cli.md`` from the ``--help`` pages of the commands.
 
 Usage: ``python scripts/make_cli_docs.py``
 """
@@ -18,7 +18,7 @@ WIDTH = 92
 def help_pages(
     command: click.Command, name: str, parent: click.Context | None = None
 ) -> list[tuple[str, str]]:
-    """(command line, help text) of a command and all below it."""
+    """(command line, help text) of a command and of all its subcommands."""
     context = command.make_context(
         name, [], parent, resilient_parsing=True, terminal_width=WIDTH, max_content_width=WIDTH
     )

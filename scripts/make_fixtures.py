@@ -1,8 +1,8 @@
 """Makes the tiny models, adapters and reference logits in ``tests/fixtures``.
 
-Needs torch, transformers, peft, safetensors and sentencepiece, none of which the
-package or its tests need, so what it makes is committed. Everything is seeded;
-running it again changes nothing unless one of those libraries changed.
+The script needs torch, transformers, peft, safetensors and sentencepiece. The package and
+its tests need none of these, so the results are committed. Everything is seeded: running
+the script again changes nothing, unless one of those libraries has changed.
 
     python scripts/make_fixtures.py
 """
@@ -36,7 +36,7 @@ FIXTURES = Path(__file__).parent.parent / "tests" / "fixtures"
 
 
 def rounded(logits: np.ndarray) -> np.ndarray:
-    """To a grid a hundred times finer than what is compared: the file becomes smaller."""
+    """Logits rounded to a grid a hundred times finer than the tests' tolerance: smaller files."""
     return np.round(logits * 2**14) / np.float32(2**14)
 
 
@@ -54,7 +54,7 @@ def make_models(bases: dict[str, Path], reference: dict[str, np.ndarray]) -> Non
 
 
 def make_rope_forms(bases: dict[str, Path], reference: dict[str, np.ndarray]) -> None:
-    """Logits of tiny models with another RoPE scaling than their config has."""
+    """Logits of tiny models with a different RoPE scaling than their config has."""
     linear = {"rope_type": "linear", "factor": 2.0, "rope_theta": 5000.0}
     changed = {
         "tiny-llama/linear": linear,

@@ -1,8 +1,7 @@
 """Makes the corpus of ``grammars/cypher.gbnf``.
 
 The judge is Neo4j's own parser and semantic analysis, as its editors use them (npm package
-@neo4j-cypher/language-support, asked through ``judge_cypher.cjs``). It is not needed to run
-the tests.
+@neo4j-cypher/language-support, called through ``judge_cypher.cjs``). The tests do not need it.
 
     npm install --prefix JUDGE @neo4j-cypher/language-support@2.0.0-next.38
     NODE_PATH=JUDGE/node_modules python scripts/make_grammar_corpus_cypher.py
@@ -27,11 +26,11 @@ FORM = re.compile(
     r"|is required between|Expression in WITH must be aliased|inside FOREACH"
     r"|relationship type must be|Only directed relationships"
 )
-"""Errors that a grammar can know of, as against names that nothing has bound, or types."""
+"""Errors that a grammar can detect, unlike unbound names or wrong types."""
 
 
 def restyled(query: str, rng: random.Random) -> str:
-    """The same query with its keywords in another letter case and other white space."""
+    """The same query with different letter case in its keywords and different white space."""
     case = rng.choice((str.lower, str.upper, str.title))
     parts = []
     for part in PART.findall(query):

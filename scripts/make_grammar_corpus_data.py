@@ -1,7 +1,7 @@
-"""Makes the corpora of the grammars of data: CSV, JSON, JSON without white space, ISO 8601.
+"""Makes the corpora of the grammars for data: CSV, JSON, JSON without white space, ISO 8601.
 
-The judges are Python's csv, json and datetime and, for durations, the library isodate, each
-held to what the grammar's first lines say that it describes.
+The judges are Python's csv, json and datetime and, for durations, the library isodate. Each is
+restricted to what the first lines of the grammar describe.
 
     pip install isodate==0.7.2
     python scripts/make_grammar_corpus_data.py
@@ -43,7 +43,7 @@ def is_compact_json(text: str) -> bool:
 
 
 def is_csv(text: str) -> bool:
-    """Read by the strict reader, and no quote in a field that does not begin with one."""
+    """The strict reader accepts it, and only fields that begin with a quote contain quotes."""
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error:
@@ -64,7 +64,7 @@ def is_iso(text: str) -> bool:
             datetime.fromisoformat(text)
         elif text.startswith("P"):
             isodate.parse_duration(text)
-            # isodate takes these, ISO 8601 does not
+            # isodate accepts these, ISO 8601 does not
             return not (text.endswith(("P", "T")) or re.search("W.|[YMD].*W", text))
         else:
             return bool(re.fullmatch(r"-?[0-9][0-9.eE+-]*", text)) and is_json(text)

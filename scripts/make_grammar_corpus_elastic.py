@@ -1,9 +1,9 @@
 """Makes the corpus of ``grammars/elastic.gbnf``.
 
-The judge is the type of a search request that Elastic publishes, made from the specification of
-its API (npm package @elastic/elasticsearch, asked through ``judge_elastic.cjs``). It knows which
-keys an object has, which of them it must have, and what kind of value belongs to each. It is not
-needed to run the tests.
+The judge is the TypeScript type of a search request, which Elastic publishes and makes from the
+specification of its API (npm package @elastic/elasticsearch, called through
+``judge_elastic.cjs``). It knows which keys an object may have, which it must have, and what kind
+of value belongs to each. The tests do not need it.
 
     npm install --prefix JUDGE @elastic/elasticsearch@9.4.3 typescript@5.9.3
     NODE_PATH=JUDGE/node_modules python scripts/make_grammar_corpus_elastic.py
@@ -22,7 +22,7 @@ from text_changes import changed_parts
 PART = re.compile(r'"(?:[^"\\]|\\.)*"|[\w.+-]+|\s+|[^\w\s]')
 
 KEY_TWICE = "An object literal cannot have multiple properties with the same name."
-"""The one error that is no matter of grammar: it would take one that counts."""
+"""The one error that a grammar cannot detect: it would have to count keys."""
 
 
 def restyled(body: str, rng: random.Random) -> str:

@@ -1,8 +1,8 @@
 """Makes the corpus of ``grammars/sql-postgres.gbnf``.
 
-The judge is PostgreSQL's own parser (libpg_query, in the package pglast). Valid texts must
-besides be understood by sqlglot, which knows many dialects: a check that they are plain SQL
-and no accident of PostgreSQL's grammar. Neither is needed to run the tests.
+The judge is PostgreSQL's own parser (libpg_query, in the package pglast). sqlglot, which knows
+many dialects, must also understand the valid texts: that checks that they are plain SQL and
+not an accident of PostgreSQL's grammar. The tests need neither.
 
     pip install pglast==8.8 sqlglot==30.30.0
     python scripts/make_grammar_corpus_sql.py
@@ -33,7 +33,7 @@ def one_statement(text: str) -> bool:
 
 
 def understood(text: str) -> bool:
-    """Whether sqlglot makes a tree of ``text``, rather than keep it as an unknown command."""
+    """Whether sqlglot parses ``text`` into a tree instead of keeping it as an unknown command."""
     try:
         trees = sqlglot.parse(text, dialect="postgres")
     except sqlglot.errors.SqlglotError:
@@ -42,7 +42,7 @@ def understood(text: str) -> bool:
 
 
 def restyled(text: str, rng: random.Random) -> str:
-    """The same statement with other letter case in its words and other white space."""
+    """The same statement with different letter case in its words and different white space."""
     case = rng.choice((str.lower, str.upper, str.title))
     parts = []
     for part in PART.findall(text):
@@ -56,7 +56,7 @@ def restyled(text: str, rng: random.Random) -> str:
 
 
 def main() -> None:
-    logging.disable()  # sqlglot's warnings of what it keeps as a command
+    logging.disable()  # sqlglot warns about texts that it keeps as a command
     rng = random.Random(1)
     plain = hand_written("sql-valid.sql")
     if odd := [text for text in plain if not understood(text)]:

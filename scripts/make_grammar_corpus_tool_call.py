@@ -1,7 +1,7 @@
 """Makes the corpus of ``grammars/tool-call.gbnf``.
 
-The judge is Python's json and a JSON schema, besides that the keys stand in their order and none
-stands twice. It is not needed to run the tests.
+The judge is Python's json and a JSON schema. It also checks that the keys are in order and that
+none appears twice. The tests do not need it.
 
     pip install jsonschema==4.26.0
     python scripts/make_grammar_corpus_tool_call.py

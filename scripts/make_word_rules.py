@@ -1,14 +1,14 @@
 r"""Writes the part of a grammar that is a table of words: keywords, and names that are none.
 
-GBNF knows neither letter case nor "any word except". So a grammar names its keywords in
-capital letters, lists the words that are no names in comments that begin with
-``# reserved:``, and ends in rules that this script writes below the line ``MARK``:
+GBNF supports neither letter case nor "any word except". So a grammar names its keywords in
+capital letters, and lists the words that are not names in comments that begin with
+``# reserved:``. This script writes rules below the line ``MARK``, at the end of the grammar:
 
 - every keyword in either letter case, ``AS ::= [aA] [sS]``;
-- ``plain``, a name that is none of the reserved words in any letter case: a walk through
-  the tree of their letters that leaves the tree, or stops before a word is whole. Whatever
-  letter comes next, there is one way to go on. ``not-ab`` goes on with any other letter
-  than those two, ``word-char`` is any letter of a name.
+- ``plain``, a name that is not a reserved word in any letter case. It walks through the tree
+  of the reserved words' letters, and leaves the tree or stops before a word is complete.
+  There is one way to continue for each next letter. ``not-ab`` continues with any letter
+  except those two, and ``word-char`` is any letter of a name.
 
 The grammar itself defines ``letter-beyond``, the letters of names that are not ASCII.
 
@@ -53,7 +53,7 @@ def tree_of(words: list[str]) -> Tree:
 
 
 def after(node: Tree, left: set[str]) -> str:
-    """How a name goes on whose letters so far led here; ``left`` collects the rules needed."""
+    """How a name may continue from this node; ``left`` collects the rules that this needs."""
     letters = "".join(sorted(letter for letter in node if letter != WHOLE))
     if not letters:
         return "word-char+"
@@ -64,14 +64,14 @@ def after(node: Tree, left: set[str]) -> str:
 
 
 def without(letters: str) -> str:
-    """The ASCII letters except these, in both cases, as they stand in a class."""
+    """The ASCII letters except these, in both cases, in the form of a character class."""
     kept = "".join(" " if letter in letters else letter for letter in ascii_lowercase)
     runs = "".join(run if len(run) < 3 else f"{run[0]}-{run[-1]}" for run in kept.split())
     return runs + runs.upper()
 
 
 def word_rules(grammar: str) -> str:
-    """The generated part of the grammar whose first part this is."""
+    """The generated part of a grammar, from its hand-written part."""
     rules = [
         f"{word} ::= {' '.join(map(either_case, word.lower()))}" for word in keywords_of(grammar)
     ]
@@ -92,7 +92,7 @@ def word_rules(grammar: str) -> str:
 
 
 def complete(grammar: str) -> str:
-    """The grammar with its generated part made anew."""
+    """The grammar with its generated part written again."""
     by_hand, mark, _ = grammar.partition(MARK)
     if not mark:
         raise ValueError(f"the grammar lacks the line {MARK!r}")

@@ -1,4 +1,4 @@
-"""A judge of corpora that only exists as a package of npm: one process, asked line by line."""
+"""A judge of corpora that exists only as an npm package: one process that answers line by line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class NodeJudge:
-    """Answers of a script for Node.js that reads a JSON string a line and writes a list a line.
+    """The answers of a Node.js script that reads a JSON string per line and writes a list per line.
 
     The packages that the script needs are found through the environment's NODE_PATH.
     """
@@ -22,7 +22,7 @@ class NodeJudge:
         )
 
     def errors(self, text: str) -> list[str]:
-        """What the script has against ``text``."""
+        """The errors that the script finds in ``text``."""
         assert self._process.stdin
         assert self._process.stdout
         print(json.dumps(text), file=self._process.stdin, flush=True)

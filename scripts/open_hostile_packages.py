@@ -1,10 +1,10 @@
-"""Opens many hostile packages, each in a child process under caps, and counts what became of them.
+"""Opens many hostile packages, each in a child process under limits, and counts the outcomes.
 
     python scripts/open_hostile_packages.py --count 1000
     python scripts/open_hostile_packages.py --seed 4711          # one of them, with its message
 
-The tests open a slice of the same. It ends with 1 if anything happened that must not, and
-tells what it has counted when it is interrupted.
+The tests open a part of the same packages. The script exits with 1 if anything happened that
+must not happen. It prints its counts even if it is interrupted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.packages import FIXTURES
 
 
 class Tally:
-    """What became of the packages so far."""
+    """The outcomes so far."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

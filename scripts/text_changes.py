@@ -7,7 +7,7 @@ from random import Random
 
 
 def changed_parts(text: str, rng: Random, part: re.Pattern[str]) -> str:
-    """``text`` with one of its parts gone, doubled, moved, or replaced by another, or cut short."""
+    """``text`` with one part removed, doubled, moved or replaced by another, or cut short."""
     parts = part.findall(text)
     place, other = rng.randrange(len(parts)), rng.choice(parts)
     change = rng.randrange(5)

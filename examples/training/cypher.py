@@ -1,6 +1,6 @@
 """Text to Cypher: seeded questions about made-up property graphs.
 
-Queries keep to one style, so that right answers are equal texts: ``n`` for a single node, ``a``
+All queries have one style, so that right answers are equal texts: ``n`` for a single node, ``a``
 and ``b`` for the two ends of a relationship, conditions in ``WHERE``.
 """
 

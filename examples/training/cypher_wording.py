@@ -43,7 +43,7 @@ def plural_words(one: Property) -> str:
 def condition(
     rng: Random, words: Vocabulary, node: Node, variable: str, avoid: str = ""
 ) -> tuple[str, str] | None:
-    """A condition to say behind the node's plural, and its ``WHERE``."""
+    """A condition to say after the node's plural, and its ``WHERE``."""
     able = [one for one in node.properties if one.kind != "title" and one.words != avoid]
     if not able:
         return None
@@ -147,7 +147,7 @@ def verb_phrase(link: Relationship, *, several: bool) -> str:
 
 
 def base_verb(link: Relationship) -> str | None:
-    """The verb as it stands behind ``did``: ``act in``; None where it takes ``is``."""
+    """The verb after ``did``: ``act in``; None for a verb with ``is``."""
     first, _, rest = link.verb.partition(" ")
     if first in _STATES:
         return None

@@ -1,4 +1,4 @@
-"""Seeded SQLite databases to run two queries on and see whether they mean the same.
+"""Seeded SQLite databases on which two queries are run to see whether they mean the same.
 
 The values are chosen from the expected query's own literals, so that ``>`` and ``>=``, ``=`` and
 ``LIKE``, or two conditions instead of one find different rows.
@@ -61,7 +61,7 @@ def _number(rng: Random, near: list[float], *, whole: bool) -> float:
 
 
 def _skewed(rng: Random, count: int) -> int:
-    """1 … count, small ones far more often, so that groups differ in size."""
+    """A number from 1 to ``count``, small numbers far more often, so that groups differ in size."""
     return min(count, 1 + int(count * rng.random() ** 2.5))
 
 
@@ -110,7 +110,7 @@ def filled(schema: str, query: str, seed: int) -> sqlite3.Connection:
 
 
 def rows_of(database: sqlite3.Connection, query: str) -> list[Row]:
-    """The rows of a query that may only read; raises Unanswerable."""
+    """The rows of a query, which may only read. Raises Unanswerable."""
 
     def allow(action: int, *_rest: object) -> int:
         return sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY

@@ -24,5 +24,5 @@ class Example:
 
 
 def weighted(rng: Random, choices: dict[Callable[..., Item], int]) -> Callable[..., Item]:
-    """One of the keys, as often as its weight says."""
+    """One of the keys, drawn in proportion to its weight."""
     return rng.choices(list(choices), weights=list(choices.values()))[0]

@@ -1,4 +1,4 @@
-"""Write the base as a Hugging Face folder in float32, for tools that read no GGUF.
+"""Write the base as a Hugging Face folder in float32, for tools that do not read GGUF.
 
 Usage: ``cd examples; python -m training.export_base BASE.gguf FOLDER``, in the training
 environment.

@@ -15,6 +15,6 @@ HELD_OUT_SEED = 1
 
 
 def held_out(expert: str, count: int) -> list[Example]:
-    """``count`` questions over names that training never showed; always the same ones."""
+    """``count`` questions with names that training never showed; always the same questions."""
     made = GENERATORS[expert]("held-out", 3 * count, HELD_OUT_SEED)
     return [example for example in made if is_sound(expert, example)][:count]

@@ -1,4 +1,4 @@
-"""How a text says what a thing's fields are."""
+"""How a text states the fields of a thing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _shown(rng: Random, value: str | float) -> str:
 
 
 def _flag(rng: Random, words: str, *, true: bool) -> list[str]:
-    """Predicates of a boolean field, to stand behind the subject."""
+    """Predicates of a boolean field, to follow the subject."""
     if words.startswith("in "):
         return [f"is {words}"] if true else [f"is not {words}", f"isn't {words}"]
     if true:
@@ -39,7 +39,7 @@ def _flag(rng: Random, words: str, *, true: bool) -> list[str]:
 
 
 def _predicates(rng: Random, words: str, kind: str, value: Value) -> list[str]:
-    """Ways to say a field behind the subject (``Velmora …``)."""
+    """Ways to state a field after the subject (``Velmora …``)."""
     if isinstance(value, bool):
         return _flag(rng, words, true=value)
     if isinstance(value, list):

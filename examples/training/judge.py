@@ -1,8 +1,8 @@
 """Is an answer right? Only the standard library is needed.
 
 SQL is run: the expected query and the answer must return the same rows from several seeded
-SQLite databases, in the same order where the expected query orders. JSON is parsed and compared.
-Cypher is compared as text, whitespace and quote style aside.
+SQLite databases, in the same order if the expected query sorts them. JSON is parsed and compared.
+Cypher is compared as text, without regard to white space and quote style.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pack an adapter as an ``.expert`` package, or write measured numbers into an existing one.
 
 ``python -m training.package experts/sql.expert --measured results.json`` takes what
-``evaluate.py --json`` printed. The bytes depend on nothing but the contents: no times, no users.
+``evaluate.py --json`` printed. The bytes depend only on the contents: no times, no users.
 """
 
 from __future__ import annotations

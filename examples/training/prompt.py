@@ -12,7 +12,7 @@ END = "<|im_end|>"
 
 
 def before_question(expert: str, schema: str) -> str:
-    """Everything in front of the question; the same for all questions about one schema."""
+    """Everything before the question; the same for all questions about one schema."""
     system = _SYSTEM[expert].replace("{schema}", schema)
     return f"<|im_start|>system\n{system}{END}\n<|im_start|>user\n"
 

@@ -1,4 +1,4 @@
-"""What each expert is: its training settings and what its manifest says about it."""
+"""Each expert's training settings, and what its manifest says about it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Settings:
     dropout: float = 0.0
     use_dora: bool = False
     seed: int = 7
-    #: What was trained before, where training went on from a package.
+    #: What was trained before, if training continued from a package.
     earlier_steps: int = 0
     earlier_examples: int = 0
     target_modules: tuple[str, ...] = (
@@ -54,7 +54,7 @@ class Settings:
     def changed(
         self, *, steps: int | None, use_dora: bool, seed: int | None, learning_rate: float | None
     ) -> Settings:
-        """These settings with what the command line asks for."""
+        """These settings, changed as the command line asks."""
         return replace(
             self,
             steps=steps or self.steps,

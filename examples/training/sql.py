@@ -63,7 +63,7 @@ class Table:
 
     @property
     def shared(self) -> set[str]:
-        """Names of columns that the parent has as well: only these are qualified in a join."""
+        """Names of columns that the parent also has: only these are qualified in a join."""
         theirs = {column.name for column in self.parent.columns} if self.parent else set()
         return theirs & {column.name for column in self.columns}
 

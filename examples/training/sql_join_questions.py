@@ -39,7 +39,7 @@ def _parent_title(child: Table) -> tuple[Table, str]:
 
 
 def _spelled(child: Table, table: Table, column: Column) -> str:
-    """The column's name, with the table's in front of it where both tables have such a column."""
+    """The column's name, after the table's name if both tables have such a column."""
     return f"{table.name}.{column.name}" if column.name in child.shared else column.name
 
 

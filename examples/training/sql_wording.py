@@ -37,7 +37,7 @@ COUNTS = {
     9: "nine",
     10: "ten",
 }
-#: Column → how its largest and its smallest values are called.
+#: Column → words for its largest and its smallest values.
 ADJECTIVES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "price": (("most expensive", "priciest", "costliest"), ("cheapest", "least expensive")),
     "cost": (("most expensive", "costliest"), ("cheapest", "least expensive")),
@@ -74,7 +74,7 @@ _COMPARATIVES = {
     "speed": ("faster than", "slower than"),
     "year": ("after", "before"),
 }
-#: SQL function → how people call its result.
+#: SQL function → people's words for its result.
 FUNCTIONS = {
     "SUM": ("total", "sum of the", "combined", "overall"),
     "AVG": ("average", "mean", "average", "avg"),

@@ -70,7 +70,7 @@ def rows_for(
     expert: str, tokenizer: PreTrainedTokenizerBase, settings: Settings, steps: int
 ) -> list[list[branches.Row]]:
     """The rows of every step, rows of similar length together."""
-    # Some to spare: rows that are too long are left out.
+    # A few more than needed: rows that are too long are left out.
     wanted = round(1.15 * steps * settings.rows_per_step)
     examples = GENERATORS[expert](
         "train",
@@ -98,7 +98,7 @@ def rows_for(
 
 
 def train(model: PeftModel, steps: list[list[branches.Row]], settings: Settings) -> float:
-    """Run the steps; returns the seconds a step took."""
+    """Run the steps; returns the seconds per step."""
     parameters = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0)
     warmup = max(1, round(len(steps) * settings.warmup_ratio))
@@ -172,7 +172,7 @@ def accuracy(
 
 
 def saved(model: PeftModel) -> tuple[dict[str, Any], bytes]:
-    """PEFT's own config and tensors, the latter rounded to bfloat16."""
+    """PEFT's config, and its tensors rounded to bfloat16."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         config = json.loads((Path(folder) / "adapter_config.json").read_text())

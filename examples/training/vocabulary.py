@@ -38,9 +38,9 @@ class Vocabulary:
     first_names: tuple[str, ...]
     last_names: tuple[str, ...]
     syllables: tuple[str, ...]
-    #: Words for any purpose, however odd: what they mean must not matter, only their spelling.
+    #: Words for any purpose, however odd: their meaning must not matter, only their spelling.
     any_words: tuple[str, ...]
-    #: How often a name is any word or none at all; in training, so that names can only be copied.
+    #: How often a training name is any word, or no word at all, so that names can only be copied.
     invented_share: float
 
     def _pseudo_word(self, rng: Random) -> str:
