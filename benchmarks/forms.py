@@ -31,7 +31,7 @@ from hivellm_lite import Expert
 from hivellm_lite.adapters import read_package_adapter
 from hivellm_lite.bases.parts import base_parts
 from hivellm_lite.cache import Cache
-from hivellm_lite.engine import Applied, ContextOptions
+from hivellm_lite.engine import Adapter, Applied, ContextOptions
 from hivellm_lite.inference.session import Session, open_session
 from hivellm_lite.verification import compare, log_probabilities
 
@@ -129,15 +129,14 @@ def main() -> None:
             with Expert.load(given.package, **where, **options) as expert:
                 prepared = expert.prepared
                 session = open_session(prepared.files, "cpu", exactly, n_tensors=prepared.n_tensors)
-                adapter = expert.load_adapter(session)
+                adapter = Adapter(session.model, prepared.lora) if prepared.lora else None
                 applied = ((adapter, 1.0),) if adapter is not None else ()
                 found = [log_probabilities(session, applied, *pair) for pair in pairs]
                 error = compare(expected, found)
                 if adapter is not None:
                     session.forget_adapter(adapter)
                 session.release()
-                live = expert._session
-                assert live is not None
+                live = expert.session
                 prefill, decode = speed(live, expert.applied(), live.model.n_vocab)
             started = time.perf_counter()
             Expert.load(given.package, **where, **options).close()

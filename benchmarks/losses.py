@@ -28,6 +28,7 @@ import hivellm_lite.engine  # noqa: F401 - keeps llama.cpp's log off the termina
 from hivellm_lite import Expert
 from hivellm_lite.adapters import read_package_adapter
 from hivellm_lite.cache import Cache
+from hivellm_lite.expert import loaded_of
 from hivellm_lite.package import open_package
 from hivellm_lite.verification import compare, log_probabilities
 from tests.packages import manifest_bytes, manifest_v2, safetensors_bytes, write_package
@@ -152,7 +153,7 @@ def measured(package: Path, base: Path, cache: Path, asked: list[Any]) -> tuple[
             found[mode] = [log_probabilities(expert.session, expert.applied(), *p) for p in pairs]
             if mode == "auto":
                 report = expert.prepared.report
-                plain = expert.open_base()
+                plain = loaded_of(expert).open_base()
                 found["without"] = [log_probabilities(plain, (), *pair) for pair in pairs]
                 plain.release()
     form = report.form

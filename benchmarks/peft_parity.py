@@ -63,7 +63,7 @@ def compare_one(name: str, hugging_face: Path, peft_python: Path) -> tuple[str, 
         kv_type="f32",
         flash_attention=False,
     )
-    session = expert._session
+    session = expert.session
     assert session is not None
     requests, ours, texts = [], [], []
     for question, schema, answer in questions(name):

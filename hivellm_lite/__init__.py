@@ -31,36 +31,76 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from .adapters.options import AdapterOptions
+    from .adapters.prepare import PreparedAdapter
+    from .bases.search import BaseFile
+    from .cache.store import Cache
     from .expert import Expert
     from .expert_registry import ExpertStatus
-    from .gbnf import Grammar
+    from .gbnf.syntax import Grammar
     from .inference.async_streams import AsyncTextStream
     from .inference.results import InferenceResult, TokenScore
     from .inference.streams import TextStream
+    from .json_schema.schema_source import JSONSchema
+    from .load_options import (
+        ConversionOptions,
+        DeviceOptions,
+        LoadOptions,
+        SharingOptions,
+        SourceOptions,
+    )
+    from .loaded_expert import LoadTimes
     from .manager import ExpertManager
-    from .manifest import Manifest
-    from .package import Package, open_package
+    from .manager_stats import BaseStats, ExpertCounts, KVCacheCounts, ManagerStats, RequestCounts
+    from .manifest.records import Manifest
+    from .package.opening import Package, open_package
+    from .progress import Progress
+    from .requests.options import BatchPrompt, GenerationOptions, PromptOptions, RequestOptions
+    from .routing import ExpertScore, Route
 
 __all__ = [
+    "AdapterOptions",
     "AsyncTextStream",
+    "BaseFile",
     "BaseNotFoundError",
+    "BaseStats",
+    "BatchPrompt",
+    "Cache",
     "CacheError",
     "ContextLengthError",
     "ConversionError",
+    "ConversionOptions",
+    "DeviceOptions",
     "Expert",
+    "ExpertCounts",
     "ExpertError",
     "ExpertManager",
+    "ExpertScore",
     "ExpertStatus",
+    "GenerationOptions",
     "Grammar",
     "GrammarError",
     "InferenceError",
     "InferenceResult",
+    "JSONSchema",
+    "KVCacheCounts",
     "LoadError",
+    "LoadOptions",
+    "LoadTimes",
+    "ManagerStats",
     "Manifest",
     "ManifestError",
     "OutOfMemoryError",
     "Package",
     "PackageError",
+    "PreparedAdapter",
+    "Progress",
+    "PromptOptions",
+    "RequestCounts",
+    "RequestOptions",
+    "Route",
+    "SharingOptions",
+    "SourceOptions",
     "TextStream",
     "TokenScore",
     "__version__",
@@ -68,17 +108,40 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AdapterOptions": "adapters.options",
     "AsyncTextStream": "inference.async_streams",
+    "BaseFile": "bases.search",
+    "BaseStats": "manager_stats",
+    "BatchPrompt": "requests.options",
+    "Cache": "cache.store",
+    "ConversionOptions": "load_options",
+    "DeviceOptions": "load_options",
     "Expert": "expert",
+    "ExpertCounts": "manager_stats",
     "ExpertManager": "manager",
+    "ExpertScore": "routing",
     "ExpertStatus": "expert_registry",
-    "Grammar": "gbnf",
+    "GenerationOptions": "requests.options",
+    "Grammar": "gbnf.syntax",
     "InferenceResult": "inference.results",
-    "Manifest": "manifest",
-    "Package": "package",
+    "JSONSchema": "json_schema.schema_source",
+    "KVCacheCounts": "manager_stats",
+    "LoadOptions": "load_options",
+    "LoadTimes": "loaded_expert",
+    "ManagerStats": "manager_stats",
+    "Manifest": "manifest.records",
+    "Package": "package.opening",
+    "PreparedAdapter": "adapters.prepare",
+    "Progress": "progress",
+    "PromptOptions": "requests.options",
+    "RequestCounts": "manager_stats",
+    "RequestOptions": "requests.options",
+    "Route": "routing",
+    "SharingOptions": "load_options",
+    "SourceOptions": "load_options",
     "TextStream": "inference.streams",
     "TokenScore": "inference.results",
-    "open_package": "package",
+    "open_package": "package.opening",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -1,118 +1,49 @@
-"""From a package's name to all that an expert consists of."""
+"""From a package's name to an expert in memory."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from .adapters.prepare import AdapterOptions, PreparedAdapter, prepare_adapter
-from .bases.search import BaseFile, Progress, find_base, find_float_weights
+from .adapters.prepare import prepare_adapter
+from .bases.search import find_base, find_float_weights
 from .cache.store import Cache
 from .hub import Hub, locate_package
-from .inference.session import Session, SessionOptions, open_session
+from .inference.session import open_session
+from .load_options import LoadOptions, LoadSettings
+from .loaded_expert import LoadedExpert, LoadedParts, LoadTimes
 from .memory_estimate import check_fits, estimate_memory
-from .package.opening import Package, open_package
+from .package.opening import open_package
 from .process.memory_limits import LOADING_BYTES, memory_is_full, require_memory
 from .user_paths import user_path
 
-if TYPE_CHECKING:
-    from .engine import Adapter
-
-__all__ = ["LoadTimes", "LoadedParts", "load_parts"]
+__all__ = ["load_expert"]
 
 
-@dataclass(frozen=True)
-class LoadTimes:
-    """Seconds that each part of loading took, and what had to be converted for it."""
-
-    package: float
-    base: float
-    adapter: float
-    model: float
-    base_converted: bool
-    adapter_converted: bool
-
-    @property
-    def total(self) -> float:
-        return self.package + self.base + self.adapter + self.model
-
-
-@dataclass(frozen=True)
-class LoadedParts:
-    """A loaded expert. ``adapter`` is None for a variant; ``find_weights`` looks for the base's
-    Hugging Face folder. Whoever has it gives ``session`` back.
-    """
-
-    package: Package
-    base: BaseFile
-    prepared: PreparedAdapter
-    session: Session
-    adapter: Adapter | None
-    times: LoadTimes
-    cache: Cache
-    find_weights: Callable[[], Path | None]
-
-
-def load_parts(
-    path: str | os.PathLike[str],
-    *,
-    base: str | os.PathLike[str] | None,
-    device: str,
-    cache: Cache,
-    options: SessionOptions,
-    adapter_options: AdapterOptions,
-    quantization: str,
-    float_weights: str | os.PathLike[str] | None,
-    verify: bool,
-    offline: bool,
-    progress: Progress | None,
-) -> LoadedParts:
+def load_expert(
+    path: str | os.PathLike[str], options: LoadOptions, *, caller: str = "Expert.load"
+) -> LoadedExpert:
     """Open the package, find the base, convert what is not yet converted, load.
 
-    See `Expert.load` for the arguments and errors. What fails because of a damaged file in
-    the cache is done again, once, without that file.
+    See `Expert.load` for the errors; ``caller`` is named in the error of an unknown option. If a
+    damaged file in the cache makes loading fail, loading is tried once more without that file.
     """
+    settings = LoadSettings.of(options, caller=caller)
+    cache = Cache(settings.cache_dir)
 
     def load() -> LoadedParts:
         require_memory("loading an expert", 0, reserved=LOADING_BYTES, process_only=True)
         try:
-            return _load(
-                path,
-                base,
-                device,
-                cache,
-                options,
-                adapter_options,
-                quantization,
-                float_weights,
-                verify,
-                offline,
-                progress,
-            )
+            return _load(path, settings, cache)
         except MemoryError:
             raise memory_is_full("loading an expert") from None
 
-    return cache.heal(load)
+    return LoadedExpert(cache.heal(load))
 
 
-def _load(
-    path: str | os.PathLike[str],
-    base: str | os.PathLike[str] | None,
-    device: str,
-    cache: Cache,
-    options: SessionOptions,
-    adapter_options: AdapterOptions,
-    quantization: str,
-    float_weights: str | os.PathLike[str] | None,
-    verify: bool,
-    offline: bool,
-    progress: Progress | None,
-) -> LoadedParts:
-    from .engine import Adapter, return_free_memory
+def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) -> LoadedParts:
+    from .engine import Adapter, return_free_memory  # loads llama.cpp
 
     clock = [time.perf_counter()]
 
@@ -120,40 +51,50 @@ def _load(
         clock.append(time.perf_counter())
         return clock[-1] - clock[-2]
 
-    hub = Hub.from_environment(offline=offline)
-    path = locate_package(path, hub=hub, progress=progress)
-    package = open_package(path, cache=cache, verify=verify)
+    # 1. the package
+    hub = Hub.from_environment(offline=settings.offline)
+    path = locate_package(path, hub=hub, progress=settings.progress)
+    package = open_package(path, cache=cache, verify=settings.verify)
     package_s = lap()
-    base_file = find_base(
-        package, given=base, cache=cache, quantization=quantization, progress=progress, hub=hub
+
+    # 2. its base
+    base = find_base(
+        package,
+        given=settings.base,
+        cache=cache,
+        quantization=settings.quantization,
+        progress=settings.progress,
+        hub=hub,
     )
     base_s = lap()
 
+    # 3. its adapter, for this base
     def find_weights() -> Path | None:
-        if float_weights is not None:
-            return user_path(float_weights)
-        return find_float_weights(package, given=base, cache=cache, hub=hub)
+        if settings.float_weights is not None:
+            return user_path(settings.float_weights)
+        return find_float_weights(package, given=settings.base, cache=cache, hub=hub)
 
     prepared = prepare_adapter(
         package,
-        base_file.path,
+        base.path,
         cache,
-        adapter_options,
+        settings.adapter,
         float_weights=find_weights,
-        progress=progress,
+        progress=settings.progress,
     )
     adapter_s = lap()
 
+    # 4. the model, or the one that is in memory already
     def check_memory() -> None:
-        if device in ("auto", "cpu"):
+        if settings.device in ("auto", "cpu"):
             own = prepared.size if prepared.lora else 0
-            estimate = estimate_memory(prepared.files, options, adapter_bytes=own)
+            estimate = estimate_memory(prepared.files, settings.session, adapter_bytes=own)
             check_fits(estimate, package.manifest.identity)
 
     session = open_session(
         prepared.files,
-        device,
-        options,
+        settings.device,
+        settings.session,
         n_tensors=prepared.n_tensors,
         digest=cache.fingerprint,
         before_loading=check_memory,
@@ -164,5 +105,5 @@ def _load(
         session.release()
         raise
     return_free_memory()
-    times = LoadTimes(package_s, base_s, adapter_s, lap(), base_file.converted, prepared.converted)
-    return LoadedParts(package, base_file, prepared, session, adapter, times, cache, find_weights)
+    times = LoadTimes(package_s, base_s, adapter_s, lap(), base.converted, prepared.converted)
+    return LoadedParts(package, base, prepared, session, adapter, times, cache, find_weights)

@@ -17,19 +17,23 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, cast
 
+from .base_alone import BaseAlone
 from .errors import InferenceError, LoadError, OutOfMemoryError
-from .expert import Expert
+from .expert_loading import load_expert
+from .load_options import LoadOptions
+from .loaded_expert import LoadedExpert
+from .manager_stats import BaseStats, ManagerStats
 from .manifest.constraints import check_loadable, dependants, unreadable
 from .memory_estimate import parse_bytes
 from .process.state import bookkeeping, forget_on_fork
 
 if TYPE_CHECKING:
     from .inference.session import Session
-    from .manifest.parsing import Manifest
+    from .manifest.records import Manifest
 
 __all__ = ["Entry", "ExpertHold", "ExpertRegistry", "ExpertStatus"]
 
@@ -75,12 +79,12 @@ class Entry:
 
     name: str
     path: str | os.PathLike[str]
-    options: Mapping[str, Any]
+    options: LoadOptions
     manifest: Manifest
     base: str
     mode: str
     tick: int
-    expert: Expert | None
+    expert: LoadedExpert | None
     base_session: Session | None = None
     loaded_at: float = field(default_factory=time.time)
     last_used: float = field(default_factory=time.time)
@@ -115,7 +119,7 @@ class Entry:
 class _TakenOut:
     """What nobody finds any more."""
 
-    expert: Expert | None
+    expert: LoadedExpert | None
     base_session: Session | None
 
     def close(self) -> None:
@@ -124,6 +128,10 @@ class _TakenOut:
             self.expert.close()
         if self.base_session is not None:
             self.base_session.release()
+
+
+_BaseKey: TypeAlias = "tuple[Session, str, str | None, str]"
+"""A session, and what a manifest says about its base: name, prompt template, schema version."""
 
 
 class ExpertHold:
@@ -153,7 +161,7 @@ class ExpertRegistry:
         max_experts: int | None,
         max_memory: int | str | None,
         keep_base: bool,
-        options: Mapping[str, Any],
+        options: LoadOptions,
     ) -> None:
         if max_experts is not None and max_experts < 1:
             raise ValueError(f"max_loaded_experts={max_experts}: must be 1 or more")
@@ -164,6 +172,8 @@ class ExpertRegistry:
         self._entries: dict[str, Entry] = {}
         self._loading: set[str] = set()
         self._kept: dict[int, Session] = {}
+        self._bases: dict[_BaseKey, BaseAlone] = {}
+        """Of sessions that an entry or `_kept` has; dropped with them."""
         self.given_back: deque[tuple[Entry, ...]] = deque()
         """Entries that are out of use, not yet counted: finalizers take no lock."""
         self._clock = itertools.count(1)
@@ -196,7 +206,7 @@ class ExpertRegistry:
                     "Load it with load_expert(name, path)."
                 ) from None
 
-    def load(self, name: str, path: str | os.PathLike[str], options: Mapping[str, Any]) -> Entry:
+    def load(self, name: str, path: str | os.PathLike[str], options: LoadOptions) -> Entry:
         """See `ExpertManager.load_expert`."""
         with bookkeeping:
             self.check_open()
@@ -209,7 +219,9 @@ class ExpertRegistry:
         expert = None
         try:
             started = time.perf_counter()
-            expert = Expert.load(path, **{**self._options, **options})
+            expert = load_expert(
+                path, {**self._options, **options}, caller="ExpertManager.load_expert"
+            )
             for note in unreadable(expert.manifest):
                 logger.warning("%s: %s", expert.manifest.identity, note)
             with bookkeeping:
@@ -261,7 +273,7 @@ class ExpertRegistry:
                 )
             del self._entries[name]
             self.version += 1
-            taken = entry.take_out()
+            taken = self._take_out(entry)
         taken.close()
 
     def hold(self, entries: Sequence[Entry]) -> ExpertHold:
@@ -273,7 +285,7 @@ class ExpertRegistry:
                 entry.tick, entry.last_used = next(self._clock), time.time()
         return ExpertHold(self, entries)
 
-    def bring_back(self, entry: Entry) -> Expert:
+    def bring_back(self, entry: Entry) -> LoadedExpert:
         """The expert of an entry that is held, loaded again if it was evicted."""
         with entry.lock:
             if entry.expert is not None:
@@ -287,9 +299,9 @@ class ExpertRegistry:
             _close_all(surplus)
             if too_large is not None:
                 raise too_large
-            options = {**self._options, **entry.options}
+            options: LoadOptions = {**self._options, **entry.options}
             options.pop("progress", None)  # whoever watched the first loading may be gone
-            expert = Expert.load(entry.path, **options)
+            expert = load_expert(entry.path, options)
             try:
                 if expert.manifest.identity != entry.manifest.identity:
                     raise LoadError(
@@ -315,25 +327,58 @@ class ExpertRegistry:
             surplus = self._surplus(None)
         _close_all(surplus)
 
-    def base_session(self, entry: Entry, expert: Expert) -> Session:
-        """A session of the expert's base alone, until the entry is closed. The expert is in use."""
+    def base_alone(self, entry: Entry, expert: LoadedExpert) -> BaseAlone:
+        """The base of an expert that is in use, without its adapter.
+
+        Experts that share a session share this too. It is kept as long as an entry, or
+        ``keep_base``, has the session: compiled grammars and prompt formats are in it.
+        """
+        session = self._base_session(entry, expert)
+        base = entry.manifest.base
+        key = session, base.name, base.prompt_template, entry.manifest.schema_version
+        with bookkeeping:
+            found = self._bases.get(key)
+        if found is None:
+            made = BaseAlone(entry.manifest, session)
+            with bookkeeping:
+                if id(session) not in self._sessions():  # unloaded meanwhile
+                    return made
+                found = self._bases.setdefault(key, made)
+        return found
+
+    def _base_session(self, entry: Entry, expert: LoadedExpert) -> Session:
+        """A session of the expert's base alone, until the entry is closed."""
         with entry.lock:
             if expert.prepared.lora is not None:
                 return expert.session
             if entry.base_session is None:
-                entry.base_session = expert.open_base()
+                session = expert.open_base()
+                try:
+                    with bookkeeping:
+                        self._check_registered(entry)
+                        entry.base_session = session
+                except BaseException:
+                    session.release()
+                    raise
             return entry.base_session
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self, *, routed: int) -> ManagerStats:
+        """See `ExpertManager.stats`."""
         with bookkeeping:
+            bases = [session.stats() for session in self._sessions().values()]
             return {
                 "experts": {
                     "registered": len(self._entries),
                     "resident": sum(e.expert is not None for e in self._entries.values()),
-                    **vars(self.counters),
+                    "loads": self.counters.loads,
+                    "reloads": self.counters.reloads,
+                    "evictions": self.counters.evictions,
+                    "hits": self.counters.hits,
+                    "load_seconds": self.counters.load_seconds,
+                    "routed": routed,
                 },
                 "memory": self._memory(),
-                "bases": [session.stats() for session in self._sessions().values()],
+                "bases": cast("list[BaseStats]", bases),
             }
 
     def close(self) -> None:
@@ -343,6 +388,7 @@ class ExpertRegistry:
             self._entries.clear()
             kept = list(self._kept.values())
             self._kept.clear()
+            self._bases.clear()
         _close_all(taken)
         for session in kept:
             session.release()
@@ -386,10 +432,18 @@ class ExpertRegistry:
         surplus = []
         while idle and self._over_limits(wanted):
             entry = idle.pop(0)
-            surplus.append(entry.take_out())
+            surplus.append(self._take_out(entry))
             self.counters.evictions += 1
             logger.info("evicted %s", entry.name)
         return surplus
+
+    def _take_out(self, entry: Entry) -> _TakenOut:
+        """What ``entry`` has loaded, and no more of what is kept for sessions that go with it."""
+        taken = entry.take_out()
+        left = self._sessions()
+        for key in [key for key in self._bases if id(key[0]) not in left]:
+            del self._bases[key]
+        return taken
 
     def _too_large(self, wanted: Entry) -> OutOfMemoryError | None:
         """The error if ``wanted`` is more than is allowed by itself."""

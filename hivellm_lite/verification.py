@@ -218,7 +218,7 @@ def _logit_errors(
     max_tokens: int,
 ) -> tuple[LogitError, LogitError]:
     from .converters.forms.float_model import write_float_model
-    from .engine import ContextOptions
+    from .engine import Adapter, ContextOptions
     from .inference.session import open_session
 
     questions = [expert.tokenize_prompt(prompt, schema=schema) for prompt in prompts]
@@ -247,7 +247,8 @@ def _logit_errors(
             n_tensors=expert.prepared.n_tensors if changes else None,
         )
         try:
-            adapter = expert.load_adapter(served) if changes else None
+            lora = expert.prepared.lora if changes else None
+            adapter = Adapter(served.model, lora) if lora is not None else None
             found = [
                 log_probabilities(served, ((adapter, 1.0),) if adapter else (), *pair)
                 for pair in zip(questions, answers, strict=True)

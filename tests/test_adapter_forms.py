@@ -14,6 +14,7 @@ from hivellm_lite import Expert
 from hivellm_lite.adapters.loss import ALLOWED, AdapterLoss, Divergence, loss_of, percent
 from hivellm_lite.adapters.texts import BUILT_IN, texts_of
 from hivellm_lite.cache import Cache
+from hivellm_lite.expert import loaded_of
 from hivellm_lite.package import open_package
 from hivellm_lite.verification import compare, log_probabilities, verify_conversion
 
@@ -77,7 +78,7 @@ def test_no_form_loses_more_of_the_adapter_than_is_allowed(method, quantization,
         if report.form == "variant":
             assert set(report.quantization.split(" and ")) <= {"f16", "f32"}
         found = rows(expert)
-        base = expert.open_base()
+        base = loaded_of(expert).open_base()
         without = [log_probabilities(base, (), TOKENS[:1], TOKENS[1:])]
         base.release()
     with load(package, bases[quantization], adapter_mode="exact", variant_type="f32") as exact:

@@ -10,6 +10,7 @@ import pytest
 
 from hivellm_lite import Expert, Grammar, GrammarError
 from hivellm_lite.engine import Sampler
+from hivellm_lite.expert import loaded_of
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.matcher import compile_grammar
 from hivellm_lite.gbnf.token_masks import TokenVocabulary
@@ -33,7 +34,7 @@ SENTENCE = 'root ::= "SELECT name FROM customers WHERE id = " [0-9]{3} " ORDER B
 
 def decode(expert: Expert, prompt: str, **options) -> Decoding:
     """The answer, token by token, the logits of each step computed alone."""
-    request = expert.request(prompt, **options)
+    request = loaded_of(expert).request(prompt, **options)
     decoding = Decoding(request, expert.session.model, expert.session.n_ctx)
     while not decoding.finished:
         decoding.take(logits_after(expert, decoding.tokens))
@@ -233,7 +234,9 @@ class TestForcedText:
 
     def test_leaves_no_choice(self, expert):
         session = expert.session
-        constraint_of = expert.request("Hello", grammar=Grammar.parse(RECORDS)).constraint
+        constraint_of = (
+            loaded_of(expert).request("Hello", grammar=Grammar.parse(RECORDS)).constraint
+        )
         configuration = compile_grammar(Grammar.parse(RECORDS)).start
         constraint = constraint_of()
         sampler = Sampler(SamplingParams(temperature=2.0), 3, session.model.n_vocab)

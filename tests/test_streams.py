@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hivellm_lite import Expert, ExpertManager, Grammar, InferenceError
+from hivellm_lite.expert import loaded_of
 
 from .waiting import wait_until
 
@@ -240,13 +241,14 @@ class TestTheEventLoop:
         """The grammar is made in another thread: no long callback runs on the loop."""
         schema = {"enum": [f"value {n}" for n in range(400)]}
         where = set()
-        make = expert._builder.build
+        builder = loaded_of(expert).builder
+        make = builder.build
 
         def build(*arguments, **options):
             where.add(threading.current_thread())
             return make(*arguments, **options)
 
-        expert._builder.build = build
+        builder.build = build
 
         async def main():
             stream = expert.agenerate_stream("Hello", json_schema=schema, max_tokens=4)

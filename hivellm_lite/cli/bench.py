@@ -177,10 +177,12 @@ class _Prompts:
         )
 
     def _request(self, n_prompt: int, max_tokens: int) -> Request:
+        from ..expert import loaded_of
+
         self._n_made += 1
         model = self._expert.session.model
         text = f"{self._n_made}: " + "".join(_FILLER.format(i) for i in range(n_prompt // 4))
-        request = self._expert.request("", temperature=0.0, grammar="off")
+        request = loaded_of(self._expert).request("", temperature=0.0, grammar="off")
         return dataclasses.replace(
             request,
             # without the template, whose beginning would be cached

@@ -195,7 +195,7 @@ class _Chat:
         return route.expert or BASE
 
     def _system_message(self, name: str) -> str | None:
-        from ..manager import base_manifest
+        from ..base_alone import base_manifest
         from ..prompts.tags import system_message
 
         if self.system is not None:

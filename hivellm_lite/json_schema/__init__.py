@@ -14,6 +14,14 @@ from __future__ import annotations
 
 from .convert import schema_to_grammar, unenforced_keywords
 from .problems import Unenforced
-from .schema_source import schema_of
+from .schema_source import HasJSONSchema, HasModelJSONSchema, JSONSchema, schema_of
 
-__all__ = ["Unenforced", "schema_of", "schema_to_grammar", "unenforced_keywords"]
+__all__ = [
+    "HasJSONSchema",
+    "HasModelJSONSchema",
+    "JSONSchema",
+    "Unenforced",
+    "schema_of",
+    "schema_to_grammar",
+    "unenforced_keywords",
+]

@@ -21,7 +21,7 @@ from .problems import Problems, Unenforced
 from .productive import productive_rules
 from .reading import Overlaps, SchemaReader
 from .rules import RuleBook, name_of
-from .schema_source import schema_of
+from .schema_source import JSONSchema, schema_of
 from .shapes import ANYTHING, Array, Handle, Number, Object, Shape, Shapes, String, Values
 from .strings import string_node
 from .text_automata import TooLargeError
@@ -42,7 +42,7 @@ _SHARED: tuple[tuple[Shapes, str], ...] = (
 
 
 def schema_to_grammar(
-    schema: object,
+    schema: JSONSchema,
     *,
     allow_unenforced: bool = False,
     whitespace: Whitespace = "single",
@@ -68,7 +68,7 @@ def schema_to_grammar(
     return grammar
 
 
-def unenforced_keywords(schema: object) -> tuple[Unenforced, ...]:
+def unenforced_keywords(schema: JSONSchema) -> tuple[Unenforced, ...]:
     """The keywords that `schema_to_grammar` leaves out with ``allow_unenforced=True``.
 
     Raises `GrammarError` like that.
@@ -76,7 +76,7 @@ def unenforced_keywords(schema: object) -> tuple[Unenforced, ...]:
     return _convert(schema, "single", "<JSON schema>")[1].found
 
 
-def _convert(schema: object, whitespace: Whitespace, source: str) -> tuple[Grammar, Problems]:
+def _convert(schema: JSONSchema, whitespace: Whitespace, source: str) -> tuple[Grammar, Problems]:
     if whitespace not in LAYOUTS:
         raise ValueError(f"whitespace is {whitespace!r}, expected one of {', '.join(LAYOUTS)}")
     document = Document(schema_of(schema))

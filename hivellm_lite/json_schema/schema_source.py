@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol, TypeAlias
 
 from ..errors import GrammarError
 from ..strict_json.document import JsonError, parse_json
 
-__all__ = ["schema_of"]
+__all__ = ["HasJSONSchema", "HasModelJSONSchema", "JSONSchema", "schema_of"]
+
+
+class HasModelJSONSchema(Protocol):
+    """A class or object that describes itself, as pydantic's models do."""
+
+    def model_json_schema(self) -> Mapping[str, object]:
+        """The JSON schema of its values."""
+
+
+class HasJSONSchema(Protocol):
+    """An object that describes itself, as pydantic's ``TypeAdapter`` does."""
+
+    def json_schema(self) -> Mapping[str, object]:
+        """The JSON schema of its values."""
+
+
+JSONSchema: TypeAlias = (
+    "Mapping[str, object] | bool | str | bytes | HasModelJSONSchema | HasJSONSchema"
+)
+"""A JSON schema: Python data, JSON text, or a class or object that has one."""
 
 _METHODS = ("model_json_schema", "json_schema")
 """What pydantic's models and type adapters call the method that gives their schema."""
 
 
-def schema_of(value: object) -> Mapping[str, Any] | bool:
+def schema_of(value: JSONSchema) -> Mapping[str, object] | bool:
     """The schema as Python data.
 
     ``value`` is that already (a mapping or a boolean), JSON text, or a class or
@@ -43,7 +63,7 @@ def schema_of(value: object) -> Mapping[str, Any] | bool:
     )
 
 
-def _parsed(text: str | bytes) -> Mapping[str, Any] | bool:
+def _parsed(text: str | bytes) -> Mapping[str, object] | bool:
     try:
         data = text.encode("utf-8") if isinstance(text, str) else text
     except UnicodeEncodeError:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..manifest.parsing import Manifest
 
@@ -110,14 +109,14 @@ def _json_format(schema: str) -> str:
     return "openapi" if is_openapi else "json_schema"
 
 
-def check_messages(messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def check_messages(messages: Sequence[Mapping[str, object]]) -> list[tuple[str, str]]:
     """``messages`` as (role, content) pairs. Raises ValueError for anything else."""
     turns = []
     for index, message in enumerate(messages):
         if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
             raise ValueError(f"messages[{index}]: must be a dict with 'role' and 'content'")
         role, content = message["role"], message["content"]
-        if role not in ROLES:
+        if not isinstance(role, str) or role not in ROLES:
             raise ValueError(f"messages[{index}]: role {role!r} is not one of {', '.join(ROLES)}")
         if not isinstance(content, str):
             raise ValueError(f"messages[{index}]: content must be text")

@@ -7,7 +7,10 @@ gave an answer to another question, or an error from deep inside.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .options import BatchPrompt
 
 __all__ = ["check_prompts", "check_types"]
 
@@ -26,7 +29,7 @@ _TEXTS = ("prompt", "schema", "system", "template")
 _FLAGS = ("thinking", "allow_unenforced")
 
 
-def check_types(given: Mapping[str, Any]) -> None:
+def check_types(given: Mapping[str, object]) -> None:
     """Raises TypeError, naming the argument, for a value of a wrong type, and ValueError for a
     number that is not whole where one must be. None is "not given".
     """
@@ -44,7 +47,7 @@ def check_types(given: Mapping[str, Any]) -> None:
         _check_list("messages", messages, Mapping, "a list of dicts with role and content")
 
 
-def check_prompts(prompts: Iterable[str | Mapping[str, Any]]) -> list[str | Mapping[str, Any]]:
+def check_prompts(prompts: Iterable[str | BatchPrompt]) -> list[str | BatchPrompt]:
     """The prompts of a batch as a list. Raises TypeError for a single text or dict: iterating it
     would ask for every letter, or every key.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING
 
 from ..errors import ExpertError, InferenceError
 from ..inference.decoding import Request
@@ -19,74 +19,16 @@ if TYPE_CHECKING:
 
     from ..engine import Applied
     from ..inference.session import Session
+    from ..json_schema import JSONSchema
     from ..manifest.parsing import Manifest
     from ..prompts.template_files import TemplateFile
     from .grammars import GrammarChooser, GrammarOption
+    from .options import PromptOptions
 
-__all__ = [
-    "DEFAULT_MAX_TOKENS",
-    "GenerationOptions",
-    "PromptOptions",
-    "RequestBuilder",
-    "RequestOptions",
-]
+__all__ = ["DEFAULT_MAX_TOKENS", "RequestBuilder"]
 
 DEFAULT_MAX_TOKENS = 512
 """Length of an answer where neither the caller nor the manifest gives one."""
-
-
-class PromptOptions(TypedDict, total=False):
-    """What the model is told beside the prompt."""
-
-    schema: str | None
-    """Goes into the system message that this kind of expert was trained with."""
-    system: str | None
-    """Replaces that message."""
-    messages: Sequence[Mapping[str, Any]] | None
-    """Dicts with ``role`` and ``content``, instead of the prompt. They go as they are; with
-    ``schema`` or ``system`` that system message stands before them."""
-    template: str | None
-    """``chatml`` or ``hivellm-tags``, instead of the form that the manifest names or the
-    package or base has a chat template for."""
-
-
-class RequestOptions(PromptOptions, total=False):
-    """What one answer depends on beside the adapters.
-
-    Sampling values and ``max_tokens`` that are not given come from the manifest, then
-    from `SamplingParams`.
-    """
-
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    min_p: float | None
-    repetition_penalty: float | None
-    seed: int | None
-    """From 0 to 2³²−1; drawn if not given."""
-    max_tokens: int | None
-    stop: str | Sequence[str] | None
-    """Replaces the manifest's stop sequences and is taken literally."""
-    thinking: bool
-    """Let a thinking model think; the thought is in the result."""
-    grammar: GrammarOption
-    """``"auto"``: the package's grammar where its manifest says so, or free text with a
-    warning if it cannot be repaired. ``"strict"``: the package's grammar or GrammarError.
-    ``"off"``. Or the name of a grammar that comes with this library, a path, a `Grammar`."""
-    json_schema: Any
-    """A JSON schema (dict, JSON text, or a class with ``model_json_schema``) that the
-    answer shall follow; replaces ``grammar``."""
-    allow_unenforced: bool
-    """Go on where the schema has keywords that cannot be enforced."""
-    timeout: float | None
-    """Seconds; the answer so far is returned with ``finish_reason="timeout"``."""
-
-
-class GenerationOptions(RequestOptions, total=False):
-    """The keyword arguments of all generating methods."""
-
-    adapter_scale: float
-    """0 is the base model alone. In a blend it multiplies all weights."""
 
 
 class RequestBuilder:
@@ -117,7 +59,7 @@ class RequestBuilder:
         *,
         schema: str | None = None,
         system: str | None = None,
-        messages: Sequence[Mapping[str, Any]] | None = None,
+        messages: Sequence[Mapping[str, object]] | None = None,
         template: str | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
@@ -129,7 +71,7 @@ class RequestBuilder:
         stop: str | Sequence[str] | None = None,
         thinking: bool = False,
         grammar: GrammarOption = "auto",
-        json_schema: Any = None,
+        json_schema: JSONSchema | None = None,
         allow_unenforced: bool = False,
         timeout: float | None = None,
     ) -> Request:
@@ -208,7 +150,7 @@ class RequestBuilder:
         thinking: bool,
         schema: str | None = None,
         system: str | None = None,
-        messages: Sequence[Mapping[str, Any]] | None = None,
+        messages: Sequence[Mapping[str, object]] | None = None,
         template: str | None = None,
     ) -> tuple[PromptFormat, FormattedPrompt]:
         if (prompt is None) == (messages is None):

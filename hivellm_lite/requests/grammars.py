@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..gbnf.syntax import Grammar
     from ..inference.session import Session
     from ..inference.token_constraint import TokenConstraint
+    from ..json_schema import JSONSchema
     from ..manifest.records import Manifest
 
 __all__ = ["GrammarChooser", "GrammarOption"]
@@ -58,7 +59,7 @@ class GrammarChooser:
     def choose(
         self,
         grammar: GrammarOption,
-        json_schema: Any = None,
+        json_schema: JSONSchema | None = None,
         *,
         allow_unenforced: bool = False,
         thinking: bool = False,
@@ -84,7 +85,7 @@ class GrammarChooser:
         return constrain
 
     def _automaton(
-        self, grammar: GrammarOption, json_schema: Any, allow_unenforced: bool
+        self, grammar: GrammarOption, json_schema: JSONSchema | None, allow_unenforced: bool
     ) -> Automaton | None:
         if json_schema is not None:
             if grammar not in ("auto", "off"):
@@ -135,7 +136,7 @@ class GrammarChooser:
                 key = (path, stat.st_size, stat.st_mtime_ns)
         return self._cached(key, lambda: compile_grammar(load_grammar(path)))
 
-    def _of_schema(self, json_schema: Any, allow_unenforced: bool) -> Automaton:
+    def _of_schema(self, json_schema: JSONSchema, allow_unenforced: bool) -> Automaton:
         from ..gbnf.matcher import compile_grammar
         from ..json_schema import schema_of, schema_to_grammar
 

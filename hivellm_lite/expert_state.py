@@ -1,0 +1,58 @@
+"""The KV cache of an expert's last prompt, written to a file and taken from one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .errors import InferenceError
+from .inference.kv_files import read_kv_file, write_kv_file
+from .loaded_expert import LoadedExpert
+
+__all__ = ["load_state", "save_state"]
+
+
+def save_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
+    """See `Expert.save_state`."""
+    session = expert.session
+    applied = expert.applied()
+    held = session.scheduler.call(lambda: session.scheduler.kv.latest(applied))
+    if held is None:
+        raise InferenceError(f"nothing of {expert.manifest.identity} is in the KV cache")
+    tokens, state = held
+    write_kv_file(Path(path), _identity(expert), tokens, state.data.tobytes())
+    return len(tokens)
+
+
+def load_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
+    """See `Expert.load_state`."""
+    from .engine import KVState  # loads llama.cpp
+
+    session = expert.session
+    applied = expert.applied()
+    limit = session.options.parked_bytes
+    tokens, data = read_kv_file(Path(path), _identity(expert), limit)
+    state = KVState.from_data(data)
+    session.scheduler.call(lambda: session.scheduler.adopt(applied, tokens, state))
+    return len(tokens)
+
+
+def _identity(expert: LoadedExpert) -> dict[str, Any]:
+    """What must be equal for a file to be of use."""
+    from .engine import library_version  # loads llama.cpp
+
+    session = expert.session
+    options = session.scheduler.kv.context.options
+    identity = {
+        "library": library_version(),
+        "model": [expert.cache.fingerprint(path) for path in expert.prepared.files],
+        "expert": expert.manifest.identity,
+        "package": expert.package.digest,
+        "adapter": expert.prepared.entry.key if expert.prepared.lora else None,
+        "kv_type": options.kv_type,
+        "flash_attention": options.flash_attention,
+    }
+    if (above := session.model.long_rope_above) is not None:
+        identity["long_rope"] = session.n_ctx > above
+    return identity

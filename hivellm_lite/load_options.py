@@ -1,0 +1,165 @@
+"""How an expert is loaded: the keyword arguments of `Expert.load`, and what they make.
+
+Each option is documented once, at its field. The groups say where an option is used: to find
+the files, to convert the adapter, to compute, and to share the model with others.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypedDict
+
+from .adapters.options import AdapterOptions
+from .bases.search import QUANTIZATIONS
+from .engine.options import ContextOptions
+from .inference.session import SessionOptions
+from .progress import Progress
+
+__all__ = [
+    "ConversionOptions",
+    "DeviceOptions",
+    "LoadOptions",
+    "LoadSettings",
+    "SharingOptions",
+    "SourceOptions",
+    "check_names",
+]
+
+
+class SourceOptions(TypedDict, total=False):
+    """Where the files are."""
+
+    base: str | os.PathLike[str] | None
+    """The base model: a GGUF file, a Hugging Face folder, or ``owner/repository`` on the Hub,
+    optionally with ``@revision`` and ``:file.gguf``. Default: looked for by the name that the
+    manifest gives."""
+    quantization: str
+    """What a base in safetensors is converted to, and which ready GGUF is taken: ``"q8_0"``,
+    ``"q4_k_m"`` and others, listed in ``hivellm_lite.bases.QUANTIZATIONS``. Default: the first
+    of that list."""
+    float_weights: str | os.PathLike[str] | None
+    """The base's Hugging Face folder, where ``base`` is a quantised GGUF: the adapter is measured
+    and merged with its float weights. Default: looked for on this machine."""
+    cache_dir: str | os.PathLike[str] | None
+    """Folder for everything that is converted or unpacked. Default: ``HIVELLM_HOME``, or the
+    user's cache folder."""
+    verify: bool
+    """Compare the package with the digest file beside it. Default: True."""
+    offline: bool
+    """Ask no network, as ``HF_HUB_OFFLINE=1`` does. Default: False."""
+    progress: Progress | None
+    """Called as ``progress(label, done, total)``, in bytes, while files are downloaded or
+    converted. Default: none."""
+
+
+class ConversionOptions(TypedDict, total=False):
+    """Which form the adapter is converted to; see `AdapterOptions`."""
+
+    adapter_mode: str
+    """``"lora"``: the low-rank form of anything. ``"exact"``: the adapted tensors, merged.
+    ``"auto"``: the smaller form that loses at most 2 % of the adapter's effect. Default:
+    ``"auto"``."""
+    extra_rank: int | None
+    """Ranks of the low-rank form beyond the adapter's own, 0 to 1024. Default: as few as the
+    bound of 2 % allows."""
+    variant_type: str | None
+    """What merged tensors are stored at: ``"q8_0"``, ``"bf16"``, ``"f16"`` or ``"f32"``. Default:
+    for each tensor the smallest type that keeps its change."""
+    force: bool
+    """Allow a ``variant_type`` that destroys the adapter. Default: False."""
+
+
+class DeviceOptions(TypedDict, total=False):
+    """Where and in which precision answers are computed."""
+
+    device: str | None
+    """``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"metal"`` or ``"vulkan"``. Default:
+    ``"auto"``."""
+    n_ctx: int
+    """Context in tokens: prompt and answer together, 1 to 2²⁴. Default: 2048."""
+    n_threads: int | None
+    """Threads that compute, 1 to 512. Default: the physical cores."""
+    kv_type: str
+    """Type of the KV cache: ``"f32"``, ``"f16"``, ``"bf16"`` or ``"q8_0"``. Default: ``"f16"``."""
+    flash_attention: bool | None
+    """Default: off on a CPU, where it makes decoding slower; llama.cpp's choice elsewhere."""
+
+
+class SharingOptions(TypedDict, total=False):
+    """How the model is shared by the requests and experts that use it."""
+
+    max_streams: int
+    """Answers that are computed together at most, 1 to 64. Default: 16."""
+    kv_positions: int | None
+    """Tokens that all of these may have in the KV cache together. Default: 8,192 or four times
+    ``n_ctx``, whichever is larger."""
+    parked_bytes: int
+    """Bytes of host memory for the prompts of idle experts; 0 keeps none. Default: 256 MiB."""
+    own_context: bool
+    """Share the model but not the context with other experts: no swap ever, for the memory of one
+    more KV cache. Default: False."""
+
+
+class LoadOptions(SourceOptions, ConversionOptions, DeviceOptions, SharingOptions, total=False):
+    """The keyword arguments of `Expert.load`, `ExpertManager` and `ExpertManager.load_expert`."""
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """The options, checked and completed."""
+
+    adapter: AdapterOptions
+    session: SessionOptions
+    base: str | os.PathLike[str] | None = None
+    quantization: str = QUANTIZATIONS[0]
+    float_weights: str | os.PathLike[str] | None = None
+    cache_dir: str | os.PathLike[str] | None = None
+    verify: bool = True
+    offline: bool = False
+    progress: Progress | None = None
+    device: str = "auto"
+
+    @classmethod
+    def of(cls, options: LoadOptions, *, caller: str) -> LoadSettings:
+        """What ``options`` mean. ``caller`` is the function that got them, for errors.
+
+        Raises TypeError for a name that is no option, ValueError for a value out of range.
+        """
+        check_names(options, caller=caller)
+        context = ContextOptions(**_given(options, _names(ContextOptions)))
+        session = SessionOptions(
+            context,
+            shared=not options.get("own_context", False),
+            **_given(options, ("max_streams", "kv_positions", "parked_bytes")),
+        )
+        adapter = AdapterOptions(
+            options.get("adapter_mode", AdapterOptions.mode),
+            **_given(options, ("extra_rank", "variant_type", "force")),
+        )
+        return cls(
+            adapter,
+            session,
+            device=options.get("device") or "auto",
+            **_given(options, SourceOptions.__annotations__),
+        )
+
+
+def check_names(options: Mapping[str, object], *, caller: str) -> None:
+    """Raises TypeError for a name that is no option of `LoadOptions`."""
+    known = sorted(LoadOptions.__annotations__)
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            advice = f"Did you mean {close[0]!r}?" if close else f"Options are {', '.join(known)}."
+            raise TypeError(f"{caller}() got an unexpected keyword argument {name!r}\n{advice}")
+
+
+def _names(kind: type) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+def _given(options: Mapping[str, object], names: Iterable[str]) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}

@@ -1,0 +1,171 @@
+"""An expert in memory, as the rest of the library holds it; users hold an `Expert`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .adapters.prepare import PreparedAdapter
+from .bases.search import BaseFile
+from .cache.store import Cache
+from .errors import InferenceError
+from .inference.decoding import Request
+from .inference.session import Session, open_session
+from .manifest.records import Manifest
+from .package.grammar import package_grammar
+from .package.opening import Package
+from .prompts.template_files import package_template
+from .requests.argument_types import check_types
+from .requests.batches import build_each
+from .requests.builder import RequestBuilder
+from .requests.grammars import GrammarChooser
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .engine import Adapter, Applied
+    from .requests.options import BatchPrompt, GenerationOptions, RequestOptions
+
+__all__ = ["LoadTimes", "LoadedExpert", "LoadedParts"]
+
+
+@dataclass(frozen=True)
+class LoadTimes:
+    """Seconds that each part of loading took, and what had to be converted for it."""
+
+    package: float
+    base: float
+    adapter: float
+    model: float
+    base_converted: bool
+    adapter_converted: bool
+
+    @property
+    def total(self) -> float:
+        """Seconds of all parts together."""
+        return self.package + self.base + self.adapter + self.model
+
+
+@dataclass(frozen=True)
+class LoadedParts:
+    """What loading found and made.
+
+    ``adapter`` is None for a variant. ``find_weights`` looks for the base's Hugging Face folder.
+    The owner releases ``session``.
+    """
+
+    package: Package
+    base: BaseFile
+    prepared: PreparedAdapter
+    session: Session
+    adapter: Adapter | None
+    times: LoadTimes
+    cache: Cache
+    find_weights: Callable[[], Path | None]
+
+
+class LoadedExpert:
+    """A package on a session: makes requests, and gives the session back when closed."""
+
+    def __init__(self, parts: LoadedParts) -> None:
+        package, session = parts.package, parts.session
+        self.package = package
+        self.manifest: Manifest = package.manifest
+        self.base = parts.base
+        self.prepared = parts.prepared
+        self.times = parts.times
+        self.cache = parts.cache
+        self.find_weights = parts.find_weights
+        self._session: Session | None = session
+        self._adapter = parts.adapter
+        grammars = GrammarChooser(package.manifest, session, lambda: package_grammar(package))
+        self.builder = RequestBuilder(
+            package.manifest, session, grammars, lambda: package_template(package)
+        )
+        self.builder.prepare()
+
+    @property
+    def closed(self) -> bool:
+        return self._session is None
+
+    @property
+    def session(self) -> Session:
+        """The model and context that this expert runs on. Raises InferenceError once closed."""
+        if self._session is None:
+            raise InferenceError(f"the expert {self.manifest.identity} was closed; load it again")
+        return self._session
+
+    @property
+    def memory(self) -> int:
+        """Bytes beside the base: an adapter, or a variant's own tensors."""
+        return self.prepared.size
+
+    def request(
+        self,
+        prompt: str | None = None,
+        *,
+        applied: Applied | None = None,
+        adapter_scale: float = 1.0,
+        **options: Unpack[RequestOptions],
+    ) -> Request:
+        """The request for these arguments, which the session computes.
+
+        ``applied`` are other adapters on the same session, for a blend; ``adapter_scale``
+        multiplies the scales of all.
+        """
+        session = self.session
+        check_types({**options, "prompt": prompt, "adapter_scale": adapter_scale})
+        own = self.applied(adapter_scale)
+        if applied is None:
+            applied = own
+        elif adapter_scale != 1.0:
+            scaled = ((adapter, scale * adapter_scale) for adapter, scale in applied)
+            applied = tuple(pair for pair in scaled if pair[1])
+        with session.in_use():
+            return self.builder.build(prompt, applied, **options)
+
+    def requests(
+        self,
+        prompts: Iterable[str | BatchPrompt],
+        *,
+        applied: Applied | None = None,
+        **options: Unpack[GenerationOptions],
+    ) -> list[Request | Exception]:
+        """The requests of a batch; an exception for each prompt that cannot be asked."""
+        return build_each(partial(self.request, applied=applied), prompts, options)
+
+    def applied(self, scale: float = 1.0) -> Applied:
+        """The adapter and its scale as the session applies them.
+
+        Nothing for scale 0, the base alone, and for a variant, which is merged. Raises
+        ValueError for another scale of a variant, and for one that is no finite number.
+        """
+        if not math.isfinite(scale):
+            raise ValueError(f"adapter_scale={scale}: must be a finite number")
+        if self._adapter is None:
+            if scale != 1.0:
+                raise ValueError(
+                    f"adapter_scale={scale}: a variant is merged and has no scale; "
+                    "load the expert with adapter_mode='lora'"
+                )
+            return ()
+        return ((self._adapter, float(scale)),) if scale else ()
+
+    def open_base(self) -> Session:
+        """A session of the base model alone, with this expert's options; `release` it."""
+        session = self.session
+        return open_session(
+            [self.base.path], session.model.device, session.options, digest=self.cache.fingerprint
+        )
+
+    def close(self) -> None:
+        """Free the adapter, and the base model if nobody else uses it."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            if self._adapter is not None:
+                session.forget_adapter(self._adapter)
+            session.release()
