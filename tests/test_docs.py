@@ -48,3 +48,55 @@ def test_every_path_in_the_guide_for_contributors_exists():
     paths = {text for text in named if "/" in text and not re.search("[A-Z]{4,}", text)}
     assert len(paths) > 60
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def test_the_readme_names_every_command():
+    commands = re.findall(r"^## hivellm-lite (.+)$", (ROOT / "docs" / "cli.md").read_text(), re.M)
+    text = (ROOT / "README.md").read_text("utf-8")
+    (usage,) = re.findall(r"```\n(hivellm-lite run PACKAGE PROMPT.*?)```", text, re.DOTALL)
+    named = set(re.findall(r"[a-z-]+", usage))
+    assert [name for name in commands if not set(name.split()) <= named] == []
+
+
+def test_limits_that_the_pages_quote_are_those_of_the_code():
+    from hivellm_lite.converters.forms.low_rank import EXTRA_RANKS
+    from hivellm_lite.converters.safetensors import MAX_TENSORS
+
+    from hivellm_lite.archive.limits import LIMITS
+    from hivellm_lite.engine.openmp import SPIN_COUNT
+    from hivellm_lite.engine.sizes import N_BATCH, N_OUTPUTS, N_UBATCH_SCORES
+    from hivellm_lite.errors import MAX_LINE, MAX_LINES
+    from hivellm_lite.gbnf.limits import MAX_DEPTH, MAX_NODES, MAX_REPETITIONS, MAX_RULES
+    from hivellm_lite.inference import kv_streams
+
+    quoted = {
+        "adapters.md": [f"extra ranks ({', '.join(map(str, EXTRA_RANKS))})"],
+        "design.md": [
+            f"Fewer than {kv_streams.WORTH_PARKING} tokens are computed again",
+            f"saves at least {kv_streams.WORTH_RESTORING} tokens",
+            f"At most {N_OUTPUTS} rows of logits",
+            f"computed {N_UBATCH_SCORES} tokens at a time instead of {N_BATCH}",
+            f"a spin count of {SPIN_COUNT}",
+        ],
+        "experts.md": [
+            f"*parked* if it has {kv_streams.WORTH_PARKING} tokens or more",
+            f"`parked_bytes` ({kv_streams.DEFAULT_PARKED_BYTES >> 20} MiB)",
+            f"GOMP_SPINCOUNT={SPIN_COUNT}",
+        ],
+        "grammars.md": [
+            f"| rules | {MAX_RULES:,},",
+            f"| {MAX_NODES:,} |",
+            f"inside one another | {MAX_DEPTH} |",
+            f"| `n` in `x{{m,n}}` | {MAX_REPETITIONS:,} ",
+        ],
+        "packages.md": [
+            f"{LIMITS.total_bytes >> 30} GiB of output",
+            f"{LIMITS.ratio} bytes of output per byte of input",
+            f"{LIMITS.members:,} members",
+            f"{MAX_TENSORS:,} tensors",
+            f"{MAX_LINES} lines of {MAX_LINE:,} characters",
+        ],
+    }
+    for page, sayings in quoted.items():
+        text = " ".join((ROOT / "docs" / page).read_text("utf-8").split())
+        assert [saying for saying in sayings if saying not in text] == [], page
