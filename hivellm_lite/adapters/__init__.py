@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from .loss import AdapterLoss, Divergence
 from .options import AdapterOptions
 from .prepare import PreparedAdapter, becomes_lora, prepare_adapter, read_package_adapter
+from .report import (
+    AdapterReport,
+    LoraAdapterReport,
+    LowRankAdapterReport,
+    VariantAdapterReport,
+)
 
 __all__ = [
+    "AdapterLoss",
     "AdapterOptions",
+    "AdapterReport",
+    "Divergence",
+    "LoraAdapterReport",
+    "LowRankAdapterReport",
     "PreparedAdapter",
+    "VariantAdapterReport",
     "becomes_lora",
     "prepare_adapter",
     "read_package_adapter",
