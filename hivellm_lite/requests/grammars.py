@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import GrammarError
+from ..gbnf.library import grammar_names, load_grammar
+from ..gbnf.matcher import Automaton, compile_grammar
+from ..gbnf.syntax import Grammar
+from ..inference.session import Session
+from ..inference.token_constraint import TokenConstraint
+from ..manifest.records import Manifest
 from ..process.state import forget_on_fork
 
 if TYPE_CHECKING:
-    from ..gbnf.matcher import Automaton
-    from ..gbnf.syntax import Grammar
-    from ..inference.session import Session
-    from ..inference.token_constraint import TokenConstraint
     from ..json_schema import JSONSchema
-    from ..manifest.records import Manifest
 
 __all__ = ["GrammarChooser", "GrammarOption"]
 
@@ -75,8 +76,6 @@ class GrammarChooser:
         session = self._session
 
         def constrain() -> TokenConstraint:
-            from ..inference.token_constraint import TokenConstraint
-
             start, vocabulary = automaton.start, session.vocabulary
             return TokenConstraint(
                 start, vocabulary, session.model, thinking=thinking, in_thought=in_thought
@@ -102,8 +101,6 @@ class GrammarChooser:
 
     def _packages(self, *, strict: bool) -> Automaton | None:
         """The package's grammar, or the library's for its ``grammar_type``."""
-        from ..gbnf.matcher import compile_grammar
-
         with self._alone(None):
             if self._own is None and self._own_error is None:
                 try:
@@ -121,10 +118,6 @@ class GrammarChooser:
         return self._own
 
     def _given(self, grammar: GrammarOption) -> Automaton:
-        from ..gbnf.library import grammar_names, load_grammar
-        from ..gbnf.matcher import compile_grammar
-        from ..gbnf.syntax import Grammar
-
         if isinstance(grammar, Grammar):
             return self._cached(id(grammar), lambda: compile_grammar(grammar), keep=grammar)
         path = os.fspath(grammar)
@@ -137,8 +130,7 @@ class GrammarChooser:
         return self._cached(key, lambda: compile_grammar(load_grammar(path)))
 
     def _of_schema(self, json_schema: JSONSchema, allow_unenforced: bool) -> Automaton:
-        from ..gbnf.matcher import compile_grammar
-        from ..json_schema import schema_of, schema_to_grammar
+        from ..json_schema import schema_of, schema_to_grammar  # 50 modules, rarely wanted
 
         schema = schema_of(json_schema)
 
