@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "hivellm_lite"
+ROOM_MAP = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
 def test_the_page_of_the_command_line_is_what_help_prints():
@@ -28,8 +30,11 @@ def test_files_that_the_documentation_links_to_exist():
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
-ROOM_MAP = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-PACKAGE = ROOT / "hivellm_lite"
+def test_source_files_that_the_documentation_names_exist():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for name in re.findall(r"`(\w+/[\w/]+\.py)`", page.read_text("utf-8")):
+            places = [ROOT / name, PACKAGE / name]
+            assert any(place.exists() for place in places), f"{page.name} names {name}"
 
 
 def test_the_map_of_the_rooms_names_every_folder_and_every_module_that_stands_alone():

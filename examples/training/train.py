@@ -195,7 +195,7 @@ def main() -> int:
         "--start-from",
         type=Path,
         metavar="PACKAGE",
-        help="go on from the adapter of this package",
+        help="continue from the adapter of this package",
     )
     parser.add_argument("--dora", action="store_true", help="train DoRA instead of LoRA")
     parser.add_argument(

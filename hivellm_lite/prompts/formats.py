@@ -237,8 +237,8 @@ class _Own:
             parts = self._template.render(turns, add_generation_prompt=False).parts
         except ChatTemplateError:
             return None
-        behind = [text for text, origin in parts if origin is None][-1:]
-        found = _TAG.match(behind[0]) if parts and parts[-1][1] is None and behind else None
+        after = [text for text, origin in parts if origin is None][-1:]
+        found = _TAG.match(after[0]) if parts and parts[-1][1] is None and after else None
         return found.group(1) if found else None
 
     @lazy
