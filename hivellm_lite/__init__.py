@@ -13,7 +13,8 @@ Importing this package loads neither llama.cpp nor numpy; loading an expert does
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .errors import (
@@ -147,10 +148,8 @@ _HOMES = {
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
-        from importlib import import_module
-
         value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
         globals()[name] = value
         return value

@@ -21,6 +21,8 @@ first line makes sense alone.
 from __future__ import annotations
 
 __all__ = [
+    "MAX_LINE",
+    "MAX_LINES",
     "BaseNotFoundError",
     "CacheError",
     "ContextLengthError",
@@ -45,7 +47,7 @@ _LAST_LINES = 4
 """Lines at the end that are always kept: they say what to do."""
 
 
-def bounded(message: str) -> str:
+def _bounded(message: str) -> str:
     """``message`` with at most `MAX_LINES` lines of `MAX_LINE` characters.
 
     A message or line that is too long loses its middle, so the fault and the advice stay.
@@ -71,7 +73,7 @@ class ExpertError(Exception):
     """
 
     def __init__(self, *arguments: object) -> None:
-        texts = (bounded(value) if isinstance(value, str) else value for value in arguments)
+        texts = (_bounded(value) if isinstance(value, str) else value for value in arguments)
         super().__init__(*texts)
 
 

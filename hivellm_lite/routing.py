@@ -37,16 +37,16 @@ from typing import Generic, NamedTuple, TypeVar
 from .manifest.records import Manifest
 from .strict_json.document import shown
 
-__all__ = ["ExpertScore", "Route", "Router"]
+__all__ = ["GENERIC_PHRASES", "MAX_PHRASE_TOKENS", "ExpertScore", "Route", "Router"]
 
-KEYWORD_POINTS = 1.0
-EXCLUDE_POINTS = 2.0
-CAPABILITY_POINTS = 0.5
+_KEYWORD_POINTS = 1.0
+_EXCLUDE_POINTS = 2.0
+_CAPABILITY_POINTS = 0.5
 
 MAX_PHRASE_TOKENS = 32
 """Longer keywords are ignored, so that no manifest makes a word of a prompt costly."""
 
-MAX_SHOWN = 8
+_MAX_SHOWN = 8
 """How many matches of one kind an explanation lists."""
 
 GENERIC_PHRASES = (
@@ -75,7 +75,7 @@ _TOKEN = re.compile(rf"[^\W{_UNSPACED}]+(?:[{_MARKS}]+[^\W{_UNSPACED}]*)*(?:\+\+
 
 _LANGUAGE_TAG = re.compile(r"[a-z]{2}(?:[-_][a-z0-9]+)*", re.IGNORECASE)
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class ExpertScore(NamedTuple):
@@ -96,8 +96,8 @@ class ExpertScore(NamedTuple):
     def explanation(self) -> str:
         """The sum in words, without the name: ``0.8 = 1 for keywords "sql" × priority 0.8``."""
         kinds = (
-            (KEYWORD_POINTS, "keywords", self.keywords),
-            (-EXCLUDE_POINTS, "exclude keywords", self.exclude_keywords),
+            (_KEYWORD_POINTS, "keywords", self.keywords),
+            (-_EXCLUDE_POINTS, "exclude keywords", self.exclude_keywords),
         )
         text = " ".join(_term(*kind) for kind in kinds if kind[2])
         if text and self.priority != 1:
@@ -106,7 +106,7 @@ class ExpertScore(NamedTuple):
             text += f" × priority {self.priority:g}"
         if self.capabilities:
             text += " + " if text else ""
-            text += _term(CAPABILITY_POINTS, "capabilities", self.capabilities)
+            text += _term(_CAPABILITY_POINTS, "capabilities", self.capabilities)
         return f"{self.score:g} = {text or 'nothing of it is in the prompt'}"
 
 
@@ -123,31 +123,31 @@ class Route:
     reason: str
 
 
-class _Node(Generic[T]):
+class _Node(Generic[_T]):
     """A place in the tree of phrases. ``meanings`` belong to the phrase that ends here."""
 
     __slots__ = ("children", "meanings")
 
     def __init__(self) -> None:
-        self.children: dict[str, _Node[T]] = {}
-        self.meanings: list[T] = []
+        self.children: dict[str, _Node[_T]] = {}
+        self.meanings: list[_T] = []
 
 
-class _Phrases(Generic[T]):
+class _Phrases(Generic[_T]):
     """Sequences of tokens; one pass over a text finds all of them, however many there are."""
 
     def __init__(self) -> None:
-        self._root = _Node[T]()
+        self._root = _Node[_T]()
 
-    def add(self, tokens: Sequence[str], meaning: T) -> None:
+    def add(self, tokens: Sequence[str], meaning: _T) -> None:
         node = self._root
         for token in tokens:
             node = node.children.setdefault(token, _Node())
         node.meanings.append(meaning)
 
-    def found_in(self, tokens: Sequence[str]) -> Iterator[T]:
+    def found_in(self, tokens: Sequence[str]) -> Iterator[_T]:
         """The meanings of all phrases in ``tokens``, each once, in the order of the text."""
-        found: dict[_Node[T], None] = {}
+        found: dict[_Node[_T], None] = {}
         first = self._root.children
         for start, token in enumerate(tokens):
             node = first.get(token)
@@ -189,9 +189,9 @@ class Router:
         for index, manifest in enumerate(experts.values()):
             routing = manifest.routing
             for field, points, texts in (
-                (0, KEYWORD_POINTS * routing.priority, routing.keywords),
-                (1, -EXCLUDE_POINTS * routing.priority, routing.exclude_keywords),
-                (2, CAPABILITY_POINTS, _capability_values(manifest.capabilities)),
+                (0, _KEYWORD_POINTS * routing.priority, routing.keywords),
+                (1, -_EXCLUDE_POINTS * routing.priority, routing.exclude_keywords),
+                (2, _CAPABILITY_POINTS, _capability_values(manifest.capabilities)),
             ):
                 for tokens, text in _by_tokens(texts).items():
                     generic = field == 0 and any(_GENERIC.found_in(tokens))
@@ -266,8 +266,8 @@ def _tokens(text: str) -> list[str]:
 
 
 def _term(points: float, kind: str, texts: Sequence[str]) -> str:
-    listed = ", ".join(map(shown, texts[:MAX_SHOWN]))
-    more = f" and {len(texts) - MAX_SHOWN} more" if len(texts) > MAX_SHOWN else ""
+    listed = ", ".join(map(shown, texts[:_MAX_SHOWN]))
+    more = f" and {len(texts) - _MAX_SHOWN} more" if len(texts) > _MAX_SHOWN else ""
     return f"{points * len(texts):g} for {kind} {listed}{more}"
 
 

@@ -1,6 +1,8 @@
 """The model architectures that can be converted, one small file each.
 
 To add one: write its table, list it here, add a tiny model to the fixtures.
+
+Private: may change in any release.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class AdapterLoss:
             return self.weights
         return self.divergence.share
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The loss as ``entry.json`` holds it and ``--json`` shows it."""
         facts = dataclasses.asdict(self)
         if self.divergence is not None:

@@ -35,7 +35,7 @@ class AdapterReport(ABC):
     bytes: int
     loss: AdapterLoss
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The report as ``entry.json`` holds it and ``--json`` shows it."""
         facts = {field.name: getattr(self, field.name) for field in fields(self)}
         return {"form": self.form, **facts, "loss": self.loss.as_dict()}

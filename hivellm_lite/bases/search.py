@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cache.store import Cache, CacheEntry
+from ..converters.model_config import read_model_config
 from ..errors import BaseNotFoundError, LoadError
 from ..hub import Hub, HubReference, parse_reference
 from ..hub.cache import commit_of, digest_of_blob
@@ -114,8 +115,6 @@ def find_float_weights(
     folder it was converted from. The Hub is asked only with ``download=True``.
     None if there is none; raises LoadError for a download that fails.
     """
-    from ..converters.model_config import read_model_config
-
     hub = hub or Hub.from_environment()
     known = read_known_bases(cache.root)
     base = package.manifest.base
@@ -250,8 +249,6 @@ class _Search:
 
     def from_hub(self, source: BaseSource, problem: str) -> BaseFile:
         """From the Hugging Face cache, otherwise from the Hub."""
-        from ..converters.model_config import read_model_config
-
         listed = ", ".join(str(reference) for reference in source.references)
         self.looked.append(f"the Hugging Face cache {self.hub.cache} for {listed}")
         model = cached_model(self.hub, source, self.quantization)

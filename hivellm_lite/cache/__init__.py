@@ -1,4 +1,7 @@
-"""The cache folder: every file that was derived from something else."""
+"""The cache folder: every file that was derived from something else.
+
+Private: may change in any release. `Cache` alone is public.
+"""
 
 from __future__ import annotations
 

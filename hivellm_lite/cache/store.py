@@ -131,7 +131,10 @@ def source_of(path: Path) -> dict[str, Any]:
 
 
 class Cache:
-    """The entries below one folder. Creating the object touches nothing on disk."""
+    """The cache folder ``root``, by default ``HIVELLM_HOME`` or the user's cache folder.
+
+    Creating the object touches nothing on disk. Its methods may change in any release.
+    """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.root = (user_path(root) if root is not None else default_root()).absolute()

@@ -5,6 +5,8 @@
 - `methods`, `filters`: what templates may call
 - `marked_text`: which characters belong to a user
 - `budget`: how much work a rendering may do
+
+Private: may change in any release.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The command-line tool ``hivellm-lite``. Built on the library; holds no logic of its own."""
+"""The command-line tool ``hivellm-lite``. Built on the library; holds no logic of its own.
+
+Private: may change in any release. Only the command itself is public.
+"""
 
 from __future__ import annotations
 

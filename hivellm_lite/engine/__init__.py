@@ -9,6 +9,8 @@ What this folder does not know: prompts, packages, stop strings, text decoding.
 It is not thread-safe: one context is used by one thread at a time.
 
 Sources: ``include/llama.h`` and ``ggml/include/ggml-backend.h`` of llama.cpp.
+
+Private: may change in any release.
 """
 
 from __future__ import annotations

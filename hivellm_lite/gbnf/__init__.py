@@ -1,4 +1,7 @@
-"""GBNF grammars: read, check, repair, print, recognise, enforce. Pure Python on text and bytes."""
+"""GBNF grammars: read, check, repair, print, recognise, enforce. Pure Python on text and bytes.
+
+Private: may change in any release. `Grammar` alone is public.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ that all users of the Hub share; ``connection`` asks what a repository holds;
 ``download`` brings files, checked; ``failures`` explains; ``models`` and
 ``packages`` know which files are wanted. ``huggingface_hub`` is imported when
 something is asked or fetched, not before.
+
+Private: may change in any release.
 """
 
 from .connection import Hub

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 __all__ = [
     "AdapterInfo",
@@ -26,7 +25,7 @@ class BaseModel:
     name: str
     sha256: str | None = None
     quantization: str | None = None
-    rope_scaling: Any = None
+    rope_scaling: object = None
     prompt_template: str | None = None
 
     @property
@@ -120,7 +119,7 @@ class Manifest:
     version: str
     schema_version: str
     base: BaseModel
-    raw: Mapping[str, Any]
+    raw: Mapping[str, object]
     description: str | None = None
     author: str | None = None
     license: str | None = None

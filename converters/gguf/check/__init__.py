@@ -6,6 +6,8 @@ here first, from the header alone, and told by the name of the key or tensor.
 
 Architectures that the converter knows are checked completely: every size, every tensor.
 Of the others only what llama.cpp asserts for all of them.
+
+Private: may change in any release.
 """
 
 from __future__ import annotations
