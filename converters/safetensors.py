@@ -63,7 +63,7 @@ DTYPES: Mapping[str, str] = {
 
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.generic]
 Float32Array = npt.NDArray[np.float32]
 
 
@@ -196,7 +196,7 @@ class SafetensorsFile:
             yield to_float32(values, info.dtype)
 
     def read_stored(self, name: str, start: int = 0, stop: int | None = None) -> Array:
-        """Rows ``start:stop`` of the first dimension as the bits in the file (see `DTYPES`)."""
+        """Rows ``start:stop`` of the first dimension as the file stores them; BF16 as uint16."""
         info = self.info(name)
         dtype = np.dtype(DTYPES[info.dtype])
         shape, offset = info.shape, 0

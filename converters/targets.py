@@ -7,6 +7,7 @@ the layer in the base, the shape must be the base's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,11 @@ from .gguf.header import GGUFHeader
 from .peft.adapter import Adapter, AdapterTensor
 from .peft.updates import LowRank, Scaled, Update
 from .permutation import rotary_order
-from .safetensors import Array, Float32Array
+from .safetensors import Float32Array
 
 __all__ = ["Target", "find_target", "find_targets"]
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 PROBLEMS_SHOWN = 8
 """An adapter of another base does not fit in hundreds of places."""
@@ -48,22 +51,21 @@ class Target:
             return None
         return rotary_order(self.shape[0], self.n_heads)
 
-    def to_gguf(self, values: Array) -> Array:
+    def to_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
         """``values`` with the rows of this tensor (a weight, a bias, a lora_B) in GGUF's order."""
         return values if self._order is None else values[self._order]
 
     def stored(self, values: Float32Array) -> Float32Array:
         """The whole tensor as GGUF stores it: rows in its order, offset added."""
-        ordered: Float32Array = self.to_gguf(values)
+        ordered = self.to_gguf(values)
         return ordered + np.float32(self.offset) if self.offset else ordered
 
     def loaded(self, values: Float32Array) -> Float32Array:
         """The inverse of `stored`."""
         plain = values - np.float32(self.offset) if self.offset else values
-        loaded: Float32Array = self.from_gguf(plain)
-        return loaded
+        return self.from_gguf(plain)
 
-    def from_gguf(self, values: Array) -> Array:
+    def from_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
         """The inverse of `to_gguf`."""
         if self._order is None:
             return values

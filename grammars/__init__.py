@@ -2,3 +2,7 @@
 
 Data only; they hold left recursion nowhere.
 """
+
+from __future__ import annotations
+
+__all__: list[str] = []

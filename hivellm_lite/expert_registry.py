@@ -42,7 +42,7 @@ logger = logging.getLogger("hivellm_lite")
 
 @dataclass(frozen=True)
 class ExpertStatus:
-    """What `list_loaded_experts` says of one expert.
+    """One expert in the list of `ExpertManager.list_loaded_experts`.
 
     ``state``: ``"resident"``, or ``"evicted"`` until its next use. ``mode``: ``lora``,
     ``low-rank`` or ``variant``. ``memory``: bytes that it takes beside its base (an

@@ -118,7 +118,7 @@ class GGUFHeader:
     """What the front of a GGUF file says. Array values are left out of ``metadata``.
 
     ``type_codes`` has the GGUF type of each value in ``metadata``. ``arrays`` says where
-    the arrays lie; `gguf_arrays` reads them. ``n_vocab`` is the number of tokens, 0 in a
+    the arrays are in the file. ``n_vocab`` is the number of tokens, 0 in a
     file without a vocabulary. ``metadata_end`` is where the key-value pairs end, in bytes
     from the start.
     """

@@ -52,11 +52,6 @@ class Divergence:
     texts: str
     noise: float = 0.0
 
-    @classmethod
-    def from_dict(cls, facts: Mapping[str, Any]) -> Divergence:
-        """The divergence in a dict of `AdapterLoss.as_dict`."""
-        return cls(**{field.name: facts[field.name] for field in dataclasses.fields(cls)})
-
     @property
     def share(self) -> float:
         """The share of the effect that the form has lost."""
@@ -133,6 +128,10 @@ def is_recorded(report: Mapping[str, Any]) -> bool:
     return report["form"] == "lora" or "loss" in report
 
 
+def _divergence_of(facts: Mapping[str, Any]) -> Divergence:
+    return Divergence(**{one.name: facts[one.name] for one in dataclasses.fields(Divergence)})
+
+
 def loss_of(report: Mapping[str, Any]) -> AdapterLoss:
     """The loss in the report of a conversion."""
     facts = report.get("loss")
@@ -143,7 +142,7 @@ def loss_of(report: Mapping[str, Any]) -> AdapterLoss:
         weights=facts["weights"],
         worst=facts["worst"],
         worst_tensor=facts["worst_tensor"],
-        divergence=None if found is None else Divergence.from_dict(found),
+        divergence=None if found is None else _divergence_of(found),
         not_measured=facts["not_measured"],
     )
 

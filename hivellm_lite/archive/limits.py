@@ -39,6 +39,7 @@ class Limits:
 
 
 LIMITS = Limits()
+"""The limits that packages are held to."""
 
 
 class Budget:

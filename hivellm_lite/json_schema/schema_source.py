@@ -26,7 +26,7 @@ class HasJSONSchema(Protocol):
 
 
 JSONSchema: TypeAlias = (
-    "Mapping[str, object] | bool | str | bytes | HasModelJSONSchema | HasJSONSchema"
+    Mapping[str, object] | bool | str | bytes | HasModelJSONSchema | HasJSONSchema
 )
 """A JSON schema: Python data, JSON text, or a class or object that has one."""
 
