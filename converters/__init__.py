@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .base import BaseReport, convert_base, estimate_size
     from .checkpoint import open_checkpoint
     from .forms.lora import LoraReport, convert_lora
-    from .gguf.header import GGUFHeader, GGUFTensor, read_gguf_header
+    from .gguf.header import GGUFArray, GGUFHeader, GGUFTensor, Scalar, read_gguf_header
     from .gguf.split import split_gguf
     from .peft.adapter import (
         Adapter,
@@ -28,18 +28,24 @@ if TYPE_CHECKING:
         read_adapter,
         read_adapter_config,
     )
-    from .safetensors import SafetensorsFile, TensorInfo
+    from .peft.methods import Values
+    from .safetensors import Array, Float32Array, SafetensorsFile, TensorInfo
 
 __all__ = [
     "Adapter",
     "AdapterConfig",
     "AdapterTensor",
+    "Array",
     "BaseReport",
+    "Float32Array",
+    "GGUFArray",
     "GGUFHeader",
     "GGUFTensor",
     "LoraReport",
     "SafetensorsFile",
+    "Scalar",
     "TensorInfo",
+    "Values",
     "convert_base",
     "convert_lora",
     "estimate_size",
@@ -55,7 +61,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "base": ("BaseReport", "convert_base", "estimate_size"),
         "checkpoint": ("open_checkpoint",),
-        "gguf.header": ("GGUFHeader", "GGUFTensor", "read_gguf_header"),
+        "gguf.header": ("GGUFArray", "GGUFHeader", "GGUFTensor", "Scalar", "read_gguf_header"),
         "forms.lora": ("LoraReport", "convert_lora"),
         "gguf.split": ("split_gguf",),
         "peft.adapter": (
@@ -65,6 +71,7 @@ __getattr__, __dir__ = lazy_names(
             "read_adapter",
             "read_adapter_config",
         ),
-        "safetensors": ("SafetensorsFile", "TensorInfo"),
+        "peft.methods": ("Values",),
+        "safetensors": ("Array", "Float32Array", "SafetensorsFile", "TensorInfo"),
     },
 )

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .safetensors import Array
-
-__all__ = ["permute_rows", "rotary_order"]
+__all__ = ["rotary_order"]
 
 
 def rotary_order(n_rows: int, n_heads: int) -> npt.NDArray[np.intp]:
@@ -18,8 +16,3 @@ def rotary_order(n_rows: int, n_heads: int) -> npt.NDArray[np.intp]:
     halves = np.arange(n_rows, dtype=np.intp).reshape(n_heads, 2, n_rows // n_heads // 2)
     order: npt.NDArray[np.intp] = halves.swapaxes(1, 2).reshape(n_rows)
     return order
-
-
-def permute_rows(values: Array, n_heads: int) -> Array:
-    """``values`` (rows first: a weight, a bias or a lora_B) in llama.cpp's order."""
-    return values[rotary_order(values.shape[0], n_heads)]

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from ..errors import ConversionError
 from .json_file import parse_json
 
-__all__ = ["SafetensorsFile", "TensorInfo", "to_float32"]
+__all__ = ["Array", "Float32Array", "SafetensorsFile", "TensorInfo", "to_float32"]
 
 MAX_HEADER_BYTES = 16_000_000
 """The header of a 70B model has 0.1 MB, that of a mixture of 256 experts in one piece 13 MB."""
@@ -64,7 +64,9 @@ DTYPES: Mapping[str, str] = {
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 
 Array = npt.NDArray[np.generic]
+"""An array of any type of numbers."""
 Float32Array = npt.NDArray[np.float32]
+"""An array of float32."""
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .manifest.records import Manifest
     from .package.opening import Package, open_package
     from .progress import Progress
+    from .requests.grammars import GrammarOption
     from .requests.options import BatchPrompt, GenerationOptions, PromptOptions, RequestOptions
     from .routing import ExpertScore, Route
 
@@ -81,6 +82,7 @@ __all__ = [
     "GenerationOptions",
     "Grammar",
     "GrammarError",
+    "GrammarOption",
     "InferenceError",
     "InferenceResult",
     "JSONSchema",
@@ -124,6 +126,7 @@ _HOMES = {
     "ExpertStatus": "expert_registry",
     "GenerationOptions": "requests.options",
     "Grammar": "gbnf.syntax",
+    "GrammarOption": "requests.grammars",
     "InferenceResult": "inference.results",
     "JSONSchema": "json_schema.schema_source",
     "KVCacheCounts": "manager_stats",

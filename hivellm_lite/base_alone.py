@@ -9,16 +9,16 @@ from .errors import GrammarError
 from .inference.decoding import Request
 from .inference.session import Session
 from .manifest.records import Manifest
-from .requests.argument_types import check_types
+from .requests.argument_types import check_types, refuse_unknown
 from .requests.batches import build_each
 from .requests.builder import RequestBuilder
 from .requests.grammars import GrammarChooser
+from .requests.options import BatchPrompt, GenerationOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .gbnf import Grammar
-    from .requests.options import BatchPrompt, GenerationOptions
 
 __all__ = ["BaseAlone", "base_manifest"]
 
@@ -35,6 +35,7 @@ class BaseAlone:
 
     def request(self, prompt: str | None = None, **options: Unpack[GenerationOptions]) -> Request:
         """The request for these arguments; there is no adapter for ``adapter_scale`` to scale."""
+        refuse_unknown(options, BatchPrompt.__annotations__, caller="generate")
         check_types({**options, "prompt": prompt})
         own: Any = {name: value for name, value in options.items() if name != "adapter_scale"}
         with self.session.in_use():

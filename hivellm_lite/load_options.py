@@ -6,7 +6,6 @@ the files, to convert the adapter, to compute, and to share the model with other
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -17,6 +16,7 @@ from .bases.search import QUANTIZATIONS
 from .engine.options import ContextOptions
 from .inference.session import SessionOptions
 from .progress import Progress
+from .requests.argument_types import refuse_unknown
 
 __all__ = [
     "ConversionOptions",
@@ -149,12 +149,7 @@ class LoadSettings:
 
 def check_names(options: Mapping[str, object], *, caller: str) -> None:
     """Raises TypeError for a name that is no option of `LoadOptions`."""
-    known = sorted(LoadOptions.__annotations__)
-    for name in options:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            advice = f"Did you mean {close[0]!r}?" if close else f"Options are {', '.join(known)}."
-            raise TypeError(f"{caller}() got an unexpected keyword argument {name!r}\n{advice}")
+    refuse_unknown(options, LoadOptions.__annotations__, caller=caller)
 
 
 def _names(kind: type) -> list[str]:

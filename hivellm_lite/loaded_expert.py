@@ -19,16 +19,16 @@ from .manifest.records import Manifest
 from .package.grammar import package_grammar
 from .package.opening import Package
 from .prompts.template_files import package_template
-from .requests.argument_types import check_types
+from .requests.argument_types import check_types, refuse_unknown
 from .requests.batches import build_each
 from .requests.builder import RequestBuilder
 from .requests.grammars import GrammarChooser
+from .requests.options import BatchPrompt, GenerationOptions, RequestOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine import Adapter, Applied
-    from .requests.options import BatchPrompt, GenerationOptions, RequestOptions
 
 __all__ = ["LoadTimes", "LoadedExpert", "LoadedParts"]
 
@@ -118,6 +118,7 @@ class LoadedExpert:
         multiplies the scales of all.
         """
         session = self.session
+        refuse_unknown(options, BatchPrompt.__annotations__, caller="generate")
         check_types({**options, "prompt": prompt, "adapter_scale": adapter_scale})
         own = self.applied(adapter_scale)
         if applied is None:

@@ -146,7 +146,8 @@ class ExpertManager:
         """Ask several prompts together; see `Expert.generate_batch` for prompts and results.
 
         ``name`` is that of `generate`. With ``"auto"`` every prompt goes to the expert that fits
-        it; the prompts of one expert are computed together, one expert after the other.
+        it; the prompts of one expert are computed together, one expert after the other, and a
+        ``timeout`` counts from the beginning of the expert's turn.
         """
         listed = check_prompts(prompts)
         if name != AUTO:

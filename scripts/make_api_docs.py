@@ -49,8 +49,9 @@ has its signature and the first paragraph of its docstring; `help()` shows the r
 Everything else is private, with or without an underscore: every module and folder that is not a
 heading of this page, and every name that is not listed under one. A folder of private modules
 says in its docstring "Private: may change in any release."; a single module says nothing, this
-rule covers it. A public method can return an object of a private class, as `Expert.session` does:
-what that object offers is private. A class whose constructor is not shown is made by the library.
+rule covers it. A signature can name a private class, as that of `Expert.session` does: such an
+object can be passed on, and what else it offers is private. The library alone makes objects of a
+class whose constructor is not shown.
 
 ## What a version promises
 
@@ -168,7 +169,7 @@ def members(node: ast.ClassDef) -> Iterator[tuple[ast.stmt, str]]:
 def signature(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> str:
     """``name(arguments) -> result`` without ``self`` and ``cls``."""
     start = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
-    result = f" -> {ast.unparse(node.returns)}" if node.returns and name == node.name else ""
+    result = f" -> {source(node.returns)}" if node.returns and name == node.name else ""
     return f"{start}{name}({', '.join(arguments_of(node))}){result}"
 
 
@@ -193,8 +194,8 @@ def arguments_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
 
 
 def argument(one: ast.arg, default: ast.expr | None) -> str:
-    kind = f": {ast.unparse(one.annotation)}" if one.annotation else ""
-    return f"{one.arg}{kind}{f' = {ast.unparse(default)}' if default else ''}"
+    kind = f": {source(one.annotation)}" if one.annotation else ""
+    return f"{one.arg}{kind}{f' = {source(default)}' if default else ''}"
 
 
 def constructor(module: str, node: ast.ClassDef) -> str:
@@ -206,7 +207,7 @@ def constructor(module: str, node: ast.ClassDef) -> str:
         if isinstance(one, ast.FunctionDef) and one.name == "__init__":
             private = any(is_private(module, name) for name in names_in_arguments(one))
             return node.name if private else signature(one, node.name)
-    bases = [ast.unparse(base) for base in node.bases]
+    bases = [source(base) for base in node.bases]
     return f"{node.name}({', '.join(bases)})" if bases else node.name
 
 
@@ -229,7 +230,12 @@ def public_definitions() -> tuple[Definition, ...]:
 
 
 def is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return any(ast.unparse(one) in ("property", "lazy") for one in node.decorator_list)
+    return any(source(one) in ("property", "lazy") for one in node.decorator_list)
+
+
+def source(node: ast.AST) -> str:
+    """A piece of code, its texts in double quotes as ruff writes them."""
+    return ast.unparse(node).replace("'", '"')
 
 
 def first_paragraph(doc: str) -> str:
@@ -267,19 +273,24 @@ def entry(definition: Definition) -> str:
     elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         lines = [f"### {name}", code(signature(node, name)), wrapped(doc)]
     else:
-        lines = [f"### {name}", wrapped(doc)]
+        value = source(node.value) if node.value else ""
+        lines = [
+            f"### {name}",
+            code(f"{name} = {value}") if len(value) <= WIDTH else "",
+            wrapped(doc),
+        ]
     return "\n\n".join(line for line in lines if line)
 
 
 def member(node: ast.stmt, doc: str) -> str:
     """One line of a class: a field, a property or a method."""
     if isinstance(node, ast.AnnAssign):
-        value = f" = {ast.unparse(node.value)}" if node.value is not None else ""
-        shown = f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)}{value}"
+        value = f" = {source(node.value)}" if node.value is not None else ""
+        shown = f"{source(node.target)}: {source(node.annotation)}{value}"
     elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         shown = signature(node, node.name)
         if is_property(node):
-            shown = f"{node.name}: {ast.unparse(node.returns) if node.returns else ''}"
+            shown = f"{node.name}: {source(node.returns) if node.returns else ''}"
     text = first_paragraph(doc)
     return wrapped(f"- `{shown}`{': ' + text if text else ''}", "  ")
 

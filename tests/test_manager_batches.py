@@ -208,6 +208,13 @@ class TestTheBase:
 
 
 class TestOptions:
+    def test_an_unknown_option_of_an_answer_is_an_error_too(self, manager):
+        for name in ("sql", "base", "auto", {"sql": 0.5, "graph": 0.5}):
+            with pytest.raises(TypeError, match=r"'temprature'\nDid you mean 'temperature'\?"):
+                manager.generate(name, "Hello", temprature=0.5)
+        (found,) = manager.generate_batch("sql", [{"promt": "x"}], return_exceptions=True)
+        assert "Did you mean 'prompt'?" in str(found)
+
     def test_a_name_that_is_no_option_is_an_error_that_names_the_nearest(
         self, manager, tiny_package
     ):

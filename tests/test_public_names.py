@@ -162,6 +162,20 @@ def test_no_public_signature_says_any(module, name):
     assert untyped == []
 
 
+PASSED_ON = {"Applied", "CacheEntry", "Hub", "Node", "Session", "Update"}
+"""Private classes in public signatures: users pass their objects on and need nothing of them."""
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC)
+def test_the_types_of_public_signatures_are_public(module, name):
+    definition = api.find(module, name)
+    if name == "__version__":
+        return
+    shown = [one for where, one in annotations(definition) if not where.startswith("__init__")]
+    names = {part.id for one in shown for part in ast.walk(one) if isinstance(part, ast.Name)}
+    assert {one for one in names if api.is_private(definition.module, one)} <= PASSED_ON
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [

@@ -22,7 +22,7 @@ from pathlib import Path
 from ...errors import ConversionError
 from .types import n_tensor_bytes, type_name
 
-__all__ = ["GGUFArray", "GGUFHeader", "GGUFTensor", "read_gguf_header"]
+__all__ = ["GGUFArray", "GGUFHeader", "GGUFTensor", "Scalar", "read_gguf_header"]
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -49,6 +49,7 @@ MAX_REMEMBERED = 32
 """Headers that are kept; one of a large model takes about 200 kB."""
 
 Scalar = int | float | bool | str
+"""A value in the metadata of a GGUF file that is no array."""
 
 _FORMATS = {
     0: "B",
@@ -103,7 +104,7 @@ class GGUFTensor:
 
 @dataclass(frozen=True)
 class GGUFArray:
-    """Where an array of the metadata lies: ``length`` elements of the GGUF type ``type_code``,
+    """Where an array of the metadata is: ``length`` elements of the GGUF type ``type_code``,
     from byte ``start`` of the file to ``end``.
     """
 

@@ -7,6 +7,7 @@ from .options import AdapterOptions
 from .prepare import PreparedAdapter, becomes_lora, prepare_adapter, read_package_adapter
 from .report import (
     AdapterReport,
+    Form,
     LoraAdapterReport,
     LowRankAdapterReport,
     VariantAdapterReport,
@@ -17,6 +18,7 @@ __all__ = [
     "AdapterOptions",
     "AdapterReport",
     "Divergence",
+    "Form",
     "LoraAdapterReport",
     "LowRankAdapterReport",
     "PreparedAdapter",

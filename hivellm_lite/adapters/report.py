@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 Form = Literal["lora", "low-rank", "variant"]
+"""What an adapter was converted to."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ A keyword that a grammar cannot hold an answer to is an error, not a surprise:
 from __future__ import annotations
 
 from .convert import schema_to_grammar, unenforced_keywords
+from .layout import Whitespace
 from .problems import Unenforced
 from .schema_source import HasJSONSchema, HasModelJSONSchema, JSONSchema, schema_of
 
@@ -21,6 +22,7 @@ __all__ = [
     "HasModelJSONSchema",
     "JSONSchema",
     "Unenforced",
+    "Whitespace",
     "schema_of",
     "schema_to_grammar",
     "unenforced_keywords",

@@ -11,6 +11,7 @@ from ..gbnf.syntax import EMPTY, Node, RuleRef
 __all__ = ["LAYOUTS", "WHITE_SPACE", "Layout", "Whitespace"]
 
 Whitespace = Choice["single", "compact", "any"]
+"""White space of an answer in JSON: what ``json.dumps`` writes, none, or any."""
 
 
 @dataclass(frozen=True)

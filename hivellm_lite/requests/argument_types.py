@@ -7,12 +7,13 @@ gave an answer to another question, or an error from deep inside.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .options import BatchPrompt
 
-__all__ = ["check_prompts", "check_types"]
+__all__ = ["check_prompts", "check_types", "refuse_unknown"]
 
 _NUMBERS = {
     "temperature": float,
@@ -27,6 +28,16 @@ _NUMBERS = {
 }
 _TEXTS = ("prompt", "schema", "system", "template")
 _FLAGS = ("thinking", "allow_unenforced")
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], *, caller: str) -> None:
+    """Raises TypeError for the first name in ``given`` that is not ``known``, with the nearest."""
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            listed = ", ".join(sorted(known))
+            advice = f"Did you mean {close[0]!r}?" if close else f"Options are {listed}."
+            raise TypeError(f"{caller}() got an unexpected keyword argument {name!r}\n{advice}")
 
 
 def check_types(given: Mapping[str, object]) -> None:

@@ -28,7 +28,8 @@ __all__ = ["GrammarChooser", "GrammarOption"]
 
 logger = logging.getLogger("hivellm_lite")
 
-GrammarOption: TypeAlias = "str | os.PathLike[str] | Grammar"
+GrammarOption: TypeAlias = str | os.PathLike[str] | Grammar
+"""``"auto"``, ``"strict"``, ``"off"``, the name of a grammar, a path, or a `Grammar`."""
 
 MODES = ("auto", "strict", "off")
 
