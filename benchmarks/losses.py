@@ -31,7 +31,7 @@ from hivellm_lite.cache import Cache
 from hivellm_lite.expert import loaded_of
 from hivellm_lite.package import open_package
 from hivellm_lite.verification import compare, log_probabilities
-from tests.packages import manifest_bytes, manifest_v2, safetensors_bytes, write_package
+from tests.support.packages import manifest_bytes, manifest_v2, safetensors_bytes, write_package
 
 from .peft_parity import EXPERTS, questions
 from .table import show

@@ -3,7 +3,7 @@
     python -m scripts.fuzz_gguf --count 1000 [--seed 1] [--keep FOLDER]
 
 Each model is a tiny model of the fixtures, with metadata, tensors or bytes changed at random. A
-child process loads it and runs one decode (`tests.model_trials`). With ``--folders`` each model
+child process loads it and runs one decode (`tests.support.model_trials`). With ``--folders`` each model
 is a Hugging Face folder with changed JSON files, which is converted first.
 """
 
@@ -19,10 +19,10 @@ from pathlib import Path
 
 from hivellm_lite.converters.base import convert_base
 
-from tests.folder_mutations import copy_damaged
-from tests.gguf_files import Document
-from tests.gguf_mutations import write_damaged
-from tests.model_trials import try_models
+from tests.support.folder_mutations import copy_damaged
+from tests.support.gguf_files import Document
+from tests.support.gguf_mutations import write_damaged
+from tests.support.model_trials import try_models
 
 MODELS = sorted((Path(__file__).parents[1] / "tests" / "fixtures" / "models").iterdir())
 BATCH = 200

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.hostile.children import Outcome, outcomes, prepare
 from tests.hostile.packages import write_hostile
-from tests.packages import FIXTURES
+from tests.support.paths import FIXTURES
 
 
 class Tally:

@@ -14,8 +14,9 @@ import pytest
 from hivellm_lite import Expert
 from hivellm_lite.hub import Hub
 
-from .hub_server import HubServer
-from .packages import FIXTURES, adapter_files, manifest_bytes, manifest_v2, write_package
+from .support.hub_server import HubServer
+from .support.packages import adapter_files, manifest_bytes, manifest_v2, write_package
+from .support.paths import FIXTURES, REAL_BASE
 
 if TYPE_CHECKING:
     from hivellm_lite.engine import Model
@@ -26,9 +27,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A shell's background job ignores Ctrl-C, and would hand that on to what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-EXPERTS = Path(__file__).parents[1] / "examples" / "experts"
-REAL_BASE = Path(__file__).parents[1] / ".demo" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @pytest.fixture(autouse=True)

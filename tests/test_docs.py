@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from .support.paths import ROOT
+
 PACKAGE = ROOT / "hivellm_lite"
 ROOM_MAP = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 

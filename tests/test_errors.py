@@ -8,8 +8,8 @@ import pytest
 
 from hivellm_lite.errors import MAX_LINE, MAX_LINES, ExpertError, GrammarError, PackageError
 
-from .manifests import problems
-from .packages import manifest_v2
+from .support.manifests import problems
+from .support.packages import manifest_v2
 
 
 def test_an_ordinary_message_stays_as_it_is() -> None:

@@ -17,8 +17,8 @@ from hivellm_lite import (
 )
 from hivellm_lite.inference.session import _sessions
 
-from .conftest import FIXTURES
-from .packages import all_but_fresh
+from .support.packages import all_but_fresh
+from .support.paths import FIXTURES
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

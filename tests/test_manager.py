@@ -117,7 +117,7 @@ class TestLoading:
     def test_two_bases_live_side_by_side(self, make, packages, tiny_package, tmp_path):
         from hivellm_lite.converters.base import convert_base
 
-        from .conftest import FIXTURES
+        from .support.paths import FIXTURES
 
         other = tmp_path / "tiny-qwen3.gguf"
         convert_base(FIXTURES / "models" / "tiny-qwen3", other, quant="f32")

@@ -10,7 +10,7 @@ from hivellm_lite import Expert
 from hivellm_lite.cli import main
 from hivellm_lite.verification import verify_conversion
 
-from .conftest import FIXTURES
+from .support.paths import FIXTURES
 
 MODEL = FIXTURES / "models" / "tiny-llama"
 OPTIONS = {"n_ctx": 128, "n_threads": 1, "kv_type": "f32", "flash_attention": False}

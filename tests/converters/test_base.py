@@ -18,8 +18,9 @@ from hivellm_lite.converters.safetensors import SafetensorsFile
 from hivellm_lite.errors import ConversionError
 
 from ..fixtures.record_llama_cpp_digests import describe
-from . import llama
-from .files import FIXTURES, MODELS, change_json, copy_model, framed, safetensors
+from ..support import llama
+from ..support.model_files import change_json, copy_model, framed, safetensors
+from ..support.paths import FIXTURES, MODELS
 
 REFERENCE = np.load(FIXTURES / "reference.npz")
 DIGESTS = json.loads((FIXTURES / "llama_cpp_digests.json").read_text())

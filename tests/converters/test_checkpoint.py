@@ -9,7 +9,8 @@ from hivellm_lite.converters.checkpoint import open_checkpoint
 
 from hivellm_lite.errors import ConversionError
 
-from .files import MODELS, safetensors
+from ..support.model_files import safetensors
+from ..support.paths import MODELS
 
 ONE = np.ones(1, np.float32)
 

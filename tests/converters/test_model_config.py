@@ -11,7 +11,8 @@ from hivellm_lite.converters.rope import rope_metadata
 
 from hivellm_lite.errors import ConversionError
 
-from .files import MODELS, change_json, copy_model
+from ..support.model_files import change_json, copy_model
+from ..support.paths import MODELS
 
 
 def config(folder: Path, **changes: Any) -> ModelConfig:

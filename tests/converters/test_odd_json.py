@@ -17,7 +17,8 @@ from hivellm_lite.converters.peft.adapter import read_adapter
 
 from hivellm_lite.errors import ConversionError
 
-from .files import ADAPTERS, copy_model
+from ..support.model_files import copy_model
+from ..support.paths import ADAPTERS
 
 ODD: tuple[Any, ...] = (None, True, -1, 1e300, 10**400, 2**24, "x", [], [[]], {"type": []}, [{}, 1])
 

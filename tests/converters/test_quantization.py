@@ -22,8 +22,8 @@ from hivellm_lite.converters.quantization import (
 from hivellm_lite.engine.quantizer import quantize_file
 from hivellm_lite.errors import ConversionError
 
-from . import llama
-from .files import MODELS
+from ..support import llama
+from ..support.paths import MODELS
 
 MIXES = [name for name in QUANTIZATIONS if is_mix(name)]
 

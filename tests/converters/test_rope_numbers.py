@@ -16,7 +16,7 @@ from hivellm_lite.converters.rope import rope_metadata, rope_tensors
 
 from hivellm_lite.errors import ConversionError
 
-from .files import copy_model
+from ..support.model_files import copy_model
 
 ODD = [0, -1, 1, 2, 0.5, 1e-300, 1e-14, 1e11, 1e300, 10**400, float("nan"), float("inf"), True, "8"]
 LLAMA3 = {

@@ -14,7 +14,7 @@ from hivellm_lite.converters.safetensors import MAX_HEADER_BYTES, SafetensorsFil
 
 from hivellm_lite.errors import ConversionError
 
-from .files import Array, framed, safetensors
+from ..support.model_files import Array, framed, safetensors
 
 
 def entry(begin: int = 0, end: int = 8, shape: Any = (2,), dtype: Any = "F32") -> dict[str, Any]:

@@ -30,7 +30,7 @@ from hivellm_lite.gbnf.syntax import (
     Sequence,
 )
 
-from ..native_grammars import accepts, readable
+from ..support.native_grammars import accepts, readable
 from .sentences import generate
 from .test_parser import JSON, SQL
 

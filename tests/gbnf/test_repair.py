@@ -25,7 +25,7 @@ from hivellm_lite.gbnf.rewriting.analysis import (
 from hivellm_lite.gbnf.rewriting.factoring import looped
 from hivellm_lite.gbnf.syntax import Grammar, Literal, Node, Repeat, RuleRef
 
-from ..native_grammars import readable
+from ..support.native_grammars import readable
 from .nasty_grammars import NASTY
 from .sentences import SentenceGenerator, mutate
 

@@ -21,10 +21,11 @@ from hivellm_lite.gbnf.earley import recognise
 from hivellm_lite.gbnf.library import grammar_names, grammar_text, load_grammar
 from hivellm_lite.gbnf.matcher import Automaton, compile_grammar
 
-from ..native_grammars import accepts
+from ..support.native_grammars import accepts
+from ..support.paths import ROOT
 
 FOLDER = Path(__file__).parent
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = ROOT / "scripts"
 CORPORA = sorted(path.parent.name for path in FOLDER.glob("*/valid.jsonl"))
 
 AT_LEAST = 60

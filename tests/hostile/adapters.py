@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..packages import FIXTURES
+from ..support.paths import FIXTURES
 from .values import odd_json, odd_name, odd_pattern, odd_value, wide_json
 
 __all__ = ["ADAPTERS", "CONFIG", "WEIGHTS"]

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from random import Random
 
-from ..packages import member, tar_bytes
+from ..support.packages import member, tar_bytes
 from .values import odd_name
 
 __all__ = ["ARCHIVES"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from random import Random
 
-from ..packages import FIXTURES
+from ..support.paths import FIXTURES
 from .adapters import framed
 from .values import odd_json, odd_value, wide_json
 

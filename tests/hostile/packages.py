@@ -9,11 +9,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ..hostile_cases import GRAMMARS
-from ..packages import adapter_files, manifest_v1, manifest_v2, write_package
+from ..support.packages import adapter_files, manifest_v1, manifest_v2, write_package
 from .adapters import ADAPTERS
 from .archives import ARCHIVES
 from .bases import BASES
+from .grammars import GRAMMARS
 from .values import odd_json, odd_name, odd_value, wide_json
 
 __all__ = ["KINDS", "write_hostile"]

@@ -14,7 +14,7 @@ from hivellm_lite.gbnf.repair import repair_grammar
 from hivellm_lite.json_schema import schema_to_grammar
 
 from ..gbnf.sentences import SentenceGenerator
-from ..native_grammars import readable
+from ..support.native_grammars import readable
 from .cases import CASES, Case
 from .validator import validator_of
 

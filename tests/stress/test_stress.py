@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+
+from ..support.paths import ROOT
 
 SECONDS = float(os.environ.get("HIVELLM_STRESS_SECONDS", "120"))
 
@@ -14,7 +15,7 @@ def test_nothing_hangs_dies_or_answers_wrongly_when_everything_happens_at_once()
     command = [sys.executable, "-m", "tests.stress", "--seconds", str(SECONDS)]
     done = subprocess.run(
         command,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=SECONDS + 300,

@@ -13,7 +13,8 @@ from hivellm_lite.converters.base import convert_base
 
 from hivellm_lite import ExpertManager
 
-from ..packages import FIXTURES, adapter_files, manifest_bytes, manifest_v2, write_package
+from ..support.packages import adapter_files, manifest_bytes, manifest_v2, write_package
+from ..support.paths import FIXTURES
 
 ADAPTERS = {"a": "plain", "b": "rslora", "c": "plain", "d": "dora"}
 """Names of experts and the fixture's adapters; the DoRA is a variant, with a model of its own."""
