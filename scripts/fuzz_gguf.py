@@ -3,8 +3,8 @@
     python -m scripts.fuzz_gguf --count 1000 [--seed 1] [--keep FOLDER]
 
 Each model is a tiny model of the fixtures, with metadata, tensors or bytes changed at random. A
-child process loads it and runs one decode (`tests.support.model_trials`). With ``--folders`` each model
-is a Hugging Face folder with changed JSON files, which is converted first.
+child process loads it and runs one decode (`tests.support.model_trials`). With ``--folders`` each
+model is a Hugging Face folder with changed JSON files, which is converted first.
 """
 
 from __future__ import annotations
