@@ -7,13 +7,13 @@ import importlib
 import importlib.util
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
 from hivellm_lite import load_options
 
-ROOT = Path(__file__).parents[1]
+from .support.paths import ROOT
+
 MARK = "Private: may change in any release."
 
 
