@@ -10,7 +10,7 @@ from .errors import InferenceError
 from .inference.kv_files import read_kv_file, write_kv_file
 from .loaded_expert import LoadedExpert
 
-__all__ = ["load_state", "save_state"]
+__all__ = ["load_state", "save_state", "state_identity"]
 
 
 def save_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
@@ -21,7 +21,7 @@ def save_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
     if held is None:
         raise InferenceError(f"nothing of {expert.manifest.identity} is in the KV cache")
     tokens, state = held
-    write_kv_file(Path(path), _identity(expert), tokens, state.data.tobytes())
+    write_kv_file(Path(path), state_identity(expert), tokens, state.data.tobytes())
     return len(tokens)
 
 
@@ -32,13 +32,13 @@ def load_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
     session = expert.session
     applied = expert.applied()
     limit = session.options.parked_bytes
-    tokens, data = read_kv_file(Path(path), _identity(expert), limit)
+    tokens, data = read_kv_file(Path(path), state_identity(expert), limit)
     state = KVState.from_data(data)
     session.scheduler.call(lambda: session.scheduler.adopt(applied, tokens, state))
     return len(tokens)
 
 
-def _identity(expert: LoadedExpert) -> dict[str, Any]:
+def state_identity(expert: LoadedExpert) -> dict[str, Any]:
     """What must be equal for a file to be of use."""
     from .engine import library_version  # loads llama.cpp
 

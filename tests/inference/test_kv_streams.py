@@ -7,6 +7,8 @@ import json
 import pytest
 
 from hivellm_lite import Expert, InferenceError, LoadError
+from hivellm_lite.expert import loaded_of
+from hivellm_lite.expert_state import state_identity
 from hivellm_lite.inference.kv_files import read_kv_file, write_kv_file
 
 from ..support.packages import all_but_fresh
@@ -31,7 +33,7 @@ def kv(expert):
 def saved(expert, file):
     """Tokens and data of what an expert saves."""
     expert.save_state(file)
-    return read_kv_file(file, expert._state_identity())
+    return read_kv_file(file, state_identity(loaded_of(expert)))
 
 
 def ask(expert, schema=SCHEMAS[0], **options):
@@ -175,11 +177,11 @@ class TestStates:
         ask(a)
         file = tmp_path / "warm.kv"
         a.save_state(file)
-        tokens, data = read_kv_file(file, a._state_identity())
-        write_kv_file(file, a._state_identity(), tokens[:-1], data)
+        tokens, data = read_kv_file(file, state_identity(loaded_of(a)))
+        write_kv_file(file, state_identity(loaded_of(a)), tokens[:-1], data)
         with pytest.raises(LoadError, match="it is damaged"):
             a.load_state(file)
-        write_kv_file(file, a._state_identity(), tokens * 20, data)
+        write_kv_file(file, state_identity(loaded_of(a)), tokens * 20, data)
         with pytest.raises(LoadError, match=r"does not fit a context of 512\n.*n_ctx="):
             a.load_state(file)
 
@@ -195,7 +197,7 @@ class TestStates:
         words = bytearray(data)
         offset = 4 * (place if place >= 0 else 1 + 3 * len(tokens) + place)
         words[offset : offset + 4] = value.to_bytes(4, "little", signed=True)
-        write_kv_file(tmp_path / "warm.kv", a._state_identity(), tokens, bytes(words))
+        write_kv_file(tmp_path / "warm.kv", state_identity(loaded_of(a)), tokens, bytes(words))
         with pytest.raises(LoadError, match="it is damaged"):
             a.load_state(tmp_path / "warm.kv")
         assert [ask(a).text for _ in range(5)] == [before.text] * 5
@@ -212,7 +214,7 @@ class TestStates:
                 changed = data[:start] + value.to_bytes(width, "little") + data[start + width :]
                 damaged += [changed] if changed != data else []
         for one in damaged:
-            write_kv_file(tmp_path / "warm.kv", a._state_identity(), tokens, one)
+            write_kv_file(tmp_path / "warm.kv", state_identity(loaded_of(a)), tokens, one)
             with pytest.raises((LoadError, InferenceError), match=r"damaged|refuses"):
                 a.load_state(tmp_path / "warm.kv")
             assert before.text.startswith(ask(a, max_tokens=1).text)
@@ -227,7 +229,7 @@ class TestStates:
             sparse.truncate(40 << 30)
         with pytest.raises(LoadError, match="the file is damaged"):
             a.load_state(file)
-        header = {**a._state_identity(), "format": 1, "tokens": tokens, "bytes": 40 << 30}
+        header = {**state_identity(loaded_of(a)), "format": 1, "tokens": tokens, "bytes": 40 << 30}
         text = json.dumps(header).encode()
         with file.open("wb") as sparse:
             sparse.write(b"HIVELLM-KV\n" + len(text).to_bytes(8, "little") + text)
