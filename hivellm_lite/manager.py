@@ -289,6 +289,11 @@ class ExpertManager:
             raise
 
 
+def registry_of(manager: ExpertManager) -> ExpertRegistry:
+    """What is below the face of ``manager``; private, as all in this module but the class."""
+    return manager._registry
+
+
 def _all_failed(share: Share, error: Exception) -> list[InferenceResult | Exception]:
     return [error] * len(share.places)
 

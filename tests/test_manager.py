@@ -15,6 +15,7 @@ from hivellm_lite import (
     OutOfMemoryError,
 )
 from hivellm_lite.inference.session import _models
+from hivellm_lite.manager import registry_of
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -64,7 +65,7 @@ class TestLoading:
     def test_experts_on_one_base_share_it(self, manager):
         lora = [s.name for s in manager.list_loaded_experts() if s.mode != "variant"]
         assert len(lora) >= 2
-        assert len({id(manager._registry.entry(name).expert.session) for name in lora}) == 1
+        assert len({id(registry_of(manager).entry(name).expert.session) for name in lora}) == 1
 
     def test_each_answers_as_it_does_alone(self, manager, packages, tiny_base):
         for name, path in packages.items():
@@ -97,7 +98,7 @@ class TestLoading:
         with pytest.raises(LoadError):
             manager.load_expert("x", tmp_path / "none.expert")
         assert "x" not in states(manager)
-        manager.load_expert("x", manager._registry.entry("a").path)
+        manager.load_expert("x", registry_of(manager).entry("a").path)
 
     def test_unloading_the_last_expert_frees_the_base(self, manager):
         for name in ("a", "b", "c"):
@@ -334,7 +335,7 @@ class TestTogether:
             return [one.text, "".join(pieces), batch[2].text]
 
         assert asyncio.run(ask()) == alone
-        assert not any(entry.in_use for entry in manager._registry.entries())
+        assert not any(entry.in_use for entry in registry_of(manager).entries())
 
     def test_threads_over_more_experts_than_fit_get_their_answers(self, make, packages):
         manager = make(max_loaded_experts=2)

@@ -16,6 +16,7 @@ from hivellm_lite import (
     LoadError,
 )
 from hivellm_lite.gbnf import matcher
+from hivellm_lite.manager import registry_of
 from hivellm_lite.requests import grammars
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -172,10 +173,10 @@ class TestTheBase:
         assert len(compiled) == 1
 
     def test_is_forgotten_with_its_last_expert(self, manager):
-        entry = manager._registry.entry("sql")
-        base = weakref.ref(manager._registry.base_alone(entry, entry.expert))
-        other = manager._registry.entry("graph")
-        assert manager._registry.base_alone(other, other.expert) is base()
+        entry = registry_of(manager).entry("sql")
+        base = weakref.ref(registry_of(manager).base_alone(entry, entry.expert))
+        other = registry_of(manager).entry("graph")
+        assert registry_of(manager).base_alone(other, other.expert) is base()
         del entry, other
         manager.unload_expert("sql")
         assert base() is not None
@@ -185,24 +186,24 @@ class TestTheBase:
 
     def test_is_kept_with_the_base(self, make, tiny_package):
         manager = make(keep_base=True)
-        entry = manager._registry.entry("sql")
-        base = manager._registry.base_alone(entry, entry.expert)
+        entry = registry_of(manager).entry("sql")
+        base = registry_of(manager).base_alone(entry, entry.expert)
         manager.unload_expert("sql")
         manager.unload_expert("graph")
         manager.load_expert("again", tiny_package("again"))
-        entry = manager._registry.entry("again")
-        assert manager._registry.base_alone(entry, entry.expert) is base
+        entry = registry_of(manager).entry("again")
+        assert registry_of(manager).base_alone(entry, entry.expert) is base
 
     def test_of_an_expert_that_is_unloaded_meanwhile_is_not_kept(self, make):
         manager = make(adapter_mode="exact")
-        entry = manager._registry.entry("sql")
+        entry = registry_of(manager).entry("sql")
         expert = entry.expert
         session = expert.session
         session.retain()
         try:
             manager.unload_expert("sql")
             with pytest.raises(InferenceError):
-                manager._registry.base_alone(entry, expert)
+                registry_of(manager).base_alone(entry, expert)
         finally:
             session.release()
 

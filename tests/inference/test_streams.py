@@ -15,6 +15,7 @@ import pytest
 
 from hivellm_lite import Expert, ExpertManager, Grammar, InferenceError
 from hivellm_lite.expert import loaded_of
+from hivellm_lite.manager import registry_of
 
 from ..support.waiting import wait_until
 
@@ -281,7 +282,7 @@ class TestTheEventLoop:
 
             asyncio.run(main())  # the loop ends before the threads that prepare
             assert manager.generate("a", "Hello", **GREEDY).completion_tokens > 0
-            wait_until(lambda: not any(one.in_use for one in manager._registry.entries()))
+            wait_until(lambda: not any(one.in_use for one in registry_of(manager).entries()))
             manager.generate("a", "Hello", **GREEDY)
             assert len([1 for one in manager.list_loaded_experts() if one.state == "resident"]) == 1
 

@@ -21,6 +21,8 @@ import time
 import traceback
 from pathlib import Path
 
+from hivellm_lite.manager import registry_of
+
 from .workers import WORKERS
 from .world import World, make_world
 
@@ -93,7 +95,7 @@ def main() -> int:
         world.beats["closing"] = time.monotonic()
         stats = world.manager.stats()
         time.sleep(2.0)  # threads that prepare what a cancelled task wanted
-        busy = [entry.name for entry in world.manager._registry.entries() if entry.in_use]
+        busy = [entry.name for entry in registry_of(world.manager).entries() if entry.in_use]
         world.manager.close()
         del world.beats["closing"]
     if busy:
