@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .errors import InferenceError
+from .expert_names import BASE
 from .expert_registry import ExpertHold, ExpertRegistry
 from .inference.session import Session
 from .loaded_expert import LoadedExpert
@@ -22,12 +23,9 @@ if TYPE_CHECKING:
     from .inference.decoding import Request
     from .requests.options import BatchPrompt, GenerationOptions
 
-__all__ = ["AUTO", "BASE", "Choice", "ExpertChooser", "ExpertName", "Share"]
+__all__ = ["Choice", "ExpertChooser", "ExpertName", "Share"]
 
 logger = logging.getLogger("hivellm_lite")
-
-AUTO, BASE = "auto", "base"
-"""Names that are not an expert's."""
 
 FALLBACKS = (BASE, "error")
 

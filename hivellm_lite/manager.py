@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 from .expert import checked
-from .expert_choice import AUTO, BASE, ExpertChooser, Share
+from .expert_choice import ExpertChooser, Share
+from .expert_names import AUTO, RESERVED
 from .expert_registry import ExpertRegistry, ExpertStatus
 from .inference.async_streams import AsyncTextStream, Prepared, arun_batch
 from .inference.decoding import Request
@@ -86,7 +87,7 @@ class ExpertManager:
         it beside the experts that are loaded, ValueError for a name in use, and TypeError for a
         name that is no option.
         """
-        if not name or name in (AUTO, BASE):
+        if not name or name in RESERVED:
             raise ValueError(f"{name!r} cannot be an expert's name")
         return self._registry.load(name, path, options).status
 

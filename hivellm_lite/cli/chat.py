@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..expert_names import AUTO, BASE
 from ..terminal_text import json_text, one_line
 from .input_text import UnreadableLine, read_line
 from .options import (
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chat"]
 
-AUTO, BASE, OFF = "auto", "base", "off"
+OFF = "off"
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..expert_names import RESERVED
 from ..progress import Progress
 from ..user_paths import path_exists
 from .options import progress_bar
@@ -24,7 +25,6 @@ packages_argument = click.argument(
 )
 
 _NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
-_RESERVED = ("auto", "base")
 
 
 def named_packages(values: Iterable[str]) -> dict[str, str]:
@@ -41,7 +41,7 @@ def named_packages(values: Iterable[str]) -> dict[str, str]:
                 f"two packages have the name {name!r}: {packages[name]} and {path}\n"
                 "Give one of them another: NAME=PACKAGE"
             )
-        if name in _RESERVED:
+        if name in RESERVED:
             raise click.UsageError(
                 f"{name!r} cannot be an expert's name\nGive another: NAME={path}"
             )
