@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hivellm_lite import Expert
+from hivellm_lite import Cache, Expert
 from hivellm_lite.hub import Hub
 
 from .support.hub_server import HubServer
@@ -39,6 +39,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return path
+
+
+@pytest.fixture
+def cache(home: Path) -> Cache:
+    """The cache below this test's home, which is what experts and the tool use."""
+    return Cache()
 
 
 @pytest.fixture(scope="session")

@@ -17,11 +17,6 @@ from ..support.packages import member, tar_bytes
 from ..support.refusals import GOOD, refused, zip_bytes
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    return tmp_path / "evil.expert"
-
-
 class TestSizes:
     def test_a_gzip_bomb_stops_at_the_ratio(self, archive: Path) -> None:
         data = tar_bytes([(member("zeros"), bytes(150_000))])

@@ -18,11 +18,6 @@ from ..support.packages import member, tar_bytes
 from ..support.refusals import GOOD, SMALL, refused, zip_bytes
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    return tmp_path / "evil.expert"
-
-
 class TestKinds:
     @pytest.mark.parametrize(
         ("kind", "word"),

@@ -13,11 +13,6 @@ from ..support.packages import member, tar_bytes
 from ..support.refusals import GOOD, refused, zip_bytes
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    return tmp_path / "evil.expert"
-
-
 class TestNames:
     @pytest.mark.parametrize(
         ("name", "reason"),

@@ -16,11 +16,6 @@ from ..support.packages import expert_files, member, tar_bytes, write_package
 from ..support.refusals import GOOD, zip_bytes
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    return tmp_path / "evil.expert"
-
-
 class TestAccepted:
     @pytest.mark.parametrize("suffix", [".expert", ".zip"])
     def test_both_formats_give_the_same_files(self, tmp_path: Path, suffix: str) -> None:

@@ -13,18 +13,12 @@ from hivellm_lite import Expert, LoadError, PackageError
 from hivellm_lite.adapters import AdapterOptions, prepare_adapter
 from hivellm_lite.bases import find_base
 from hivellm_lite.bases.parts import base_parts
-from hivellm_lite.cache import Cache
 from hivellm_lite.package import open_package
 
 from ..support.packages import manifest_v2
 from ..support.paths import FIXTURES
 
 MODELS = FIXTURES / "models"
-
-
-@pytest.fixture
-def cache(home):
-    return Cache()
 
 
 def change_config(folder: Path, **changes: Any) -> None:

@@ -25,11 +25,6 @@ GGUF = b"GGUF" + bytes(2000)
 
 
 @pytest.fixture
-def cache(home):
-    return Cache()
-
-
-@pytest.fixture
 def package(tmp_path, cache):
     return open_package(write_package(tmp_path / "x.expert", expert_files()), cache=cache)
 

@@ -22,17 +22,6 @@ from ..support.refusals import failure
 WEIGHTS = "adapter_model.safetensors"
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
-@pytest.fixture(params=["p.expert", "p.zip", "folder"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where to write a package: each form in turn."""
-    return tmp_path / str(request.param)
-
-
 class TestAdapterPlaces:
     @pytest.mark.parametrize(
         ("named", "folder"),

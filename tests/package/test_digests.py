@@ -24,17 +24,6 @@ WEIGHTS = "adapter_model.safetensors"
 PICKLED_DIGEST = "cd" * 32
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
-@pytest.fixture(params=["p.expert", "p.zip", "folder"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where to write a package: each form in turn."""
-    return tmp_path / str(request.param)
-
-
 class TestSidecar:
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:

@@ -18,11 +18,6 @@ from ..support.refusals import failure
 WEIGHTS = "adapter_model.safetensors"
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
 class TestLinks:
     @pytest.mark.parametrize("name", ["manifest.json", WEIGHTS, "adapter_config.json"])
     def test_a_link_out_of_the_folder_is_refused(

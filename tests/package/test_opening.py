@@ -19,17 +19,6 @@ from ..support.refusals import failure
 WEIGHTS = "adapter_model.safetensors"
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
-@pytest.fixture(params=["p.expert", "p.zip", "folder"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where to write a package: each form in turn."""
-    return tmp_path / str(request.param)
-
-
 class TestForms:
     def test_an_archive_is_read_from_the_cache(self, tmp_path: Path, cache: Cache) -> None:
         files = {**expert_files(), "training_args.bin": b"pickle", "README.md": b"# x"}

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from hivellm_lite.converters import Adapter, read_adapter
 
-from .paths import MODELS
+from .paths import ADAPTERS, MODELS
 
 Array = npt.NDArray[Any]
 
@@ -69,3 +70,9 @@ def change_json(path: Path, **changes: Any) -> None:
     value.update(changes)
     kept = {key: entry for key, entry in value.items() if entry is not None}
     path.write_text(json.dumps(kept))
+
+
+def saved_adapter(base: str, name: str) -> Adapter:
+    """An adapter of the fixtures, as PEFT saved it for the model ``base``."""
+    folder = ADAPTERS / base / name
+    return read_adapter(folder / "adapter_model.safetensors", folder / "adapter_config.json")

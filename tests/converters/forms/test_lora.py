@@ -12,13 +12,14 @@ from gguf import GGUFReader
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.forms.lora import LoraReport, convert_lora
 from hivellm_lite.converters.gguf.header import read_gguf_header
-from hivellm_lite.converters.peft.adapter import Adapter, AdapterConfig, AdapterTensor, read_adapter
+from hivellm_lite.converters.peft.adapter import Adapter, AdapterConfig, AdapterTensor
 from hivellm_lite.converters.peft.updates import LowRank
 
 from hivellm_lite.errors import ConversionError
 
 from ...support import llama
-from ...support.paths import ADAPTERS, FIXTURES, MODELS
+from ...support.model_files import saved_adapter
+from ...support.paths import FIXTURES, MODELS
 
 REFERENCE = np.load(FIXTURES / "reference.npz")
 PLAIN = ("plain", "rslora", "patterns", "layers", "head", "embedding", "bf16", "f16")
@@ -39,11 +40,6 @@ def base_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return path
 
     return base
-
-
-def saved(base: str, name: str) -> Adapter:
-    folder = ADAPTERS / base / name
-    return read_adapter(folder / "adapter_model.safetensors", folder / "adapter_config.json")
 
 
 def adapter_of(
@@ -72,7 +68,7 @@ def test_logits_are_those_of_peft(
 ) -> None:
     base, _, form = name.split("/")
     out = tmp_path / "adapter.gguf"
-    convert_lora(saved(base, form), read_gguf_header(base_of(base)), out)
+    convert_lora(saved_adapter(base, form), read_gguf_header(base_of(base)), out)
     tokens, expected = REFERENCE[f"{base}/ids/0"], REFERENCE[name]
     # The adapters change the logits by more than 5, so this tests them and not the base.
     assert np.abs(expected - REFERENCE[f"{base}/logits/0"]).max() > 5
@@ -87,7 +83,7 @@ def test_every_plain_form_is_covered() -> None:
 
 def test_f16_is_the_f32_file_rounded(base_of: Callable[[str], Path], tmp_path: Path) -> None:
     base, wide, narrow = base_of("tiny-llama"), tmp_path / "f32.gguf", tmp_path / "f16.gguf"
-    header, adapter = read_gguf_header(base), saved("tiny-llama", "layers")
+    header, adapter = read_gguf_header(base), saved_adapter("tiny-llama", "layers")
     convert_lora(adapter, header, wide)
     convert_lora(adapter, header, narrow, dtype="f16")
     pairs = zip(GGUFReader(wide).tensors, GGUFReader(narrow).tensors, strict=True)
@@ -102,7 +98,7 @@ def test_f16_is_the_f32_file_rounded(base_of: Callable[[str], Path], tmp_path: P
 def test_the_file_says_what_it_is(base_of: Callable[[str], Path], tmp_path: Path) -> None:
     out = tmp_path / "adapter.gguf"
     report = convert_lora(
-        saved("tiny-llama", "patterns"), read_gguf_header(base_of("tiny-llama")), out
+        saved_adapter("tiny-llama", "patterns"), read_gguf_header(base_of("tiny-llama")), out
     )
     header = read_gguf_header(out)
     assert header.metadata == {
@@ -122,7 +118,7 @@ def test_dropped_copies_of_the_base_are_reported(
     base_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     header = read_gguf_header(base_of("tiny-llama"))
-    report = convert_lora(saved("tiny-llama", "embedding"), header, tmp_path / "a.gguf")
+    report = convert_lora(saved_adapter("tiny-llama", "embedding"), header, tmp_path / "a.gguf")
     assert report.dropped == ("model.embed_tokens.base_layer.weight",)
 
 
@@ -131,7 +127,7 @@ def test_the_same_adapter_gives_the_same_bytes(
 ) -> None:
     header = read_gguf_header(base_of("tiny-llama"))
     for name in ("a", "b"):
-        convert_lora(saved("tiny-llama", "plain"), header, tmp_path / name)
+        convert_lora(saved_adapter("tiny-llama", "plain"), header, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -181,9 +177,9 @@ def test_the_leading_model_may_be_missing(base_of: Callable[[str], Path], tmp_pa
             "an embedding's LoRA on another module, or the other way round",
         ),
         ("tiny-llama", adapter_of(("model.embed_tokens", 64, 99), embedding=True), "has .500, 64."),
-        ("tiny-qwen3", saved("tiny-qwen3", "head"), "head is tied to its embedding"),
-        ("tiny-qwen3", saved("tiny-qwen3", "embedding"), "embedding is also its head"),
-        ("tiny-qwen3", saved("tiny-llama", "plain"), "does not fit"),
+        ("tiny-qwen3", saved_adapter("tiny-qwen3", "head"), "head is tied to its embedding"),
+        ("tiny-qwen3", saved_adapter("tiny-qwen3", "embedding"), "embedding is also its head"),
+        ("tiny-qwen3", saved_adapter("tiny-llama", "plain"), "does not fit"),
         (
             "tiny-llama",
             Adapter(
@@ -232,7 +228,7 @@ def test_an_unknown_architecture_is_refused(base_of: Callable[[str], Path], tmp_
     header = read_gguf_header(base_of("tiny-llama"))
     other = type(header)(**{**vars(header), "architecture": "rwkv7"})
     with pytest.raises(ConversionError, match="'rwkv7' is not supported yet; supported are llama"):
-        convert_lora(saved("tiny-llama", "plain"), other, tmp_path / "a.gguf")
+        convert_lora(saved_adapter("tiny-llama", "plain"), other, tmp_path / "a.gguf")
 
 
 def test_values_beyond_f16_are_refused_as_f16(
@@ -248,4 +244,6 @@ def test_values_beyond_f16_are_refused_as_f16(
 def test_an_unknown_dtype_is_refused(base_of: Callable[[str], Path], tmp_path: Path) -> None:
     header = read_gguf_header(base_of("tiny-llama"))
     with pytest.raises(ConversionError, match="not 'q8_0'"):
-        convert_lora(saved("tiny-llama", "plain"), header, tmp_path / "a.gguf", dtype="q8_0")
+        convert_lora(
+            saved_adapter("tiny-llama", "plain"), header, tmp_path / "a.gguf", dtype="q8_0"
+        )

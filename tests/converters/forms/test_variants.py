@@ -19,7 +19,7 @@ from hivellm_lite.converters.forms.variant import (
 )
 from hivellm_lite.converters.gguf.header import GGUFHeader, read_gguf_header
 from hivellm_lite.converters.gguf.split import kind_of, split_gguf
-from hivellm_lite.converters.peft.adapter import Adapter, read_adapter
+from hivellm_lite.converters.peft.adapter import Adapter
 from hivellm_lite.converters.peft.updates import Dora, Hadamard, Kronecker, LowRank, Scaled
 from hivellm_lite.converters.targets import find_targets
 from hivellm_lite.converters.weights import checkpoint_weights, gguf_weights
@@ -28,7 +28,8 @@ from hivellm_lite.engine import Context, ContextOptions, Model, Row
 from hivellm_lite.errors import ConversionError
 
 from ...support import llama
-from ...support.paths import ADAPTERS, FIXTURES, MODELS
+from ...support.model_files import saved_adapter
+from ...support.paths import FIXTURES, MODELS
 
 REFERENCE = np.load(FIXTURES / "reference.npz")
 COVERED = sorted(name for name in REFERENCE.files if "/adapter/" in name)
@@ -61,11 +62,6 @@ def split_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list
         return bases[name]
 
     return parts
-
-
-def saved(base: str, name: str) -> Adapter:
-    folder = ADAPTERS / base / name
-    return read_adapter(folder / "adapter_model.safetensors", folder / "adapter_config.json")
 
 
 def logits(
@@ -115,7 +111,7 @@ def test_a_variant_has_the_logits_of_peft(
     parts = split_base(base)
     tokens = REFERENCE[f"{base}/ids/0"]
     header = read_gguf_header(parts[0].with_name("whole.gguf"))
-    updates = find_targets(saved(base, form), header)
+    updates = find_targets(saved_adapter(base, form), header)
     with checkpoint_weights(MODELS / base) as source:
         report = convert_variant(
             updates, header, [p.name for p in parts], source, tmp_path, quantization="f32"
@@ -131,7 +127,7 @@ def test_the_low_rank_form_of_full_rank_has_the_logits_of_peft(
 ) -> None:
     base, _, form = name.split("/")
     whole = split_base(base)[0].with_name("whole.gguf")
-    header, adapter = read_gguf_header(whole), saved(base, form)
+    header, adapter = read_gguf_header(whole), saved_adapter(base, form)
     if not is_for_lora(adapter, header):
         with pytest.raises(ConversionError, match=NOT_FOR_LORA[form]):
             find_targets(adapter, header, for_lora=True)
@@ -149,7 +145,7 @@ def test_weights_of_the_gguf_and_of_the_folder_are_the_same(
 ) -> None:
     for model, form in (("tiny-llama", "plain"), ("tiny-qwen3", "plain")):
         whole = split_base(model)[0].with_name("whole.gguf")
-        updates = find_targets(saved(model, form), read_gguf_header(whole))
+        updates = find_targets(saved_adapter(model, form), read_gguf_header(whole))
         with checkpoint_weights(MODELS / model) as folder, gguf_weights(whole) as file:
             assert folder.is_float
             assert file.is_float
@@ -206,7 +202,7 @@ def test_a_tensor_is_stored_at_the_smallest_type_that_keeps_its_change(
     change: float, stored: str, split_base: Callable[[str], list[Path]]
 ) -> None:
     header = read_gguf_header(split_base("tiny-llama")[0].with_name("whole.gguf"))
-    updates = find_targets(saved("tiny-llama", "plain"), header)
+    updates = find_targets(saved_adapter("tiny-llama", "plain"), header)
     target, update = next(pair for pair in updates if pair[0].module == "self_attn.q_proj")
     with checkpoint_weights(MODELS / "tiny-llama") as source:
         size = np.linalg.norm(source.read(target)) / np.linalg.norm(update.delta())
@@ -273,7 +269,7 @@ def test_merged_weights_that_are_not_finite_are_refused(
 ) -> None:
     parts = split_base("tiny-llama")
     header = read_gguf_header(parts[0].with_name("whole.gguf"))
-    (target, update), *_ = find_targets(saved("tiny-llama", "plain"), header)
+    (target, update), *_ = find_targets(saved_adapter("tiny-llama", "plain"), header)
     huge = LowRank(update.a, np.full_like(update.b, 3e38), 3e38)
     names = [path.name for path in parts]
     with (
