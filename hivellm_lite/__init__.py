@@ -37,27 +37,33 @@ if TYPE_CHECKING:
     from .bases.search import BaseFile
     from .cache.store import Cache
     from .expert import Expert
-    from .expert_registry import ExpertStatus
     from .gbnf.syntax import Grammar
     from .inference.async_streams import AsyncTextStream
     from .inference.results import InferenceResult, TokenScore
     from .inference.streams import TextStream
     from .json_schema.schema_source import JSONSchema
-    from .load_options import (
+    from .loading.loaded_expert import LoadTimes
+    from .loading.options import (
         ConversionOptions,
         DeviceOptions,
         LoadOptions,
         SharingOptions,
         SourceOptions,
     )
-    from .loaded_expert import LoadTimes
     from .manager import ExpertManager
-    from .manager_stats import BaseStats, ExpertCounts, KVCacheCounts, ManagerStats, RequestCounts
     from .manifest.records import Manifest
     from .package.opening import Package, open_package
     from .progress import Progress
     from .requests.grammars import GrammarOption
     from .requests.options import BatchPrompt, GenerationOptions, PromptOptions, RequestOptions
+    from .residency.registry import ExpertStatus
+    from .residency.stats import (
+        BaseStats,
+        ExpertCounts,
+        KVCacheCounts,
+        ManagerStats,
+        RequestCounts,
+    )
     from .routing import ExpertScore, Route
 
 __all__ = [
@@ -114,35 +120,35 @@ _HOMES = {
     "AdapterOptions": "adapters.options",
     "AsyncTextStream": "inference.async_streams",
     "BaseFile": "bases.search",
-    "BaseStats": "manager_stats",
+    "BaseStats": "residency.stats",
     "BatchPrompt": "requests.options",
     "Cache": "cache.store",
-    "ConversionOptions": "load_options",
-    "DeviceOptions": "load_options",
+    "ConversionOptions": "loading.options",
+    "DeviceOptions": "loading.options",
     "Expert": "expert",
-    "ExpertCounts": "manager_stats",
+    "ExpertCounts": "residency.stats",
     "ExpertManager": "manager",
     "ExpertScore": "routing",
-    "ExpertStatus": "expert_registry",
+    "ExpertStatus": "residency.registry",
     "GenerationOptions": "requests.options",
     "Grammar": "gbnf.syntax",
     "GrammarOption": "requests.grammars",
     "InferenceResult": "inference.results",
     "JSONSchema": "json_schema.schema_source",
-    "KVCacheCounts": "manager_stats",
-    "LoadOptions": "load_options",
-    "LoadTimes": "loaded_expert",
-    "ManagerStats": "manager_stats",
+    "KVCacheCounts": "residency.stats",
+    "LoadOptions": "loading.options",
+    "LoadTimes": "loading.loaded_expert",
+    "ManagerStats": "residency.stats",
     "Manifest": "manifest.records",
     "Package": "package.opening",
     "PreparedAdapter": "adapters.prepare",
     "Progress": "progress",
     "PromptOptions": "requests.options",
-    "RequestCounts": "manager_stats",
+    "RequestCounts": "residency.stats",
     "RequestOptions": "requests.options",
     "Route": "routing",
-    "SharingOptions": "load_options",
-    "SourceOptions": "load_options",
+    "SharingOptions": "loading.options",
+    "SourceOptions": "loading.options",
     "TextStream": "inference.streams",
     "TokenScore": "inference.results",
     "open_package": "package.opening",

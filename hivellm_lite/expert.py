@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 from .adapters.prepare import PreparedAdapter
 from .bases.search import BaseFile
-from .expert_loading import load_expert
-from .expert_state import load_state, save_state
 from .inference.async_streams import AsyncTextStream, Prepared, arun_batch
 from .inference.results import InferenceResult, TokenScore
 from .inference.session import Session
 from .inference.streams import TextStream, check_length, run_batch, score_tokens
-from .loaded_expert import LoadedExpert, LoadTimes
+from .loading.loaded_expert import LoadedExpert, LoadTimes
+from .loading.parts import load_expert
+from .loading.saved_state import load_state, save_state
 from .manifest.records import Manifest
 from .package.opening import Package
 from .process.state import no_copy
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine import Applied
-    from .load_options import LoadOptions
+    from .loading.options import LoadOptions
 
 __all__ = ["Expert"]
 

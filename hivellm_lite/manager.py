@@ -8,21 +8,21 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 from .expert import checked
-from .expert_choice import ExpertChooser, Share
-from .expert_names import AUTO, RESERVED
-from .expert_registry import ExpertRegistry, ExpertStatus
 from .inference.async_streams import AsyncTextStream, Prepared, arun_batch
 from .inference.decoding import Request
 from .inference.off_loop import off_loop
 from .inference.results import InferenceResult
 from .inference.streams import TextStream, run_batch
-from .load_options import LoadOptions, check_names
-from .manager_stats import ManagerStats
+from .loading.options import LoadOptions, check_names
 from .manifest.records import Manifest
 from .process.state import no_copy
 from .requests.argument_types import check_prompts
 from .requests.batches import UNANSWERABLE, build_each
 from .requests.options import BatchPrompt, GenerationOptions
+from .residency.choice import ExpertChooser, Share
+from .residency.names import AUTO, RESERVED
+from .residency.registry import ExpertRegistry, ExpertStatus
+from .residency.stats import ManagerStats
 from .routing import Route
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from hivellm_lite import load_options
+from hivellm_lite.loading import options as load_options
 
 from .support.paths import ROOT
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..expert_names import AUTO, BASE
+from ..residency.names import AUTO, BASE
 from ..terminal_text import json_text, one_line
 from .input_text import UnreadableLine, read_line
 from .options import (
@@ -196,8 +196,8 @@ class _Chat:
         return route.expert or BASE
 
     def _system_message(self, name: str) -> str | None:
-        from ..base_alone import base_manifest
         from ..prompts.tags import system_message
+        from ..residency.base_alone import base_manifest
 
         if self.system is not None:
             return self.system

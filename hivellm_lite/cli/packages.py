@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..expert_names import RESERVED
 from ..progress import Progress
+from ..residency.names import RESERVED
 from ..user_paths import path_exists
 from .options import progress_bar
 

@@ -8,8 +8,8 @@ import pytest
 
 from hivellm_lite import Expert, InferenceError, LoadError
 from hivellm_lite.expert import loaded_of
-from hivellm_lite.expert_state import state_identity
 from hivellm_lite.inference.kv_files import read_kv_file, write_kv_file
+from hivellm_lite.loading.saved_state import state_identity
 
 from ..support.packages import all_but_fresh
 

@@ -9,26 +9,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .adapters.prepare import PreparedAdapter
-from .bases.search import BaseFile
-from .cache.store import Cache
-from .errors import InferenceError
-from .inference.decoding import Request
-from .inference.session import Session, open_session
-from .manifest.records import Manifest
-from .package.grammar import package_grammar
-from .package.opening import Package
-from .prompts.template_files import package_template
-from .requests.argument_types import check_types, refuse_unknown
-from .requests.batches import build_each
-from .requests.builder import RequestBuilder
-from .requests.grammars import GrammarChooser
-from .requests.options import BatchPrompt, GenerationOptions, RequestOptions
+from ..adapters.prepare import PreparedAdapter
+from ..bases.search import BaseFile
+from ..cache.store import Cache
+from ..errors import InferenceError
+from ..inference.decoding import Request
+from ..inference.session import Session, open_session
+from ..manifest.records import Manifest
+from ..package.grammar import package_grammar
+from ..package.opening import Package
+from ..prompts.template_files import package_template
+from ..requests.argument_types import check_types, refuse_unknown
+from ..requests.batches import build_each
+from ..requests.builder import RequestBuilder
+from ..requests.grammars import GrammarChooser
+from ..requests.options import BatchPrompt, GenerationOptions, RequestOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .engine import Adapter, Applied
+    from ..engine import Adapter, Applied
 
 __all__ = ["LoadTimes", "LoadedExpert", "LoadedParts"]
 

@@ -21,19 +21,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from ..errors import InferenceError, LoadError, OutOfMemoryError
+from ..loading.loaded_expert import LoadedExpert
+from ..loading.options import LoadOptions
+from ..loading.parts import load_expert
+from ..manifest.constraints import check_loadable, dependants, unreadable
+from ..memory_estimate import parse_bytes
+from ..process.state import bookkeeping, forget_on_fork
 from .base_alone import BaseAlone
-from .errors import InferenceError, LoadError, OutOfMemoryError
-from .expert_loading import load_expert
-from .load_options import LoadOptions
-from .loaded_expert import LoadedExpert
-from .manager_stats import BaseStats, ManagerStats
-from .manifest.constraints import check_loadable, dependants, unreadable
-from .memory_estimate import parse_bytes
-from .process.state import bookkeeping, forget_on_fork
+from .stats import BaseStats, ManagerStats
 
 if TYPE_CHECKING:
-    from .inference.session import Session
-    from .manifest.records import Manifest
+    from ..inference.session import Session
+    from ..manifest.records import Manifest
 
 __all__ = ["Entry", "ExpertHold", "ExpertRegistry", "ExpertStatus"]
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .errors import GrammarError
-from .inference.decoding import Request
-from .inference.session import Session
-from .manifest.records import Manifest
-from .requests.argument_types import check_types, refuse_unknown
-from .requests.batches import build_each
-from .requests.builder import RequestBuilder
-from .requests.grammars import GrammarChooser
-from .requests.options import BatchPrompt, GenerationOptions
+from ..errors import GrammarError
+from ..inference.decoding import Request
+from ..inference.session import Session
+from ..manifest.records import Manifest
+from ..requests.argument_types import check_types, refuse_unknown
+from ..requests.batches import build_each
+from ..requests.builder import RequestBuilder
+from ..requests.grammars import GrammarChooser
+from ..requests.options import BatchPrompt, GenerationOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .gbnf import Grammar
+    from ..gbnf import Grammar
 
 __all__ = ["BaseAlone", "base_manifest"]
 

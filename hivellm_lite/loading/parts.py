@@ -6,17 +6,17 @@ import os
 import time
 from pathlib import Path
 
-from .adapters.prepare import prepare_adapter
-from .bases.search import find_base, find_float_weights
-from .cache.store import Cache
-from .hub import Hub, locate_package
-from .inference.session import open_session
-from .load_options import LoadOptions, LoadSettings
+from ..adapters.prepare import prepare_adapter
+from ..bases.search import find_base, find_float_weights
+from ..cache.store import Cache
+from ..hub import Hub, locate_package
+from ..inference.session import open_session
+from ..memory_estimate import check_fits, estimate_memory
+from ..package.opening import open_package
+from ..process.memory_limits import LOADING_BYTES, memory_is_full, require_memory
+from ..user_paths import user_path
 from .loaded_expert import LoadedExpert, LoadedParts, LoadTimes
-from .memory_estimate import check_fits, estimate_memory
-from .package.opening import open_package
-from .process.memory_limits import LOADING_BYTES, memory_is_full, require_memory
-from .user_paths import user_path
+from .options import LoadOptions, LoadSettings
 
 __all__ = ["load_expert"]
 
@@ -43,7 +43,7 @@ def load_expert(
 
 
 def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) -> LoadedParts:
-    from .engine import Adapter, return_free_memory  # loads llama.cpp
+    from ..engine import Adapter, return_free_memory  # loads llama.cpp
 
     clock = [time.perf_counter()]
 

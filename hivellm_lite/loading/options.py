@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
-from .adapters.options import AdapterOptions
-from .bases.search import QUANTIZATIONS
-from .engine.options import ContextOptions
-from .inference.session import SessionOptions
-from .progress import Progress
-from .requests.argument_types import refuse_unknown
+from ..adapters.options import AdapterOptions
+from ..bases.search import QUANTIZATIONS
+from ..engine.options import ContextOptions
+from ..inference.session import SessionOptions
+from ..progress import Progress
+from ..requests.argument_types import refuse_unknown
 
 __all__ = [
     "ConversionOptions",

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .errors import InferenceError
-from .inference.kv_files import read_kv_file, write_kv_file
+from ..errors import InferenceError
+from ..inference.kv_files import read_kv_file, write_kv_file
 from .loaded_expert import LoadedExpert
 
 __all__ = ["load_state", "save_state", "state_identity"]
@@ -27,7 +27,7 @@ def save_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
 
 def load_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
     """See `Expert.load_state`."""
-    from .engine import KVState  # loads llama.cpp
+    from ..engine import KVState  # loads llama.cpp
 
     session = expert.session
     applied = expert.applied()
@@ -40,7 +40,7 @@ def load_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
 
 def state_identity(expert: LoadedExpert) -> dict[str, Any]:
     """What must be equal for a file to be of use."""
-    from .engine import library_version  # loads llama.cpp
+    from ..engine import library_version  # loads llama.cpp
 
     session = expert.session
     options = session.scheduler.kv.context.options

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .errors import InferenceError
-from .expert_names import BASE
-from .expert_registry import ExpertHold, ExpertRegistry
-from .inference.session import Session
-from .loaded_expert import LoadedExpert
-from .manifest.constraints import check_together
-from .requests.argument_types import check_types
-from .requests.batches import UNANSWERABLE, Maker, complete_prompts
-from .routing import Route, Router
+from ..errors import InferenceError
+from ..inference.session import Session
+from ..loading.loaded_expert import LoadedExpert
+from ..manifest.constraints import check_together
+from ..requests.argument_types import check_types
+from ..requests.batches import UNANSWERABLE, Maker, complete_prompts
+from ..routing import Route, Router
+from .names import BASE
+from .registry import ExpertHold, ExpertRegistry
 
 if TYPE_CHECKING:
-    from .engine import Applied
-    from .inference.decoding import Request
-    from .requests.options import BatchPrompt, GenerationOptions
+    from ..engine import Applied
+    from ..inference.decoding import Request
+    from ..requests.options import BatchPrompt, GenerationOptions
 
 __all__ = ["Choice", "ExpertChooser", "ExpertName", "Share"]
 
