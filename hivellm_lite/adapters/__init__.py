@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from .loss import AdapterLoss, Divergence
-from .options import AdapterOptions
-from .prepare import PreparedAdapter, becomes_lora, prepare_adapter, read_package_adapter
-from .report import (
-    AdapterReport,
-    Form,
-    LoraAdapterReport,
-    LowRankAdapterReport,
-    VariantAdapterReport,
-)
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .loss import AdapterLoss, Divergence
+    from .options import AdapterOptions
+    from .prepare import PreparedAdapter, becomes_lora, prepare_adapter, read_package_adapter
+    from .report import (
+        AdapterReport,
+        Form,
+        LoraAdapterReport,
+        LowRankAdapterReport,
+        VariantAdapterReport,
+    )
 
 __all__ = [
     "AdapterLoss",
@@ -27,3 +32,19 @@ __all__ = [
     "prepare_adapter",
     "read_package_adapter",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "loss": ["AdapterLoss", "Divergence"],
+        "options": ["AdapterOptions"],
+        "prepare": ["PreparedAdapter", "becomes_lora", "prepare_adapter", "read_package_adapter"],
+        "report": [
+            "AdapterReport",
+            "Form",
+            "LoraAdapterReport",
+            "LowRankAdapterReport",
+            "VariantAdapterReport",
+        ],
+    },
+)
