@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from ..cache.store import Cache, CacheEntry, digest_of, source_of
 from ..errors import PackageError
 from ..package.opening import Package, open_package
 from ..progress import Progress
-from .loss import AdapterLoss
+from .loss import AdapterLoss, is_recorded
 from .options import AdapterOptions
 from .plain_lora import LoraBuilder, becomes_lora
 from .report import AdapterReport, Form, VariantAdapterReport, report_from
@@ -41,6 +41,7 @@ __all__ = [
     "AdapterOptions",
     "PreparedAdapter",
     "becomes_lora",
+    "earlier_conversions",
     "prepare_adapter",
     "read_package_adapter",
 ]
@@ -159,6 +160,17 @@ def prepare_adapter(
 
     entry, built = cache.get_or_build("adapters", key, state.checked(build), sources=sources)
     return _prepared(entry, base, cache, built)
+
+
+def earlier_conversions(
+    package: Package, cache: Cache
+) -> Iterator[tuple[CacheEntry, AdapterReport]]:
+    """What the cache holds of the package's adapter, for any base and in any form."""
+    source = str(package.source.resolve())
+    for entry in cache.entries("adapters"):
+        facts = entry.info["adapter"]
+        if source in [known["path"] for known in entry.sources] and is_recorded(facts):
+            yield entry, report_from(facts)
 
 
 def _weight_files(folder: Path | None) -> list[Path]:

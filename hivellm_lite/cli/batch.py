@@ -10,10 +10,15 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import click
 
+from ..errors import ExpertError
+from ..manager import ExpertManager
+from ..package.opening import Package
+from ..progress import Progress
+from ..residency.names import AUTO
 from ..terminal_text import bounded, json_text
 from .batch_lines import BatchLine, LineReader
 from .option_names import as_options
@@ -27,11 +32,6 @@ from .options import (
 )
 from .output import say, write_output
 from .packages import load_experts, named_packages, open_packages
-
-if TYPE_CHECKING:
-    from ..manager import ExpertManager
-    from ..package.opening import Package
-    from ..progress import Progress
 
 __all__ = ["batch"]
 
@@ -133,7 +133,7 @@ def batch(
     reader = LineReader(
         {name: value for name, value in defaults.items() if value is not None},
         {name: one.digest for name, one in opened.items()},
-        "auto" if auto else next(iter(named)),
+        AUTO if auto else next(iter(named)),
         {name: arguments[name] for name in _ANSWERS_DEPEND_ON},
     )
     lines = reader.read(file)
@@ -212,8 +212,6 @@ def _run(
     arguments: Mapping[str, Any],
 ) -> int:
     """Answer all lines, writing each result when it is there; returns how many failed."""
-    from ..manager import ExpertManager
-
     with ExpertManager(**arguments, max_streams=batch_size) as manager, progress_bar() as progress:
         load_experts(manager, packages, progress)
         return asyncio.run(_answer_all(list(lines), write, manager, batch_size, progress))
@@ -240,8 +238,6 @@ async def _answer_all(
 
 
 async def _answer(line: BatchLine, manager: ExpertManager) -> dict[str, Any]:
-    from ..errors import ExpertError
-
     record: dict[str, Any] = {"index": line.index, "input": line.digest}
     if line.id is not None:
         record["id"] = line.id

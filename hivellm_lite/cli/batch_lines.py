@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+from ..cache.store import digest_of
 from ..terminal_text import one_line
 from .input_text import refuse_other_encoding
 
@@ -95,8 +96,6 @@ class LineReader:
         return lines
 
     def _line(self, index: int, data: bytes) -> BatchLine:
-        from ..cache.store import digest_of
-
         options: dict[str, Any] = {}
         line_id = problem = None
         try:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..cache import upkeep
 from ..cache.store import Cache
+from ..cache.upkeep import CacheItem, Removal
 from ..terminal_text import one_line
 from .options import json_option
 from .output import print_json, print_line, say, say_error
-
-if TYPE_CHECKING:
-    from ..cache.upkeep import CacheItem, Removal
 
 __all__ = ["cache"]
 
@@ -73,10 +72,8 @@ def list_entries(settings: dict[str, Any], as_json: bool) -> None:
     What cannot be used is listed with the reason: damaged entries, which are made again
     when they are needed, and files that are not of this cache.
     """
-    from ..cache.upkeep import survey
-
     store = Cache(settings["cache_dir"])
-    items = list(survey(store))
+    items = list(upkeep.survey(store))
     if as_json:
         print_json([_facts(item) for item in items])
         return
@@ -91,9 +88,7 @@ def list_entries(settings: dict[str, Any], as_json: bool) -> None:
 @click.pass_obj
 def prune(settings: dict[str, Any], as_json: bool) -> None:
     """Remove what is damaged, and what was made from files that are gone or have changed."""
-    from ..cache.upkeep import prune as remove_useless
-
-    _told(remove_useless(Cache(settings["cache_dir"])), as_json)
+    _told(upkeep.prune(Cache(settings["cache_dir"])), as_json)
 
 
 @cache.command()
@@ -105,15 +100,12 @@ def clear(settings: dict[str, Any], yes: bool, as_json: bool) -> None:
 
     Files that are not of this cache stay.
     """
-    from ..cache.upkeep import clear as remove_all
-    from ..cache.upkeep import survey
-
     store = Cache(settings["cache_dir"])
-    entries = [item for item in survey(store) if not item.is_foreign]
+    entries = [item for item in upkeep.survey(store) if not item.is_foreign]
     if not yes and entries:
         size = sum(item.size for item in entries) / 1e6
         click.confirm(f"Remove {len(entries)} entries, {size:.1f} MB?", abort=True, err=True)
-    _told(remove_all(store), as_json)
+    _told(upkeep.clear(store), as_json)
 
 
 @cache.command()
@@ -126,17 +118,14 @@ def verify(settings: dict[str, Any], remove: bool, as_json: bool) -> None:
     Reads all of it. Exits with 1 if an entry is damaged and is not removed. A damaged
     entry is made again when it is needed, if what it was made from is still there.
     """
-    from ..cache.upkeep import remove as remove_items
-    from ..cache.upkeep import verify as read_all
-
     store = Cache(settings["cache_dir"])
-    items = list(read_all(store))
+    items = list(upkeep.verify(store))
     damaged = [
         item
         for item in items
         if item.problem is not None and (not item.is_foreign or item.path.parent == store.root)
     ]
-    removal = remove_items(store, damaged) if remove else None
+    removal = upkeep.remove(store, damaged) if remove else None
     if as_json:
         print_json([_facts(item) for item in items])
     else:

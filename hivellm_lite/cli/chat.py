@@ -6,10 +6,16 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..errors import ExpertError
+from ..inference.results import InferenceResult
+from ..manager import ExpertManager
+from ..manifest.records import Manifest
+from ..prompts.tags import system_message
+from ..residency.base_alone import base_manifest
 from ..residency.names import AUTO, BASE
 from ..terminal_text import json_text, one_line
 from .input_text import UnreadableLine, read_line
@@ -23,11 +29,6 @@ from .options import (
 )
 from .output import print_answer, say, say_error, say_line, show
 from .packages import load_experts, named_packages, open_packages, packages_argument
-
-if TYPE_CHECKING:
-    from ..inference.results import InferenceResult
-    from ..manager import ExpertManager
-    from ..manifest.parsing import Manifest
 
 __all__ = ["chat"]
 
@@ -73,8 +74,6 @@ def chat(
     For example:
       hivellm-lite chat sql.expert graph=cypher.expert --schema @schema.sql --expert auto
     """  # noqa: D301 - click looks for the control character
-    from ..manager import ExpertManager
-
     if schema is not None and system is not None:
         raise click.UsageError("--system replaces --schema; give only one of them")
     if sys.stdin is None:
@@ -149,8 +148,6 @@ class _Chat:
                 self._answer(line)
 
     def _answer(self, question: str) -> None:
-        from ..errors import ExpertError
-
         try:
             self._last = result = self._ask(question)
         except (ExpertError, ValueError) as error:
@@ -196,9 +193,6 @@ class _Chat:
         return route.expert or BASE
 
     def _system_message(self, name: str) -> str | None:
-        from ..prompts.tags import system_message
-        from ..residency.base_alone import base_manifest
-
         if self.system is not None:
             return self.system
         if name == BASE:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..doctor import examine
 from .options import json_option
 from .output import print_bold, print_json, print_line
 
@@ -27,8 +28,6 @@ def doctor(base: str | None, as_json: bool) -> None:
     library that was built for another processor takes its process down. Exits with 1
     if something is wrong, and says what to do about it.
     """
-    from ..doctor import examine
-
     report = examine(base)
     if as_json:
         print_json(report.as_dict())

@@ -6,23 +6,28 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
 from ..adapters.options import MODES
+from ..adapters.prepare import becomes_lora, earlier_conversions, read_package_adapter
+from ..bases.search import find_base
+from ..cache.store import Cache
+from ..converters.forms.lora import stored_rank
+from ..converters.gguf.header import read_gguf_header
+from ..converters.peft.updates import LowRank
+from ..converters.targets import find_targets
+from ..engine.options import ContextOptions
+from ..hub import Hub
+from ..inference.session import SessionOptions
+from ..memory_estimate import MemoryEstimate, estimate_memory, parse_bytes
+from ..package.opening import Package
+from ..process.memory_limits import available_memory
 from .options import base_options, json_option, no_verify_option, progress_bar
 from .output import print_json, print_line
 from .packages import named_packages, open_packages, packages_argument
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ..adapters.report import AdapterReport
-    from ..cache.store import Cache
-    from ..inference.session import SessionOptions
-    from ..memory_estimate import MemoryEstimate
-    from ..package.opening import Package
 
 __all__ = ["estimate"]
 
@@ -104,11 +109,6 @@ def estimate(
     No model is loaded and no base is downloaded; one that is a Hugging Face folder
     is converted first. Exits with 1 if it does not fit.
     """
-    from ..engine import ContextOptions
-    from ..inference.session import SessionOptions
-    from ..memory_estimate import parse_bytes
-    from ..process.memory_limits import available_memory
-
     options = SessionOptions(ContextOptions(n_ctx, kv_type=kv_type), max_streams=streams)
     available = available_memory() if limit is None else parse_bytes(limit)
     opened = open_packages(
@@ -134,11 +134,6 @@ def _bases(
     mode: str,
     search: Mapping[str, Any],
 ) -> Iterator[BaseEstimate]:
-    from ..bases.search import find_base
-    from ..cache.store import Cache
-    from ..hub import Hub
-    from ..memory_estimate import estimate_memory
-
     cache, hub = Cache(settings["cache_dir"]), Hub.from_environment(offline=True)
     found: dict[Path, list[AdapterEstimate]] = {}
     with progress_bar() as progress:
@@ -159,12 +154,6 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     The size of a LoRA is known from its tensors. Of anything else the form is decided
     while it is converted: until then the larger one is assumed where both are possible.
     """
-    from ..adapters.prepare import becomes_lora, read_package_adapter
-    from ..converters.forms.lora import stored_rank
-    from ..converters.gguf.header import read_gguf_header
-    from ..converters.peft.updates import LowRank
-    from ..converters.targets import find_targets
-
     expert = package.manifest.identity
     adapter = read_package_adapter(package, values="skip")
     header = read_gguf_header(base)
@@ -173,7 +162,8 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     low_rank = sum(BYTES_OF_LORA * stored_rank(pair.rank) * sum(pair.shape) for pair in pairs)
     if becomes_lora(adapter, header, mode):
         return AdapterEstimate(name, expert, "lora", low_rank, "estimated")
-    before = [report for report in _converted(package, cache) if _may_be(report.form, mode)]
+    reports = [report for _, report in earlier_conversions(package, cache)]
+    before = [report for report in reports if _may_be(report.form, mode)]
     if before:
         largest = max(before, key=lambda report: report.bytes)
         return AdapterEstimate(name, expert, largest.form, largest.bytes, "converted before")
@@ -182,18 +172,6 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     shapes = {target.gguf_name: target.shape for target, _ in targets}
     merged = sum(BYTES_OF_VARIANT * math.prod(shape) for shape in shapes.values())
     return AdapterEstimate(name, expert, "variant", merged, "estimated, at float16")
-
-
-def _converted(package: Package, cache: Cache) -> Iterator[AdapterReport]:
-    """Reports of the conversions of this package, for whatever base."""
-    from ..adapters.loss import is_recorded
-    from ..adapters.report import report_from
-
-    source = str(package.source.resolve())
-    for entry in cache.entries("adapters"):
-        facts = entry.info["adapter"]
-        if source in [each["path"] for each in entry.sources] and is_recorded(facts):
-            yield report_from(facts)
 
 
 def _may_be(form: str, mode: str) -> bool:

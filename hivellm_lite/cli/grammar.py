@@ -8,21 +8,24 @@ import tempfile
 from collections import Counter
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..cache.store import copy_whole
+from ..gbnf.checks import Problem, check_grammar
+from ..gbnf.earley import Recogniser, Recognition
+from ..gbnf.library import grammar_names, grammar_text
+from ..gbnf.printer import print_grammar
+from ..gbnf.repair import repair_grammar
+from ..gbnf.syntax import Grammar
+from ..json_schema import schema_to_grammar, unenforced_keywords
+from ..json_schema.layout import Whitespace
 from ..terminal_text import one_line
 from .grammar_argument import grammar_argument, read_grammar, refusal_of
 from .input_text import read_text
 from .options import json_option, text_or_file
 from .output import print_answer, print_json, print_line, say
-
-if TYPE_CHECKING:
-    from ..gbnf.checks import Problem
-    from ..gbnf.earley import Recogniser, Recognition
-    from ..gbnf.syntax import Grammar
-    from ..json_schema.layout import Whitespace
 
 __all__ = ["grammar"]
 
@@ -38,8 +41,8 @@ PROBLEMS_SHOWN = 100
 def grammar() -> None:
     """Check, repair and try grammars, or make one from a JSON schema. Needs no model.
 
-    GRAMMAR is a GBNF file, a package (an archive or a folder), or the name of a grammar
-    that 'grammar list' shows.
+    GRAMMAR is a GBNF file, a package (a file, a folder or a repository on the Hub), or the
+    name of a grammar that 'grammar list' shows.
     """
 
 
@@ -55,8 +58,6 @@ def check(settings: dict[str, Any], /, strict: bool, as_json: bool, **named: Any
     left recursion is rewritten before a model answers, and 'grammar repair' prints a
     grammar of the same texts without any of it, such as llama.cpp reads.
     """
-    from ..gbnf.checks import check_grammar
-
     read = read_grammar(settings, **named)
     problems = check_grammar(read)
     refusal = refusal_of(read)
@@ -127,11 +128,6 @@ def repair(settings: dict[str, Any], /, output: Path | None, force: bool, **name
     The texts that it describes stay exactly the same. What was changed, and what
     llama.cpp may still object to, goes to stderr.
     """
-    from ..cache.store import copy_whole
-    from ..gbnf.checks import check_grammar
-    from ..gbnf.printer import print_grammar
-    from ..gbnf.repair import repair_grammar
-
     if output is not None and output.exists() and not force:
         raise click.UsageError(f"{output} exists; --force replaces it")
     repaired = repair_grammar(read_grammar(settings, **named))
@@ -165,8 +161,6 @@ def test(settings: dict[str, Any], /, texts: tuple[str, ...], as_json: bool, **n
     A line break at the end of a file or of stdin (-) may belong to the text or not.
     Exits with 1 if a text is refused.
     """
-    from ..gbnf.earley import Recogniser
-
     recogniser = Recogniser(read_grammar(settings, **named))
     facts: list[dict[str, Any]] = []
     for argument in texts:
@@ -233,8 +227,6 @@ def _printable(text: str) -> str:
 @json_option
 def list_names(as_json: bool) -> None:
     """List the grammars that come with the library."""
-    from ..gbnf.library import grammar_names, grammar_text
-
     described = {name: _description(grammar_text(name)) for name in grammar_names()}
     if as_json:
         print_json([{"name": name, "description": text} for name, text in described.items()])
@@ -255,8 +247,6 @@ def _description(text: str) -> str:
 @click.argument("name")
 def show(name: str) -> None:
     """Print the grammar of this name, with its comments."""
-    from ..gbnf.library import grammar_text
-
     print_answer(grammar_text(name))
 
 
@@ -276,9 +266,6 @@ def show(name: str) -> None:
 )
 def from_schema(schema: str, whitespace: Whitespace, allow_unenforced: bool) -> None:
     """Print the grammar of the JSON texts that follow a JSON schema."""
-    from ..gbnf.printer import print_grammar
-    from ..json_schema import schema_to_grammar, unenforced_keywords
-
     made = schema_to_grammar(schema, allow_unenforced=allow_unenforced, whitespace=whitespace)
     print_answer(print_grammar(made))
     left_out = unenforced_keywords(schema) if allow_unenforced else ()

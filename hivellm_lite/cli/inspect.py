@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..adapters.prepare import earlier_conversions, read_package_adapter
+from ..adapters.report import report_from
+from ..bases.conversion import converted_for, notes_of
+from ..cache.store import Cache
+from ..converters.peft.updates import LowRank
+from ..errors import ConversionError, GrammarError, PackageError
+from ..gbnf.checks import check_grammar
+from ..package.grammar import package_grammar
+from ..package.opening import Package
+from ..prompts.formats import describe_format
+from ..prompts.template_files import package_template
 from .grammar_argument import refusal_of
-from .options import json_option, no_verify_option, package_argument
+from .options import json_option, no_verify_option, offline_option, package_argument
 from .output import print_json, print_line
-
-if TYPE_CHECKING:
-    from ..package.opening import Package
+from .packages import open_one
 
 __all__ = ["inspect"]
 
@@ -22,15 +31,15 @@ RULES_SHOWN = 5
 
 @click.command()
 @package_argument
+@offline_option
 @no_verify_option
 @json_option
 @click.pass_obj
-def inspect(settings: dict[str, Any], package: str, no_verify: bool, as_json: bool) -> None:
+def inspect(
+    settings: dict[str, Any], package: str, offline: bool, no_verify: bool, as_json: bool
+) -> None:
     """Show the manifest, adapter and files of PACKAGE. Needs no base model."""
-    from ..cache.store import Cache
-    from ..package.opening import open_package
-
-    opened = open_package(package, cache=Cache(settings["cache_dir"]), verify=not no_verify)
+    opened = open_one(settings, package, verify=not no_verify, offline=offline)
     facts = {
         **_facts(opened),
         "converted": _prepared_facts(opened, settings),
@@ -70,10 +79,6 @@ def _facts(package: Package) -> dict[str, Any]:
 
 def _template_fact(package: Package) -> str:
     """Where the form of the prompts is from."""
-    from ..errors import ConversionError, PackageError
-    from ..prompts.formats import describe_format
-    from ..prompts.template_files import package_template
-
     try:
         own = package_template(package)
     except (ConversionError, PackageError) as error:
@@ -83,10 +88,6 @@ def _template_fact(package: Package) -> str:
 
 def _adapter_facts(package: Package) -> dict[str, Any]:
     """Kind, ranks and size of the adapter, or why it cannot be converted."""
-    from ..adapters.prepare import read_package_adapter
-    from ..converters.peft.updates import LowRank
-    from ..errors import ConversionError
-
     info = package.manifest.adapters[0] if package.manifest.adapters else None
     facts: dict[str, Any] = {"said_type": info.type if info else None}
     try:
@@ -108,10 +109,6 @@ def _adapter_facts(package: Package) -> dict[str, Any]:
 
 def _grammar_facts(package: Package) -> dict[str, Any] | None:
     """Which grammar the package has and what becomes of it; None if it has none."""
-    from ..errors import GrammarError
-    from ..gbnf.checks import check_grammar
-    from ..package.grammar import package_grammar
-
     decoding = package.manifest.decoding
     if not (package.grammar or decoding.grammar_type or decoding.use_grammar):
         return None
@@ -132,30 +129,18 @@ def _grammar_facts(package: Package) -> dict[str, Any] | None:
 
 
 def _prepared_facts(package: Package, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was made of this package before, on which bases, by the rules of this version."""
-    from ..adapters.loss import is_recorded
-    from ..cache.store import Cache
-
-    found = []
-    for entry in Cache(settings["cache_dir"]).entries("adapters"):
-        sources = [source["path"] for source in entry.sources]
-        if str(package.source.resolve()) in sources and is_recorded(entry.info["adapter"]):
-            found.append({**entry.info["adapter"], "path": str(entry.path)})
-    return found
+    """The reports of earlier conversions, each with the path of its files."""
+    found = earlier_conversions(package, Cache(settings["cache_dir"]))
+    return [{**entry.info["adapter"], "path": str(entry.path)} for entry, _ in found]
 
 
 def _base_notes(package: Package, settings: dict[str, Any]) -> list[str]:
     """Where the bases that were converted for this package depart from Transformers."""
-    from ..bases.conversion import converted_for, notes_of
-    from ..cache.store import Cache
-
     entries = converted_for(package, Cache(settings["cache_dir"]))
     return list(dict.fromkeys(note for entry in entries for note in notes_of(entry)))
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    from ..adapters.report import report_from
-
     adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
     more: list[str] = []
     if adapter["runs"]:

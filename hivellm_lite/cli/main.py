@@ -8,7 +8,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -20,25 +20,35 @@ from .output import ReaderGone, discard, discard_unwritten, finish, say, say_err
 
 __all__ = ["cli", "main"]
 
+
+class _Place(NamedTuple):
+    """Where a command is, and what the list of commands says of it."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
 _COMMANDS = {
-    "run": ("run", "run"),
-    "chat": ("chat", "chat"),
-    "batch": ("batch", "batch"),
-    "route": ("route", "route"),
-    "inspect": ("inspect", "inspect"),
-    "grammar": ("grammar", "grammar"),
-    "convert": ("convert", "convert"),
-    "verify-conversion": ("verify", "verify_conversion"),
-    "estimate": ("estimate", "estimate"),
-    "bench": ("bench", "bench"),
-    "cache": ("cache", "cache"),
-    "doctor": ("doctor", "doctor"),
+    "run": _Place("run", "run", "Ask an expert one question."),
+    "chat": _Place("chat", "chat", "Talk to one expert or to several."),
+    "batch": _Place("batch", "batch", "Answer every line of a file."),
+    "route": _Place("route", "route", "Show which of several experts a prompt would go to."),
+    "inspect": _Place("inspect", "inspect", "Show what a package holds."),
+    "grammar": _Place("grammar", "grammar", "Check, repair, try and make grammars."),
+    "convert": _Place("convert", "convert", "Convert a package ahead of its first use."),
+    "verify-conversion": _Place(
+        "verify", "verify_conversion", "Measure how exact a converted expert is."
+    ),
+    "estimate": _Place("estimate", "estimate", "Show how much memory experts will take."),
+    "bench": _Place("bench", "bench", "Measure how fast an expert is on this machine."),
+    "cache": _Place("cache", "cache", "Show, check and clear the cache."),
+    "doctor": _Place("doctor", "doctor", "Check that llama.cpp works on this machine."),
 }
-"""Command names and where each lives: (module, attribute). Loaded on use only."""
 
 
 class _LazyGroup(click.Group):
-    """Imports a command's module when the command is used, to keep ``--help`` fast."""
+    """Imports a command's module only when the command is used, to keep ``--help`` fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
@@ -46,10 +56,15 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        module, attribute = _COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(f".{module}", __package__), attribute)
+        place = _COMMANDS[cmd_name]
+        module = importlib.import_module(f".{place.module}", __package__)
+        command = getattr(module, place.attribute)
         assert isinstance(command, click.Command)  # noqa: S101
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in _COMMANDS.items()])
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +79,11 @@ class _LazyGroup(click.Group):
 )
 @click.pass_context
 def cli(ctx: click.Context, debug: bool, cache_dir: str | None) -> None:
-    """Run HiveLLM experts on llama.cpp: no PyTorch, one base model, many experts."""
+    """Run HiveLLM experts on llama.cpp: no PyTorch, one base model, many experts.
+
+    PACKAGE is an .expert file, a folder, or a repository on the Hub, written as
+    owner/repository[@revision][:file.expert].
+    """
     ctx.obj = {"cache_dir": cache_dir, "debug": debug}
     factory = logging.getLogRecordFactory()
     logging.setLogRecordFactory(_harmless(factory))

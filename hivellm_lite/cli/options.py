@@ -23,6 +23,7 @@ __all__ = [
     "load_arguments",
     "model_options",
     "no_verify_option",
+    "offline_option",
     "package_argument",
     "progress_bar",
     "sampling_options",
@@ -36,15 +37,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 no_verify_option = click.option(
     "--no-verify", is_flag=True, help="Ignore a digest file beside the package that differs."
 )
+offline_option = click.option(
+    "--offline",
+    is_flag=True,
+    help="Use only what is on this machine, not the network [default: as HF_HUB_OFFLINE says].",
+)
 
 
 def base_options(command: _Command) -> _Command:
     """``--base``, ``--quantization`` and ``--offline``."""
-    command = click.option(
-        "--offline",
-        is_flag=True,
-        help="Use what is on this machine; ask no network [default: as HF_HUB_OFFLINE says].",
-    )(command)
+    command = offline_option(command)
     command = click.option(
         "--quant",
         "--quantization",

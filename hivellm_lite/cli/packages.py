@@ -1,24 +1,26 @@
-"""Several packages on one command line: their names, opening and loading them."""
+"""The packages on a command line: how they are named, opened and loaded."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..cache.store import Cache
+from ..hub import Hub
+from ..loading.files import find_package
+from ..manager import ExpertManager
+from ..manifest.constraints import sort_by_load_order
+from ..package.opening import Package
 from ..progress import Progress
 from ..residency.names import RESERVED
 from ..user_paths import path_exists
 from .options import progress_bar
 
-if TYPE_CHECKING:
-    from ..manager import ExpertManager
-    from ..package.opening import Package
-
-__all__ = ["load_experts", "named_packages", "open_packages", "packages_argument"]
+__all__ = ["load_experts", "named_packages", "open_one", "open_packages", "packages_argument"]
 
 packages_argument = click.argument(
     "packages", nargs=-1, required=True, metavar="[NAME=]PACKAGE...", type=click.Path()
@@ -58,27 +60,24 @@ def _name_of(package: str) -> str:
 def open_packages(
     settings: Mapping[str, Any], packages: Mapping[str, str], *, verify: bool, offline: bool
 ) -> dict[str, Package]:
-    """The packages, opened, with no model loaded; fetched where they are on the Hub."""
-    from ..cache.store import Cache
-    from ..hub import Hub, locate_package
-    from ..package.opening import open_package
-
+    """Open the packages, without loading a model. Those on the Hub are downloaded first."""
     cache, hub = Cache(settings["cache_dir"]), Hub.from_environment(offline=offline)
     with progress_bar() as progress:
         return {
-            name: open_package(
-                locate_package(path, hub=hub, progress=progress), cache=cache, verify=verify
-            )
+            name: find_package(path, cache=cache, hub=hub, verify=verify, progress=progress)
             for name, path in packages.items()
         }
+
+
+def open_one(settings: Mapping[str, Any], package: str, *, verify: bool, offline: bool) -> Package:
+    """Open one package, as `open_packages` does."""
+    return open_packages(settings, {package: package}, verify=verify, offline=offline)[package]
 
 
 def load_experts(
     manager: ExpertManager, packages: Mapping[str, Package], progress: Progress
 ) -> None:
-    """Load all of them, those that others require first."""
-    from ..manifest.constraints import sort_by_load_order
-
+    """Load all of them; an expert that others require is loaded before these."""
     names = {id(package.manifest): name for name, package in packages.items()}
     for manifest in sort_by_load_order([package.manifest for package in packages.values()]):
         name = names[id(manifest)]

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from ..routing import Router
 from .input_text import prompt_text
-from .options import json_option, no_verify_option
+from .options import json_option, no_verify_option, offline_option
 from .output import print_json, print_line
 from .packages import named_packages, open_packages, packages_argument
 
@@ -18,7 +19,7 @@ __all__ = ["route"]
 @click.argument("prompt")
 @packages_argument
 @click.option("--explain", is_flag=True, help="Show the reason and the score of every expert.")
-@click.option("--offline", is_flag=True, help="Use packages that are on this machine only.")
+@offline_option
 @no_verify_option
 @json_option
 @click.pass_obj
@@ -41,8 +42,6 @@ def route(
     For example:
       hivellm-lite route "Find the friends of Ann" sql.expert graph=cypher.expert --explain
     """  # noqa: D301 - click looks for the control character
-    from ..routing import Router
-
     prompt = prompt_text(prompt)
     named = named_packages(packages)
     opened = open_packages(settings, named, verify=not no_verify, offline=offline)

@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
+from ..adapters.loss import WORTH_A_WARNING
+from ..expert import Expert
 from .input_text import prompt_text
 from .options import (
+    grammar_options,
     json_option,
     load_arguments,
     model_options,
@@ -37,25 +40,7 @@ __all__ = ["run"]
     callback=text_or_file,
     help="A system message of your own instead of the expert's.",
 )
-@click.option(
-    "--grammar",
-    default="auto",
-    show_default=True,
-    metavar="auto|strict|off|NAME|FILE",
-    help="auto: the package's grammar if its manifest asks for it; strict: that grammar or an "
-    "error; or a grammar of the library ('grammar list'), or a GBNF file.",
-)
-@click.option(
-    "--json-schema",
-    metavar="TEXT|@FILE",
-    callback=text_or_file,
-    help="Answer in JSON that follows this JSON schema, instead of a grammar.",
-)
-@click.option(
-    "--allow-unenforced",
-    is_flag=True,
-    help="Go on where the schema has keywords that cannot be enforced.",
-)
+@grammar_options
 @click.option(
     "--timeout", type=float, metavar="SECONDS", help="Print what there is of the answer by then."
 )
@@ -83,9 +68,6 @@ def run(
       hivellm-lite run sql.expert "How many users are there?" \\
           --schema @schema.sql --base SmolLM2-135M-Instruct.Q4_1.gguf
     """  # noqa: D301 - click looks for the control character
-    from ..adapters.loss import WORTH_A_WARNING
-    from ..expert import Expert
-
     prompt = prompt_text(prompt)
     with progress_bar() as progress:
         expert = Expert.load(package, **load_arguments(settings, options), progress=progress)

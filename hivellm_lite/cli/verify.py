@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..expert import Expert
+from ..verification import LogitError, Verification
+from ..verification import verify_conversion as verify
 from .input_text import read_text
 from .options import (
     adapter_options,
@@ -18,9 +21,6 @@ from .options import (
     text_or_file,
 )
 from .output import print_json, print_line
-
-if TYPE_CHECKING:
-    from ..verification import LogitError, Verification
 
 __all__ = ["verify_conversion"]
 
@@ -61,9 +61,6 @@ def verify_conversion(
     divergence of the served logits from an exact model's, next to what the base's
     quantisation costs by itself. The result is kept with the converted adapter.
     """
-    from ..expert import Expert
-    from ..verification import verify_conversion as verify
-
     lines = read_text(str(prompts)).splitlines() if prompts else []
     questions = [line for line in lines if line.strip()]
     with progress_bar() as progress:

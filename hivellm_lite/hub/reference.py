@@ -20,7 +20,10 @@ _REFERENCE = re.compile(
 )
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
-_FILE_SUFFIXES = (".gguf", ".safetensors", ".expert", ".json", ".zip", ".gz", ".tgz", ".tar")
+_FILE_SUFFIXES = (
+    *(".gguf", ".safetensors", ".expert", ".json", ".gbnf"),
+    *(".zip", ".gz", ".tgz", ".tar"),
+)
 """``models/qwen3.gguf`` is a local file that is missing, not a repository."""
 
 

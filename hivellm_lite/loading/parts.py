@@ -1,20 +1,15 @@
-"""From a package's name to an expert in memory."""
+"""From an expert's files to an expert in memory."""
 
 from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
-from ..adapters.prepare import prepare_adapter
-from ..bases.search import find_base, find_float_weights
 from ..cache.store import Cache
-from ..hub import Hub, locate_package
 from ..inference.session import open_session
 from ..memory_estimate import check_fits, estimate_memory
-from ..package.opening import open_package
 from ..process.memory_limits import LOADING_BYTES, memory_is_full, require_memory
-from ..user_paths import user_path
+from .files import prepare_files
 from .loaded_expert import LoadedExpert, LoadedParts, LoadTimes
 from .options import LoadOptions, LoadSettings
 
@@ -45,46 +40,10 @@ def load_expert(
 def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) -> LoadedParts:
     from ..engine import Adapter, return_free_memory  # loads llama.cpp
 
-    clock = [time.perf_counter()]
+    files = prepare_files(path, settings, cache)
+    started = time.perf_counter()
+    package, base, prepared = files.package, files.base, files.adapter
 
-    def lap() -> float:
-        clock.append(time.perf_counter())
-        return clock[-1] - clock[-2]
-
-    # 1. the package
-    hub = Hub.from_environment(offline=settings.offline)
-    path = locate_package(path, hub=hub, progress=settings.progress)
-    package = open_package(path, cache=cache, verify=settings.verify)
-    package_s = lap()
-
-    # 2. its base
-    base = find_base(
-        package,
-        given=settings.base,
-        cache=cache,
-        quantization=settings.quantization,
-        progress=settings.progress,
-        hub=hub,
-    )
-    base_s = lap()
-
-    # 3. its adapter, for this base
-    def find_weights() -> Path | None:
-        if settings.float_weights is not None:
-            return user_path(settings.float_weights)
-        return find_float_weights(package, given=settings.base, cache=cache, hub=hub)
-
-    prepared = prepare_adapter(
-        package,
-        base.path,
-        cache,
-        settings.adapter,
-        float_weights=find_weights,
-        progress=settings.progress,
-    )
-    adapter_s = lap()
-
-    # 4. the model, or the one that is in memory already
     def check_memory() -> None:
         if settings.device in ("auto", "cpu"):
             own = prepared.size if prepared.lora else 0
@@ -105,5 +64,12 @@ def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) ->
         session.release()
         raise
     return_free_memory()
-    times = LoadTimes(package_s, base_s, adapter_s, lap(), base.converted, prepared.converted)
-    return LoadedParts(package, base, prepared, session, adapter, times, cache, find_weights)
+    times = LoadTimes(
+        package=files.package_s,
+        base=files.base_s,
+        adapter=files.adapter_s,
+        model=time.perf_counter() - started,
+        base_converted=base.converted,
+        adapter_converted=prepared.converted,
+    )
+    return LoadedParts(package, base, prepared, session, adapter, times, cache, files.find_weights)

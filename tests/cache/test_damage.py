@@ -169,10 +169,10 @@ def test_a_damaged_file_of_the_same_size_and_time_is_found_when_it_fails(used):
 def test_an_entry_that_is_removed_while_it_is_used_is_made_again(used, monkeypatch):
     """As 'cache clear' in another process does, between finding the entry and opening it."""
     wanted = used.answer()
-    from hivellm_lite.loading import parts
+    from hivellm_lite.loading import files
 
     once = []
-    prepare = parts.prepare_adapter
+    prepare = files.prepare_adapter
 
     def prepared_then_removed(*arguments, **options):
         result = prepare(*arguments, **options)
@@ -181,7 +181,7 @@ def test_an_entry_that_is_removed_while_it_is_used_is_made_again(used, monkeypat
             Cache(used.cache.root).clear()
         return result
 
-    monkeypatch.setattr(parts, "prepare_adapter", prepared_then_removed)
+    monkeypatch.setattr(files, "prepare_adapter", prepared_then_removed)
     assert used.answer() == wanted
     assert once
 

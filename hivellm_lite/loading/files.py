@@ -1,0 +1,104 @@
+"""From a package's name to the files of an expert: its package, its base, its adapter.
+
+Nothing is loaded. Each part is found, downloaded or converted where that is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..adapters.prepare import PreparedAdapter, prepare_adapter
+from ..bases.search import BaseFile, find_base, find_float_weights
+from ..cache.store import Cache
+from ..hub import Hub, locate_package
+from ..package.opening import Package, open_package
+from ..progress import Progress
+from ..user_paths import user_path
+from .options import LoadSettings
+
+__all__ = ["ExpertFiles", "find_package", "prepare_files"]
+
+
+@dataclass(frozen=True)
+class ExpertFiles:
+    """An expert, ready to load.
+
+    ``find_weights`` looks for the base's Hugging Face folder. ``package_s``, ``base_s`` and
+    ``adapter_s`` are the seconds that each part took.
+    """
+
+    package: Package
+    base: BaseFile
+    adapter: PreparedAdapter
+    find_weights: Callable[[], Path | None]
+    package_s: float
+    base_s: float
+    adapter_s: float
+
+
+def find_package(
+    path: str | os.PathLike[str],
+    *,
+    cache: Cache,
+    hub: Hub,
+    verify: bool = True,
+    progress: Progress | None = None,
+) -> Package:
+    """Open the package at ``path``, or the package on the Hub that ``path`` names.
+
+    What exists on this machine is never looked for on the Hub. Raises what `locate_package` and
+    `open_package` raise.
+    """
+    located = locate_package(path, hub=hub, progress=progress)
+    return open_package(located, cache=cache, verify=verify)
+
+
+def prepare_files(
+    path: str | os.PathLike[str], settings: LoadSettings, cache: Cache
+) -> ExpertFiles:
+    """Open the package, find its base, and convert its adapter for this base.
+
+    See `Expert.load` for the errors.
+    """
+    hub = Hub.from_environment(offline=settings.offline)
+    started = time.perf_counter()
+    package = find_package(
+        path, cache=cache, hub=hub, verify=settings.verify, progress=settings.progress
+    )
+    opened = time.perf_counter()
+    base = find_base(
+        package,
+        given=settings.base,
+        cache=cache,
+        quantization=settings.quantization,
+        progress=settings.progress,
+        hub=hub,
+    )
+    found = time.perf_counter()
+
+    def find_weights() -> Path | None:
+        if settings.float_weights is not None:
+            return user_path(settings.float_weights)
+        return find_float_weights(package, given=settings.base, cache=cache, hub=hub)
+
+    adapter = prepare_adapter(
+        package,
+        base.path,
+        cache,
+        settings.adapter,
+        float_weights=find_weights,
+        progress=settings.progress,
+    )
+    return ExpertFiles(
+        package,
+        base,
+        adapter,
+        find_weights,
+        package_s=opened - started,
+        base_s=found - opened,
+        adapter_s=time.perf_counter() - found,
+    )
