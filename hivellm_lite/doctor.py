@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ._version import __version__
-from .cache.store import default_root
+from .cache.folder import default_root
 from .hardware import physical_cores
 from .process.exit_status import describe_exit
 from .process.memory_limits import available_memory

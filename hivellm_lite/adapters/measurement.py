@@ -10,7 +10,6 @@ it is finished, and with it when the process is killed.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from ..package.opening import Package
 from ..process.memory_limits import available_memory
 from ..requests.builder import RequestBuilder
 from ..requests.grammars import GrammarChooser
+from ..storage.disk_space import free_bytes
 from .loss import ALLOWED, Divergence
 from .texts import MeasuredText
 
@@ -83,7 +83,7 @@ _Rows = list["NDArray[np.float32]"]
 
 def check_room(folder: Path, n_bytes: int) -> None:
     """Raise NotMeasured if a reference of ``n_bytes`` does not fit disk or memory well."""
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(folder)
     if n_bytes > free / 2:
         raise NotMeasured(
             f"the exact change takes {n_bytes / 1e6:.0f} MB, {free / 1e6:.0f} MB of disk are free"

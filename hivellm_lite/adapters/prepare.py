@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bases.parts import base_parts
-from ..cache.input_state import InputState
-from ..cache.store import Cache, CacheEntry, digest_of, source_of
+from ..cache.digests import digest_of
+from ..cache.entries import CacheEntry
+from ..cache.sources import SourceWatch, source_of
+from ..cache.store import Cache
 from ..errors import PackageError
 from ..package.opening import Package, open_package
 from ..progress import Progress
@@ -130,7 +132,7 @@ def prepare_adapter(
     from .forms import FORMS_VERSION, FormBuilder
 
     options = options or AdapterOptions()
-    state = InputState(lambda: [base])
+    state = SourceWatch(lambda: [base])
     check_model([base])
     header = read_gguf_header(base)
     lora_key = digest_of("lora", lora.FORMAT_VERSION, package.digest, header.layout_digest)
@@ -144,7 +146,7 @@ def prepare_adapter(
         key, builder = lora_key, LoraBuilder(adapter, header)
     else:
         folder = float_weights()
-        state = InputState(lambda: [base, *_weight_files(folder)])
+        state = SourceWatch(lambda: [base, *_weight_files(folder)])
         versions = (FORMS_VERSION, lora.FORMAT_VERSION, variant.FORMAT_VERSION)
         key = digest_of(
             *("adapter", versions, package.digest, cache.fingerprint(base)),

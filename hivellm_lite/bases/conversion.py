@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..cache.input_state import InputState
-from ..cache.store import Cache, CacheEntry, digest_file, digest_of
+from ..cache.digests import digest_file, digest_of
+from ..cache.entries import CacheEntry
+from ..cache.sources import SourceWatch
+from ..cache.store import Cache
 from ..converters.file_types import QUANTIZATIONS
-from ..errors import LoadError, OutOfMemoryError
+from ..errors import OutOfMemoryError
 from ..progress import Progress
+from ..storage.disk_space import require_space
 
 if TYPE_CHECKING:
     from ..package.opening import Package
@@ -63,14 +65,18 @@ def convert_folder(
         templates = (folder / name / "default.jinja" for name in TEMPLATE_FOLDERS)
         return own + [template for template in templates if template.is_file()]
 
-    state, files = InputState(list_files), list_files()
+    state, files = SourceWatch(list_files), list_files()
     entry = cache.find_by_sources(
         "bases", files, quantization=quantization, format_version=FORMAT_VERSION
     )
     if entry is not None:
         return entry, False
-    size = estimate_size(folder, quantization)
-    _check_disk(cache.root, size)
+    require_space(
+        cache.root,
+        estimate_size(folder, quantization),
+        "converting the base",
+        "Make room, run 'hivellm-lite cache prune', or set HIVELLM_HOME to another disk.",
+    )
     digests = [(str(f.relative_to(folder)), digest_file(f)) for f in files]
     key = digest_of("base", FORMAT_VERSION, digests, quantization)
     origin = origin or Origin(folder.resolve().name)
@@ -147,16 +153,3 @@ def gguf_of(entry: CacheEntry) -> Path:
 
 def _same(found: object, wanted: str | None) -> bool:
     return isinstance(found, str) and wanted is not None and found.lower() == wanted.lower()
-
-
-def _check_disk(root: Path, needed: int) -> None:
-    place = root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if needed > free:
-        raise LoadError(
-            f"converting the base needs {needed / 1e6:.0f} MB in {root}; "
-            f"{free / 1e6:.0f} MB are free\n"
-            "Make room, run 'hivellm-lite cache prune', or set HIVELLM_HOME to another disk."
-        )

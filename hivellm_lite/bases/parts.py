@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..cache.input_state import InputState
-from ..cache.store import Cache, digest_of
+from ..cache.digests import digest_of
+from ..cache.sources import SourceWatch
+from ..cache.store import Cache
 from ..progress import Progress
 
 __all__ = ["base_parts"]
@@ -22,7 +23,7 @@ def base_parts(base: Path, cache: Cache, progress: Progress | None = None) -> li
     """
     from ..converters.gguf.split import split_gguf
 
-    state = InputState(lambda: [base])
+    state = SourceWatch(lambda: [base])
 
     def build(folder: Path) -> dict[str, Any]:
         def report(done: int, total: int) -> None:

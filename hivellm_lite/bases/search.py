@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..cache.store import Cache, CacheEntry
+from ..cache.entries import CacheEntry
+from ..cache.store import Cache
 from ..converters.model_config import read_model_config
 from ..errors import BaseNotFoundError, LoadError
 from ..hub import Hub, HubReference, parse_reference

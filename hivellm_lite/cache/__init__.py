@@ -5,6 +5,7 @@ Private: may change in any release. `Cache` alone is public.
 
 from __future__ import annotations
 
-from .store import Cache, CacheEntry
+from .entries import CacheEntry
+from .store import Cache
 
 __all__ = ["Cache", "CacheEntry"]

@@ -1,16 +1,16 @@
-"""One entry of the cache: a folder of artefacts and ``entry.json``, which tells damage.
+"""One entry of the cache: a folder of artefacts, and ``entry.json``, which shows damage.
 
 ``entry.json`` remembers size, digest and time of every artefact, and a digest of itself::
 
     {"artefacts": {"adapter.gguf": {"size": 4608, "sha256": "…", "mtime_ns": …}},
      "check": "…", "created": …, "sources": [{"path": …, "size": …, "mtime_ns": …}], …}
 
-What else it holds is the business of whoever built the entry. ``check`` covers all of it and
-the entry's place, so an entry that is half written, edited, or under another key is told from
-a sound one without knowing its fields.
+The builder of an entry decides what else the file holds. ``check`` covers the whole file and the
+entry's place. So an entry that is half written, edited, or under another key is recognised
+without knowing its fields.
 
-Using an entry costs one ``stat`` for each artefact. Where the time of a file is another than
-it was, its digest decides.
+Using an entry costs one ``stat`` for each artefact. If the time of a file has changed, its digest
+decides.
 """
 
 from __future__ import annotations
@@ -20,26 +20,36 @@ import hashlib
 import json
 import os
 import stat
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CacheEntry", "EntryDamaged", "digest_file", "find_damage", "read_entry", "write_entry"]
+from ..storage.whole_files import flush_file, whole_file
+from .digests import digest_file
+
+__all__ = [
+    "ENTRY",
+    "CacheEntry",
+    "EntryDamaged",
+    "find_damage",
+    "finish_artefacts",
+    "read_entry",
+    "size_of",
+    "write_entry",
+]
 
 ENTRY = "entry.json"
 
 MAX_ENTRY_BYTES = 64 << 20
 """Ten thousand unpacked files take about 3 MB."""
 
-_HASH_CHUNK = 1 << 20
 _SECOND = 1_000_000_000
 
 
 class EntryDamaged(Exception):
-    """Something lies at the place of an entry that cannot be used; the text says why."""
+    """What stands at the place of an entry cannot be used; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +68,14 @@ class CacheEntry:
 
     @property
     def sources(self) -> tuple[Mapping[str, Any], ...]:
-        """The user's files that it was made from: ``{path, size, mtime_ns}`` each."""
+        """The user's files that the entry was made from, each as ``{path, size, mtime_ns}``."""
         return tuple(self.info.get("sources", ()))
 
     def record(self, name: str, value: Any) -> None:
-        """Add a value to ``entry.json``; a read-only cache is no obstacle."""
+        """Add a value to ``entry.json``; in a read-only cache nothing is added."""
         with contextlib.suppress(OSError, EntryDamaged):
             info = read_entry(self.kind, self.key, self.path).info
             write_entry(self.kind, self.key, self.path, {**info, name: value})
-
-
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def size_of(path: Path) -> int:
@@ -91,7 +92,7 @@ def size_of(path: Path) -> int:
 
 
 def read_entry(kind: str, key: str, path: Path) -> CacheEntry:
-    """The entry in the folder ``path``, as its ``entry.json`` says; artefacts are not looked at.
+    """The entry in the folder ``path``, as its ``entry.json`` says, without checking artefacts.
 
     Raises EntryDamaged.
     """
@@ -114,31 +115,23 @@ def read_entry(kind: str, key: str, path: Path) -> CacheEntry:
 
 
 def write_entry(kind: str, key: str, path: Path, info: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write ``entry.json`` at once or not at all; returns what it holds. Raises OSError."""
+    """Write ``entry.json`` whole or not at all; returns its contents. Raises OSError."""
     given = {name: value for name, value in info.items() if name != "check"}
     whole: dict[str, Any] = json.loads(json.dumps(given))  # as it will be read: lists for tuples
     whole["check"] = _check_of(kind, key, whole)
-    place = path / ENTRY
-    temporary = place.with_name(f"{ENTRY}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(whole, file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(place)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path / ENTRY) as file:
+        file.write(json.dumps(whole, indent=1, sort_keys=True).encode())
     return whole
 
 
 def finish_artefacts(folder: Path) -> dict[str, dict[str, Any]]:
-    """Have the disk hold every file of ``folder``; returns what ``entry.json`` remembers of them.
+    """Flush every file of ``folder`` to the disk; returns what ``entry.json`` remembers of them.
 
-    Digests are computed while the disk writes.
+    The digests are computed while the disk writes.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     with ThreadPoolExecutor(1) as pool:
-        flushed = [pool.submit(_flush, path) for path in files]
+        flushed = [pool.submit(flush_file, path) for path in files]
         artefacts = {}
         for path in files:
             found = path.stat()
@@ -153,7 +146,7 @@ def finish_artefacts(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def find_damage(entry: CacheEntry, *, digests: bool = False) -> str | None:
-    """What is wrong with the artefacts; None where nothing is. ``digests``: look at every byte."""
+    """What is wrong with the artefacts, or None. ``digests``: compare every byte."""
     artefacts = entry.info.get("artefacts")
     if not isinstance(artefacts, dict):
         return "nothing is known of its files"
@@ -194,8 +187,3 @@ def _check_of(kind: str, key: str, info: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in info.items() if name != "check"}
     text = json.dumps([kind, key, rest], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+" if os.name == "nt" else "rb") as file:
-        os.fsync(file.fileno())

@@ -1,9 +1,9 @@
-"""Looking through the cache folder and clearing it up, whatever lies there.
+"""Shows what is in the cache folder, and removes entries.
 
-Entries belong to the cache; so does what lies at the place of one, however damaged. All else
-is foreign and left alone: somebody may have given a folder that is not only a cache. A link
-is removed, never what it points to. What cannot be read or removed is reported, one by one,
-and does not keep the rest from being done.
+Entries belong to the cache, and so does anything at the place of an entry, however damaged.
+Everything else is foreign and left alone: the user may have named a folder that is not only a
+cache. A link is removed, but never what it points to. Whatever cannot be read or removed is
+reported, and the rest is still done.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pathlib import Path
 
 from ..errors import CacheError, LoadError
 from .entries import ENTRY, CacheEntry, EntryDamaged, find_damage, read_entry, size_of
-from .store import FINGERPRINTS, KINDS, Cache, delete, is_unchanged
+from .folder import FINGERPRINTS, KINDS, CacheFolder, delete
+from .sources import is_unchanged
 
-__all__ = ["CacheItem", "Removal", "clear", "prune", "survey", "verify"]
+__all__ = ["CacheItem", "Removal", "clear", "prune", "remove", "survey", "verify"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long to wait for another process that uses an entry, before it is left where it is."""
@@ -30,9 +31,10 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class CacheItem:
-    """What lies in the folder of a kind. ``entry`` if it can be used, else ``problem`` says why.
+    """One file or folder in the folder of a kind.
 
-    ``is_foreign``: no entry and never was one. ``size`` in bytes.
+    ``entry`` is set if it is a usable entry; otherwise ``problem`` says why it is not.
+    ``is_foreign``: it never was an entry. ``size`` is in bytes.
     """
 
     kind: str
@@ -61,10 +63,10 @@ class Removal:
         return self.removed
 
 
-def survey(cache: Cache, *, digests: bool = False) -> Iterator[CacheItem]:
-    """Everything in the folders of the cache, by kind and name. ``digests``: read every byte.
+def survey(cache: CacheFolder, *, digests: bool = False) -> Iterator[CacheItem]:
+    """Everything in the folders of the cache, ordered by kind and name.
 
-    Raises CacheError where the cache folder itself cannot be read.
+    ``digests``: read every byte. Raises CacheError if the cache folder itself cannot be read.
     """
     try:
         if not stat.S_ISDIR(cache.root.stat().st_mode):
@@ -89,13 +91,13 @@ def survey(cache: Cache, *, digests: bool = False) -> Iterator[CacheItem]:
             yield _item(kind, path, digests)
 
 
-def verify(cache: Cache) -> Iterator[CacheItem]:
+def verify(cache: CacheFolder) -> Iterator[CacheItem]:
     """`survey` with the digests of all artefacts."""
     return survey(cache, digests=True)
 
 
-def prune(cache: Cache) -> Removal:
-    """Remove entries that are damaged, or whose every source is gone or has changed."""
+def prune(cache: CacheFolder) -> Removal:
+    """Remove the entries that are damaged, or of whose sources none is left unchanged."""
 
     def is_useless(item: CacheItem) -> bool:
         if item.entry is None:
@@ -106,26 +108,26 @@ def prune(cache: Cache) -> Removal:
     return _remove(cache, is_useless)
 
 
-def clear(cache: Cache) -> Removal:
+def clear(cache: CacheFolder) -> Removal:
     """Remove every entry, and what is remembered of the users' files."""
     removal = _remove(cache, lambda _: True)
     folder = cache.root / FINGERPRINTS
     with contextlib.suppress(OSError):
         for path in list(folder.iterdir()):
-            if _KEY.match(path.name):
+            if _KEY.match(path.name.removeprefix(".")):
                 delete(path)
     return removal
 
 
-def remove(cache: Cache, items: list[CacheItem]) -> Removal:
-    """Remove these; those that are foreign fail."""
+def remove(cache: CacheFolder, items: list[CacheItem]) -> Removal:
+    """Remove these items; foreign items are reported as failed."""
     removal = Removal([], [])
     for item in items:
         try:
             if item.is_foreign:
                 removal.failed.append((item, "is not of this cache and is left alone"))
                 continue
-            cache.remove_at(item.kind, item.path, timeout=LOCK_TIMEOUT_S)
+            cache.remove(item.kind, item.path, timeout=LOCK_TIMEOUT_S)
             removal.removed.append(item)
         except LoadError as error:
             removal.failed.append((item, str(error).splitlines()[0]))
@@ -134,7 +136,7 @@ def remove(cache: Cache, items: list[CacheItem]) -> Removal:
     return removal
 
 
-def _remove(cache: Cache, wanted: Callable[[CacheItem], bool]) -> Removal:
+def _remove(cache: CacheFolder, wanted: Callable[[CacheItem], bool]) -> Removal:
     found = [item for item in survey(cache) if not item.is_foreign and wanted(item)]
     removal = remove(cache, found)
     cache.remove_leftovers()

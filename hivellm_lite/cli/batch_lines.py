@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from ..cache.store import digest_of
+from ..cache.digests import digest_of
 from ..terminal_text import one_line
 from .input_text import refuse_other_encoding
 

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import click
 
-from ..cache.store import Cache, copy_whole
+from ..cache.store import Cache
 from ..loading.files import prepare_files
 from ..loading.options import LoadOptions, LoadSettings
+from ..storage.whole_files import copy_whole
 from .options import (
     adapter_options,
     base_options,

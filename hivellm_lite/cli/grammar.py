@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tempfile
 from collections import Counter
 from itertools import takewhile
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import click
 
-from ..cache.store import copy_whole
 from ..gbnf.checks import Problem, check_grammar
 from ..gbnf.earley import Recogniser, Recognition
 from ..gbnf.library import grammar_names, grammar_text
@@ -21,6 +19,7 @@ from ..gbnf.repair import repair_grammar
 from ..gbnf.syntax import Grammar
 from ..json_schema import schema_to_grammar, unenforced_keywords
 from ..json_schema.layout import Whitespace
+from ..storage.whole_files import write_text_whole
 from ..terminal_text import one_line
 from .grammar_argument import grammar_argument, read_grammar, refusal_of
 from .input_text import read_text
@@ -135,10 +134,7 @@ def repair(settings: dict[str, Any], /, output: Path | None, force: bool, **name
     if output is None:
         print_answer(text)
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            written = Path(folder, "grammar.gbnf")
-            written.write_text(text, "utf-8", newline="\n")
-            copy_whole(written, output)
+        write_text_whole(text, output)
     left = check_grammar(repaired.grammar)
     renamed = [problem.rule for problem in left if problem.kind == "illegal-name"]
     changes = [*repaired.changes]

@@ -16,10 +16,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..storage.whole_files import temporary_name, whole_file
 from .connection import Hub, HubFile
 from .reference import MAIN, HubReference
 
@@ -75,7 +75,7 @@ class RepositoryCache:
         if not _has_size(blob, file.size):
             return False
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+        temporary = temporary_name(place)
         try:
             temporary.symlink_to(os.path.relpath(blob, place.parent))
             temporary.replace(place)
@@ -87,15 +87,14 @@ class RepositoryCache:
         return True
 
     def remember(self, reference: HubReference, commit: str) -> None:
-        """Note which commit the branch or tag is; a read-only cache is no obstacle."""
+        """Note which commit the branch or tag is; in a read-only cache nothing is noted."""
         if reference.is_pinned:
             return
         place = self.folder / "refs" / (reference.revision or MAIN)
-        temporary = place.with_name(f"{place.name}.{uuid.uuid4().hex}.tmp")
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(commit, "utf-8")
-            temporary.replace(place)
+            with whole_file(place) as file:
+                file.write(commit.encode())
 
 
 def commit_of(path: Path) -> str | None:

@@ -7,15 +7,14 @@ is whole. A broken download goes on where it stopped, in this run or a later one
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import LoadError
 from ..progress import Progress
+from ..storage.disk_space import is_disk_full, require_space
+from ..storage.whole_files import flush_file
 from .cache import RepositoryCache
 from .connection import TIMEOUT_S, Hub, HubFile, Listing, request_headers
 from .failures import explain, is_transient, transport_errors
@@ -99,8 +98,7 @@ def _download(
                 "or a proxy in between alters the file."
             )
         resumed = False
-    with partial.open("rb") as done:
-        os.fsync(done.fileno())
+    flush_file(partial)
     partial.replace(cache.blob(file))
 
 
@@ -171,19 +169,12 @@ def _size(path: Path) -> int:
 
 def _check_disk(cache: RepositoryCache, files: list[HubFile]) -> None:
     needed = sum(file.size - min(file.size, _size(cache.partial(file))) for file in files)
-    place = cache.hub_cache
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if needed > free:
-        raise LoadError(
-            f"the download needs {needed / 1e6:.0f} MB in {cache.hub_cache}; "
-            f"{free / 1e6:.0f} MB are free\nMake room, or set HF_HOME to a folder on another disk."
-        )
+    advice = "Make room, or set HF_HOME to a folder on another disk."
+    require_space(cache.hub_cache, needed, "the download", advice)
 
 
 def _explain_disk(error: OSError, folder: Path) -> LoadError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_disk_full(error):
         return LoadError(
             f"the disk of the Hugging Face cache {folder} is full\n"
             "Make room, or set HF_HOME to a folder on another disk. "

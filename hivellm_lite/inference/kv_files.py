@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LoadError, OutOfMemoryError
+from ..storage.whole_files import whole_file
 
 __all__ = ["read_kv_file", "write_kv_file"]
 
@@ -28,10 +29,7 @@ MAX_HEADER_BYTES = 64 << 20
 
 
 def write_kv_file(path: Path, identity: Mapping[str, Any], tokens: list[int], data: bytes) -> None:
-    """Write beside ``path``, then rename: a file is there whole or not at all.
-
-    Raises OSError as writing does.
-    """
+    """Write the file whole or not at all. Raises OSError."""
     header = {
         "format": _FORMAT,
         **identity,
@@ -40,16 +38,9 @@ def write_kv_file(path: Path, identity: Mapping[str, Any], tokens: list[int], da
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     text = json.dumps(header).encode()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(_MAGIC + len(text).to_bytes(8, "little") + text)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(_MAGIC + len(text).to_bytes(8, "little") + text)
+        file.write(data)
 
 
 def read_kv_file(

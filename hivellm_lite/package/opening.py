@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from ..archive.unpack import LIMITS, unpack
-from ..cache.store import Cache, CacheEntry, digest_file, digest_of
+from ..cache.digests import digest_file, digest_of
+from ..cache.entries import CacheEntry
+from ..cache.store import Cache
 from ..errors import PackageError
 from ..manifest.parsing import Manifest, parse_manifest
 from ..strict_json.document import MAX_BYTES

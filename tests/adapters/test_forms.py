@@ -180,7 +180,7 @@ def test_too_little_disk_leaves_the_weights_to_decide(tmp_path, bases, monkeypat
     real = shutil.disk_usage
     small = lambda place: real(place)._replace(free=1000)  # noqa: E731
     package = package_of(tmp_path / "made.expert", "DoRA")
-    monkeypatch.setattr("hivellm_lite.adapters.measurement.shutil.disk_usage", small)
+    monkeypatch.setattr(shutil, "disk_usage", small)
     with load(package, bases["f32"]) as expert:
         loss = expert.prepared.loss
         assert loss.divergence is None

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from hivellm_lite import Expert
+from hivellm_lite.cache.digests import digest_file
 from hivellm_lite.cache.entries import find_damage
-from hivellm_lite.cache.store import Cache, digest_file
+from hivellm_lite.cache.store import Cache
 from hivellm_lite.cache.upkeep import survey, verify
 
 from ..support.packages import write_package

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from hivellm_lite.cache.store import Cache, copy_whole, default_root, digest_file, digest_of
+from hivellm_lite.cache.digests import digest_file, digest_of
+from hivellm_lite.cache.folder import default_root
+from hivellm_lite.cache.store import Cache
 from hivellm_lite.errors import CacheError, LoadError
 
 
@@ -240,15 +242,3 @@ def test_digests_depend_on_content_alone(tmp_path):
     assert digest_file(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert digest_of("a", {"x": 1, "y": 2}) == digest_of("a", {"y": 2, "x": 1})
     assert digest_of("a", 1) != digest_of("a", "1")
-
-
-def test_copy_whole_replaces_at_once_or_not_at_all(tmp_path):
-    source = tmp_path / "source"
-    source.write_text("new")
-    target = tmp_path / "target"
-    target.write_text("old")
-    copy_whole(source, target)
-    assert target.read_text() == "new"
-    with pytest.raises(CacheError, match="cannot write"):
-        copy_whole(source, tmp_path / "missing" / "target")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]

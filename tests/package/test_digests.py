@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hivellm_lite.cache.store import Cache, digest_file
+from hivellm_lite.cache.digests import digest_file
+from hivellm_lite.cache.store import Cache
 from hivellm_lite.package import Package, open_package
 
 from ..support.manifests import v2_adapter

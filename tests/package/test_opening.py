@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hivellm_lite.cache.store import Cache, digest_file
+from hivellm_lite.cache.digests import digest_file
+from hivellm_lite.cache.store import Cache
 from hivellm_lite.errors import ManifestError
 from hivellm_lite.package import open_package
 from hivellm_lite.strict_json.document import MAX_BYTES

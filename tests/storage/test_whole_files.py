@@ -1,0 +1,56 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from hivellm_lite.errors import CacheError
+from hivellm_lite.storage.whole_files import copy_whole, whole_file, write_text_whole
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_file_takes_its_place_when_the_block_ends(tmp_path):
+    place = tmp_path / "file"
+    place.write_bytes(b"old")
+    with whole_file(place) as file:
+        file.write(b"new")
+        assert place.read_bytes() == b"old"
+    assert place.read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_after_an_error_nothing_has_changed(tmp_path):
+    place = tmp_path / "file"
+    place.write_bytes(b"old")
+
+    def fail() -> None:
+        with whole_file(place) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert place.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_copy_whole_replaces_at_once_or_not_at_all(tmp_path):
+    source = tmp_path / "source"
+    source.write_text("new")
+    target = tmp_path / "target"
+    target.write_text("old")
+    copy_whole(source, target)
+    assert target.read_text() == "new"
+    with pytest.raises(CacheError, match="cannot write"):
+        copy_whole(source, tmp_path / "missing" / "target")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
+
+
+def test_text_is_written_as_it_is(tmp_path):
+    write_text_whole("é\n", tmp_path / "text")
+    assert (tmp_path / "text").read_bytes() == "é\n".encode()
+    with pytest.raises(CacheError, match="cannot write"):
+        write_text_whole("", tmp_path / "missing" / "text")
