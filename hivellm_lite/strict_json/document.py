@@ -99,15 +99,15 @@ class Document:
         return [0, *(match.end() for match in re.finditer(_NEWLINE, self.text))]
 
 
-def parse_json(data: bytes, *, source: str) -> Document:
+def parse_json(data: bytes, *, source: str, max_bytes: int = MAX_BYTES) -> Document:
     """Parse UTF-8 JSON whose root is an object; ``source`` names it in errors.
 
     A byte order mark is accepted, and of a repeated key the last one counts, as
     other tools do. Raises JsonError for everything else that is not RFC 8259,
     NaN and Infinity included, and beyond the limits above.
     """
-    if len(data) > MAX_BYTES:
-        raise JsonError(f"{source}: over {MAX_BYTES} bytes, the most that is read")
+    if len(data) > max_bytes:
+        raise JsonError(f"{source}: over {max_bytes} bytes, the most that is read")
     try:
         text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,0 +1,86 @@
+"""The application: paths, keys, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..manager import ExpertManager
+from .admission import Admission
+from .errors import APIError, api_error, error_response
+from .keys import KeyGuard
+from .models import get_model, list_models
+from .observing import NOBODY, Observer
+from .options import ServerOptions
+from .service import Service
+
+__all__ = ["Endpoint", "create_app"]
+
+
+def create_app(
+    manager: ExpertManager,
+    options: ServerOptions,
+    observer: Observer = NOBODY,
+    *,
+    routes: Sequence[BaseRoute] = (),
+    middleware: Sequence[Middleware] = (),
+) -> Starlette:
+    """OpenAI's API for the experts of ``manager``.
+
+    ``routes`` are more paths beside the API's. ``middleware`` comes before the check of keys, the
+    first one outermost. The application's ``state.service`` is a `Service`. The caller closes the
+    manager.
+    """
+    guard = Middleware(KeyGuard, keys=options.keys)
+    app = Starlette(
+        routes=[*_routes(), *routes],
+        middleware=[*middleware, guard],
+        exception_handlers={HTTPException: _http_error},
+    )
+    app.state.service = Service(manager, options, Admission(options.queue), observer)
+    return app
+
+
+def _routes() -> list[BaseRoute]:
+    return [
+        Route("/v1/models", Endpoint(list_models), methods=["GET"]),
+        Route("/v1/models/{model:path}", Endpoint(get_model), methods=["GET"]),
+    ]
+
+
+class Endpoint:
+    """An ASGI application that answers one path, and turns every error into OpenAI's form.
+
+    ``handle`` reads the request and returns what answers it, which may take as long as it likes.
+    """
+
+    def __init__(self, handle: Callable[[Request], Awaitable[ASGIApp]]) -> None:
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: ASGIApp
+        try:
+            answer = await self._handle(Request(scope, receive))
+        except Exception as error:
+            answer = error_response(api_error(error))
+        await answer(scope, receive, send)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """What Starlette refuses by itself: an unknown path, another method."""
+    assert isinstance(error, HTTPException)  # registered for it  # noqa: S101
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        message, code = f"There is nothing at {request.method} {path}.", "unknown_url"
+    else:
+        message, code = f"{error.detail}: {request.method} {path}", "http_error"
+    return error_response(
+        APIError(error.status_code, message, code=code, headers=error.headers or {})
+    )

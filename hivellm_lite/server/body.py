@@ -1,0 +1,67 @@
+"""The body of a request: bounded, in time, and JSON with an object at its root."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+
+from ..inference.off_loop import off_loop
+from ..strict_json.document import JsonError, parse_json
+from .errors import APIError
+from .fields import Fields
+
+__all__ = ["read_body"]
+
+PARSED_AT_ONCE = 1 << 16
+"""Bytes of a body that is parsed on the event loop; longer ones would hold up other answers."""
+
+
+async def read_body(request: Request, *, max_bytes: int, seconds: float | None) -> Fields:
+    """The fields of the body. ``seconds``: how long a client may take to send the body.
+
+    Raises APIError for another type of content, a body that is too long, and what is not JSON.
+    Asking for JSON's type keeps web pages from sending requests that browsers send unasked.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (
+        kind.startswith("application/") and kind.endswith("+json")
+    ):
+        raise APIError(
+            415,
+            f"The body's Content-Type is '{kind[:60]}'. Send JSON, as 'application/json'.",
+            code="unsupported_media_type",
+        )
+    try:
+        data = await asyncio.wait_for(_received(request, max_bytes), seconds)
+    except (asyncio.TimeoutError, TimeoutError):
+        message = "The body did not arrive in time."
+        raise APIError(408, message, code="request_timeout") from None
+    except ClientDisconnect:
+        message = "The client closed the connection."
+        raise APIError(499, message, code="client_disconnected") from None
+
+    def parse() -> Fields:
+        try:
+            return Fields(parse_json(data, source="the body", max_bytes=max_bytes).value)
+        except (JsonError, RecursionError) as error:
+            raise APIError(400, str(error), code="invalid_json") from None
+
+    return parse() if len(data) <= PARSED_AT_ONCE else await off_loop(parse)
+
+
+async def _received(request: Request, max_bytes: int) -> bytes:
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and len(announced) < 20 and int(announced) > max_bytes:
+        raise _too_long(max_bytes)
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > max_bytes:
+            raise _too_long(max_bytes)
+    return bytes(data)
+
+
+def _too_long(max_bytes: int) -> APIError:
+    message = f"The body is longer than {max_bytes:,} bytes, the most that this server reads."
+    return APIError(413, message, code="request_too_large", headers={"Connection": "close"})

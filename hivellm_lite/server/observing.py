@@ -1,0 +1,67 @@
+"""Who watches requests: metrics, traces and the access log implement these protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..inference.results import InferenceResult
+
+__all__ = ["NOBODY", "Observation", "Observer"]
+
+
+class Observation(Protocol):
+    """One request that is answered, from admission to its end. All calls are on the event loop."""
+
+    def queued(self) -> None:
+        """The request has a place in the queue."""
+
+    def admitted(self) -> None:
+        """The request is handed to the expert, which may have to be loaded first."""
+
+    def first_token(self, *, prompt_tokens: int, cached: int) -> None:
+        """The first text, or thought, of the first answer is there. ``cached``: prompt tokens
+        that were found in the KV cache.
+        """
+
+    def token(self, n: int) -> None:
+        """A piece of text of ``n`` tokens, about, was sent."""
+
+    def ended(self, results: Sequence[InferenceResult], status: int) -> None:
+        """The request ended. ``results`` has one for each choice, and none after an error.
+        ``status``: the HTTP status; 499 for a client that went away, and after the beginning of
+        a stream the status that its error would have had.
+        """
+
+
+class Observer(Protocol):
+    """Is told of every request for an answer or a score."""
+
+    def request_began(self, kind: str, model: str) -> Observation:
+        """``kind``: ``chat``, ``completion``, ``response`` or ``score``. ``model``: the name of
+        the expert that answers, ``base``, or a blend as it is written in a request.
+        """
+
+
+class _Nothing:
+    def request_began(self, kind: str, model: str) -> _Nothing:  # noqa: ARG002
+        return self
+
+    def queued(self) -> None:
+        pass
+
+    def admitted(self) -> None:
+        pass
+
+    def first_token(self, *, prompt_tokens: int, cached: int) -> None:
+        pass
+
+    def token(self, n: int) -> None:
+        pass
+
+    def ended(self, results: Sequence[InferenceResult], status: int) -> None:
+        pass
+
+
+NOBODY: Observer = _Nothing()
+"""Watches nothing."""
