@@ -32,7 +32,8 @@ from hivellm_lite.adapters import read_package_adapter
 from hivellm_lite.bases.parts import base_parts
 from hivellm_lite.cache import Cache
 from hivellm_lite.engine import Adapter, Applied, ContextOptions
-from hivellm_lite.inference.session import Session, open_session
+from hivellm_lite.inference.opening import open_session
+from hivellm_lite.inference.session import Session
 from hivellm_lite.verification import compare, log_probabilities
 
 from .peft_parity import EXPERTS, questions

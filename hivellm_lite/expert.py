@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 from .adapters.prepare import PreparedAdapter
 from .bases.search import BaseFile
-from .inference.async_streams import AsyncTextStream, Prepared, arun_batch
+from .inference.async_streams import AsyncTextStream
+from .inference.batches import arun_batch, run_batch
 from .inference.results import InferenceResult, TokenScore
+from .inference.scoring import score_tokens
 from .inference.session import Session
-from .inference.streams import TextStream, check_length, run_batch, score_tokens
+from .inference.streams import TextStream
+from .inference.submissions import Prepared
 from .loading.loaded_expert import LoadedExpert, LoadTimes
 from .loading.parts import load_expert
 from .loading.saved_state import load_state, save_state
@@ -20,6 +23,7 @@ from .manifest.records import Manifest
 from .package.opening import Package
 from .process.state import no_copy
 from .requests.argument_types import check_prompts, check_types
+from .requests.lengths import check_length
 from .requests.options import BatchPrompt, GenerationOptions, PromptOptions
 
 if TYPE_CHECKING:
@@ -71,14 +75,13 @@ class Expert:
         Raises ContextLengthError before anything is computed, GrammarError, and
         ValueError for an argument out of range.
         """
-        request = self._loaded.request(prompt, **options)
-        return TextStream(self.session, request, ahead=True).run()
+        return TextStream(self._prepare(prompt, options), ahead=True).run()
 
     def generate_stream(
         self, prompt: str | None = None, **options: Unpack[GenerationOptions]
     ) -> TextStream:
         """Answer ``prompt`` piece by piece; see `TextStream` and `generate`."""
-        return TextStream(self.session, self._loaded.request(prompt, **options))
+        return TextStream(self._prepare(prompt, options))
 
     def generate_batch(
         self,
@@ -95,7 +98,7 @@ class Expert:
         ``return_exceptions`` a prompt that fails has its exception in the list; otherwise
         the first exception is raised after all other prompts have ended.
         """
-        outcomes = run_batch(self.session, self._loaded.requests(prompts, **options))
+        outcomes = run_batch(self._prepare_batch(prompts, options))
         return checked(outcomes, return_exceptions)
 
     def agenerate_stream(
@@ -121,14 +124,16 @@ class Expert:
     ) -> list[InferenceResult | Exception]:
         """`generate_batch` as a coroutine; cancelling the task stops the decoding."""
         listed = check_prompts(prompts)
-
-        def prepare() -> Prepared:
-            return Prepared(self.session, self._loaded.requests(listed, **options))
-
-        return checked(await arun_batch(prepare), return_exceptions)
+        outcomes = await arun_batch(lambda: self._prepare_batch(listed, options))
+        return checked(outcomes, return_exceptions)
 
     def _prepare(self, prompt: str | None, options: GenerationOptions) -> Prepared:
         return Prepared(self.session, [self._loaded.request(prompt, **options)])
+
+    def _prepare_batch(
+        self, prompts: Iterable[str | BatchPrompt], options: GenerationOptions
+    ) -> Prepared:
+        return Prepared(self.session, self._loaded.requests(prompts, **options))
 
     def score(
         self,

@@ -8,11 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 from .expert import checked
-from .inference.async_streams import AsyncTextStream, Prepared, arun_batch
-from .inference.decoding import Request
+from .inference.async_streams import AsyncTextStream
+from .inference.batches import arun_batch, run_batch
 from .inference.off_loop import off_loop
 from .inference.results import InferenceResult
-from .inference.streams import TextStream, run_batch
+from .inference.streams import TextStream
+from .inference.submissions import Prepared
 from .loading.options import LoadOptions, check_names
 from .manifest.records import Manifest
 from .process.state import no_copy
@@ -244,10 +245,7 @@ class ExpertManager:
         *,
         ahead: bool = False,
     ) -> TextStream:
-        prepared = self._prepare(name, prompt, options)
-        (request,) = prepared.requests
-        assert isinstance(request, Request)  # `_prepare` raises  # noqa: S101
-        return TextStream(prepared.session, request, ahead=ahead, hold=prepared.hold)
+        return TextStream(self._prepare(name, prompt, options), ahead=ahead)
 
     def _prepare(
         self, name: str | Mapping[str, float], prompt: str | None, options: GenerationOptions
@@ -268,11 +266,7 @@ class ExpertManager:
         prompts: Sequence[str | BatchPrompt],
         options: GenerationOptions,
     ) -> list[InferenceResult | Exception]:
-        prepared = self._prepare_batch(name, prompts, options)
-        try:
-            return run_batch(prepared.session, prepared.requests)
-        finally:
-            prepared.release()
+        return run_batch(self._prepare_batch(name, prompts, options))
 
     def _prepare_batch(
         self,

@@ -20,8 +20,9 @@ import numpy as np
 
 from .adapters.prepare import read_package_adapter
 from .expert import Expert
-from .inference import streams as generation
-from .inference.streams import Request, generate_tokens
+from .inference.batches import generate_tokens
+from .inference.decoding import Request
+from .inference.scoring import log_probability_blocks
 from .sampling import SamplingParams
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def _logit_errors(
 ) -> tuple[LogitError, LogitError]:
     from .converters.forms.float_model import write_float_model
     from .engine import Adapter, ContextOptions
-    from .inference.session import open_session
+    from .inference.opening import open_session
 
     questions = [expert.tokenize_prompt(prompt, schema=schema) for prompt in prompts]
     n_ctx = max(map(len, questions)) + max_tokens
@@ -282,7 +283,7 @@ def log_probabilities(
     session: Session, applied: Applied, prompt: list[int], answer: list[int]
 ) -> NDArray[np.float64]:
     """Rows (answer tokens, vocabulary) of log-probabilities behind every answer token."""
-    return np.concatenate(list(generation.log_probabilities(session, prompt, answer, applied)))
+    return np.concatenate(list(log_probability_blocks(session, prompt, answer, applied)))
 
 
 def compare(expected: list[NDArray[np.float64]], found: list[NDArray[np.float64]]) -> LogitError:

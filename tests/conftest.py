@@ -113,11 +113,11 @@ def expert(
 @pytest.fixture
 def nothing_is_left() -> Iterator[None]:
     """No session and no model may be left after the test."""
-    from hivellm_lite.inference.session import _models, _sessions
+    from hivellm_lite.inference.opening import models, sessions
 
     yield
-    assert _sessions == {}
-    assert _models == {}
+    assert sessions == {}
+    assert models == {}
 
 
 @pytest.fixture

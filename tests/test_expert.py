@@ -15,7 +15,7 @@ from hivellm_lite import (
     InferenceError,
     LoadError,
 )
-from hivellm_lite.inference.session import _sessions
+from hivellm_lite.inference.opening import sessions
 
 from .support.packages import all_but_fresh
 from .support.paths import FIXTURES
@@ -108,7 +108,7 @@ def test_interleaved_streams_of_two_experts_on_one_base_do_not_mix(tiny_package,
     a = Expert.load(tiny_package("a"), base=tiny_base, **OPTIONS)
     b = Expert.load(tiny_package("b", adapter="rslora"), base=tiny_base, **OPTIONS)
     with a, b:
-        assert len(_sessions) == 1
+        assert len(sessions) == 1
         alone = [e.generate(q, **GREEDY).text for e, q in ((a, "one"), (b, "two"))]
         assert alone[0] != alone[1]
         streams = a.generate_stream("one", **GREEDY), b.generate_stream("two", **GREEDY)
@@ -117,7 +117,7 @@ def test_interleaved_streams_of_two_experts_on_one_base_do_not_mix(tiny_package,
         for stream in reversed(streams):
             list(stream)
         assert [stream.result.text for stream in streams] == alone
-    assert _sessions == {}
+    assert sessions == {}
 
 
 def test_threads_may_share_an_expert(expert):

@@ -14,7 +14,7 @@ from hivellm_lite import (
     LoadError,
     OutOfMemoryError,
 )
-from hivellm_lite.inference.session import _models
+from hivellm_lite.inference.opening import models
 from hivellm_lite.manager import registry_of
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -103,7 +103,7 @@ class TestLoading:
     def test_unloading_the_last_expert_frees_the_base(self, manager):
         for name in ("a", "b", "c"):
             manager.unload_expert(name)
-        assert _models == {}
+        assert models == {}
         with pytest.raises(InferenceError, match="Loaded: none"):
             manager.generate("a", "Hello")
 
@@ -111,9 +111,9 @@ class TestLoading:
         manager = make(keep_base=True)
         manager.load_expert("a", packages["a"])
         manager.unload_expert("a")
-        assert len(_models) == 1
+        assert len(models) == 1
         manager.close()
-        assert _models == {}
+        assert models == {}
 
     def test_two_bases_live_side_by_side(self, make, packages, tiny_package, tmp_path):
         from hivellm_lite.converters.base import convert_base
@@ -125,7 +125,7 @@ class TestLoading:
         manager = make()
         manager.load_expert("a", packages["a"])
         manager.load_expert("q", tiny_package("q", model="tiny-qwen3"), base=other)
-        assert len(_models) == 2
+        assert len(models) == 2
         for name in ("a", "q", "a"):
             assert manager.generate(name, "Hello", **GREEDY).completion_tokens > 0
 

@@ -9,7 +9,8 @@ import pytest
 
 from hivellm_lite import Expert, OutOfMemoryError
 from hivellm_lite.engine import Context, ContextOptions, Model
-from hivellm_lite.inference.session import SessionOptions, _models
+from hivellm_lite.inference.opening import models
+from hivellm_lite.inference.session import SessionOptions
 from hivellm_lite.memory_estimate import MemoryEstimate, check_fits, estimate_memory, parse_bytes
 
 from .support.paths import EXPERTS
@@ -94,4 +95,4 @@ def test_what_does_not_fit_is_refused_with_the_parts():
 def test_loading_is_refused_before_the_model_is_loaded(real_base):
     with pytest.raises(OutOfMemoryError, match=r"needs about .*kv cache 773\d+ MB"):
         Expert.load(EXPERTS / "sql.expert", base=real_base, n_ctx=1 << 24, kv_type="f32")
-    assert _models == {}
+    assert models == {}

@@ -13,7 +13,7 @@ from hivellm_lite.gbnf.matcher import Automaton, compile_grammar
 from hivellm_lite.gbnf.printer import print_grammar
 from hivellm_lite.gbnf.repair import repair_grammar
 from hivellm_lite.gbnf.token_masks import TokenVocabulary
-from hivellm_lite.inference.token_constraint import TokenConstraint
+from hivellm_lite.inference.grammar_constraint import GrammarConstraint
 
 from ..table import show
 from .native import NativeTimes, Vocabulary, native_times
@@ -42,7 +42,7 @@ def step_times(
     automaton: Automaton, vocabulary: TokenVocabulary, model: Vocabulary, tokens: list[int]
 ) -> list[float]:
     """Seconds for each token: chosen, checked, accepted."""
-    constraint = TokenConstraint(automaton.start, vocabulary, model)
+    constraint = GrammarConstraint(automaton.start, vocabulary, model)
     sampler = Scripted(tokens)
     seconds = []
     for _ in tokens:
@@ -56,7 +56,7 @@ def forced_times(
     automaton: Automaton, vocabulary: TokenVocabulary, model: Vocabulary, tokens: list[int]
 ) -> list[float]:
     """Seconds for each token to look for text that must follow it."""
-    constraint = TokenConstraint(automaton.start, vocabulary, model)
+    constraint = GrammarConstraint(automaton.start, vocabulary, model)
     seconds = []
     for token in tokens:
         constraint.accept(token)

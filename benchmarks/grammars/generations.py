@@ -14,7 +14,7 @@ import llama_cpp
 from hivellm_lite import Expert
 from hivellm_lite.gbnf.library import grammar_text
 from hivellm_lite.hardware import physical_cores
-from hivellm_lite.inference.token_constraint import TokenConstraint
+from hivellm_lite.inference.grammar_constraint import GrammarConstraint
 
 from ..peft_parity import EXPERTS, questions
 from ..table import median_ratio, show
@@ -64,12 +64,12 @@ ORDERS = (
 @contextmanager
 def nothing_forced() -> Iterator[None]:
     """Every token is chosen from the model's logits."""
-    forced = TokenConstraint.forced
-    TokenConstraint.forced = lambda _: []  # type: ignore[method-assign]
+    forced = GrammarConstraint.forced
+    GrammarConstraint.forced = lambda _: []  # type: ignore[method-assign]
     try:
         yield
     finally:
-        TokenConstraint.forced = forced  # type: ignore[method-assign]
+        GrammarConstraint.forced = forced  # type: ignore[method-assign]
 
 
 class HighLevel:

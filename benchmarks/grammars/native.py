@@ -25,7 +25,7 @@ MEMORY = 6 << 30
 
 
 class Vocabulary:
-    """The tokens of a GGUF file; has what a `TokenConstraint` asks of a model."""
+    """The tokens of a GGUF file; has what a `GrammarConstraint` asks of a model."""
 
     def __init__(self, path: Path) -> None:
         llama.llama_log_set(_silent, ctypes.c_void_p(0))

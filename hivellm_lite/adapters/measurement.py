@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..inference import streams as generation
-from ..inference.session import Session, SessionOptions, open_session
+from ..inference.opening import open_session
+from ..inference.scoring import log_probability_blocks
+from ..inference.session import Session, SessionOptions
 from ..package.grammar import package_grammar
 from ..package.opening import Package
 from ..process.memory_limits import available_memory
@@ -204,7 +205,7 @@ def _rows(session: Session, applied: Applied, pairs: list[tuple[list[int], list[
         np.concatenate(
             [
                 rows.astype(np.float32)
-                for rows in generation.log_probabilities(session, prompt, answer, applied)
+                for rows in log_probability_blocks(session, prompt, answer, applied)
             ]
         )
         for prompt, answer in pairs

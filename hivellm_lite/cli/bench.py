@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..inference.token_constraint import TokenConstraint
 from .options import json_option, load_arguments, model_options, package_argument, progress_bar
 from .output import print_json, print_line
 
@@ -107,7 +106,7 @@ def _setting(expert: Expert) -> dict[str, Any]:
     from ..hardware import physical_cores
 
     session = expert.session
-    context = session.scheduler.kv.context.options
+    context = session.scheduler.context_options
     return {
         "expert": expert.manifest.identity,
         "form": expert.prepared.form,
@@ -126,14 +125,15 @@ def _setting(expert: Expert) -> dict[str, Any]:
 # --- requests ----------------------------------------------------------------------------
 
 
-class _EndlessAnswer(TokenConstraint):
-    """Allows every token but those that end an answer."""
+class _EndlessAnswer:
+    """A `TokenConstraint` that allows every token but those that end an answer."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
 
     @property
     def finished(self) -> bool:
+        """Never."""
         return False
 
     def choose(self, sampler: Sampler, logits: NDArray[np.float32]) -> int:
@@ -196,10 +196,11 @@ class _Prompts:
 
 def _ask(expert: Expert, *requests: Request) -> list[InferenceResult]:
     from ..expert import checked
+    from ..inference.batches import run_batch
     from ..inference.results import InferenceResult
-    from ..inference.streams import run_batch
+    from ..inference.submissions import Prepared
 
-    outcomes = checked(run_batch(expert.session, requests), return_exceptions=False)
+    outcomes = checked(run_batch(Prepared(expert.session, requests)), return_exceptions=False)
     return [outcome for outcome in outcomes if isinstance(outcome, InferenceResult)]
 
 

@@ -21,7 +21,7 @@ from ..lazy import lazy_names
 
 if TYPE_CHECKING:
     from .adapter import Adapter, Applied
-    from .context import Context, InterruptedDecodeError, Row
+    from .context import Context, InterruptedDecodeError
     from .device import Device, devices
     from .kv_state import KVState
     from .model import Model
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         system_info,
     )
     from .options import KV_TYPES, ContextOptions
+    from .rows import Row
     from .sampler import Sampler
 
 __all__ = [
@@ -59,7 +60,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "adapter": ["Adapter", "Applied"],
-        "context": ["Context", "InterruptedDecodeError", "Row"],
+        "context": ["Context", "InterruptedDecodeError"],
         "device": ["Device", "devices"],
         "kv_state": ["KVState"],
         "model": ["Model"],
@@ -68,6 +69,7 @@ __getattr__, __dir__ = lazy_names(
             *("return_free_memory", "system_info"),
         ],
         "options": ["KV_TYPES", "ContextOptions"],
+        "rows": ["Row"],
         "sampler": ["Sampler"],
     },
 )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..process.memory_limits import require_memory, stack_bytes
 from .kv_state import KVState
 from .native import Native, drop_log, flag_is_set, fresh_log, llama, reason
 from .options import KV_TYPES, ContextOptions
+from .rows import Row
 from .sizes import GRAPH_BYTES, KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, PAD
 
 if TYPE_CHECKING:
@@ -29,20 +29,7 @@ if TYPE_CHECKING:
     from .adapter import Applied
     from .model import Model
 
-__all__ = ["Context", "InterruptedDecodeError", "Row"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """Tokens to compute in one stream, from ``position`` on.
-
-    The logits of the last ``n_logits`` of them are kept; 0 keeps none.
-    """
-
-    stream: int
-    position: int
-    tokens: Sequence[int]
-    n_logits: int = 1
+__all__ = ["Context", "InterruptedDecodeError"]
 
 
 class InterruptedDecodeError(InferenceError):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .context import Context, Row
+from .context import Context
 from .model import Model
 from .options import ContextOptions
+from .rows import Row
 
 __all__ = ["run"]
 

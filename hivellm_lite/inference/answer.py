@@ -2,10 +2,9 @@
 
 bytes ─► characters ─► thought │ answer ─► stop sequences ─► text
 
-Characters are never cut: one whose last bytes never came, because the answer ended
-inside it, is left out. Bytes that no character can begin or continue with show as
-U+FFFD. The thought (``<think>…</think>``) is kept apart, and stop sequences count in
-the answer alone.
+Characters are never cut: a character whose last bytes never came, because the answer ended
+inside it, is left out. Bytes that no character can begin or continue with show as U+FFFD. The
+thought (``<think>…</think>``) is kept apart. Stop sequences count in the answer alone.
 """
 
 from __future__ import annotations
@@ -14,17 +13,18 @@ import codecs
 
 from .stops import StopScanner
 
-__all__ = ["AnswerText", "ThoughtSplitter"]
+__all__ = ["THOUGHT_BEGIN", "THOUGHT_END", "AnswerText", "ThoughtSplitter"]
 
-_OPEN, _CLOSE = "<think>", "</think>"
+THOUGHT_BEGIN, THOUGHT_END = "<think>", "</think>"
+"""What thinking models write around a thought."""
 
 
 class ThoughtSplitter:
-    """Separates a thought at the beginning of a text from the answer behind it.
+    """Separates a thought at the beginning of a text from the answer after it.
 
-    ``push`` returns the answer's part of what is decided so far; the thought
-    collects in ``thought``. White space around the thought belongs to neither. With
-    ``in_thought`` the text begins inside a thought, behind ``<think>``.
+    ``push`` returns the part of the text that certainly belongs to the answer; ``thought``
+    collects the rest. White space around the thought belongs to neither. With
+    ``in_thought`` the text begins inside a thought, after ``<think>``.
     """
 
     def __init__(self, *, in_thought: bool = False) -> None:
@@ -43,15 +43,17 @@ class ThoughtSplitter:
         self._pending += text
         if self._stage == "start":
             begun = self._pending.lstrip()
-            if _OPEN.startswith(begun[: len(_OPEN)]) and len(begun) < len(_OPEN):
+            if THOUGHT_BEGIN.startswith(begun[: len(THOUGHT_BEGIN)]) and len(begun) < len(
+                THOUGHT_BEGIN
+            ):
                 return ""
-            if not begun.startswith(_OPEN):
+            if not begun.startswith(THOUGHT_BEGIN):
                 return self._answer(self._pending)
-            self._stage, self._pending = "thought", begun[len(_OPEN) :]
+            self._stage, self._pending = "thought", begun[len(THOUGHT_BEGIN) :]
         if self._stage == "thought":
-            thought, close, rest = self._pending.partition(_CLOSE)
+            thought, close, rest = self._pending.partition(THOUGHT_END)
             if not close:
-                held = len(_CLOSE) - 1
+                held = len(THOUGHT_END) - 1
                 self._thought.append(self._pending[:-held])
                 self._pending = self._pending[-held:]
                 return ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..engine import Applied, Model
     from .token_constraint import TokenConstraint
 
-__all__ = ["Decoding", "Request"]
+__all__ = ["AnswerDecoding", "Request"]
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Request:
     in_thought: bool = False
 
 
-class Decoding:
+class AnswerDecoding:
     """The state of one answer.
 
-    Whoever computes feeds it the logits behind all its ``tokens`` with `take`, until
-    ``finish_reason`` is set. ``cached`` is noted by that one.
+    The scheduler passes the last token's logits to `take` until ``finish_reason`` is set. It also
+    sets ``cached``.
     """
 
     def __init__(self, request: Request, model: Model, n_ctx: int) -> None:
@@ -65,7 +65,7 @@ class Decoding:
         self.finish_reason: str | None = None
         self.error: BaseException | None = None
         self.cached = 0
-        """Prompt tokens that need not be computed."""
+        """Prompt tokens that were in the KV cache already."""
         self.n_forced = 0
         self._model = model
         self._room = min(request.max_tokens, n_ctx - len(request.prompt))

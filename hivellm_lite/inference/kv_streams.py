@@ -22,11 +22,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..errors import LoadError, OutOfMemoryError
+from .parked import Parked, ParkedStates, common_prefix
 
 if TYPE_CHECKING:
     from ..engine import Adapter, Applied, Context, KVState
 
-__all__ = ["DEFAULT_PARKED_BYTES", "KVStreams", "Parked", "Stream"]
+__all__ = ["DEFAULT_PARKED_BYTES", "KVStreams", "Stream"]
 
 logger = logging.getLogger("hivellm_lite")
 
@@ -53,19 +54,8 @@ class Stream:
     """How many leading tokens belong to a prompt. The rest was computed row by row, by other
     kernels than a prompt is, and serves nobody but the answer that it belongs to."""
     source: Parked | None = None
-    """The parked state that it was filled from, if only the beginning of that was wanted: then
-    it is the same beginning that will be wanted again, and not what came after it."""
-
-
-@dataclass(eq=False)
-class Parked:
-    """A stream's content in host memory."""
-
-    applied: Applied
-    tokens: tuple[int, ...]
-    n_prompt: int
-    state: KVState
-    last_used: int
+    """The parked state that filled the stream, if only its beginning was wanted: then only this
+    restored prefix is likely to be reused."""
 
 
 @dataclass
@@ -91,14 +81,24 @@ class KVStreams:
     ) -> None:
         """``make_context(n_streams, n_ctx)`` makes the context; it is called again to resize."""
         self._make_context = make_context
-        self._limit = parked_bytes
         self._clock = itertools.count(1)
-        self.counters = KVCounters()
-        self.parked: list[Parked] = []
+        self._counters = KVCounters()
+        self._parked = ParkedStates(parked_bytes)
         self.context = make_context(1, n_ctx)
         self._can_copy = not self.context.model.sliding_window
         self._shape = self.context.model.row_shape
         self.streams = [Stream(0)]
+
+    @property
+    def counters(self) -> KVCounters:
+        """What happened so far, and what is parked now."""
+        parked = self._parked
+        return replace(self._counters, dropped=parked.n_dropped, parked_bytes=parked.n_bytes)
+
+    @property
+    def parked(self) -> list[Parked]:
+        """The states in host memory."""
+        return list(self._parked)
 
     @property
     def n_free(self) -> int:
@@ -124,7 +124,7 @@ class KVStreams:
             return self._shared(held, applied, prompt, n_fresh)
 
         free = [stream for stream in self.streams if not stream.busy]
-        if own in self.parked:
+        if own is not None and own in self._parked:
             stream = self._victim(free)
             self._park_before_losing(stream, 0)
             self._cut(stream, 0)
@@ -134,7 +134,7 @@ class KVStreams:
         kept = shared(stream)
         elsewhere: list[Stream | Parked] = []
         if self._can_copy:
-            elsewhere += [*self.parked, *self._busy()]
+            elsewhere += [*self._parked, *self._busy()]
         source = max(elsewhere, key=shared, default=None)
         gain = shared(source) - kept if source is not None else 0
         if source is not None and gain >= WORTH_RESTORING:
@@ -168,7 +168,7 @@ class KVStreams:
 
     def best_shared(self, applied: Applied, prompt: Sequence[int]) -> int:
         """How many leading tokens some stream or parked state holds now."""
-        held: list[Stream | Parked] = [*self.streams, *self.parked]
+        held: list[Stream | Parked] = [*self.streams, *self._parked]
         if not self._can_copy:
             held = [stream for stream in self.streams if not stream.busy]
         return max((self._shared(one, applied, prompt, 1) for one in held), default=0)
@@ -246,7 +246,7 @@ class KVStreams:
             target.tokens = []
             target.index, moved.index = moved.index, target.index
             self.streams.sort(key=lambda one: one.index)
-            self.counters.copied += 1
+            self._counters.copied += 1
             wanted.sort(key=lambda one: one.index)
 
     def park(self, stream: Stream) -> Parked | None:
@@ -265,7 +265,7 @@ class KVStreams:
         Nothing is, for this purpose, of a model with a sliding window.
         """
         held: list[Stream | Parked] = [s for s in self.streams if 0 < len(s.tokens) <= s.n_prompt]
-        parked = [one for one in self.parked if len(one.tokens) == one.n_prompt]
+        parked = [one for one in self._parked if len(one.tokens) == one.n_prompt]
         held = [one for one in [*held, *parked] if one.applied == applied]
         if not held or not self._can_copy:
             return None
@@ -282,10 +282,10 @@ class KVStreams:
         held.
         """
         state.check(len(tokens))
-        if state.nbytes > self._limit or not self._can_copy:
+        if state.nbytes > self._parked.limit or not self._can_copy:
             raise LoadError(
                 f"a saved state of {state.nbytes / 1e6:.0f} MB cannot be held: "
-                f"{self._limit / 1e6:.0f} MB may be parked\n"
+                f"{self._parked.limit / 1e6:.0f} MB may be parked\n"
                 "Load the expert with a larger parked_bytes."
             )
         stream = self._victim([stream for stream in self.streams if not stream.busy])
@@ -300,7 +300,7 @@ class KVStreams:
             )
         stream.applied, stream.tokens, stream.n_prompt = applied, list(tokens), len(tokens)
         stream.last_used = next(self._clock)
-        self._hold(Parked(applied, tuple(tokens), len(tokens), state, next(self._clock)))
+        self._parked.add(Parked(applied, tuple(tokens), len(tokens), state, next(self._clock)))
 
     def forget(self, adapter: Adapter) -> None:
         """Drop all that was computed with an adapter. None of it may be busy."""
@@ -308,9 +308,7 @@ class KVStreams:
             if any(one is adapter for one, _ in stream.applied):
                 self._cut(stream, 0)
                 stream.applied = ()
-        for parked in list(self.parked):
-            if any(one is adapter for one, _ in parked.applied):
-                self._drop(parked)
+        self._parked.forget(adapter)
 
     def _busy(self) -> list[Stream]:
         return [stream for stream in self.streams if stream.busy]
@@ -322,11 +320,11 @@ class KVStreams:
     def _fill(self, stream: Stream, source: Stream | Parked) -> None:
         if isinstance(source, Stream):
             self.context.write_state(stream.index, self.context.read_state(source.index))
-            self.counters.copied += 1
+            self._counters.copied += 1
         else:
             self.context.write_state(stream.index, source.state)
             source.last_used = next(self._clock)
-            self.counters.restored += 1
+            self._counters.restored += 1
         stream.tokens = list(source.tokens)
         stream.n_prompt = source.n_prompt
         stream.source = None
@@ -339,9 +337,9 @@ class KVStreams:
     def _park_before_losing(self, stream: Stream, kept: int) -> Parked | None:
         """Park a content of which more would be lost than kept, unless a parked state has it."""
         lost = len(stream.tokens) - kept
-        if not self._can_copy or self._limit == 0 or lost < max(WORTH_PARKING, kept):
+        if not self._can_copy or self._parked.limit == 0 or lost < max(WORTH_PARKING, kept):
             return None
-        for parked in self.parked:
+        for parked in self._parked:
             if parked.applied == stream.applied:
                 held = common_prefix(parked.tokens, stream.tokens, parked.n_prompt)
                 if len(stream.tokens) - held < WORTH_PARKING or parked is stream.source:
@@ -354,38 +352,8 @@ class KVStreams:
             return None
 
     def _park(self, stream: Stream, state: KVState) -> Parked:
-        self.counters.parked += 1
+        self._counters.parked += 1
         tokens, n_prompt = tuple(stream.tokens), min(stream.n_prompt, len(stream.tokens))
         parked = Parked(stream.applied, tokens, n_prompt, state, next(self._clock))
-        self._hold(parked)
+        self._parked.add(parked)
         return parked
-
-    def _hold(self, parked: Parked) -> None:
-        for other in list(self.parked):  # what the new one continues is not needed any more
-            n = len(other.tokens)
-            continued = other.applied == parked.applied and other.tokens == parked.tokens[:n]
-            if continued and other.n_prompt <= parked.n_prompt:
-                self._drop(other)
-        self.parked.append(parked)
-        self.counters.parked_bytes += parked.state.nbytes
-        while self.counters.parked_bytes > self._limit:
-            self._drop(min(self.parked, key=lambda one: one.last_used))
-            self.counters.dropped += 1
-
-    def _drop(self, parked: Parked) -> None:
-        self.parked.remove(parked)
-        self.counters.parked_bytes -= parked.state.nbytes
-
-
-def common_prefix(held: Sequence[int], tokens: Sequence[int], limit: int) -> int:
-    """How many leading tokens two lists share, at most ``limit``."""
-    length = min(len(held), limit)
-    # by halves: a slice compares in C, where a loop would ask token by token
-    low, high = 0, max(0, length)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if list(held[low:middle]) == list(tokens[low:middle]):
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -1,41 +1,38 @@
 """One thread that computes for all: continuous batches on the streams of one model.
 
-Any thread submits a `Decoding`; the scheduler's thread gives it a KV stream, computes
-it together with all others that use the same adapters, and hands its text over. Others
-take turns: a batch never mixes adapters. Requests are admitted in the order of their
-arrival, so none starves; those that share the beginning of their prompt with one that
-is being computed wait for that and copy it.
+Any thread submits requests. The scheduler's thread has them admitted to a KV stream
+(`Admission`), lets the experts take turns (`Turns`), since a batch never mixes adapters, cuts
+their work into steps (`Steps`), and hands each request its logits.
 
-All state belongs to that thread (`compute_thread`); others send it tasks. All of llama.cpp's
-computing happens there, one step at a time in the whole process (`process_state.computing`).
+All state belongs to that thread (`ComputeThread`); others send it tasks. All of llama.cpp's
+computing happens there, one step at a time in the whole process (`process.state.computing`).
+What this module does not know: grammars, text, experts.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from ..engine.sizes import PAD
-from ..errors import InferenceError, LoadError, OutOfMemoryError
+from ..engine.rows import Row
+from ..errors import InferenceError, LoadError
 from ..process.state import computing, forget_on_fork
+from .admission import Admission
 from .compute_thread import ComputeThread
-from .kv_streams import WORTH_RESTORING, KVStreams, Stream, common_prefix
-from .turns import LOOKAHEAD, Counters, Member, Piece, Turns
+from .scheduled import Counters, ScheduledRequest
+from .steps import Piece, Steps, is_prefilling, stream_of
+from .turns import Turns
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from ..engine import Adapter, Applied, Context, ContextOptions, KVState, Model
+    from .kv_streams import KVStreams
 
 __all__ = ["Scheduler"]
-
-logger = logging.getLogger("hivellm_lite")
-
-PREFILL_BESIDE = 128
-"""Prompt tokens computed in one step while others wait for their next token."""
 
 _T = TypeVar("_T")
 
@@ -57,23 +54,17 @@ class Scheduler:
         kv_positions: int,
         parked_bytes: int,
     ) -> None:
-        """``max_streams`` sequences are computed together at most, and ``kv_positions``
-        positions of KV cache held for them; one sequence may always have ``options.n_ctx``.
-        """
+        """The limits are those of `Admission`."""
         self._model = model
-        self._options = options
-        self._max_streams = max_streams
-        self.kv = KVStreams(self._make_context, options.n_ctx, parked_bytes=parked_bytes)
-        self.n_ctx = self.kv.context.n_ctx
-        # llama.cpp chooses LongRoPE's factors by the length of a stream; that of a session stays
-        # on one side, whatever shape its cache takes.
-        switch = model.long_rope_above
-        self._least = PAD if switch is None or self.n_ctx <= switch else switch + 1
-        self._budget = max(kv_positions, self.n_ctx)
-        self.counters = Counters()
-        self._waiting: list[Member] = []
-        self._active: list[Member] = []
-        self._computing: tuple[Member, ...] = ()
+        self.admission = Admission(
+            model,
+            options,
+            max_streams=max_streams,
+            kv_positions=kv_positions,
+            parked_bytes=parked_bytes,
+        )
+        self._counters = Counters()
+        self._computing: tuple[ScheduledRequest, ...] = ()
         self._prefilling = False
         self._turns = Turns()
         self._thread = ComputeThread(self, "the model of this request was closed")
@@ -81,22 +72,49 @@ class Scheduler:
 
     # --- from any thread -------------------------------------------------------------
 
-    def submit(self, members: Iterable[Member]) -> None:
+    @property
+    def kv(self) -> KVStreams:
+        """What the KV cache holds; only for reading, and on other threads a glance at most."""
+        return self.admission.kv
+
+    @property
+    def n_ctx(self) -> int:
+        """Positions that one sequence may have."""
+        return self.admission.n_ctx
+
+    @property
+    def context_options(self) -> ContextOptions:
+        """How the context is made, with the device's own choices filled in."""
+        return self.kv.context.options
+
+    @property
+    def counters(self) -> Counters:
+        """What happened so far, and how many requests there are now."""
+        admission = self.admission
+        return replace(
+            self._counters,
+            swaps=self._turns.n_swaps,
+            preempted=admission.n_preempted,
+            active=len(admission.active),
+            queued=len(admission.waiting),
+        )
+
+    def submit(self, requests: Iterable[ScheduledRequest]) -> None:
         """Take requests in. Raises InferenceError after `close` and at the program's end."""
-        taken = list(members)
+        taken = list(requests)
         self._thread.submit(lambda: self._take_in(taken))
 
     def want_more(self) -> None:
         """The reader of a stream waits for text. Never waits."""
         self._thread.wake()
 
-    def cancel(self, member: Member, reason: str = "cancelled") -> None:
+    def cancel(self, request: ScheduledRequest, reason: str = "cancelled") -> None:
         """End a request as soon as possible; ``deliver(None)`` says when. Never waits."""
-        if member.cancelled is None and not member.decoding.finished:
-            member.cancelled = reason
-            members = self._computing
+        if request.cancelled is None and not request.decoding.finished:
+            request.cancelled = reason
+            together = self._computing
             # a step in which others get their next token is not worth throwing away
-            if member in members and (self._prefilling or len(members) == 1):
+            if request in together and (self._prefilling or len(together) == 1):
                 self.interrupt()
             self._thread.wake()
 
@@ -108,14 +126,48 @@ class Scheduler:
         """Run ``function`` on the scheduler's thread, between two steps."""
         return self._thread.call(function)
 
+    def latest(self, applied: Applied) -> tuple[list[int], KVState] | None:
+        """The prompt that was used last under these adapters; see `KVStreams.latest`."""
+        return self.call(lambda: self.kv.latest(applied))
+
+    def adopt(self, applied: Applied, tokens: list[int], state: KVState) -> None:
+        """Hold a saved state; see `KVStreams.adopt`.
+
+        Raises LoadError also for a state that is longer than the context.
+        """
+        if len(tokens) > self.n_ctx:
+            raise LoadError(
+                f"a saved state of {len(tokens)} tokens does not fit a context of {self.n_ctx}\n"
+                f"Load the expert with n_ctx={len(tokens)} or more."
+            )
+
+        def adopt() -> None:
+            self.admission.make_room(len(tokens), at_once=True)
+            self.kv.adopt(applied, tokens, state)
+
+        self.call(adopt)
+
+    def compute(
+        self,
+        tokens: list[int],
+        applied: Applied,
+        n_logits: int,
+        read: Callable[[Context, int], _T],
+    ) -> _T:
+        """Compute ``tokens`` beside the requests, and ``read`` the logits of the last ``n_logits``.
+
+        ``read(context, end)`` is called with the index of the last one's logits, on the
+        scheduler's thread.
+        """
+        return self.call(lambda: read(*self._borrow(applied, tokens, n_logits)))
+
     def forget(self, adapter: Adapter) -> None:
         """End what uses an adapter, drop what was computed with it, and free it.
 
         Waits for that unless this is a thread that computes.
         """
-        for member in (*self._active, *self._waiting):
-            if any(one is adapter for one, _ in member.applied):
-                self.cancel(member)
+        for request in self.admission.using(adapter):
+            self.cancel(request)
         self._thread.do(lambda: self._forget(adapter))
 
     def close(self, last: Callable[[], object] = lambda: None) -> None:
@@ -134,16 +186,12 @@ class Scheduler:
     def forget_other_threads(self) -> None:
         """In a forked child: see `process.state`."""
         self._thread.forget_other_threads(None if self._model.on_cpu else _FORKED)
-        asked = [*self._active, *self._waiting]
-        self._active, self._waiting, self._computing = [], [], ()
-        for stream in self.kv.streams:
-            stream.busy = False
-        for member in asked:
+        self._computing = ()
+        for request in self.admission.forget_all():
             # the thread that delivered is not there; a reader sees `ended`
-            member.stream = None
-            member.ended = threading.Event()
-            member.decoding.fail(InferenceError("this answer was begun before the process forked"))
-            member.ended.set()
+            request.ended = threading.Event()
+            request.decoding.fail(InferenceError("this answer was begun before the process forked"))
+            request.ended.set()
         if self._model.on_cpu:
             self.kv.context.resume()
         else:
@@ -153,206 +201,71 @@ class Scheduler:
 
     def has_work(self) -> bool:
         """Whether a request waits to be computed or ended."""
-        members = (*self._active, *self._waiting)
-        for member in members:
-            member.look_at_reader()
-        self._count()
-        return any(m.hungry or m.cancelled for m in members)
+        requests = self.admission.requests
+        for request in requests:
+            request.look_at_reader()
+        return any(one.hungry or one.cancelled for one in requests)
 
     def step(self) -> None:
         """End what was cancelled, admit what fits, and compute one batch."""
-        self._end_cancelled()
-        self._admit()
+        for request in self.admission.requests:
+            if request.cancelled is not None:
+                request.decoding.finish(request.cancelled)
+                self._retire(request)
+        for request, error in self.admission.admit():
+            self._retire(request, error)
         self._step()
 
     def fail_all(self, error: BaseException) -> None:
         """End every request: cancelled when the scheduler was closed, otherwise failed."""
         closed = self._thread.stopping
-        for member in [*self._active, *self._waiting]:
+        for request in self.admission.requests:
             if closed:
-                member.decoding.finish(member.cancelled or "cancelled")
-            self._retire(member, None if closed else error)
+                request.decoding.finish(request.cancelled or "cancelled")
+            self._retire(request, None if closed else error)
 
-    def _take_in(self, members: Iterable[Member]) -> None:
-        for member in members:
-            self._waiting.append(member)
-            self.counters.requests += 1
-            self.counters.prompt_tokens += len(member.decoding.request.prompt)
-        self._count()
+    def _take_in(self, requests: Sequence[ScheduledRequest]) -> None:
+        self.admission.take_in(requests)
+        self._counters.requests += len(requests)
+        self._counters.prompt_tokens += sum(one.n_prompt for one in requests)
 
-    def _count(self) -> None:
-        self.counters.active, self.counters.queued = len(self._active), len(self._waiting)
-
-    def _end_cancelled(self) -> None:
-        for member in [*self._active, *self._waiting]:
-            if member.cancelled is not None:
-                member.decoding.finish(member.cancelled)
-                self._retire(member)
-
-    def _retire(self, member: Member, error: BaseException | None = None) -> None:
+    def _retire(self, request: ScheduledRequest, error: BaseException | None = None) -> None:
         """Let a request that has ended, or now fails, go."""
-        decoding = member.decoding
+        decoding = request.decoding
         if error is not None:
             decoding.fail(error)
-        if member.stream is not None:
-            self.kv.release(member.stream)
-            member.stream = None
-        (self._active if member in self._active else self._waiting).remove(member)
-        counters = self.counters
-        counters.finished += decoding.finish_reason in ("stop", "length")
-        counters.failed += decoding.error is not None
-        counters.cancelled += decoding.finish_reason in ("cancelled", "timeout")
-        counters.cached_prompt_tokens += decoding.cached
-        counters.generated_tokens += decoding.n_generated
-        counters.forced_tokens += decoding.n_forced
-        self._count()
-        member.ended.set()
-        member.deliver(None)
-
-    # --- admission -------------------------------------------------------------------
-
-    def _admit(self) -> None:
-        hungry = [member for member in self._waiting if member.hungry]
-        for member in hungry:
-            if self._will_be_shared(member):
-                continue
-            try:
-                fits = self._make_room(member.decoding.length, hungry)
-            except InferenceError as error:
-                self._retire(member, error)
-                continue
-            if not fits:
-                return
-            decoding = member.decoding
-            stream = self.kv.acquire(member.applied, decoding.request.prompt, own=member.parked)
-            member.parked = None
-            if decoding.n_generated == 0:
-                decoding.cached = len(stream.tokens)
-            member.stream = stream
-            self._waiting.remove(member)
-            self._active.append(member)
-
-    def _will_be_shared(self, member: Member) -> bool:
-        """Whether another request is about to compute what this one can then copy."""
-        prompt = member.decoding.request.prompt
-        worth = self.kv.best_shared(member.applied, prompt) + WORTH_RESTORING
-        return any(
-            other.stream is not None
-            and len(other.stream.tokens) < other.n_prompt
-            and other.applied == member.applied
-            and other.hungry
-            and self._could_share(other, prompt) >= worth
-            for other in self._active
-        )
-
-    def _could_share(self, other: Member, prompt: list[int]) -> int:
-        same = common_prefix(other.decoding.request.prompt, prompt, len(prompt))
-        return self._model.row_shape.n_reusable(same, len(prompt))
-
-    def _make_room(self, length: int, hungry: list[Member], *, at_once: bool = False) -> bool:
-        """See that a free stream of ``length`` positions exists; False: not now.
-
-        Paused requests give way, and with ``at_once`` every other one too.
-        """
-        can_grow = True
-        while not (self.kv.n_free and length <= self.kv.context.n_ctx):
-            if can_grow and (shape := self._shape(length, hungry)) is not None:
-                try:
-                    self.kv.resize(*shape)
-                except OutOfMemoryError:
-                    if not self._active:
-                        raise
-                    can_grow, self._max_streams = False, len(self.kv.streams)
-                    logger.warning(
-                        "memory does not hold %d KV streams of %d positions; going on with %d",
-                        *shape,
-                        self._max_streams,
-                    )
-            else:
-                giving_way = [m for m in self._active if at_once or not m.hungry]
-                if not giving_way:
-                    return False
-                self._preempt(giving_way[-1])
-                can_grow = True
-        return True
-
-    def _shape(self, length: int, hungry: list[Member]) -> tuple[int, int] | None:
-        """Streams and positions of a larger KV cache for the active and some waiting requests."""
-        n, longest = 1, max([length, *(m.decoding.length for m in self._active)])
-        longest = min(max(self._least, 1 << (longest - 1).bit_length()), self.n_ctx)
-        n += len(self._active)
-        if n > self._max_streams or (n > 1 and n * longest > self._budget):
-            return None
-        fitting = sum(member.decoding.length <= longest for member in hungry)
-        wanted = min(self._max_streams, self._budget // longest, len(self._active) + fitting)
-        return max(n, wanted), longest
-
-    def _preempt(self, member: Member) -> None:
-        """Take a request's stream; it gets another when its turn comes again."""
-        assert member.stream is not None  # active requests have one  # noqa: S101
-        member.parked = self.kv.park(member.stream)
-        member.stream = None
-        self.counters.preempted += 1
-        self._active.remove(member)
-        self._waiting.append(member)
-
-    def _make_context(self, n_streams: int, n_ctx: int) -> Context:
-        from dataclasses import replace
-
-        from ..engine import Context
-
-        return Context(self._model, replace(self._options, n_ctx=n_ctx), n_streams)
-
-    # --- computing -------------------------------------------------------------------
+        self.admission.remove(request)
+        self._counters.add(decoding)
+        request.ended.set()
+        request.deliver(None)
 
     def _step(self) -> None:
         """Compute one batch: the next token of each hungry request of one expert."""
-        hungry = [m for m in self._active if m.hungry and m.cancelled is None]
+        hungry = [one for one in self.admission.active if one.hungry and one.cancelled is None]
         if not hungry:
             return
         applied = self._turns.next(hungry)
-        self.counters.swaps = self._turns.n_swaps
-        members = [m for m in hungry if m.applied == applied]
-        if len(members) > 1:
-            self.kv.close_gaps(map(_stream_of, members))
-        room = self._prompt_room(members)
-        self._computing = tuple(members)
-        pieces = []
-        for member in sorted(members, key=_stream_index):
-            piece = self._piece(member, room)
-            if piece.is_prompt or (len(piece.tokens) > LOOKAHEAD and not self._model.on_cpu):
-                room -= len(piece.tokens)
-            if piece.tokens:
-                pieces.append(piece)
+        requests = [one for one in hungry if one.applied == applied]
+        if len(requests) > 1:
+            self.kv.close_gaps(map(stream_of, requests))
+        self._prefilling = is_prefilling(requests)
+        self._computing = tuple(requests)
+        context, model = self.kv.context, self._model
+        steps = Steps(model.row_shape, context.n_batch, context.n_ubatch, model.on_cpu)
         try:
-            for together in _groups(pieces) if self._model.on_cpu else [pieces]:
-                self._compute(applied, together)
+            for pieces in steps.next(requests):
+                self._decode(applied, pieces)
         finally:
             self._computing = ()
             self.kv.context.resume()
 
-    def _piece(self, member: Member, room: int) -> Piece:
-        """What of a request is computed next, at most ``room`` tokens of a prompt."""
-        stream, tokens = _stream_of(member), member.decoding.tokens
-        n_ubatch, shape = self.kv.context.n_ubatch, self._model.row_shape
-        place = len(stream.tokens)
-        is_prompt = place < member.n_prompt
-        if is_prompt:
-            n = shape.n_next(place, member.n_prompt - place, min(room, n_ubatch))
-        else:
-            start, end = member.step_from(place)
-            alone = self._model.on_cpu or end - place <= LOOKAHEAD
-            n = shape.n_next(place - start, end - place, n_ubatch if alone else min(room, n_ubatch))
-        is_last = place + n == len(tokens)
-        return Piece(member, stream, tokens[place : place + n], is_prompt, is_last)
-
-    def _compute(self, applied: Applied, pieces: Sequence[Piece]) -> None:
-        """Decode pieces of several requests together and hand over what comes of it.
+    def _decode(self, applied: Applied, pieces: Sequence[Piece]) -> None:
+        """Decode pieces of several requests together and hand over the logits.
 
         If llama.cpp refuses them together, each is tried alone, so that one request fails
         and not all.
         """
-        from ..engine import InterruptedDecodeError
+        from ..engine import InterruptedDecodeError  # loads llama.cpp
 
         context = self.kv.context
         try:
@@ -364,48 +277,37 @@ class Scheduler:
             return
         except InferenceError as error:
             if len(pieces) == 1:
-                self._retire(pieces[0].member, error)
+                self._retire(pieces[0].request, error)
             else:
                 for piece in pieces:
-                    self._compute(applied, [piece])
+                    self._decode(applied, [piece])
             return
-        self.counters.steps += 1
-        self.counters.rows += len(pieces)
+        self._counters.steps += 1
+        self._counters.rows += len(pieces)
         for piece, end in zip(pieces, ends, strict=True):
             piece.stream.tokens += piece.tokens
             if piece.is_last:
-                self._give(piece.member, context.logits(end))
+                self._give(piece.request, context.logits(end))
 
-    def _prompt_room(self, members: list[Member]) -> int:
-        """Prompt tokens for this step, and whether it has any."""
-        waiting = [len(_stream_of(m).tokens) >= m.n_prompt for m in members]
-        self._prefilling = not all(waiting)
-        n_batch = self.kv.context.n_batch
-        return min(PREFILL_BESIDE, n_batch // 2) if any(waiting) else n_batch
-
-    def _give(self, member: Member, logits: NDArray[np.float32]) -> None:
+    def _give(self, request: ScheduledRequest, logits: NDArray[np.float32]) -> None:
         """Hand a request its logits, and its reader the text that comes of them."""
-        member.steps.append(len(member.decoding.tokens))
+        request.steps.append(len(request.decoding.tokens))
         try:
-            shown = member.decoding.take(logits)
+            shown = request.decoding.take(logits)
         except Exception as error:  # a defect ends this answer, not those beside it
-            self._retire(member, error)
+            self._retire(request, error)
             return
         if shown:
-            member.give(shown)
-            member.look_at_reader()
-        if member.decoding.finished:
-            self._retire(member)
+            request.give(shown)
+            request.look_at_reader()
+        if request.decoding.finished:
+            self._retire(request)
 
-    # --- beside the requests, through `call` -----------------------------------------
-
-    def borrow(self, applied: Applied, tokens: list[int], n_logits: int) -> tuple[Context, int]:
+    def _borrow(self, applied: Applied, tokens: list[int], n_logits: int) -> tuple[Context, int]:
         """Compute ``tokens`` in some stream; the context then has the logits of the last
         ``n_logits``, and the index of the last of them is returned.
         """
-        from ..engine import Row
-
-        self._make_room(len(tokens), [], at_once=True)
+        self.admission.make_room(len(tokens), at_once=True)
         context = self.kv.context
         stream = self.kv.acquire(applied, tokens, n_logits)
         try:
@@ -424,44 +326,12 @@ class Scheduler:
             self.kv.release(stream)
         return context, end
 
-    def adopt(self, applied: Applied, tokens: list[int], state: KVState) -> None:
-        """Hold a saved state; see `KVStreams.adopt`."""
-        if len(tokens) > self.n_ctx:
-            raise LoadError(
-                f"a saved state of {len(tokens)} tokens does not fit a context of {self.n_ctx}\n"
-                f"Load the expert with n_ctx={len(tokens)} or more."
-            )
-        self._make_room(len(tokens), [], at_once=True)
-        self.kv.adopt(applied, tokens, state)
-
     def _forget(self, adapter: Adapter) -> None:
         if self.kv.context.closed:  # the program ends, and all was freed
             return
-        for member in [*self._active, *self._waiting]:
-            if any(one is adapter for one, _ in member.applied):
-                member.decoding.finish("cancelled")
-                self._retire(member)
+        for request in self.admission.using(adapter):
+            request.decoding.finish("cancelled")
+            self._retire(request)
         self.kv.forget(adapter)
         self._turns.forget()
         adapter.close()
-
-
-def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Next tokens of answers together, and each longer piece alone, as for a lone request.
-
-    Those are of prompts, or forced by a grammar. A CPU computes a prompt no faster beside others,
-    and other kernels take over where rows of several streams are mixed: their last bits differ,
-    and with them an answer now and then.
-    """
-    single = [piece for piece in pieces if len(piece.tokens) == 1 and not piece.is_prompt]
-    alone = [[piece] for piece in pieces if len(piece.tokens) > 1 or piece.is_prompt]
-    return [single, *alone] if single else alone
-
-
-def _stream_of(member: Member) -> Stream:
-    assert member.stream is not None  # active requests have one  # noqa: S101
-    return member.stream
-
-
-def _stream_index(member: Member) -> int:
-    return _stream_of(member).index

@@ -1,24 +1,28 @@
-"""One request on its way, as the one who waits for its answer holds it.
+"""Requests on their way: submitted, delivered, timed out, cancelled and given back.
 
-All ways of asking use this: a stream, a list, a coroutine. A submission knows neither the thread
-nor the event loop that waits, so what it does never waits either.
+All ways of asking use this: streams, lists and coroutines. A submission knows neither the thread
+nor the event loop that waits for it, so its methods never wait, unless they say so.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .decoding import Decoding, Request
+from .decoding import AnswerDecoding, Request
 from .results import InferenceResult
-from .turns import Member
+from .scheduled import ScheduledRequest
 
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["Hold", "Submission", "answerable", "in_order", "submit"]
+__all__ = ["Deliver", "Hold", "Prepared", "Submission"]
+
+Deliver = Callable[["str | None"], object]
+"""Gets every piece of an answer's text, and None at its end. The scheduler's thread calls it, so
+it must not block."""
 
 
 class Hold(Protocol):
@@ -31,46 +35,100 @@ class Hold(Protocol):
         """Give it back, and free what is over the limits; may wait for a step."""
 
 
-class Submission:
-    """See the module's docstring. ``deliver`` gets every piece of text, and None at the end.
+@dataclass(frozen=True)
+class Prepared:
+    """Requests, where to compute them, and what stays loaded meanwhile.
 
-    ``deliver`` is called on the scheduler's thread and must not block. ``ahead``: pieces that are
-    computed before they were taken (`took`); None is no limit.
+    An exception among the requests stands for a prompt that cannot be asked.
+    """
+
+    session: Session
+    requests: Sequence[Request | Exception]
+    hold: Hold | None = None
+
+    def submissions(self, deliver: Deliver, *, ahead: int | None = None) -> list[Submission]:
+        """One for each request that can be asked, not yet submitted.
+
+        If that fails, what is held is given back.
+        """
+        try:
+            return [
+                Submission(self.session, request, deliver, ahead=ahead)
+                for request in self.requests
+                if isinstance(request, Request)
+            ]
+        except BaseException:
+            self.drop()
+            raise
+
+    def submission(self, deliver: Deliver, *, ahead: int | None = None) -> Submission:
+        """The only one. Raises what stands in its place, after giving back what is held."""
+        (request,) = self.requests
+        if isinstance(request, Exception):
+            self.drop()
+            raise request
+        return self.submissions(deliver, ahead=ahead)[0]
+
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        """Compute all of them together. Raises InferenceError if the session was closed."""
+        self.session.scheduler.submit(one.scheduled for one in submissions)
+
+    def outcomes(self, submissions: Sequence[Submission]) -> list[InferenceResult | Exception]:
+        """What became of each request, in order; an exception stands for itself."""
+        outcomes = (one.outcome() for one in submissions)
+        return [next(outcomes) if isinstance(one, Request) else one for one in self.requests]
+
+    def drop(self) -> None:
+        """Give back what is held."""
+        if self.hold is not None:
+            self.hold.drop()
+
+    def release(self) -> None:
+        """Give back what is held, and free what is over the limits; may wait for a step."""
+        if self.hold is not None:
+            self.hold.release()
+
+
+class Submission:
+    """One request, as the one who waits for its answer holds it.
+
+    ``ahead``: pieces of text that may be computed before the reader takes them (`took`); None is
+    no limit.
     """
 
     def __init__(
         self,
         session: Session,
         request: Request,
-        deliver: Callable[[str | None], None],
+        deliver: Deliver,
         *,
         ahead: int | None = None,
     ) -> None:
         with session.in_use():
-            self.decoding = Decoding(request, session.model, session.n_ctx)
-        self.member = Member(self.decoding, deliver, ahead)
+            self.decoding = AnswerDecoding(request, session.model, session.n_ctx)
+        self.scheduled = ScheduledRequest(self.decoding, deliver, ahead)
         self._scheduler = session.scheduler
         timeout = request.timeout
         self.deadline = None if timeout is None else time.monotonic() + timeout
-        """When the answer is late, on the clock of `time.monotonic`; None is never."""
+        """When the request times out, on the clock of `time.monotonic`; None is never."""
 
     @property
     def ended(self) -> bool:
         """Whether nothing more is delivered."""
-        return self.member.ended.is_set()
+        return self.scheduled.ended.is_set()
 
     def took(self) -> None:
         """The reader took a piece."""
-        self.member.n_taken += 1
+        self.scheduled.n_taken += 1
 
     def want_more(self) -> None:
         """The reader has taken every piece and waits for the next one."""
-        if self.member.ahead is not None:
+        if self.scheduled.ahead is not None:
             self._scheduler.want_more()
 
     def cancel(self, reason: str = "cancelled") -> None:
         """End the request within a step. Never waits."""
-        self._scheduler.cancel(self.member, reason)
+        self._scheduler.cancel(self.scheduled, reason)
 
     def cancel_if_late(self) -> float | None:
         """End the request if its time is over; otherwise the seconds that are left, if limited."""
@@ -88,25 +146,3 @@ class Submission:
         if isinstance(self.decoding.error, Exception):
             return self.decoding.error
         return self.decoding.result()
-
-    def result_of(self, taken: Sequence[str]) -> InferenceResult:
-        """The result of an answer that its reader left: what was computed ahead was not seen."""
-        return replace(self.decoding.result(), text="".join(taken), finish_reason="cancelled")
-
-
-def submit(session: Session, submissions: Iterable[Submission]) -> None:
-    """Compute all of them together. Raises InferenceError when the session was closed."""
-    session.scheduler.submit(one.member for one in submissions)
-
-
-def answerable(requests: Sequence[Request | Exception]) -> list[Request]:
-    """The requests among what may be the errors of prompts that cannot be asked."""
-    return [request for request in requests if isinstance(request, Request)]
-
-
-def in_order(
-    requests: Sequence[Request | Exception], submissions: Sequence[Submission]
-) -> list[InferenceResult | Exception]:
-    """The outcomes of the `answerable` ones at their places, errors at theirs."""
-    outcomes = (one.outcome() for one in submissions)
-    return [next(outcomes) if isinstance(one, Request) else one for one in requests]

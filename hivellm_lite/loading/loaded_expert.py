@@ -14,7 +14,8 @@ from ..bases.search import BaseFile
 from ..cache.store import Cache
 from ..errors import InferenceError
 from ..inference.decoding import Request
-from ..inference.session import Session, open_session
+from ..inference.opening import open_session
+from ..inference.session import Session
 from ..manifest.records import Manifest
 from ..package.grammar import package_grammar
 from ..package.opening import Package

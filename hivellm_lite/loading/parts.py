@@ -6,7 +6,7 @@ import os
 import time
 
 from ..cache.store import Cache
-from ..inference.session import open_session
+from ..inference.opening import open_session
 from ..memory_estimate import check_fits, estimate_memory
 from ..process.memory_limits import LOADING_BYTES, memory_is_full, require_memory
 from .files import prepare_files

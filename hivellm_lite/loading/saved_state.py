@@ -17,7 +17,7 @@ def save_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
     """See `Expert.save_state`."""
     session = expert.session
     applied = expert.applied()
-    held = session.scheduler.call(lambda: session.scheduler.kv.latest(applied))
+    held = session.scheduler.latest(applied)
     if held is None:
         raise InferenceError(f"nothing of {expert.manifest.identity} is in the KV cache")
     tokens, state = held
@@ -34,7 +34,7 @@ def load_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
     limit = session.options.parked_bytes
     tokens, data = read_kv_file(Path(path), state_identity(expert), limit)
     state = KVState.from_data(data)
-    session.scheduler.call(lambda: session.scheduler.adopt(applied, tokens, state))
+    session.scheduler.adopt(applied, tokens, state)
     return len(tokens)
 
 
@@ -43,7 +43,7 @@ def state_identity(expert: LoadedExpert) -> dict[str, Any]:
     from ..engine import library_version  # loads llama.cpp
 
     session = expert.session
-    options = session.scheduler.kv.context.options
+    options = session.scheduler.context_options
     identity = {
         "library": library_version(),
         "model": [expert.cache.fingerprint(path) for path in expert.prepared.files],

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import ExpertError, InferenceError
 from ..inference.decoding import Request
-from ..inference.streams import check_length
 from ..prompts.formats import FormattedPrompt, PromptFormat, PromptFormats
 from ..prompts.tags import check_messages, system_message
 from ..sampling import SamplingParams
+from .lengths import check_length
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

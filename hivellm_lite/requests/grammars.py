@@ -16,8 +16,8 @@ from ..errors import GrammarError
 from ..gbnf.library import grammar_names, load_grammar
 from ..gbnf.matcher import Automaton, compile_grammar
 from ..gbnf.syntax import Grammar
+from ..inference.grammar_constraint import GrammarConstraint
 from ..inference.session import Session
-from ..inference.token_constraint import TokenConstraint
 from ..manifest.records import Manifest
 from ..process.state import forget_on_fork
 
@@ -66,7 +66,7 @@ class GrammarChooser:
         allow_unenforced: bool = False,
         thinking: bool = False,
         in_thought: bool = False,
-    ) -> Callable[[], TokenConstraint] | None:
+    ) -> Callable[[], GrammarConstraint] | None:
         """What makes the constraint of one answer; None for free text.
 
         Raises GrammarError where the grammar is unusable, and ValueError for two at once.
@@ -76,9 +76,9 @@ class GrammarChooser:
             return None
         session = self._session
 
-        def constrain() -> TokenConstraint:
+        def constrain() -> GrammarConstraint:
             start, vocabulary = automaton.start, session.vocabulary
-            return TokenConstraint(
+            return GrammarConstraint(
                 start, vocabulary, session.model, thinking=thinking, in_thought=in_thought
             )
 

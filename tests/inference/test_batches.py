@@ -15,8 +15,9 @@ import pytest
 from hivellm_lite import ContextLengthError, Expert, InferenceError
 from hivellm_lite.engine import Context
 from hivellm_lite.expert import loaded_of
+from hivellm_lite.inference.batches import run_batch
 from hivellm_lite.inference.compute_thread import LINGER
-from hivellm_lite.inference.streams import run_batch
+from hivellm_lite.inference.submissions import Prepared
 
 from ..support.waiting import wait_until
 
@@ -381,7 +382,7 @@ def test_session_options_out_of_range_are_refused(tiny_package, tiny_base, optio
 def test_a_request_that_llama_cpp_refuses_fails_alone(expert):
     requests = loaded_of(expert).requests(["one", "two", "three"], **GREEDY)
     requests[1] = replace(requests[1], prompt=[expert.session.model.n_vocab + 5])
-    first, refused, last = run_batch(expert.session, requests)
+    first, refused, last = run_batch(Prepared(expert.session, requests))
     assert isinstance(refused, InferenceError)
     assert "failed to decode" in str(refused)
     assert first.text == expert.generate("one", **GREEDY).text

@@ -14,8 +14,8 @@ from hivellm_lite.expert import loaded_of
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.matcher import compile_grammar
 from hivellm_lite.gbnf.token_masks import TokenVocabulary
-from hivellm_lite.inference.decoding import Decoding
-from hivellm_lite.inference.token_constraint import TokenConstraint
+from hivellm_lite.inference.decoding import AnswerDecoding
+from hivellm_lite.inference.grammar_constraint import GrammarConstraint
 from hivellm_lite.sampling import SamplingParams
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -32,10 +32,10 @@ ANSWER = 'root ::= "yes" | "no" | "yes, of course"'
 SENTENCE = 'root ::= "SELECT name FROM customers WHERE id = " [0-9]{3} " ORDER BY name;"'
 
 
-def decode(expert: Expert, prompt: str, **options) -> Decoding:
+def decode(expert: Expert, prompt: str, **options) -> AnswerDecoding:
     """The answer, token by token, the logits of each step computed alone."""
     request = loaded_of(expert).request(prompt, **options)
-    decoding = Decoding(request, expert.session.model, expert.session.n_ctx)
+    decoding = AnswerDecoding(request, expert.session.model, expert.session.n_ctx)
     while not decoding.finished:
         decoding.take(logits_after(expert, decoding.tokens))
     return decoding
@@ -47,7 +47,7 @@ def logits_after(expert: Expert, tokens: list[int]) -> np.ndarray:
     )
 
 
-def answer_tokens(decoding: Decoding) -> list[int]:
+def answer_tokens(decoding: AnswerDecoding) -> list[int]:
     return decoding.tokens[len(decoding.request.prompt) :]
 
 
@@ -93,7 +93,7 @@ class TestChoosing:
     def test_greedy_takes_the_most_probable_token_that_the_grammar_allows(
         self, expert, rules, monkeypatch
     ):
-        monkeypatch.setattr(TokenConstraint, "forced", lambda self: [])
+        monkeypatch.setattr(GrammarConstraint, "forced", lambda self: [])
         for prompt in ("Hello", "List all tags"):
             options = {**GREEDY, "max_tokens": 24, "grammar": Grammar.parse(rules)}
             decoding = decode(expert, prompt, **options)
@@ -134,7 +134,7 @@ class TestChoosing:
         drawn = []
         for seed in range(400):
             sampler = Sampler(SamplingParams(temperature=1.0), seed, model.n_vocab)
-            drawn.append(TokenConstraint(start, vocabulary, model).choose(sampler, logits))
+            drawn.append(GrammarConstraint(start, vocabulary, model).choose(sampler, logits))
             sampler.close()
         assert set(drawn) == {a, b}
         assert 0.65 < drawn.count(b) / len(drawn) < 0.85
@@ -142,7 +142,7 @@ class TestChoosing:
     def test_control_tokens_and_ends_are_refused_within_the_text(self, expert):
         model = expert.session.model
         rules = compile_grammar(Grammar.parse('root ::= "abc"'))
-        constraint = TokenConstraint(rules.start, expert.session.vocabulary, model)
+        constraint = GrammarConstraint(rules.start, expert.session.vocabulary, model)
         sampler = Sampler(SamplingParams(temperature=0.0), 0, model.n_vocab)
         controls = [token for token in range(model.n_vocab) if not model.piece(token)]
         assert set(model.end_tokens) <= set(controls)
@@ -160,7 +160,7 @@ class TestChoosing:
         model = expert.session.model
         (end, *_) = model.end_tokens
         rules = compile_grammar(Grammar.parse('root ::= "ab"+'))
-        constraint = TokenConstraint(rules.start, expert.session.vocabulary, model)
+        constraint = GrammarConstraint(rules.start, expert.session.vocabulary, model)
         sampler = Sampler(SamplingParams(temperature=0.0), 0, model.n_vocab)
         logits = np.zeros(model.n_vocab, np.float32)
         logits[end] = 10.0
@@ -224,7 +224,7 @@ class TestForcedText:
     def test_is_the_text_that_comes_without_forcing(self, expert, monkeypatch):
         options = {"grammar": Grammar.parse(SENTENCE), **GREEDY}
         forced = expert.generate("Hello", **options)
-        monkeypatch.setattr(TokenConstraint, "forced", lambda self: [])
+        monkeypatch.setattr(GrammarConstraint, "forced", lambda self: [])
         free = expert.generate("Hello", **{**options, "max_tokens": 80})
         assert Grammar.parse(SENTENCE).accepts(forced.text)
         assert Grammar.parse(SENTENCE).accepts(free.text)

@@ -48,7 +48,7 @@ def cold_logits(expert, prompt):
         for stream in kv.streams:
             kv._cut(stream, 0)
         for parked in list(kv.parked):
-            kv._drop(parked)
+            kv._parked.remove(parked)
 
     session.scheduler.call(forget)
     return warm_logits(expert, prompt)
@@ -130,9 +130,9 @@ def test_an_answer_that_others_interrupt_goes_on_as_it_was(
         scheduler = expert.session.scheduler
 
         def interrupt():
-            for member in list(scheduler._active):
+            for member in list(scheduler.admission.active):
                 if member.decoding.n_generated > 20:
-                    scheduler._preempt(member)
+                    scheduler.admission.preempt(member)
 
         with ThreadPoolExecutor() as pool:
             again = pool.submit(answer, expert, QUESTIONS[0], max_tokens=40)

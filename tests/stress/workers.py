@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from hivellm_lite import ContextLengthError, Expert, GrammarError, InferenceError
-from hivellm_lite.inference.session import _sessions
+from hivellm_lite.inference.opening import sessions
 
 from .world import GREEDY, LONG, WORDS, World
 
@@ -230,7 +230,7 @@ def registry(world: World, draw: random.Random) -> None:
 def collect(world: World, draw: random.Random) -> None:
     """Collect garbage here and on the threads that compute, where finalizers must not wait."""
     gc.collect()
-    for session in list(_sessions.values()):
+    for session in list(sessions.values()):
         with contextlib.suppress(InferenceError):  # closed meanwhile
             session.scheduler.call(lambda: gc.collect(draw.randint(0, 2)))
         time.sleep(draw.random())

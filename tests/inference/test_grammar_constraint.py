@@ -12,7 +12,7 @@ from hivellm_lite import Grammar
 from hivellm_lite.engine import Model, Sampler
 from hivellm_lite.gbnf.matcher import compile_grammar
 from hivellm_lite.gbnf.token_masks import TokenVocabulary
-from hivellm_lite.inference.token_constraint import MAX_GAP, TokenConstraint
+from hivellm_lite.inference.grammar_constraint import MAX_GAP, GrammarConstraint
 from hivellm_lite.sampling import SamplingParams
 
 from ..support.paths import FIXTURES
@@ -31,17 +31,17 @@ def thinker(tmp_path_factory) -> Iterator[Model]:
 
 
 class TestThinking:
-    def after(self, thinker: Model, rules: str, text: str) -> TokenConstraint:
+    def after(self, thinker: Model, rules: str, text: str) -> GrammarConstraint:
         """The constraint after the tokens of a text, each of which it must have allowed."""
         automaton = compile_grammar(Grammar.parse(rules))
         vocabulary = TokenVocabulary([thinker.piece(t) for t in range(thinker.n_vocab)])
-        constraint = TokenConstraint(automaton.start, vocabulary, thinker, thinking=True)
+        constraint = GrammarConstraint(automaton.start, vocabulary, thinker, thinking=True)
         for token in thinker.tokenize(text, special=True):
             assert self.takes(constraint, thinker, token)
             constraint.accept(token)
         return constraint
 
-    def takes(self, constraint: TokenConstraint, thinker: Model, token: int) -> bool:
+    def takes(self, constraint: GrammarConstraint, thinker: Model, token: int) -> bool:
         """Whether a token far more probable than all others is chosen."""
         sampler = Sampler(SamplingParams(temperature=0.0), 0, thinker.n_vocab)
         logits = np.zeros(thinker.n_vocab, np.float32)
@@ -50,7 +50,7 @@ class TestThinking:
         sampler.close()
         return chosen == token
 
-    def legal(self, constraint: TokenConstraint, thinker: Model, text: str) -> bool:
+    def legal(self, constraint: GrammarConstraint, thinker: Model, text: str) -> bool:
         (token,) = thinker.tokenize(text, special=True)
         return self.takes(constraint, thinker, token)
 

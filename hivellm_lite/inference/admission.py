@@ -1,0 +1,188 @@
+"""Which requests have a stream of the KV cache, and which wait for one.
+
+Requests are admitted in the order of their arrival, so none starves. A request whose prompt
+begins like one that is being computed waits for that beginning, and copies it. The KV cache
+grows with the requests, as far as the limits allow; paused requests give way to others.
+
+Not thread-safe: the scheduler's thread calls it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..engine.sizes import PAD
+from ..errors import InferenceError, OutOfMemoryError
+from .kv_streams import WORTH_RESTORING, KVStreams
+from .parked import common_prefix
+from .scheduled import ScheduledRequest
+
+if TYPE_CHECKING:
+    from ..engine import Adapter, Context, ContextOptions, Model
+
+__all__ = ["Admission"]
+
+logger = logging.getLogger("hivellm_lite")
+
+
+class Admission:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        model: Model,
+        options: ContextOptions,
+        *,
+        max_streams: int,
+        kv_positions: int,
+        parked_bytes: int,
+    ) -> None:
+        """At most ``max_streams`` requests have a stream. Their streams hold ``kv_positions``
+        positions together; one of them may always have ``options.n_ctx``.
+        """
+        self._model = model
+        self._options = options
+        self._max_streams = max_streams
+        self.kv = KVStreams(self._make_context, options.n_ctx, parked_bytes=parked_bytes)
+        self.n_ctx = self.kv.context.n_ctx
+        # llama.cpp chooses LongRoPE's factors by the length of a stream; that of a session stays
+        # on one side, whatever shape its cache takes.
+        switch = model.long_rope_above
+        self._least = PAD if switch is None or self.n_ctx <= switch else switch + 1
+        self._budget = max(kv_positions, self.n_ctx)
+        self.waiting: list[ScheduledRequest] = []
+        self.active: list[ScheduledRequest] = []
+        self.n_preempted = 0
+
+    @property
+    def requests(self) -> list[ScheduledRequest]:
+        """All requests that have not ended."""
+        return [*self.active, *self.waiting]
+
+    def using(self, adapter: Adapter) -> list[ScheduledRequest]:
+        """The requests that compute with an adapter."""
+        return [one for one in self.requests if any(it is adapter for it, _ in one.applied)]
+
+    def take_in(self, requests: Iterable[ScheduledRequest]) -> None:
+        """Let new requests wait for streams."""
+        self.waiting += requests
+
+    def remove(self, request: ScheduledRequest) -> None:
+        """Forget a request that has ended; its stream is free."""
+        if request.stream is not None:
+            self.kv.release(request.stream)
+            request.stream = None
+        (self.active if request in self.active else self.waiting).remove(request)
+
+    def forget_all(self) -> list[ScheduledRequest]:
+        """Forget every request, in a forked child; returns them."""
+        requests = self.requests
+        self.active, self.waiting = [], []
+        for stream in self.kv.streams:
+            stream.busy = False
+        for request in requests:
+            request.stream = None
+        return requests
+
+    def admit(self) -> list[tuple[ScheduledRequest, InferenceError]]:
+        """Give streams to waiting requests, in the order of their arrival.
+
+        Returns the requests that can have none, with the reason.
+        """
+        refused: list[tuple[ScheduledRequest, InferenceError]] = []
+        hungry = [request for request in self.waiting if request.hungry]
+        for request in hungry:
+            if self._will_be_shared(request):
+                continue
+            try:
+                fits = self.make_room(request.decoding.length, hungry)
+            except InferenceError as error:
+                refused.append((request, error))
+                continue
+            if not fits:
+                break
+            decoding = request.decoding
+            stream = self.kv.acquire(request.applied, decoding.request.prompt, own=request.parked)
+            request.parked = None
+            if decoding.n_generated == 0:
+                decoding.cached = len(stream.tokens)
+            request.stream = stream
+            self.waiting.remove(request)
+            self.active.append(request)
+        return refused
+
+    def _will_be_shared(self, request: ScheduledRequest) -> bool:
+        """Whether another request is about to compute what this one can then copy."""
+        prompt = request.decoding.request.prompt
+        worth = self.kv.best_shared(request.applied, prompt) + WORTH_RESTORING
+        return any(
+            other.stream is not None
+            and len(other.stream.tokens) < other.n_prompt
+            and other.applied == request.applied
+            and other.hungry
+            and self._could_share(other, prompt) >= worth
+            for other in self.active
+        )
+
+    def _could_share(self, other: ScheduledRequest, prompt: list[int]) -> int:
+        same = common_prefix(other.decoding.request.prompt, prompt, len(prompt))
+        return self._model.row_shape.n_reusable(same, len(prompt))
+
+    def make_room(
+        self, length: int, hungry: Sequence[ScheduledRequest] = (), *, at_once: bool = False
+    ) -> bool:
+        """See that a free stream of ``length`` positions exists; False if it must wait.
+
+        Paused requests give way; with ``at_once`` all others do, too. ``hungry`` are the requests
+        that a larger KV cache should have room for. Raises OutOfMemoryError if not even one
+        stream fits.
+        """
+        can_grow = True
+        while not (self.kv.n_free and length <= self.kv.context.n_ctx):
+            if can_grow and (shape := self._shape(length, hungry)) is not None:
+                try:
+                    self.kv.resize(*shape)
+                except OutOfMemoryError:
+                    if not self.active:
+                        raise
+                    can_grow, self._max_streams = False, len(self.kv.streams)
+                    logger.warning(
+                        "memory does not hold %d KV streams of %d positions; going on with %d",
+                        *shape,
+                        self._max_streams,
+                    )
+            else:
+                giving_way = [m for m in self.active if at_once or not m.hungry]
+                if not giving_way:
+                    return False
+                self.preempt(giving_way[-1])
+                can_grow = True
+        return True
+
+    def _shape(self, length: int, hungry: Sequence[ScheduledRequest]) -> tuple[int, int] | None:
+        """Streams and positions of a larger KV cache for the active and some waiting requests."""
+        n, longest = 1, max([length, *(m.decoding.length for m in self.active)])
+        longest = min(max(self._least, 1 << (longest - 1).bit_length()), self.n_ctx)
+        n += len(self.active)
+        if n > self._max_streams or (n > 1 and n * longest > self._budget):
+            return None
+        fitting = sum(request.decoding.length <= longest for request in hungry)
+        wanted = min(self._max_streams, self._budget // longest, len(self.active) + fitting)
+        return max(n, wanted), longest
+
+    def preempt(self, request: ScheduledRequest) -> None:
+        """Take a request's stream. The request waits for another one."""
+        assert request.stream is not None  # active requests have one  # noqa: S101
+        request.parked = self.kv.park(request.stream)
+        request.stream = None
+        self.n_preempted += 1
+        self.active.remove(request)
+        self.waiting.append(request)
+
+    def _make_context(self, n_streams: int, n_ctx: int) -> Context:
+        from ..engine import Context  # loads llama.cpp
+
+        return Context(self._model, replace(self._options, n_ctx=n_ctx), n_streams)

@@ -1,0 +1,193 @@
+"""A grammar's hold on one answer: which token may come next, and which must.
+
+*Rejection first*: a token is chosen as without a grammar and then checked, which costs
+a look-up. Only when it is refused is the choice made again among what the grammar
+allows: first among the tokens whose first byte is legal, at last under the exact mask.
+A greedy answer is the one that masking every step would give, and drawing with a
+temperature alone has the same distribution. Top-k, top-p and min-p see the
+vocabulary as it is at the first draw, and the allowed tokens alone at the later ones.
+
+*Forced text*: where one byte after another is the only legal one, the text is
+tokenised as the tokenizer would and needs no logits.
+
+After a thought (``<think>…</think>``) the grammar begins behind it; white space
+between the two is free.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import GrammarError
+from .answer import THOUGHT_BEGIN, THOUGHT_END
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..engine import Model, Sampler
+    from ..gbnf.matcher import Configuration
+    from ..gbnf.token_masks import TokenVocabulary
+
+__all__ = ["GrammarConstraint"]
+
+N_QUICK = 8
+"""Draws among the tokens with a legal first byte, before the exact mask is computed."""
+
+MAX_GAP = 8
+"""White-space tokens between a thought and the answer."""
+
+_OPEN, _CLOSE = THOUGHT_BEGIN.encode(), THOUGHT_END.encode()
+
+
+class GrammarConstraint:
+    """The state of a grammar along one answer.
+
+    ``start`` is the grammar's configuration before any text. With ``thinking`` the
+    answer may begin with a thought; with ``in_thought`` it begins inside one.
+    """
+
+    def __init__(
+        self,
+        start: Configuration,
+        vocabulary: TokenVocabulary,
+        model: Model,
+        *,
+        thinking: bool = False,
+        in_thought: bool = False,
+    ) -> None:
+        self._configuration = start
+        self._vocabulary = vocabulary
+        self._model = model
+        self._stage = "thought" if in_thought else "start" if thinking else "answer"
+        self._pending = b""
+        self._gap = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the text so far is a sentence that nothing may follow."""
+        return self._stage == "answer" and self._configuration.finished
+
+    def choose(self, sampler: Sampler, logits: NDArray[np.float32]) -> int:
+        """The next token. Raises GrammarError where the vocabulary has none that is legal."""
+        token = sampler.choose(logits)
+        if self._allows(token):
+            return token
+        allowed = self._candidates()
+        for _ in range(N_QUICK):
+            allowed[token] = False
+            if not allowed.any():
+                break
+            token = sampler.choose(logits, allowed)
+            if self._allows(token):
+                return token
+        allowed = self._mask()
+        if not allowed.any():
+            raise GrammarError(
+                "the grammar cannot be continued: no token of this model's vocabulary is legal "
+                "after the text so far\nThe grammar may ask for characters that this model "
+                "cannot write; `error.text` has the answer up to here."
+            )
+        return sampler.choose(logits, allowed)
+
+    def accept(self, token: int) -> None:
+        """Note a token that `choose` or `forced` gave and that does not end the answer."""
+        data = self._vocabulary.pieces[token]
+        if self._stage == "answer":
+            following = self._vocabulary.step(self._configuration, token)
+            assert following is not None  # chosen because it is legal  # noqa: S101
+            self._configuration = following
+        elif self._stage == "start":
+            self._pending += data
+            if self._pending.startswith(_OPEN):
+                self._stage, self._pending = "thought", self._pending[len(_OPEN) :]
+                self._look_for_close()
+            elif not _OPEN.startswith(self._pending):
+                self._begin(self._pending)
+        elif self._stage == "thought":
+            self._pending += data
+            self._look_for_close()
+        elif data.strip():
+            self._begin(data)
+        else:
+            self._gap += 1
+
+    def forced(self) -> list[int]:
+        """Tokens of the text that must follow now; empty where there is a choice."""
+        if self._stage != "answer":
+            return []
+        data = self._configuration.forced()
+        text = data.decode("utf-8", "ignore")  # a character may be forced in part
+        if len(text) < 2:
+            return []
+        tokens = self._model.tokenize(text, after="text")
+        configuration, kept = self._configuration, []
+        for place, token in enumerate(tokens, start=1):
+            piece = self._vocabulary.pieces[token]
+            following = self._vocabulary.step(configuration, token)
+            # the model may prefer a longer token that goes on beyond the forced text
+            if following is None or (
+                place == len(tokens) and self._vocabulary.extends(configuration, piece)
+            ):
+                break
+            kept.append(token)
+            configuration = following
+        return kept
+
+    def _allows(self, token: int) -> bool:
+        if self._model.is_end(token):
+            return self._stage == "answer" and self._configuration.accepting
+        data = self._vocabulary.pieces[token]
+        if self._stage == "answer":
+            return self._vocabulary.step(self._configuration, token) is not None
+        if not data:
+            return False
+        if self._stage == "thought":
+            rest = (self._pending + data).partition(_CLOSE)[2]
+            return not rest.strip() or self._after_gap(rest) is not None
+        if self._stage == "start":
+            text = self._pending + data
+            opens = text.startswith(_OPEN) or _OPEN.startswith(text)
+            return opens or self._configuration.advance(text) is not None
+        if not data.strip():
+            return self._gap < MAX_GAP
+        return self._after_gap(data) is not None
+
+    def _candidates(self) -> NDArray[np.bool_]:
+        """Tokens that may be legal: all that are, and few others."""
+        import numpy as np
+
+        if self._stage != "answer":
+            return np.ones(self._vocabulary.n_tokens, bool)
+        return self._with_ends(self._vocabulary.quick_mask(self._configuration))
+
+    def _mask(self) -> NDArray[np.bool_]:
+        """Exactly the legal tokens."""
+        import numpy as np
+
+        if self._stage != "answer":
+            return np.fromiter(map(self._allows, range(self._vocabulary.n_tokens)), bool)
+        return self._with_ends(self._vocabulary.mask(self._configuration).copy())
+
+    def _with_ends(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        if self._configuration.accepting:
+            allowed[self._model.end_tokens] = True
+        return allowed
+
+    def _look_for_close(self) -> None:
+        _, close, rest = self._pending.partition(_CLOSE)
+        if not close:
+            self._pending = self._pending[-len(_CLOSE) + 1 :]
+        elif rest.strip():
+            self._begin(rest)
+        else:
+            self._stage, self._pending = "gap", b""
+
+    def _begin(self, data: bytes) -> None:
+        following = self._after_gap(data)
+        assert following is not None  # chosen because it is legal  # noqa: S101
+        self._stage, self._pending, self._configuration = "answer", b"", following
+
+    def _after_gap(self, data: bytes) -> Configuration | None:
+        """The configuration behind the answer's first bytes, white space before them or not."""
+        return self._configuration.advance(data) or self._configuration.advance(data.lstrip())
