@@ -2,7 +2,7 @@
 
 A stream holds one sequence. Streams do not see each other, and a decode takes rows
 of several of them at once. llama.cpp computes rows of neighbouring streams together
-and those behind a gap in a pass of their own, so callers use neighbours.
+and computes rows after a gap in another pass, so callers use neighbours.
 """
 
 from __future__ import annotations

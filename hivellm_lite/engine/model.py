@@ -48,7 +48,7 @@ class Model(Native):
     """Weights and vocabulary of one GGUF file, or of several parts, memory-mapped.
 
     Parts are shared with other models that are made of the same files, so their
-    weights are used as they lie in the file and not repacked.
+    weights are used as stored in the file, without repacking.
 
     Raises LoadError for a file that contradicts itself, by `check_model`, and, with
     llama.cpp's reason, for one that llama.cpp refuses.
@@ -216,7 +216,7 @@ class Model(Native):
 
         With ``special`` the names of control tokens become those tokens;
         without it they stay ordinary text, as text from a user must. ``after`` says
-        what stands before the text: SentencePiece puts a space in front of some.
+        what comes before the text: SentencePiece puts a space before some texts.
         """
         return self._tokenizer.tokenize(text, special=special, after=after)
 
@@ -273,7 +273,7 @@ class Model(Native):
         )
 
     def _token_text(self, token: int) -> str:
-        """The vocabulary's entry as it stands there."""
+        """The vocabulary's entry, unchanged."""
         text: bytes = llama.llama_vocab_get_text(self._live_vocab, token)
         return text.decode("utf-8", "surrogateescape")
 
@@ -313,7 +313,7 @@ class Model(Native):
 
     @lazy
     def pieces(self) -> tuple[bytes, ...]:
-        """The bytes of every token, those of control tokens empty: 0.3 s for 150,000 tokens."""
+        """The bytes of every token, empty for control tokens. Takes 0.3 s for 150,000 tokens."""
         to_piece, vocab, string_at = llama.llama_token_to_piece, self._live_vocab, ctypes.string_at
         size = _PIECE_BYTES
         buffer = (ctypes.c_char * size)()
@@ -334,7 +334,7 @@ class Model(Native):
 
     @property
     def begin_token(self) -> int | None:
-        """The token that must stand first, for models that want one."""
+        """The token that must come first, for models that want one."""
         if not llama.llama_vocab_get_add_bos(self._live_vocab):
             return None
         token = int(llama.llama_vocab_bos(self._live_vocab))

@@ -64,7 +64,7 @@ LOADING_BYTES = 32 << 20
 _CONTINUATION = 5
 
 _lines: deque[tuple[int, int, str]] = deque(maxlen=10_000)
-"""What llama.cpp logged and nobody has collected yet: thread, level, text."""
+"""What llama.cpp logged and no caller has collected yet: thread, level, text."""
 
 _calling: set[int] = set()
 """Threads inside `fresh_log`."""

@@ -26,14 +26,14 @@ SPIN_COUNT = 300
 """Some microseconds."""
 
 OPENMP_SETTINGS: dict[str, str] = {}
-"""The environment variables by which it was told, those of the user or ours."""
+"""The environment variables that OpenMP read, set by the user or by this module."""
 
 _NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 @contextlib.contextmanager
 def short_waits() -> Iterator[None]:
-    """OpenMP waits as above if it is loaded in here; what the user has set stays as it is."""
+    """OpenMP waits as above if it loads inside this context. The user's own settings stay."""
     OPENMP_SETTINGS.update((name, os.environ[name]) for name in _NAMES if name in os.environ)
     if OPENMP_SETTINGS:
         yield

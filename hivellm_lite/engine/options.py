@@ -38,7 +38,7 @@ class ContextOptions:
             )
 
     def on_device(self, *, cpu: bool) -> ContextOptions:
-        """These options with the device's choice of flash attention where there is none."""
+        """These options, with the device's choice of flash attention if none is given."""
         if self.flash_attention is None and cpu and self.kv_type != "q8_0":
             return replace(self, flash_attention=False)
         return self

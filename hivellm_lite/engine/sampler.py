@@ -87,6 +87,6 @@ class Sampler(Native):
         return int(array.data[array.selected].id)
 
     def accept(self, tokens: Sequence[int]) -> None:
-        """Let the penalty window see tokens: those of the prompt and those of the answer."""
+        """Show tokens of the prompt or the answer to the penalty window."""
         for token in tokens[-PENALTY_WINDOW:]:
             llama.llama_sampler_accept(self.pointer, token)

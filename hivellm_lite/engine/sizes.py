@@ -36,7 +36,7 @@ def kv_values(
 ) -> int:
     """Numbers that the KV cache holds for one position of one sequence.
 
-    ``lengths``: those of a head's key and value, None where the model does not say.
+    ``lengths``: the lengths of a head's key and value; None where the model gives none.
     """
     usual = n_embd // max(1, n_head)
     return n_layer * n_head_kv * sum(length or usual for length in lengths)

@@ -1,7 +1,7 @@
-"""Tries a model in a child process before this one loads it.
+"""Tries a model in a child process before this process loads it.
 
 For models of architectures that `check_model` knows only in general. llama.cpp knows about
-150, each with assertions of its own; what kills the child does not kill the caller.
+150, each with its own assertions. A failing assertion ends the child only.
 """
 
 from __future__ import annotations

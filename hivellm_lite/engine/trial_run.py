@@ -1,4 +1,4 @@
-"""What the child of `trial` does with a model that nobody vouches for."""
+"""What the child of `trial` does with an untrusted model."""
 
 from __future__ import annotations
 

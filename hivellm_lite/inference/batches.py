@@ -88,7 +88,7 @@ def _cancel(submissions: Iterable[Submission]) -> None:
 
 
 def _at_end(tell: Callable[[], object]) -> Deliver:
-    """Passes no text on, and tells the end of an answer."""
+    """Ignores the text, and calls ``tell`` at the end of an answer."""
 
     def deliver(piece: str | None) -> None:
         if piece is None:

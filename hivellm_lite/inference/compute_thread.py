@@ -1,4 +1,4 @@
-"""The life of a thread that computes: asleep without work, deaf to nobody, gone at the end.
+"""The life of a thread that computes: it sleeps without work, and ends with the program.
 
 Other threads reach it through an inbox of tasks alone. Putting a task there is atomic and waits
 for nothing, so finalizers and signal handlers may do it on any thread, this one included. The

@@ -29,7 +29,7 @@ __all__ = ["AnswerDecoding", "Request"]
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that one generation depends on.
+    """Everything that one answer depends on.
 
     ``constraint`` makes the state of a grammar for one answer; None is free text.
     ``timeout``: seconds from the submission. ``end_token``: one more token that ends the
@@ -95,7 +95,7 @@ class AnswerDecoding:
     def take(self, logits: NDArray[np.float32]) -> str:
         """Choose the next token, and those that must follow it; returns the text they show.
 
-        ``logits`` (n_vocab,) are those behind the last of ``tokens``.
+        ``logits`` (n_vocab,) follow the last of ``tokens``.
         """
         # 1. the next token; the first one ends the prompt's time
         try:

@@ -1,17 +1,17 @@
-"""A grammar's hold on one answer: which token may come next, and which must.
+"""A grammar along one answer: which token may come next, and which must.
 
-*Rejection first*: a token is chosen as without a grammar and then checked, which costs
-a look-up. Only when it is refused is the choice made again among what the grammar
-allows: first among the tokens whose first byte is legal, at last under the exact mask.
-A greedy answer is the one that masking every step would give, and drawing with a
-temperature alone has the same distribution. Top-k, top-p and min-p see the
-vocabulary as it is at the first draw, and the allowed tokens alone at the later ones.
+*Rejection first*: the sampler chooses a token as if there were no grammar. Checking the token
+costs one look-up. Only if the grammar refuses it, the sampler chooses again among the tokens that
+the grammar allows: first those whose first byte is legal, finally under the exact mask. A greedy
+answer equals the answer with a mask at every step. Sampling with a temperature alone has the same
+distribution. Top-k, top-p and min-p see the whole vocabulary at the first draw, and only the
+allowed tokens at later draws.
 
-*Forced text*: where one byte after another is the only legal one, the text is
-tokenised as the tokenizer would and needs no logits.
+*Forced text*: while only one byte is legal at each place, the text is tokenised as the tokenizer
+would tokenise it. These tokens need no logits.
 
-After a thought (``<think>…</think>``) the grammar begins behind it; white space
-between the two is free.
+If the answer begins with a thought (``<think>…</think>``), the grammar begins after the thought.
+White space between the two is free.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class GrammarConstraint:
         for place, token in enumerate(tokens, start=1):
             piece = self._vocabulary.pieces[token]
             following = self._vocabulary.step(configuration, token)
-            # the model may prefer a longer token that goes on beyond the forced text
+            # the model may prefer a longer token that continues beyond the forced text
             if following is None or (
                 place == len(tokens) and self._vocabulary.extends(configuration, piece)
             ):
@@ -189,5 +189,5 @@ class GrammarConstraint:
         self._stage, self._pending, self._configuration = "answer", b"", following
 
     def _after_gap(self, data: bytes) -> Configuration | None:
-        """The configuration behind the answer's first bytes, white space before them or not."""
+        """The configuration after the answer's first bytes, with or without leading white space."""
         return self._configuration.advance(data) or self._configuration.advance(data.lstrip())

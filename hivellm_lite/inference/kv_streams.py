@@ -1,14 +1,13 @@
-"""What the KV cache holds: the streams of one context, and states parked beside it.
+"""What the KV cache holds: the streams of one context, and states parked in host memory.
 
-A stream may be continued only under the adapters and scales that computed it, and only
-what was computed as a prompt is shared: answers are computed by other kernels. A
-request gets the stream, the parked state or the busy stream's copy that shares the
-longest beginning with its prompt; what another expert will want again is parked in
-host memory before it is overwritten. What is parked is bounded, the least recently
-used goes first.
+A stream may be continued only under the adapters and scales that computed it. Only prompts are
+shared, since llama.cpp computes answers with other kernels. A request gets the stream, the parked
+state or the copy of a busy stream that shares the longest prefix with its prompt. A prefix that
+another expert is likely to need again is parked before it is overwritten. Parked states have a
+limit; the least recently used one is dropped first.
 
-Models with a sliding window drop what lies behind it, so their states are neither
-parked nor copied: what is lost is computed again.
+Models with a sliding window drop positions outside the window. Their states are neither parked
+nor copied, and are computed again.
 
 Not thread-safe: one thread computes.
 """
@@ -35,10 +34,10 @@ DEFAULT_PARKED_BYTES = 256 << 20
 """Host memory for idle prefixes: about 2,300 positions of Qwen3-0.6B, 11,000 of SmolLM2-135M."""
 
 WORTH_PARKING = 16
-"""Tokens below which computing again, in the step that is needed anyway, is as quick as copying."""
+"""Fewer tokens than this are computed again, in a step that is needed anyway, as fast as copied."""
 
 WORTH_RESTORING = 8
-"""Shared tokens from which on copying a state pays."""
+"""Copying a state pays from this many shared tokens on."""
 
 
 @dataclass(eq=False)
@@ -51,8 +50,8 @@ class Stream:
     busy: bool = False
     last_used: int = 0
     n_prompt: int = 0
-    """How many leading tokens belong to a prompt. The rest was computed row by row, by other
-    kernels than a prompt is, and serves nobody but the answer that it belongs to."""
+    """How many leading tokens belong to a prompt. The rest was computed row by row, with other
+    kernels, and only the answer that it belongs to may continue it."""
     source: Parked | None = None
     """The parked state that filled the stream, if only its beginning was wanted: then only this
     restored prefix is likely to be reused."""
@@ -60,7 +59,7 @@ class Stream:
 
 @dataclass
 class KVCounters:
-    """What happened so far. ``parked_bytes`` is what is held now."""
+    """What happened so far. ``parked_bytes`` is the present size of all parked states."""
 
     restored: int = 0
     copied: int = 0
@@ -231,7 +230,7 @@ class KVStreams:
     def close_gaps(self, streams: Iterable[Stream]) -> None:
         """Move streams so that these stand side by side, where idle ones are between them.
 
-        llama.cpp computes neighbours together and every other stream in a pass of its own.
+        llama.cpp computes neighbouring streams in one pass, and other streams in a pass each.
         """
         wanted = sorted(streams, key=lambda one: one.index)
         while self._can_copy and wanted and wanted[-1].index - wanted[0].index >= len(wanted):

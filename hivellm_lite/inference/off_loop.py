@@ -18,13 +18,13 @@ from typing import Generic, TypeVar
 __all__ = ["off_loop"]
 
 N_THREADS = 64
-"""Threads at most. They are made as they are needed; loading an expert may occupy one for long."""
+"""Threads at most. They are started as needed; loading an expert may occupy one for long."""
 
 _T = TypeVar("_T")
 
 
 async def off_loop(work: Callable[[], _T], undo: Callable[[_T], object] | None = None) -> _T:
-    """Run ``work`` in a thread and return what it returns, while the loop goes on.
+    """Run ``work`` in a thread and return its result. The loop runs meanwhile.
 
     If the task is cancelled meanwhile, ``undo`` gets what ``work`` returned too late. It is
     called once, on either thread, even where the loop has ended by then, and must not wait.
@@ -47,7 +47,7 @@ async def off_loop(work: Callable[[], _T], undo: Callable[[_T], object] | None =
 
 
 class _Late(Generic[_T]):
-    """Undoes a result that nobody waits for any more, whichever comes first: it or the leaving.
+    """Undoes a result that comes after its waiter has left, or before: the later event does it.
 
     Each side leaves its mark before it looks for the other's, so one of them sees both.
     """
@@ -72,7 +72,7 @@ class _Late(Generic[_T]):
 
 
 def _look_at_error(done: asyncio.Future[_T]) -> None:
-    """Nobody waits for an error that came too late; asyncio would log it."""
+    """Look at an error that came too late; asyncio would log it otherwise."""
     if not done.cancelled():
         done.exception()
 

@@ -84,7 +84,7 @@ def open_session(
     digest: Callable[[Path], str] | None = None,
     before_loading: Callable[[], None] = lambda: None,
 ) -> Session:
-    """The session for these files of one model and these options; loads it if there is none.
+    """The session for a model's files and these options; loads the model if needed.
 
     ``n_tensors``: total number of tensors in a multi-part model, if it differs from the first
     part's count. With ``digest`` (of a file's content) copies of a loaded model's files
@@ -132,7 +132,7 @@ def _load(
     n_tensors: int | None,
     before_loading: Callable[[], None],
 ) -> Session:
-    """A new session on ``loaded``, of which one use is taken already, or on a model to load."""
+    """A new session on ``loaded``, which the caller has counted as used, or on a new model."""
     from ..engine import Model
 
     try:
@@ -173,7 +173,7 @@ def _giving_up(key: SessionKey, loaded: LoadedModel) -> GiveUp:
 
 
 def _give_up(key: ModelKey, loaded: LoadedModel) -> None:
-    """One session less; nobody finds the model any more after the last."""
+    """Count one session less; after the last one, the model can no longer be found."""
     with bookkeeping:
         loaded.n_sessions -= 1
         if loaded.n_sessions == 0 and models.get(key) is loaded:

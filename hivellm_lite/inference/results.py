@@ -28,9 +28,9 @@ class InferenceResult:
     cached_prompt_tokens: int
     """Tokens of the prompt that were still in the KV cache and not computed again."""
     completion_tokens: int
-    """Tokens generated, those of the thought and the end token included."""
+    """Generated tokens, including the thought and the end token."""
     forced_tokens: int
-    """Those of the generated tokens that a grammar left no choice about."""
+    """Generated tokens that the grammar forced."""
     time_to_first_token: float
     """Seconds from the call to the first generated token."""
     prompt_tokens_per_second: float

@@ -40,11 +40,11 @@ class ScheduledRequest:
     n_delivered: int = 0
     n_taken: int = 0
     parked: Parked | None = None
-    """What was computed for it before another took its stream."""
+    """Its state, if another request has taken its stream."""
     steps: list[int] = field(default_factory=list)
-    """How many tokens there were each time it got logits; see `step_from`."""
+    """The number of tokens at each time it got logits; see `step_from`."""
     hungry: bool = True
-    """Whether more is to be computed now."""
+    """Whether more should be computed now."""
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -58,8 +58,8 @@ class ScheduledRequest:
     def step_from(self, position: int) -> tuple[int, int]:
         """Start and end of the step of the answer that computes ``position``.
 
-        An answer that lost what it had computed is computed again in the same steps, so that
-        every row has the company that it had.
+        An answer that lost its state is computed again in the same steps, so that each row is
+        computed beside the same other rows.
         """
         step = bisect_right(self.steps, position)
         end = self.steps[step] if step < len(self.steps) else len(self.decoding.tokens)
@@ -71,7 +71,7 @@ class ScheduledRequest:
         self.deliver(text)
 
     def look_at_reader(self) -> None:
-        """Pause when the reader is ``ahead`` pieces behind, until it has taken them all."""
+        """Pause when ``ahead`` pieces are waiting for the reader, until it has taken them all."""
         if self.ahead is not None:
             n_left = self.n_delivered - self.n_taken
             self.hungry = n_left == 0 or (self.hungry and n_left < self.ahead)

@@ -36,10 +36,10 @@ class SessionOptions:
     """How a model is computed with.
 
     ``max_streams``: sequences that are decoded together at most, 1 to 64.
-    ``kv_positions``: positions of KV cache that they may take together; None is the
+    ``kv_positions``: positions of the KV cache for all sequences together; None is the
     larger of 8,192 and four times ``n_ctx``. ``parked_bytes``: host memory for the
-    prefixes of idle experts. ``shared=False`` gives a context of one's own on the
-    shared model: no swap ever, for a KV cache more.
+    prefixes of idle experts. ``shared=False`` makes a separate context on the shared
+    model: adapters are never swapped, at the cost of one more KV cache.
     """
 
     context: ContextOptions
@@ -49,7 +49,7 @@ class SessionOptions:
     shared: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
+        """Refuse values out of range."""
         if not 1 <= self.max_streams <= 64:
             raise ValueError(f"max_streams={self.max_streams}: must be from 1 to 64")
         if self.kv_positions is not None and self.kv_positions < 1:
@@ -101,7 +101,7 @@ class Session:
 
     @property
     def memory(self) -> int:
-        """Bytes of the KV cache, as it is now, and of parked prefixes. Not of the weights."""
+        """Bytes of the KV cache at its present size and of parked prefixes, without weights."""
         kv = self.scheduler.kv
         return kv.context.kv_bytes + kv.counters.parked_bytes
 
@@ -120,7 +120,7 @@ class Session:
         }
 
     def retain(self) -> None:
-        """One use more; pair it with `release`. Raises InferenceError once all gave theirs back."""
+        """Count one more use; pair it with `release`. Raises InferenceError once it was freed."""
         with bookkeeping:
             if self.users <= 0:
                 raise InferenceError("the model was closed meanwhile; load the expert again")
@@ -128,9 +128,9 @@ class Session:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """The model is not freed inside, whoever closes his expert on another thread.
+        """Keep the model loaded inside, even if another thread closes its expert.
 
-        Whatever calls the model on a thread of the user's needs this.
+        Every call of the model on a user's thread needs this.
         """
         self.retain()
         try:

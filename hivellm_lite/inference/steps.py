@@ -59,7 +59,7 @@ class Steps:
         return _groups(pieces) if self.on_cpu else [pieces]
 
     def _piece(self, request: ScheduledRequest, room: int) -> Piece:
-        """What of a request is computed next, at most ``room`` tokens of a prompt."""
+        """The next tokens of a request, at most ``room`` of them in a prompt."""
         stream, tokens = stream_of(request), request.decoding.tokens
         place = len(stream.tokens)
         is_prompt = place < request.n_prompt

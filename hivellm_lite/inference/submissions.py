@@ -62,7 +62,7 @@ class Prepared:
             raise
 
     def submission(self, deliver: Deliver, *, ahead: int | None = None) -> Submission:
-        """The only one. Raises what stands in its place, after giving back what is held."""
+        """The one submission. Raises the exception in its place, after giving back what is held."""
         (request,) = self.requests
         if isinstance(request, Exception):
             self.drop()

@@ -1,4 +1,4 @@
-"""What blocking and awaitable streams share: an answer that ends once, whoever ends it."""
+"""What blocking and awaitable streams share: an answer that ends exactly once."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ LOADING_BYTES = 48 << 20
 """What loading an expert takes at least, threads included."""
 
 UNLIMITED = 1 << 60
-"""From here on a control group's figure means that there is no limit."""
+"""A control group writes a figure of at least this for no limit."""
 
 
 @dataclass(frozen=True)

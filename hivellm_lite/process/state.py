@@ -205,7 +205,7 @@ def no_copy(one: object) -> TypeError:
 
 
 def give_way_to_forks() -> None:
-    """Wait while a thread is about to fork; whoever steps in a loop calls this between steps."""
+    """Wait while a thread is about to fork. A loop of steps calls this between two steps."""
     while _n_forking:
         time.sleep(0.001)
 
