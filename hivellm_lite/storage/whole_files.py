@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -63,8 +63,11 @@ def flush_file(path: Path) -> None:
 
 
 def temporary_name(place: Path) -> Path:
-    """A name in the folder of ``place`` that no other process or thread uses at this time."""
-    return place.with_name(f".{place.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    """A new name in the folder of ``place``.
+
+    The name is random. Containers and machines that share a folder may have equal process ids.
+    """
+    return place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from hivellm_lite.errors import CacheError
-from hivellm_lite.storage.whole_files import copy_whole, whole_file, write_text_whole
+from hivellm_lite.storage.whole_files import (
+    copy_whole,
+    temporary_name,
+    whole_file,
+    write_text_whole,
+)
 
 
 def names(folder):
@@ -54,3 +59,11 @@ def test_text_is_written_as_it_is(tmp_path):
     assert (tmp_path / "text").read_bytes() == "é\n".encode()
     with pytest.raises(CacheError, match="cannot write"):
         write_text_whole("", tmp_path / "missing" / "text")
+
+
+def test_a_temporary_name_is_never_given_twice(tmp_path):
+    """What a killed process left, here or on another machine, is in nobody's way."""
+    place = tmp_path / "file"
+    names_given = {temporary_name(place) for _ in range(100)}
+    assert len(names_given) == 100
+    assert {name.parent for name in names_given} == {tmp_path}
