@@ -14,9 +14,9 @@ from typing import Any
 
 from ..gbnf.build import NOTHING, alternation, literal, optional, sequence
 from ..gbnf.syntax import EMPTY, Node, RuleRef
-from .handles import both, negated
 from .problems import Problems
 from .rules import RuleBook
+from .sets.handles import both, negated
 from .shapes import FALSE, Array, Handle, Number, Shapes, Values, distinct
 
 __all__ = ["ArrayWriter"]

@@ -10,10 +10,8 @@ from ..errors import GrammarError
 from ..gbnf.build import NOTHING, alternation, literal, sequence
 from ..gbnf.syntax import Grammar, Node, RuleRef
 from .arrays import ArrayWriter
-from .automaton_rules import automaton_node
 from .document import Document
 from .extra_keys import ExtraKeys
-from .handles import place_of
 from .layout import LAYOUTS, Layout, Whitespace
 from .numbers import MAX_BOUND_DIGITS, is_writable, number_automaton, number_node
 from .objects import ObjectWriter
@@ -22,9 +20,11 @@ from .productive import productive_rules
 from .reading import Overlaps, SchemaReader
 from .rules import RuleBook, name_of
 from .schema_source import JSONSchema, schema_of
+from .sets.handles import place_of
 from .shapes import ANYTHING, Array, Handle, Number, Object, Shape, Shapes, String, Values
-from .strings import string_node
-from .text_automata import TooLargeError
+from .strings.automata import TooLargeError
+from .strings.automaton_rules import automaton_node
+from .strings.nodes import string_node
 from .values import one_of_texts
 from .wrappers import refuse_wrapper
 

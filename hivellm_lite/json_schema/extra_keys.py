@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 from ..gbnf.build import literal, sequence
 from ..gbnf.syntax import Node
-from .handles import additional_handle, both, property_handle
 from .keys import other_key
-from .membership import Membership
-from .patterns import UnsupportedPattern, parse_pattern
 from .problems import Problems
 from .reading import SchemaReader
 from .rules import RuleBook
+from .sets.handles import additional_handle, both, property_handle
+from .sets.membership import Membership
 from .shapes import FALSE, Handle, Object, String, Values
-from .string_languages import UnwritableError, automaton_of, pattern_matches, string_parts
-from .strings import encoded, language_node
-from .text_automata import TextAutomaton, TooLargeError, products, texts_of
+from .strings.automata import TextAutomaton, TooLargeError, products, texts_of
+from .strings.languages import UnwritableError, automaton_of, pattern_matches, string_parts
+from .strings.nodes import encoded, language_node
+from .strings.patterns import UnsupportedPattern, parse_pattern
 
 __all__ = ["ExtraKeys"]
 

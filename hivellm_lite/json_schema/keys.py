@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ..gbnf.build import ANY, alternation, char_class, literal, repeat, sequence
 from ..gbnf.syntax import EMPTY, Node, RuleRef
 from .rules import RuleBook
-from .strings import encoded
+from .strings.nodes import encoded
 
 __all__ = ["other_key"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from ..gbnf.automata.dfa import Machine, Moves, minimal
-from .text_automata import TextAutomaton, TooLargeError, character_classes
+from .strings.automata import TextAutomaton, TooLargeError, character_classes
 
 __all__ = ["decimal_step", "multiples_automaton"]
 

@@ -14,11 +14,11 @@ from fractions import Fraction
 
 from ..gbnf.build import NOTHING, alternation, char_class, literal, optional, repeat, sequence
 from ..gbnf.syntax import Node
-from .intersection import common_multiple
 from .multiples import decimal_step, multiples_automaton
-from .pattern_automata import tree_automaton
+from .sets.intersection import common_multiple
 from .shapes import Number
-from .text_automata import NO_TEXT, TextAutomaton, TooLargeError, products
+from .strings.automata import NO_TEXT, TextAutomaton, TooLargeError, products
+from .strings.pattern_automata import tree_automaton
 
 __all__ = [
     "FLOAT_DIGITS",

@@ -9,14 +9,14 @@ from typing import Any
 
 from ..errors import GrammarError
 from ..strict_json.document import shown
-from .difference import Difference, Tools, Work, difference
-from .disjointness import Disjointness
 from .document import Document
-from .handles import denied
-from .intersection import meet
 from .keywords import APPLICATORS, TYPES
-from .membership import Membership
 from .problems import Problems, malformed
+from .sets.difference import Difference, Tools, Work, difference
+from .sets.disjointness import Disjointness
+from .sets.handles import denied
+from .sets.intersection import meet
+from .sets.membership import Membership
 from .shapes import ANYTHING, FALSE, Handle, Object, Shape, Shapes, Values, distinct
 from .types import TypeReader, list_of
 

@@ -8,12 +8,12 @@ from fractions import Fraction
 from typing import Any
 
 from .document import Document
-from .formats import FORMATS, FORMATS_WITHOUT_RULES, NUMBER_FORMATS
-from .handles import both
-from .patterns import UnsupportedPattern
 from .problems import Problems, malformed
+from .sets.handles import both
 from .shapes import Array, Contains, Handle, Number, Object, Rest, String
-from .string_languages import check_pattern, pattern_matches
+from .strings.formats import FORMATS, FORMATS_WITHOUT_RULES, NUMBER_FORMATS
+from .strings.languages import check_pattern, pattern_matches
+from .strings.patterns import UnsupportedPattern
 
 __all__ = ["TypeReader", "count_of", "list_of"]
 

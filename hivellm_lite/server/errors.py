@@ -14,13 +14,7 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from ..errors import (
-    ContextLengthError,
-    GrammarError,
-    InferenceError,
-    LoadError,
-    OutOfMemoryError,
-)
+from ..errors import ContextLengthError, GrammarError, InferenceError, LoadError, OutOfMemoryError
 
 __all__ = ["APIError", "api_error", "error_response", "invalid", "unsupported"]
 

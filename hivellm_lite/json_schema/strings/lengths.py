@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..gbnf.build import NOTHING, alternation, repeat, sequence
-from ..gbnf.syntax import Alternation, CharClass, Literal, Node, Repeat, RuleRef, Sequence
+from ...gbnf.build import NOTHING, alternation, repeat, sequence
+from ...gbnf.syntax import Alternation, CharClass, Literal, Node, Repeat, RuleRef, Sequence
 
 __all__ = ["length_range", "within"]
 

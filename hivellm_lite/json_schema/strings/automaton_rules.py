@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..gbnf.build import NOTHING, alternation, char_class, optional, repeat, sequence
-from ..gbnf.syntax import EMPTY, CharClass, Node, RuleRef
+from ...gbnf.build import NOTHING, alternation, char_class, optional, repeat, sequence
+from ...gbnf.syntax import EMPTY, CharClass, Node, RuleRef
+from ..rules import RuleBook
+from .automata import TextAutomaton, TooLargeError
 from .characters import Ranges, union
-from .rules import RuleBook
-from .text_automata import TextAutomaton, TooLargeError
 
 __all__ = ["MAX_AUTOMATON_RULES", "automaton_node"]
 

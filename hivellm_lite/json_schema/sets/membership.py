@@ -6,8 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from .handles import property_handle
-from .shapes import (
+from ..shapes import (
     Array,
     Contains,
     Handle,
@@ -19,7 +18,8 @@ from .shapes import (
     Values,
     canonical,
 )
-from .string_languages import in_string, may_be_in_string
+from ..strings.languages import in_string, may_be_in_string
+from .handles import property_handle
 
 __all__ = ["Membership"]
 

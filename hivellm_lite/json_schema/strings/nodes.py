@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from ..gbnf.build import ANY, NOTHING, alternation, char_class, literal, sequence
-from ..gbnf.syntax import CharClass, Literal, Node, Repeat, RuleRef, Sequence
+from ...gbnf.build import ANY, NOTHING, alternation, char_class, literal, sequence
+from ...gbnf.syntax import CharClass, Literal, Node, Repeat, RuleRef, Sequence
+from ..problems import Problems
+from ..rules import RuleBook, name_of
+from ..shapes import String
+from .automata import TextAutomaton, TooLargeError
 from .automaton_rules import automaton_node
 from .formats import FORMATS, short_format
+from .languages import UnwritableError, string_automaton
 from .lengths import within
 from .patterns import UnsupportedPattern, parse_pattern
-from .problems import Problems
-from .rules import RuleBook, name_of
-from .shapes import String
-from .string_languages import UnwritableError, string_automaton
-from .text_automata import TextAutomaton, TooLargeError
 
 __all__ = ["MAX_LENGTH", "content_tree", "encoded", "language_node", "string_node"]
 

@@ -9,10 +9,10 @@ import pytest
 
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.syntax import Grammar, RuleRef
-from hivellm_lite.json_schema.lengths import length_range, within
-from hivellm_lite.json_schema.pattern_parser import MAX_EXPANDED, MAX_PATTERN
-from hivellm_lite.json_schema.patterns import UnsupportedPattern, parse_pattern
-from hivellm_lite.json_schema.string_languages import check_pattern
+from hivellm_lite.json_schema.strings.languages import check_pattern
+from hivellm_lite.json_schema.strings.lengths import length_range, within
+from hivellm_lite.json_schema.strings.pattern_parser import MAX_EXPANDED, MAX_PATTERN
+from hivellm_lite.json_schema.strings.patterns import UnsupportedPattern, parse_pattern
 
 PATTERNS = [
     "",

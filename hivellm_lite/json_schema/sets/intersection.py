@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
+from ..shapes import FALSE, Array, Handle, Number, Object, Rest, Shape, String, Values
 from .handles import both, property_handle
 from .membership import Membership
-from .shapes import FALSE, Array, Handle, Number, Object, Rest, Shape, String, Values
 
 __all__ = ["common_multiple", "meet"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..shapes import FALSE, Array, Handle, Number, Object, Shape, Shapes, String, Values
 from .handles import property_handle
 from .membership import Membership
-from .shapes import FALSE, Array, Handle, Number, Object, Shape, Shapes, String, Values
 
 __all__ = ["Disjointness"]
 

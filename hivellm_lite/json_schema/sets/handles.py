@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from .shapes import FALSE, Handle, Object, Rest
-from .string_languages import pattern_matches
+from ..shapes import FALSE, Handle, Object, Rest
+from ..strings.languages import pattern_matches
 
 __all__ = ["additional_handle", "both", "denied", "negated", "place_of", "property_handle"]
 

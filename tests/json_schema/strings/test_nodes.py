@@ -12,9 +12,9 @@ from hivellm_lite.gbnf.syntax import RuleRef
 from hivellm_lite.json_schema import schema_to_grammar
 from hivellm_lite.json_schema.layout import LAYOUTS
 from hivellm_lite.json_schema.rules import RuleBook
-from hivellm_lite.json_schema.strings import encoded
+from hivellm_lite.json_schema.strings.nodes import encoded
 
-from ..gbnf.sentences import SentenceGenerator
+from ...gbnf.sentences import SentenceGenerator
 
 
 def recogniser(schema: object) -> Recogniser:

@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from .handles import additional_handle, negated, property_handle
-from .membership import Membership
-from .shapes import (
+from ..shapes import (
     FALSE,
     Array,
     Contains,
@@ -27,6 +25,8 @@ from .shapes import (
     String,
     Values,
 )
+from .handles import additional_handle, negated, property_handle
+from .membership import Membership
 
 __all__ = ["Difference", "Tools", "Work", "difference"]
 

@@ -7,11 +7,11 @@ from itertools import product
 
 import pytest
 
-from hivellm_lite.json_schema.characters import property_named, spaces, words
-from hivellm_lite.json_schema.formats import FORMATS, WHOLE_FORMATS, WIDE_FORMATS
-from hivellm_lite.json_schema.pattern_automata import pattern_automaton
 from hivellm_lite.json_schema.shapes import String, Values
-from hivellm_lite.json_schema.string_languages import in_string, string_automaton
+from hivellm_lite.json_schema.strings.characters import property_named, spaces, words
+from hivellm_lite.json_schema.strings.formats import FORMATS, WHOLE_FORMATS, WIDE_FORMATS
+from hivellm_lite.json_schema.strings.languages import in_string, string_automaton
+from hivellm_lite.json_schema.strings.pattern_automata import pattern_automaton
 
 PATTERNS = [
     "^(?!a)",

@@ -10,13 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from ..gbnf.earley import recognise
-from ..gbnf.syntax import Grammar
-from .formats import FORMATS, LOOSE_FORMATS, LOOSE_MAXIMUM, WHOLE_FORMATS, WIDE_FORMATS
-from .pattern_automata import pattern_automaton
-from .patterns import UnsupportedPattern, parse_pattern
-from .shapes import String, Values
-from .text_automata import (
+from ...gbnf.earley import recognise
+from ...gbnf.syntax import Grammar
+from ..shapes import String, Values
+from .automata import (
     MAX_PRODUCT,
     NO_TEXT,
     TextAutomaton,
@@ -25,6 +22,9 @@ from .text_automata import (
     products,
     texts_of,
 )
+from .formats import FORMATS, LOOSE_FORMATS, LOOSE_MAXIMUM, WHOLE_FORMATS, WIDE_FORMATS
+from .pattern_automata import pattern_automaton
+from .patterns import UnsupportedPattern, parse_pattern
 
 __all__ = [
     "UnwritableError",

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from ..gbnf.automata.dfa import Machine, Moves, minimal
-from ..lazy import lazy
+from ...gbnf.automata.dfa import Machine, Moves, minimal
+from ...lazy import lazy
 from .characters import ALL_CHARACTERS, Ranges, union
 
 __all__ = [

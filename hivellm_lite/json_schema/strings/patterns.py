@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..gbnf.build import ANY, alternation, repeat, sequence
-from ..gbnf.syntax import EMPTY, Alternation, Node, Repeat, RuleRef, Sequence
+from ...gbnf.build import ANY, alternation, repeat, sequence
+from ...gbnf.syntax import EMPTY, Alternation, Node, Repeat, RuleRef, Sequence
 from .pattern_parser import END, START, PatternParser, UnsupportedPattern
 
 __all__ = ["UnsupportedPattern", "parse_pattern"]

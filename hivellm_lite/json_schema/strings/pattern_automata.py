@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from ..gbnf.automata.dfa import Machine, Moves
-from ..gbnf.build import ANY, repeat, sequence
-from ..gbnf.syntax import Alternation, CharClass, Literal, Node, Repeat, RuleRef, Sequence
+from ...gbnf.automata.dfa import Machine, Moves
+from ...gbnf.build import ANY, repeat, sequence
+from ...gbnf.syntax import Alternation, CharClass, Literal, Node, Repeat, RuleRef, Sequence
+from .automata import TextAutomaton, character_classes, trimmed
 from .characters import Ranges
 from .pattern_parser import Assertion, PatternParser, UnsupportedPattern
-from .text_automata import TextAutomaton, character_classes, trimmed
 
 __all__ = ["pattern_automaton", "tree_automaton"]
 

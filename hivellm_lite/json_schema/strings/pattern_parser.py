@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..gbnf.build import ANY, alternation, char_class, literal, optional, repeat, sequence
-from ..gbnf.syntax import EMPTY, MAX_CODE_POINT, CharClass, Literal, Node, RuleRef
+from ...gbnf.build import ANY, alternation, char_class, literal, optional, repeat, sequence
+from ...gbnf.syntax import EMPTY, MAX_CODE_POINT, CharClass, Literal, Node, RuleRef
 from .characters import LINE_ENDS, Ranges, complement, digits, property_named, spaces, union, words
 
 __all__ = ["END", "MAX_PATTERN", "START", "Assertion", "PatternParser", "UnsupportedPattern"]

@@ -1,0 +1,141 @@
+"""Which room imports which: a newcomer's map, and a wall against new edges.
+
+``python scripts/draw_rooms.py --table`` prints the table as it is now. A new line or word in it is
+a decision about the design: does the room need to know the other one?
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from graphlib import TopologicalSorter
+
+from .support.paths import ROOT
+
+_spec = importlib.util.spec_from_file_location("draw_rooms", ROOT / "scripts" / "draw_rooms.py")
+draw_rooms = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(draw_rooms)
+
+# Each room, from the top floor down, and the rooms that it may import.
+TABLE = """
+cli                      : adapters bases cache converters.file_types converters.forms
+                           converters.gguf converters.peft converters.targets doctor engine errors
+                           expert gbnf hardware hub inference json_schema loading manager manifest
+                           memory_estimate package process progress prompts residency routing
+                           storage terminal_text user_paths verification
+server                   : errors inference manager residency strict_json
+manager                  : expert inference loading manifest process requests residency routing
+verification             : adapters converters.forms converters.gguf converters.peft
+                           converters.safetensors converters.targets converters.weights engine
+                           expert inference progress sampling
+expert                   : adapters bases engine inference loading manifest package process
+                           requests
+residency                : engine errors gbnf inference loading manifest memory_estimate process
+                           requests routing
+loading                  : adapters bases cache engine errors hub inference manifest
+                           memory_estimate package process progress prompts requests user_paths
+adapters                 : bases cache converters.forms converters.gguf converters.peft
+                           converters.quantization converters.targets converters.weights engine
+                           errors inference lazy package process progress requests storage
+bases                    : cache converters.base converters.file_types converters.gguf
+                           converters.model_config converters.tokenizers errors hub lazy package
+                           progress storage strict_json user_paths
+requests                 : engine errors gbnf inference json_schema manifest process prompts
+                           sampling
+converters.base          : converters.base_plan converters.checkpoint converters.gguf
+                           converters.model_config converters.permutation converters.quantization
+                           converters.rope converters.safetensors converters.tokenizers engine
+                           errors hardware
+converters.forms         : converters.architectures converters.gguf converters.peft
+                           converters.quantization converters.safetensors converters.targets
+                           converters.weights errors
+prompts                  : chat_templates converters.json_file converters.tokenizers engine errors
+                           lazy manifest package
+converters.base_plan     : converters.model_config converters.quantization converters.rope
+                           converters.safetensors errors
+converters.tokenizers    : converters.gguf converters.json_file converters.model_config errors
+                           tokenization
+converters.weights       : converters.checkpoint converters.gguf converters.safetensors
+                           converters.targets errors
+memory_estimate          : converters.gguf engine errors inference process
+converters.model_config  : converters.architectures converters.config_fields converters.gguf
+                           converters.json_file converters.rope
+converters.quantization  : converters.file_types converters.safetensors engine errors
+converters.targets       : converters.architectures converters.gguf converters.peft
+                           converters.permutation converters.safetensors errors
+doctor                   : cache engine hardware process
+inference                : engine errors gbnf lazy process sampling storage
+converters.checkpoint    : converters.json_file converters.safetensors errors
+converters.peft          : converters.json_file converters.safetensors errors lazy
+converters.rope          : converters.architectures converters.config_fields converters.safetensors
+                           errors
+engine                   : converters.gguf errors hardware lazy process sampling tokenization
+converters.gguf          : converters.architectures errors
+converters.safetensors   : converters.json_file errors
+package                  : archive cache errors gbnf manifest strict_json user_paths
+routing                  : manifest strict_json
+cache                    : errors storage user_paths
+converters.architectures : converters.config_fields errors
+converters.json_file     : errors strict_json
+hub                      : archive errors progress storage user_paths
+json_schema              : errors gbnf lazy strict_json
+manifest                 : errors strict_json
+archive                  : errors
+chat_templates           : errors
+converters.config_fields : errors
+gbnf                     : errors lazy
+process                  : errors
+storage                  : errors
+strict_json              : lazy
+tokenization             : errors
+user_paths               : errors
+converters.file_types    :
+converters.permutation   :
+errors                   :
+hardware                 :
+lazy                     :
+progress                 :
+sampling                 :
+terminal_text            :
+"""
+
+
+def test_rooms_import_only_what_the_table_allows():
+    assert draw_rooms.table(draw_rooms.rooms()) == TABLE.strip(), (
+        "the imports between rooms changed: see `python scripts/draw_rooms.py --table`"
+    )
+
+
+def test_rooms_import_only_rooms_below_them():
+    seen: set[str] = set()
+    rooms = draw_rooms.rooms()
+    for room in reversed(draw_rooms.ordered(rooms)):
+        assert rooms[room] <= seen, f"{room} imports a room that is not below it"
+        seen.add(room)
+
+
+def test_modules_import_each_other_in_no_circle():
+    known = draw_rooms.modules()
+    # `Grammar` has methods such as `parse`, for which it imports what makes and takes grammars
+    without = {"hivellm_lite.gbnf.syntax"}
+    graph = {
+        name: {target for target in draw_rooms.imports_of(name, path, known) if target != name}
+        for name, path in known.items()
+        if path.name != "__init__.py" and name not in without
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
+
+
+def test_the_picture_shows_the_rooms_as_they_are():
+    assert draw_rooms.PICTURE.read_text("utf-8") == draw_rooms.render(), (
+        "run `python scripts/draw_rooms.py`"
+    )
+
+
+def test_a_new_import_is_noticed(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    module = folder / "unpack.py"
+    module.write_text("def f():\n    from ..manager import ExpertManager\n")
+    known = draw_rooms.modules()
+    found = draw_rooms.imports_of("hivellm_lite.archive.unpack", module, known)
+    assert [draw_rooms.room_of(target) for target in found] == ["manager"]
