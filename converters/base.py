@@ -3,7 +3,7 @@
 Tensors and hyper-parameters come out as llama.cpp's own converter writes them,
 without torch, and in blocks of rows: the memory needed does not depend on the
 size of the model. llama.cpp's mixes of types are made by llama.cpp itself, from
-a float file that lies beside the result meanwhile.
+a temporary float file beside the result.
 
 Source: conversion/base.py and its neighbours in llama.cpp.
 """
@@ -160,7 +160,7 @@ def _write_header(
     write_vocabulary(writer, vocabulary)
     for tensor in tensors:
         kind = GGMLQuantizationType[tensor.kind]
-        # With a raw type and a dtype other than uint8 the shape is taken as it is.
+        # With a raw type and a dtype other than uint8, the shape is used unchanged.
         writer.add_tensor_info(
             tensor.name, tensor.shape, np.dtype(np.float32), tensor.n_bytes, raw_dtype=kind
         )

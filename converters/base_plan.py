@@ -1,6 +1,6 @@
 """Which tensors a converted base has, where each comes from and what happens to it on the way.
 
-Every problem of a checkpoint that does not lie in its values shows here.
+Every problem of a checkpoint that is not in its values is found here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .safetensors import FLOATS, Float32Array, SafetensorsFile
 __all__ = ["PlannedTensor", "plan_tensors"]
 
 _FLOAT_TYPES: Mapping[str, TensorType] = {"F64": "F32", "F32": "F32", "F16": "F16", "BF16": "BF16"}
-"""What keeps a checkpoint's floats as they are."""
+"""Types that keep a checkpoint's floats unchanged."""
 
 _IGNORED_SUFFIXES = (".rotary_emb.inv_freq", ".attention.masked_bias", ".attention.bias")
 """Constants that old checkpoints carry."""

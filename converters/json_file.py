@@ -25,7 +25,7 @@ MAX_TOKENIZER_MEMORY = 480 << 20
 """The values of that tokenizer.json take 300 MB."""
 
 MAX_DEPTH = 32
-"""Deeper values overflow the stack of whoever walks or prints them; real ones have ten levels."""
+"""Deeper values overflow the stack of code that walks or prints them. Real files have ten."""
 
 
 def parse_json(
@@ -53,7 +53,7 @@ def parse_json(
     except ValueError as error:
         if "digits" not in str(error):
             raise
-        # Python's own words tell how to lift its limit, which nobody should for a stranger.
+        # Python's own message explains how to lift its limit, which is wrong for untrusted files.
         raise ValueError("a number has too many digits") from None
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(MAX_DEPTH):
@@ -71,7 +71,7 @@ def parse_json(
 def read_json(
     path: Path, *, max_bytes: int = MAX_JSON_BYTES, max_memory: int = MAX_JSON_MEMORY
 ) -> dict[str, Any]:
-    """The JSON object in ``path``; ConversionError when there is none."""
+    """The JSON object in ``path``. Raises ConversionError for anything else."""
     try:
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)

@@ -19,7 +19,7 @@ from .rope import Rope, read_rope
 __all__ = ["ModelConfig", "read_model_config"]
 
 MAX_VOCABULARY = 1 << 20
-"""Four times the largest known; ids without a token become strings of their own."""
+"""Four times the largest known vocabulary. Ids without a token become placeholder strings."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _notes(fields: ConfigFields, name: str) -> tuple[str, ...]:
 
 
 def _token_ids(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
-    """Special token ids; a list's first entry stands for it, config.json comes first."""
+    """Special token ids: the first of a list; config.json takes precedence."""
     ids: dict[str, int] = {}
     path = folder / "generation_config.json"
     generation = read_json(path) if path.is_file() else {}

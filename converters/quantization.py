@@ -88,7 +88,7 @@ def file_type(quant: str) -> int:
 def tensor_type(quant: str, shape: tuple[int, ...]) -> TensorType:
     """The type of a tensor of ``shape`` in a file of kind ``quant`` (``q8_0`` and so on).
 
-    Vectors stay F32; rows that are no multiple of 32 cannot be Q8_0 and become
+    Vectors stay F32. Rows whose length is not a multiple of 32 cannot be Q8_0 and become
     F16, as in llama.cpp's converter.
     """
     if len(shape) < 2 or quant == "f32":

@@ -163,7 +163,7 @@ class SafetensorsFile:
         raise ConversionError(f"{self.path}: {what}")
 
     def info(self, name: str) -> TensorInfo:
-        """The header entry of ``name``; ConversionError when there is none."""
+        """The header entry of ``name``. Raises ConversionError if the file has none."""
         try:
             return self.tensors[name]
         except KeyError:

@@ -89,7 +89,7 @@ class GGUFWeights:
         return target.loaded(self.read_tensor(tensor))
 
     def read_tensor(self, tensor: GGUFTensor) -> Float32Array:
-        """A tensor as float32, rows as they lie in the file; ConversionError for one with NaN."""
+        """A tensor as float32, in the file's row order. Raises ConversionError for NaN."""
         self._file.seek(self.header.data_offset + tensor.offset)
         n_bytes = tensor.n_bytes
         data = np.frombuffer(self._file.read(n_bytes), np.uint8)

@@ -18,7 +18,7 @@ HyperParameters = Mapping[str, "int | float"]
 
 @dataclass(frozen=True)
 class TensorName:
-    """A module's name split: ``layer`` is None outside the layers.
+    """The parts of a module's name. ``layer`` is None outside the layers.
 
     ``module`` is the name inside the layer (``self_attn.q_proj``), or the
     global one (``embed_tokens``); ``gguf`` is the GGUF tensor without suffix.
@@ -74,7 +74,7 @@ class Architecture:
     def tensor_name(self, module: str) -> TensorName | None:
         """Where a module such as ``model.layers.3.mlp.up_proj`` lives; None if unknown.
 
-        The leading ``model.`` may be missing, as it is in adapters that were
+        The leading ``model.`` may be missing, as in adapters that were
         trained on the bare model.
         """
         if match := _LAYER.fullmatch(module):

@@ -1,4 +1,4 @@
-"""What of an adapter's change a converted form has lost, in squared weights."""
+"""How much of an adapter's change a converted form loses, in squared weights."""
 
 from __future__ import annotations
 

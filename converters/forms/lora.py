@@ -1,7 +1,7 @@
 """Writes low-rank pairs as the GGUF file that ``llama_adapter_lora_init`` loads.
 
 The scale is folded into B and ``adapter.lora.alpha`` is 0, which makes
-llama.cpp apply B · A as it is: right for every way PEFT computes a scale.
+llama.cpp apply B · A unchanged. That is right for every way PEFT computes a scale.
 Nothing is written before every tensor was checked against the base.
 
 Source: src/llama-adapter.cpp and ``build_lora_mm``, ``build_inp_embd`` in

@@ -1,4 +1,4 @@
-"""A whole adapter in its low-rank form, and what of the adapter's change that form leaves out.
+"""A whole adapter in its low-rank form, and the part of its change that the form leaves out.
 
 The measure is the adapter's own change: the squared weights that are missing, as a
 share of the squared change, for every tensor and for all of them together. The
@@ -48,7 +48,7 @@ class LowRankAdapter:
     complete: bool = True
 
     def loss(self, extra_rank: int) -> ChangeLoss:
-        """What of the change is missing with ``extra_rank`` extra ranks."""
+        """The part of the change that ``extra_rank`` extra ranks leave out."""
         return ChangeLoss(
             tuple(
                 TensorLoss.of(
@@ -68,7 +68,7 @@ class LowRankAdapter:
         return float(np.sqrt(missing / whole)) if whole else 0.0
 
     def ranks_within_bound(self, max_bytes: float) -> tuple[int, ...]:
-        """Those of `EXTRA_RANKS` that lose no more than is allowed and take less than
+        """The values of `EXTRA_RANKS` that lose no more than is allowed and take less than
         ``max_bytes``, cheapest first.
         """
         if not self.complete:

@@ -1,6 +1,6 @@
 """Writes a variant: the tensors that an adapter changes, merged in float32.
 
-A variant is loaded beside the parts of its base (see ``gguf_split``): it brings
+A variant is loaded beside the parts of its base (see ``gguf.split``): it brings
 the kinds of tensors that it changes and shares all others. It costs nothing per
 token and is exact for every form of adapter.
 

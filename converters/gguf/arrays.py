@@ -1,4 +1,4 @@
-"""Reads the arrays in a GGUF file's metadata that `gguf_header` only walks over."""
+"""Reads the arrays in a GGUF file's metadata that `header` only walks over."""
 
 from __future__ import annotations
 

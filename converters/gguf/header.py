@@ -49,7 +49,7 @@ MAX_REMEMBERED = 32
 """Headers that are kept; one of a large model takes about 200 kB."""
 
 Scalar = int | float | bool | str
-"""A value in the metadata of a GGUF file that is no array."""
+"""A value in the metadata of a GGUF file, other than an array."""
 
 _FORMATS = {
     0: "B",

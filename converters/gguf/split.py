@@ -136,7 +136,7 @@ def copied(
 
 
 def write_part(out: Path, number: int, tensors: Sequence[PartTensor]) -> None:
-    """Write the part that stands at place ``number`` of the list."""
+    """Write part ``number`` of the list."""
     write_gguf(out, {"split.no": (_UINT16, struct.pack("<H", number))}, tensors)
 
 
@@ -169,7 +169,7 @@ def write_gguf(
 
 
 def split_metadata(header: GGUFHeader, out: Path, n_parts: int) -> None:
-    """Write the first part: the source's key-value bytes as they are, and that it is the
+    """Write the first part: the source's key-value bytes unchanged, and that it is the
     first of ``n_parts``.
     """
     added: Mapping[str, tuple[int, bytes]] = {

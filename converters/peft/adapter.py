@@ -27,7 +27,7 @@ MAX_NAME_LENGTH = 200
 """``base_model.model.model.layers.27.self_attn.q_proj.lora_A.default.weight`` has 69."""
 
 MAX_NAME_PARTS = 40
-"""Words between the dots of a name; that one has eleven."""
+"""Words between the dots of a name. The longest real name has eleven."""
 
 _ADAPTER = r"(?:\.(?P<adapter>\w+))?"
 _ROLES = tuple(
@@ -149,7 +149,7 @@ def read_adapter(
 
 
 def _sort_tensors(file: SafetensorsFile) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Tensor names by module and role, and those of copied base weights by module."""
+    """Tensor names by module and role, and names of copied base weights by module."""
     modules: dict[str, dict[str, str]] = {}
     copies: dict[str, str] = {}
     adapters: dict[str, str] = {}

@@ -54,7 +54,7 @@ METHODS: Mapping[str, str] = {
     "VERA": "VeRA",
     "XLORA": "X-LoRA",
 }
-"""Names for messages; a ``peft_type`` that is missing here is refused as it is spelled."""
+"""Names for messages. A ``peft_type`` that is missing here is refused by its own spelling."""
 
 COVERED = ("LORA", "IA3", "LOHA", "LOKR")
 """Values of ``peft_type`` that are converted."""
@@ -74,7 +74,7 @@ REFUSED_OPTIONS: Mapping[str, str] = {
 """Options of ``LoraConfig`` under which the adapter is more, or other, than what is covered."""
 
 HARMLESS_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "true", "false", "none"})
-"""Initialisations that leave the base as it is; all others move part of it into A and B."""
+"""Initialisations that leave the base unchanged. All others move part of it into A and B."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 r"""Which module of an adapter has which rank and which alpha.
 
 PEFT's rule: a key of ``rank_pattern`` or ``alpha_pattern`` is a regular expression that
-matches a module's whole name, or its tail behind a dot; the first key that matches wins.
+matches a module's whole name, or its end after a dot. The first key that matches wins.
 
 Source: ``get_pattern_key`` of PEFT 0.21.
 """
@@ -27,7 +27,7 @@ An adapter with a few expressions needs some ten thousand."""
 T = TypeVar("T")
 
 _PLAIN = re.compile(r"(?:[\w-]|\\?\.)+")
-"""Names, with dots that stand for any character: no ways to choose from."""
+"""Names in which a dot matches any character. Matching them never backtracks."""
 
 
 class ModulePatterns(Generic[T]):

@@ -1,4 +1,4 @@
-r"""``re.match`` without backtracking, for regular expressions that nobody vouches for.
+r"""``re.match`` without backtracking, for untrusted regular expressions.
 
 Python's own engine tries one way after another, and no look at an expression tells
 whether it will end: ``(.|[\w.]){25}!`` takes hours. Here all ways are followed at once
@@ -51,7 +51,7 @@ _Test = Callable[[str, int], bool]
 class UnsuitablePattern(ValueError):
     """The expression is malformed, too large, or needs more than an automaton.
 
-    The message goes on after the expression: "has a back-reference …".
+    The message continues after the expression: "has a back-reference …".
     """
 
 
@@ -73,7 +73,7 @@ class _State:
     """One place in the expression.
 
     With ``consumes`` the next character must pass ``test``, otherwise the place in the
-    text must. ``following`` are the places behind; one without any is the end.
+    text must. ``following`` are the next places; the end has none.
     """
 
     test: _Test | None
@@ -130,7 +130,7 @@ def _run(
     memory: dict[Any, Any] | None = None,
 ) -> bool:
     """Whether some way from ``start`` at ``position`` reaches the end of the expression:
-    exactly at ``end``, or anywhere if that is None.
+    exactly at ``end``, or anywhere if ``end`` is None.
     """
     seeds = frozenset([start])
     previous = text[position - 1] if position else ""
@@ -153,7 +153,7 @@ def _run(
 def _step(
     states: list[_State], seeds: frozenset[int], text: str, position: int, budget: Budget
 ) -> tuple[bool, frozenset[int]]:
-    """Whether the expression may end here, and the places behind the next character."""
+    """Whether the expression may end here, and the places after the next character."""
     accepted = False
     following: set[int] = set()
     seen = set(seeds)
@@ -188,7 +188,7 @@ class _Builder:
         return len(self.states) - 1
 
     def sequence(self, nodes: Sequence[tuple[Any, Any]], flags: int, end: int) -> int:
-        """The first state of ``nodes`` in a row, with ``end`` behind them."""
+        """The first state of ``nodes`` in a row, followed by ``end``."""
         for node in reversed(list(nodes)):
             end = self._node(node, flags, end)
         return end
@@ -234,7 +234,7 @@ class _Builder:
         return end
 
     def _look(self, wanted: bool, behind: bool, inside: Any, flags: int, end: int) -> int:
-        """A look-ahead or look-behind: a run of its own from each place."""
+        """A look-ahead or look-behind: a separate run from each place."""
         self.is_local = False
         first = self.sequence(inside, flags, self.add(None, False, []))
         states, budget = self.states, self._budget

@@ -209,7 +209,7 @@ class Replaced(Update):
 
 @dataclass(frozen=True)
 class Unchanged(Update):
-    """The tensor as it is."""
+    """The tensor, unchanged."""
 
     def apply(self, weight: Float32Array) -> Float32Array:
         return weight

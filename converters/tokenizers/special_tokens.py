@@ -111,7 +111,7 @@ def _content(token: object) -> str | None:
 
 
 def _post_processor(processor: object, source: object) -> tuple[str, str, dict[str, bool]]:
-    """What is put before and behind a text, and what that says about adding BOS and EOS."""
+    """The tokens that are put before and after a text, and whether BOS and EOS are added."""
     if processor is None:
         return "", "", {}
     kind = processor.get("type") if isinstance(processor, dict) else None

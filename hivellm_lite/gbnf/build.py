@@ -8,7 +8,7 @@ changes the texts that a tree describes. Written forms that mean the same to a
 reader but not to the tree (``"ab"`` and ``"a" "b"``, ``[a]`` and ``"a"``) stay
 as they were.
 
-The order of what is given is kept; equal options stay as often as they are given.
+The given order is kept, and so are repeated options.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def alternation(*options: Node) -> Node:
 
 
 def repeat(item: Node, minimum: int = 0, maximum: int | None = None) -> Node:
-    """The item ``minimum`` to ``maximum`` times, both included; None is no upper bound.
+    """The item ``minimum`` to ``maximum`` times, both included. None means no upper bound.
 
     ``*``, ``+`` and ``?`` of one another become one of them: ``(x+)?`` is ``x*``.
 

@@ -42,8 +42,8 @@ _ORDER: tuple[Severity, ...] = ("error", "repairable", "warning")
 class Problem:
     """Something about a grammar, in one rule or (``rule`` and ``line`` None) all of it.
 
-    ``error``: there is no way to use the grammar. ``repairable``: `repair_grammar`
-    rewrites it with the language as it is. ``warning``: it can be used.
+    ``error``: the grammar cannot be used. ``repairable``: `repair_grammar`
+    rewrites it and keeps its language. ``warning``: the grammar can be used.
     """
 
     kind: str

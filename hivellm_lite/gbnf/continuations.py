@@ -3,7 +3,7 @@
 A place is a *continuation*: a node, how far it is done (characters of a literal,
 items of a sequence, rounds of a repetition), and the continuation after it.
 Continuations are numbered when first met, so ``x{0,2000}`` costs what a text
-uses of it. Parts of rules that stand for no text at all are left out.
+uses of it. Parts of rules that match no text are left out.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Continuations:
 
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar
-        # Keeps the nodes alive: their `id` is what tells them apart below.
+        # Keeps the nodes alive: below, their `id` identifies them.
         self._start = RuleRef(grammar.root)
         self._nodes = [self._start, *_every_node(grammar.rules.values())]
         for node in self._nodes:
@@ -171,7 +171,7 @@ def _is_text(node: Node) -> bool:
 
 
 def _derivable(grammar: Grammar, nodes: list[Node], fact: Callable[[Node], bool]) -> set[int]:
-    """The ids of the nodes that stand for some text made only of leaves that are facts.
+    """The ids of the nodes that match some text made only of leaves that are facts.
 
     Each node waits for a number of its parts; what is found wakes what waits for
     it, so the work is linear in the size of the grammar.

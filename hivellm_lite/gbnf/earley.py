@@ -1,15 +1,15 @@
 """An Earley recogniser: whether a text is a sentence of a grammar, for any grammar at all.
 
-It reads the tree of a grammar as it stands: left recursion, rules that stand for
-nothing, cycles and ambiguity need no repair first. That makes it the judge of
-what the other modules make of a grammar, so it shares no code with them.
+It reads the tree of a grammar unchanged: left recursion, rules with the empty
+text, cycles and ambiguity need no repair first. It therefore judges what the other
+modules make of a grammar, and shares no code with them.
 
 An *item* is a place in a rule (a number; see ``continuations.py``) and the
 position in the text where the rule began.
 
 Sources: J. Earley, *An efficient context-free parsing algorithm* (1970);
-J. Aycock and R. N. Horspool, *Practical Earley parsing* (2002) for rules that
-stand for nothing; J. Leo, *A general context-free parsing algorithm running in
+J. Aycock and R. N. Horspool, *Practical Earley parsing* (2002) for rules
+with the empty text; J. Leo, *A general context-free parsing algorithm running in
 linear time on every LR(k) grammar* (1991) for right recursion.
 """
 
@@ -152,7 +152,7 @@ class _Run:
                     pending.append(item)
 
     def _callers(self, rule: str, origin: int) -> list[_Item]:
-        """The items that go on when ``rule``, begun at ``origin``, is complete."""
+        """The items that continue when ``rule``, begun at ``origin``, is complete."""
         shortcut = self._shortcut(rule, origin)
         return self._waiting[origin][rule] if shortcut is None else [shortcut]
 
@@ -207,7 +207,7 @@ def valid_prefix(grammar: Grammar, text: str) -> bool:
 
 
 def explain(grammar: Grammar, text: str) -> Recognition:
-    """What `recognise` says, and if it is no: how far ``text`` is good; see `Recogniser`."""
+    """The answer of `recognise`, and if it is no, how much of ``text`` fits; see `Recogniser`."""
     return Recogniser(grammar).explain(text)
 
 

@@ -64,7 +64,7 @@ _SHORT_COUNTS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, Non
 class Token:
     """One token, after ``place`` characters of the text.
 
-    ``leading``: the first of its line; ``indented``: white space stands before it.
+    ``leading``: the first of its line; ``indented``: white space precedes it.
     ``value``: the name for RULE (which includes its ``::=``) and NAME, the text that a
     LITERAL means, the `CharClass` of a CLASS, the (minimum, maximum) of a REPEAT.
     """
@@ -263,7 +263,7 @@ class Lexer:
         return ord(self._text[place]), place + 1
 
     def _escape(self, place: int, *, in_class: bool = False) -> tuple[int, int]:
-        """The code point that an escape stands for, and the place after it."""
+        """The code point that an escape means, and the place after the escape."""
         letter = self._text[place + 1 : place + 2]
         if letter in _PUNCTUATION:
             return ord(letter), place + 2

@@ -1,19 +1,19 @@
 """Enforcing a grammar byte by byte: exact, and never exponential.
 
 A configuration is a set of (state, frame): everything that the grammar allows
-behind the text so far. A frame is a set of (state to return to, frame of the
-caller): all callers that wait for the same rule, begun at the same place, share
-one frame, so a text of n bytes has at most n frames for each rule however
+after the text so far. A frame is a set of (state to return to, frame of the
+caller). All callers that wait for the same rule, begun at the same place, share
+one frame, so a text of n bytes has at most n frames for each rule, however
 ambiguous the grammar is. A call that ends its caller hands over the caller's
 frame, so right recursion does not deepen the stack.
 
-Configurations and frames with the same content are the same object, so a
-transition that was seen once is looked up afterwards: elements of a list,
-characters of a string. Where nothing was seen, one byte costs the calls that
-the grammar opens there, independent of the depth of nesting.
+Configurations and frames with the same content are the same object. A transition
+is therefore computed once and looked up afterwards, such as for the elements of a
+list or the characters of a string. A new transition costs the calls that the
+grammar opens there, independent of the depth of nesting.
 
-Automata may be shared by threads: what is cached is a function of its key, so
-it does not matter who writes it, or twice.
+Threads may share automata: a cached value depends on its key alone, so any thread
+may write it, even twice.
 
 Source: M. Tomita, "An Efficient Augmented-Context-Free Parsing Algorithm" (1987),
 for the shared stacks.
@@ -57,7 +57,7 @@ def compile_grammar(grammar: Grammar) -> Automaton:
 
 
 class _Frame:
-    """Where the callers of a rule go on. Compared by identity: equal content is one object."""
+    """Where the callers of a rule continue. Compared by identity: equal content is one object."""
 
     __slots__ = ("items",)
 
@@ -88,7 +88,7 @@ class Automaton:
 
     @property
     def byte_classes(self) -> bytes:
-        """For each of the 256 bytes the number of its class; the grammar tells no class apart."""
+        """The number of each byte's class. The grammar treats all bytes of a class alike."""
         return self._automata.byte_classes
 
     @property
@@ -143,7 +143,7 @@ class Automaton:
 
 
 class Configuration:
-    """Where a text stands in a grammar. Immutable for its users; compared by identity."""
+    """The state of a grammar after some text. Immutable for its users; compared by identity."""
 
     __slots__ = ("_kernel", "_opened", "_targets", "accepting", "automaton")
 
@@ -156,7 +156,7 @@ class Configuration:
         self._targets: list[Configuration | None] = [None] * automaton.n_byte_classes
 
     def advance(self, data: bytes) -> Configuration | None:
-        """The configuration after these bytes; None if no text of the grammar goes on like that.
+        """The configuration after these bytes; None if no text of the grammar continues so.
 
         Raises `GrammarError` where the grammar is too ambiguous for a text of this length.
         """
@@ -217,7 +217,7 @@ class Configuration:
         return found
 
     def _items(self) -> tuple[_Item, ...]:
-        """The states from which bytes are read here, those of the rules begun here included."""
+        """The states from which bytes are read here, including the rules that begin here."""
         # Another thread may empty the cache between two looks at it.
         opened = self._opened
         if opened is None:

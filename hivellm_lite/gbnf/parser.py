@@ -23,13 +23,13 @@ def parse_grammar(text: str | bytes, *, source: str = "<grammar>", root: str = "
     published grammars have it and it can mean one thing only:
 
     - ``_`` and letters of any alphabet in rule names;
-    - a rule that goes on in the next line, if that line begins with ``|`` or is indented;
+    - a rule that continues in the next line, if that line begins with ``|`` or is indented;
     - ``{,n}``; a ``;`` after a rule; a line's end between a rule's name and ``::=``;
     - literals in single quotes; ``\`` before any ASCII punctuation for itself;
     - a surrogate pair as two ``\u`` escapes in a literal; a rule given twice in equal words;
     - a byte order mark.
 
-    Raises GrammarError for text that is no grammar or larger than ``limits.py`` allows, and
+    Raises GrammarError for text that is not a grammar or is larger than ``limits.py`` allows, and
     for what llama.cpp takes and no author can have meant: the empty class ``[]`` (the empty
     text to it), reversed ranges, half a surrogate pair, two different rules of one name (it
     takes the last), a rule with nothing after ``::=``. Terminals that stand for a token of a
@@ -43,7 +43,7 @@ def parse_grammar(text: str | bytes, *, source: str = "<grammar>", root: str = "
 
 @dataclass(slots=True)
 class _Group:
-    """The alternatives of a rule or between parentheses, as far as they are read.
+    """The alternatives of a rule or between parentheses that are read so far.
 
     ``height``: levels of parentheses and repetitions in it; ``last``: in its last item.
     """
@@ -69,7 +69,7 @@ class _Group:
 
 
 class _Parser:
-    """One pass over the tokens, with the open groups on a list of its own."""
+    """One pass over the tokens, with the open groups on a list."""
 
     def __init__(self, lexer: Lexer) -> None:
         self._lexer = lexer

@@ -41,7 +41,7 @@ def print_grammar(grammar: Grammar) -> str:
 
 
 def print_node(node: Node) -> str:
-    """One line of GBNF for a node, with the names of rules as they are."""
+    """One line of GBNF for a node, with the names of rules unchanged."""
     return _text(normal(node), _Place.BODY, str)
 
 
@@ -49,7 +49,7 @@ def _rule(name: str, node: Node, rename: Callable[[str], str]) -> str:
     line = f"{name} ::= {_text(node, _Place.BODY, rename)}\n"
     if len(line) <= _WIDTH or not isinstance(node, Alternation):
         return line
-    # llama.cpp lets a rule go on after '::=' and after '|', nowhere else outside parentheses.
+    # Outside parentheses, llama.cpp lets a rule continue only after '::=' and '|'.
     options = (_text(option, _Place.OPTION, rename) for option in node.options)
     return f"{name} ::=\n  " + " |\n  ".join(options) + "\n"
 
@@ -89,7 +89,7 @@ def _names(node: Node) -> Iterator[str]:
 
 
 class _Place(IntEnum):
-    """Where a node stands; what binds less than its place stands in parentheses."""
+    """The place of a node. A node that binds less than its place gets parentheses."""
 
     BODY = 0
     OPTION = 1

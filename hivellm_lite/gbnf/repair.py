@@ -1,4 +1,4 @@
-"""Rewriting a grammar so that it can be run, its language left exactly as it is.
+"""Rewrites a grammar so that it can be run. Its language stays exactly the same.
 
 The steps are in the modules that they are named after here; each of them says why
 it changes no language.

@@ -1,8 +1,9 @@
 """The parts of a GBNF grammar, as an immutable tree.
 
 A grammar describes a set of texts over Unicode code points. Every node is
-hashable and compares by value, so a tree can be a key of a dict. How a tree is
-read from text stands in ``parser.py``, how it is written in ``printer.py``.
+hashable and compares by value, so a tree can be a key of a dict. ``parser.py`` reads a
+tree from text, ``printer.py`` writes one. The methods of `Grammar` import these modules, which
+import this one; a user gets from the class to everything that a grammar can do.
 
 Source: ``grammars/README.md`` and ``src/llama-grammar.cpp`` of llama.cpp.
 """
@@ -31,7 +32,7 @@ MAX_CODE_POINT = 0x10FFFF
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """``"text"``: exactly these characters; none of them for the empty text."""
+    """``"text"``: exactly these characters; the text may be empty."""
 
     text: str
 
@@ -95,7 +96,7 @@ class Alternation:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """``x{minimum,maximum}``, with ``*``, ``+`` and ``?`` as usual; None is no upper bound."""
+    """``x{minimum,maximum}``, with ``*``, ``+`` and ``?`` as usual. None means no upper bound."""
 
     item: Node
     minimum: int
@@ -134,14 +135,14 @@ class Grammar:
         """A grammar that comes with this library, by its name, or one in a file.
 
         ``root`` is the rule to begin with: ``Grammar.load("iso", root="date")``. Raises
-        GrammarError for an unknown name, an unreadable file, and a text that is no grammar.
+        GrammarError for an unknown name, an unreadable file, and text that is not a grammar.
         """
         from .library import load_grammar
 
         return load_grammar(name_or_path, root=root)
 
     def repaired(self) -> Grammar:
-        """The same language without left recursion and what else stands in the way.
+        """The same language without left recursion and anything else that prevents running it.
 
         Raises GrammarError where that is not possible.
         """

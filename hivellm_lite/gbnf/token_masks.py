@@ -72,7 +72,7 @@ class TokenVocabulary:
         return any(trie.is_token[nodes].any() for nodes in self._levels(after, node))
 
     def _levels(self, configuration: Configuration, node: int) -> Iterator[NDArray[np.int32]]:
-        """The legal nodes below ``node``, which ``configuration`` stands at, level by level."""
+        """The legal nodes below ``node``, level by level; ``configuration`` is the state there."""
         trie = self._trie
         transitions = _Transitions(configuration)
         nodes = np.array([node], dtype=np.int32)
@@ -93,7 +93,7 @@ class TokenVocabulary:
 
     @lazy
     def _first_byte(self) -> NDArray[np.intp]:
-        """[n_vocab]: 256 where there is none."""
+        """Shape (n_vocab,); 256 means none."""
         return np.fromiter((p[0] if p else 256 for p in self.pieces), np.intp, len(self.pieces))
 
 

@@ -84,7 +84,7 @@ def check_general(findings: Findings) -> None:
 def check_sizes(findings: Findings, architecture: Architecture) -> Mapping[str, int] | None:
     """The sizes that the tensors of a known architecture must have; None where they contradict.
 
-    The names are those of `Architecture.shapes`, with ``rotary``, ``layers`` and ``experts``.
+    It has the names of `Architecture.shapes`, and ``rotary``, ``layers`` and ``experts``.
     """
     layers = findings.integer("block_count", 1, MAX_LAYERS)
     hidden = findings.integer("embedding_length", 1, MAX_SIZE)

@@ -69,7 +69,7 @@ def find_problems(parts: Sequence[GGUFHeader]) -> list[GGUFProblem]:
         check_types(findings, tensors.values())
     elif (sizes := check_sizes(findings, architecture)) is not None and not findings.problems:
         check_tensors(findings, architecture, sizes, tensors)
-    # Last: a tensor of another shape or type moves those behind it.
+    # Last: a tensor of another shape or type moves all tensors after it.
     for header in parts:
         check_layout(findings, header)
     first: dict[str, GGUFProblem] = {}

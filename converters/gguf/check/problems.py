@@ -109,7 +109,7 @@ class Findings:
         return None
 
     def flag(self, key: str) -> bool | None:
-        """A bool, None where there is none."""
+        """The bool, or None if the key has none."""
         value = self.header.metadata.get(key)
         if isinstance(value, bool) or (value is None and key not in self.header.arrays):
             return value
@@ -117,7 +117,7 @@ class Findings:
         return None
 
     def text(self, key: str) -> str | None:
-        """A string, None where there is none."""
+        """The string, or None if the key has none."""
         value = self.header.metadata.get(key)
         if isinstance(value, str) or (value is None and key not in self.header.arrays):
             return value

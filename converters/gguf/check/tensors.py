@@ -37,7 +37,7 @@ class _Layout:
 
 
 def check_layout(findings: Findings, header: GGUFHeader) -> None:
-    """Whether the tensors of one file lie one behind the other, as llama.cpp expects."""
+    """Whether the tensors of one file follow each other without gaps, as llama.cpp expects."""
     if header.alignment < MIN_ALIGNMENT:
         findings.add(
             "general.alignment", str(header.alignment), f"a power of two from {MIN_ALIGNMENT} on"
@@ -98,7 +98,7 @@ def check_matrix_type(findings: Findings, tensor: GGUFTensor) -> None:
 
 
 def _plain(shape: _Shape) -> _Shape:
-    """Without the dimensions of size one that may stand in front."""
+    """The shape without leading dimensions of size one."""
     start = 0
     while start < len(shape) - 1 and shape[start] == 1:
         start += 1

@@ -1,7 +1,7 @@
-"""The states of long texts, a byte of memory each: state after state, one way on.
+"""The states of long texts, in one byte of memory each: every state has one successor.
 
-A table of a grammar's machines is continued by those of its texts without being
-written out, so ten thousand long names cost what they are long.
+The tables of a grammar's machines continue with the states of its texts, which are
+never written out. Ten thousand long names therefore cost only their length.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Chains:
         return tuple(self._starts)
 
     def moves(self, table: tuple[_Moves, ...]) -> Sequence[_Moves]:
-        """``table`` and behind it the moves of the texts."""
+        """``table``, followed by the moves of the texts."""
         return _Continued(table, self._end, self._move) if self._texts else table
 
     def calls(self, table: tuple[_Calls, ...]) -> Sequence[_Calls]:
@@ -58,7 +58,7 @@ class Chains:
 
 
 class _Continued(Sequence[Entry], Generic[Entry]):
-    """A tuple, and entries behind it that are made when they are looked at."""
+    """A tuple, followed by entries that are made when they are first read."""
 
     __slots__ = ("_length", "_made", "_table")
 

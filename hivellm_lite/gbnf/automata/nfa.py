@@ -1,9 +1,9 @@
 """Rule bodies as nondeterministic automata over bytes and rule names (Thompson's construction).
 
 The states of a part of a body are numbered without gaps, so a repetition copies
-its item by shifting numbers. An item too large to be copied is moved into a rule
-of its own that the repetition calls: ``x{0,2000}`` costs 2,000 calls and one ``x``,
-and nested repetitions add up instead of multiplying.
+its item by shifting numbers. An item too large to be copied becomes a new rule that
+the repetition calls: ``x{0,2000}`` costs 2,000 calls and one ``x``, and nested
+repetitions add up instead of multiplying.
 
 Source: K. Thompson, "Regular Expression Search Algorithm", CACM 11(6), 1968.
 """

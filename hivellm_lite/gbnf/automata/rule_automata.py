@@ -1,12 +1,12 @@
 """A grammar as tables: one machine over classes of bytes and rules for every rule that is called.
 
-1. Every rule body becomes an automaton (``nfa.py``), in which calls of rules
-   without any text or with the empty one are dealt with (``rule_calls.py``).
-2. Bytes that no rule tells apart form one class.
+1. Every rule body becomes an automaton (``nfa.py``). Calls of rules that match no text
+   or the empty text are resolved (``rule_calls.py``).
+2. Bytes that no rule distinguishes form one class.
 3. Small rules go into their callers (``inlining.py``).
-4. Each remaining one is made deterministic and minimal (``dfa.py``).
-5. All states get one numbering, and the rules are ordered such that a rule
-   stands before those it can begin with.
+4. Each remaining automaton is made deterministic and minimal (``dfa.py``).
+5. All states get one numbering. The rules are ordered so that each rule comes
+   before the rules that it can begin with.
 
 A left-recursive grammar has no such order and is refused; ``left_recursion.py``
 rewrites it.
@@ -29,7 +29,7 @@ from .rule_calls import resolve_calls, with_loops
 __all__ = ["ACCEPT", "RuleAutomata", "build_rule_automata"]
 
 ACCEPT = 0
-"""The state behind the whole text. Nothing leads out of it."""
+"""The state after the whole text. No move leaves it."""
 
 ALL_BYTES = (1 << 256) - 1
 
@@ -39,12 +39,12 @@ class RuleAutomata:
     """The machines of a grammar. States count from 1, `ACCEPT` is 0; rules from 0.
 
     A call is (rule, targets): a text of the rule that is not empty is read, and
-    the caller goes on at one of the targets. The first state of a rule calls
+    the caller continues at one of the targets. The first state of a rule calls
     only rules of higher numbers.
     """
 
     byte_classes: bytes
-    """The class of each of the 256 bytes; ``data.translate(byte_classes)`` are those of data."""
+    """The class of each of the 256 bytes; ``data.translate(byte_classes)`` gives data's classes."""
     class_members: tuple[bytes, ...]
     moves: Sequence[Mapping[int, tuple[int, ...]]]
     """By state and class of a byte: the states after it."""

@@ -1,8 +1,8 @@
-"""What the calls of rules by one another come down to, before any automaton is built.
+"""Simplifies the calls between rules before any automaton is built.
 
-A call reads a text that is not empty. So where the rule has the empty text, the
-call may be passed over; where it has no text at all, there is no call; and where
-a rule calls itself as the last thing it does, it starts over instead.
+A call reads a text that is not empty. If the rule also has the empty text, the
+call may be skipped. If the rule has no text at all, the call is removed. If a rule
+calls itself as its last action, it starts over instead.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ Graph = Mapping[str, Mapping[str, T]]
 
 
 def nodes(node: Node) -> Iterator[Node]:
-    """The node and everything in it, as often as it is there, in the order of the text."""
+    """The node and everything in it, repeated parts included, in the order of the text."""
     waiting = [node]
     while waiting:
         node = waiting.pop()
@@ -116,7 +116,7 @@ def left_corners(node: Node, nullable: AbstractSet[str]) -> dict[str, Node | Non
 
 
 def left_corner_graph(grammar: Grammar) -> dict[str, dict[str, Node | None]]:
-    """`left_corners` of every rule, as far as they are rules of the grammar."""
+    """The `left_corners` of every rule that are rules of the grammar."""
     nullable = nullable_rules(grammar)
     return {
         name: {
@@ -158,7 +158,7 @@ def unit_graph(grammar: Grammar) -> dict[str, dict[str, None]]:
 def circles(graph: Graph[T]) -> list[tuple[str, ...]]:
     """The sets of rules that all lead to one another, one rule that leads to itself included.
 
-    Rules stand in the order of the graph, and so do the sets, by their first rule.
+    Rules come in the order of the graph, and sets in the order of their first rules.
     """
     order = {name: place for place, name in enumerate(graph)}
     entered: dict[str, int] = {}
@@ -200,7 +200,7 @@ def circles(graph: Graph[T]) -> list[tuple[str, ...]]:
 
 
 def shortest_circle(graph: Graph[T], start: str) -> tuple[str, ...]:
-    """The shortest way from a rule back to it, both ends included; empty if there is none."""
+    """The shortest cycle through a rule, which is at both ends; empty if there is none."""
     before: dict[str, str] = {}
     waiting = [start]
     for name in waiting:

@@ -10,7 +10,7 @@ from ..syntax import Alternation, Node, Repeat, Sequence
 __all__ = ["MAX_NEW_NODES", "Allowance", "depth"]
 
 MAX_NEW_NODES = 2 * MAX_NODES
-"""Nodes that one step of a rewriting may make, the bodies that it looks into included."""
+"""Nodes that one step of a rewriting may make, including the bodies that it reads."""
 
 
 class Allowance:

@@ -3,7 +3,7 @@
 llama.cpp follows every alternative that may still be the right one on a stack of
 its own. ``members ::= member | member "," members`` makes it read each member
 twice, each object in it four times, and so on; ``member ("," member)*`` does not.
-The texts of a node stay the same, whatever its rules stand for.
+A node keeps its texts, whatever its rules match.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def factored(node: Node) -> Node:
 def looped(name: str, body: Node, spend: Callable[[int], None]) -> Node:
     """The body of a rule, its calls of itself at its very end made repetition.
 
-    With ``u`` for what stands before such a call and ``r`` for the other options:
+    With ``u`` for the part before such a call and ``r`` for the other options:
     A = uA | r has the texts of u* r (Arden's lemma). Where all ``u`` and some ``r``
     begin alike, u = xs and r = xq | z: that is x (sx)* (q | sz) | z, in which the
     next character decides. Not for rules that begin with themselves.

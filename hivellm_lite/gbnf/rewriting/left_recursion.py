@@ -189,7 +189,7 @@ class _Rewriting:
                 if head != name or made != EMPTY:
                     user.heads.setdefault(head, []).append(made)
             if base is not None:
-                # Alone, the options can be told apart and joined with those of the user.
+                # Alone, the options can be compared and joined with the user's own.
                 bases = options_of(base) if again == after == EMPTY else (base,)
                 user.others.extend(sequence(option, again, after) for option in bases)
                 self._allowance.spend_on(user.others[-1], name)
@@ -202,7 +202,7 @@ class _Rewriting:
             self._rules[rule] = optional(RuleRef(name))
 
     def _named(self, node: Node, rule: str, ending: str, larger_than: int = LARGE) -> Node:
-        """A node by a name of its own, if it is large; the empty text stays outside of it."""
+        """A new rule for a node, if the node is large. The rule never matches the empty text."""
         if sum(1 for _ in nodes(node)) <= larger_than:
             return node
         if not is_nullable(node, self._nullable):
