@@ -34,7 +34,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .adapters.options import AdapterOptions
     from .adapters.prepare import PreparedAdapter
-    from .bases.search import BaseFile
+    from .bases.base_file import BaseFile
     from .cache.store import Cache
     from .expert import Expert
     from .gbnf.syntax import Grammar
@@ -119,7 +119,7 @@ __all__ = [
 _HOMES = {
     "AdapterOptions": "adapters.options",
     "AsyncTextStream": "inference.async_streams",
-    "BaseFile": "bases.search",
+    "BaseFile": "bases.base_file",
     "BaseStats": "residency.stats",
     "BatchPrompt": "requests.options",
     "Cache": "cache.store",

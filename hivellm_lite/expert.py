@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 from .adapters.prepare import PreparedAdapter
-from .bases.search import BaseFile
+from .bases.base_file import BaseFile
 from .inference.async_streams import AsyncTextStream
 from .inference.batches import arun_batch, run_batch
 from .inference.results import InferenceResult, TokenScore

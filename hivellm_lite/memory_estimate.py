@@ -6,15 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from .converters.gguf.header import GGUFHeader, read_gguf_header
 from .engine.sizes import KV_BYTES, compute_bytes, kv_values
 from .errors import OutOfMemoryError
+from .inference.session import SessionOptions
 from .process.memory_limits import MemoryLimit, memory_limits
-
-if TYPE_CHECKING:
-    from .converters.gguf.header import GGUFHeader
-    from .inference.session import SessionOptions
 
 __all__ = ["MemoryEstimate", "check_fits", "estimate_memory", "parse_bytes"]
 
@@ -53,8 +50,6 @@ def estimate_memory(
     llama.cpp reports for SmolLM2-135M and Qwen3-0.6B, 512 to 8,192 positions. Raises
     ConversionError for a file that is no GGUF.
     """
-    from .converters.gguf.header import read_gguf_header
-
     headers = [read_gguf_header(path, part=len(files) > 1) for path in files]
     main = next((header for header in headers if header.n_vocab), headers[0])
     weights = sum(tensor.n_bytes for header in headers for tensor in header.tensors.values())

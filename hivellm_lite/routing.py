@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from .manifest.records import Manifest
-from .strict_json.document import shown
+from .strict_json.parsing import shown
 
 __all__ = ["GENERIC_PHRASES", "MAX_PHRASE_TOKENS", "ExpertScore", "Route", "Router"]
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..cache.digests import digest_file, digest_of
 from ..cache.entries import CacheEntry
 from ..cache.sources import SourceWatch
 from ..cache.store import Cache
+from ..converters.base import FORMAT_VERSION, convert_base, estimate_size
 from ..converters.file_types import QUANTIZATIONS
+from ..converters.tokenizers.special_tokens import TEMPLATE_FOLDERS
 from ..errors import OutOfMemoryError
+from ..package.opening import Package
 from ..progress import Progress
 from ..storage.disk_space import require_space
-
-if TYPE_CHECKING:
-    from ..package.opening import Package
 
 __all__ = [
     "QUANTIZATIONS",
@@ -57,8 +56,6 @@ def convert_folder(
     Raises ConversionError for a folder that cannot be converted, LoadError when
     the disk is too small or the folder changes meanwhile, OutOfMemoryError.
     """
-    from ..converters.base import FORMAT_VERSION, convert_base, estimate_size
-    from ..converters.tokenizers.special_tokens import TEMPLATE_FOLDERS
 
     def list_files() -> list[Path]:
         own = sorted(f for f in folder.iterdir() if f.suffix in _SUFFIXES)
@@ -142,8 +139,6 @@ def notes_of(entry: CacheEntry) -> tuple[str, ...]:
 
 def is_current(entry: CacheEntry) -> bool:
     """Whether this version of the library would write the same file."""
-    from ..converters.base import FORMAT_VERSION
-
     return entry.info.get("format_version") == FORMAT_VERSION
 
 

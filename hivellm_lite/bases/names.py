@@ -21,7 +21,7 @@ from pathlib import Path
 from ..errors import LoadError
 from ..hub.reference import HubReference, parse_reference
 from ..hub.search import BaseSource
-from ..strict_json.document import MAX_BYTES, JsonError, parse_json, shown
+from ..strict_json.parsing import MAX_BYTES, JsonError, parse_object, shown
 from ..user_paths import user_path
 
 __all__ = ["KnownBases", "read_known_bases"]
@@ -122,7 +122,7 @@ def read_known_bases(cache_root: Path) -> KnownBases:
 def _read(path: Path) -> dict[str, BaseSource]:
     try:
         with path.open("rb") as file:
-            document = parse_json(file.read(MAX_BYTES + 1), source=str(path))
+            document = parse_object(file.read(MAX_BYTES + 1), source=str(path))
     except OSError as error:
         raise LoadError(
             f"cannot read {path}: {error.strerror or error}\nHIVELLM_BASES names it."

@@ -8,6 +8,7 @@ from typing import Any
 from ..cache.digests import digest_of
 from ..cache.sources import SourceWatch
 from ..cache.store import Cache
+from ..converters.gguf.split import split_gguf
 from ..progress import Progress
 
 __all__ = ["base_parts"]
@@ -21,8 +22,6 @@ def base_parts(base: Path, cache: Cache, progress: Progress | None = None) -> li
 
     Raises LoadError if it changes meanwhile.
     """
-    from ..converters.gguf.split import split_gguf
-
     state = SourceWatch(lambda: [base])
 
     def build(folder: Path) -> dict[str, Any]:

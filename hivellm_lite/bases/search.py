@@ -19,60 +19,31 @@ ready GGUF of the wanted quantisation comes first, then safetensors to convert.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..cache.entries import CacheEntry
 from ..cache.store import Cache
 from ..converters.model_config import read_model_config
 from ..errors import BaseNotFoundError, LoadError
-from ..hub import Hub, HubReference, parse_reference
+from ..hub import Hub, HubReference
 from ..hub.cache import commit_of, digest_of_blob
-from ..hub.models import fetch_weights, is_complete
-from ..hub.search import BaseSource, cached_model, cached_weights, fetch_model
+from ..hub.models import is_complete
+from ..hub.search import BaseSource, cached_model, fetch_model
 from ..package.opening import Package
 from ..progress import Progress
 from ..user_paths import is_file, is_folder, path_exists, shown_path, user_path
+from .base_file import BaseFile, base_of_entry
 from .conversion import (
     QUANTIZATIONS,
     Origin,
     convert_folder,
     converted_bases,
-    gguf_of,
     is_current,
-    notes_of,
 )
 from .names import read_known_bases
+from .places import given_reference, model_folders, named_in
 
-__all__ = ["QUANTIZATIONS", "BaseFile", "Progress", "find_base", "find_float_weights"]
-
-
-@dataclass(frozen=True)
-class BaseFile:
-    """A base model ready to load.
-
-    ``origin`` is the file, folder or repository that it comes from, ``revision``
-    the commit of the latter, ``converted`` whether that was done just now.
-    ``digests`` are the SHA-256 of the files it was made of, where they are known
-    without reading them again. ``notes`` say where a base that we converted departs
-    from Transformers.
-    """
-
-    path: Path
-    origin: str
-    converted: bool = False
-    revision: str | None = None
-    digests: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def has_digest(self, digest: str | None) -> bool | None:
-        """Whether ``digest`` is that of a file it was made of; None if that is not known.
-
-        A manifest's ``sha256`` of the base is not defined any closer, so a
-        difference is worth a remark and no more.
-        """
-        return digest in self.digests if digest and self.digests else None
+__all__ = ["find_base"]
 
 
 def find_base(
@@ -101,48 +72,6 @@ def find_base(
     return search.by_name(package)
 
 
-def find_float_weights(
-    package: Package,
-    *,
-    given: str | os.PathLike[str] | None = None,
-    cache: Cache,
-    download: bool = False,
-    progress: Progress | None = None,
-    hub: Hub | None = None,
-) -> Path | None:
-    """The base of ``package`` as a Hugging Face folder with all its safetensors.
-
-    The places are those of `find_base`; of a base that was converted before, the
-    folder it was converted from. The Hub is asked only with ``download=True``.
-    None if there is none; raises LoadError for a download that fails.
-    """
-    hub = hub or Hub.from_environment()
-    known = read_known_bases(cache.root)
-    base = package.manifest.base
-    places: list[Path | None] = []
-    if given is not None:
-        reference = _reference(given)
-        source = known.of_reference(reference) if reference else None
-        places.append(user_path(given))
-    else:
-        source = known.of_manifest(base.name)
-        places.append(package.base_folder)
-        places += [
-            _named(folder, base.short_name, folders=True) for folder in _model_folders(cache)
-        ]
-        for entry in converted_bases(cache, name=base.short_name, repository=None):
-            places.append(Path(str(entry.info.get("origin"))))
-    for place in filter(None, places):
-        if is_complete(place):
-            return place
-    if source is None or source.weights is None:
-        return None
-    found = cached_weights(hub, source.weights)
-    if found is not None or not download or hub.offline:
-        return found
-    return fetch_weights(hub, hub.list_files(source.weights), progress, read_model_config)
-
-
 class _Search:
     """One search, with what it was asked for; ``looked`` collects where it was in vain."""
 
@@ -157,7 +86,7 @@ class _Search:
 
     def given(self, given: str | os.PathLike[str]) -> BaseFile:
         path = user_path(given)
-        reference = _reference(given)
+        reference = given_reference(given)
         if reference is None:
             return self.local(path)
         self.looked.append(f"{shown_path(path)}: no such file or folder")
@@ -168,9 +97,9 @@ class _Search:
 
     def by_name(self, package: Package) -> BaseFile:
         base = package.manifest.base
-        for folder in _model_folders(self.cache):
+        for folder in model_folders(self.cache):
             self.looked.append(f"{folder}{os.sep}{base.short_name}*")
-            if (path := _named(folder, base.short_name)) is not None:
+            if (path := named_in(folder, base.short_name)) is not None:
                 return self.local(path)
         if (found := self.converted(name=base.short_name)) is not None:
             return found
@@ -217,7 +146,7 @@ class _Search:
         entry, built = convert_folder(
             folder, self.cache, self.quantization, self.progress, origin=origin
         )
-        return _of_entry(entry, str(reference or folder), built)
+        return base_of_entry(entry, str(reference or folder), built)
 
     def converted(
         self, *, name: str | None = None, reference: HubReference | None = None
@@ -230,7 +159,7 @@ class _Search:
             if same and (not revision or entry.info.get("revision") == revision):
                 origin = str(entry.info.get("origin", "cache"))
                 if is_current(entry):
-                    return _of_entry(entry, origin)
+                    return base_of_entry(entry, origin)
                 if is_complete(Path(origin)):
                     return self._again(entry, Path(origin))
                 self.looked.append(f"{origin}, which an older version converted: it is gone")
@@ -246,7 +175,7 @@ class _Search:
         made, built = convert_folder(
             folder, self.cache, self.quantization, self.progress, origin=origin
         )
-        return _of_entry(made, str(folder), built)
+        return base_of_entry(made, str(folder), built)
 
     def from_hub(self, source: BaseSource, problem: str) -> BaseFile:
         """From the Hugging Face cache, otherwise from the Hub."""
@@ -279,43 +208,3 @@ class _Search:
             "owner/repository on the Hub; or put it into one of these folders."
         )
         return BaseNotFoundError("\n".join(lines))
-
-
-def _reference(given: str | os.PathLike[str]) -> HubReference | None:
-    """The repository that the caller means; what exists here is a path."""
-    if not isinstance(given, str) or path_exists(user_path(given)):
-        return None
-    return parse_reference(given)
-
-
-def _of_entry(entry: CacheEntry, origin: str, converted: bool = False) -> BaseFile:
-    revision, digests = entry.info.get("revision"), entry.info.get("digests")
-    return BaseFile(
-        path=gguf_of(entry),
-        origin=origin,
-        converted=converted,
-        revision=revision if isinstance(revision, str) else None,
-        digests=tuple(digests.values()) if isinstance(digests, dict) else (),
-        notes=notes_of(entry),
-    )
-
-
-def _model_folders(cache: Cache) -> Iterator[Path]:
-    for text in os.environ.get("HIVELLM_MODELS", "").split(os.pathsep):
-        if text:
-            yield user_path(text)
-    yield cache.root / "models"
-
-
-def _named(folder: Path, name: str, *, folders: bool = False) -> Path | None:
-    """The entry of ``folder`` that carries the name: exactly, or as ``name….gguf``."""
-    if not is_folder(folder):
-        return None
-    wanted = name.lower()
-    entries = [e for e in sorted(folder.iterdir()) if e.is_dir() or not folders]
-    for entry in entries:
-        if entry.name.lower() in (wanted, f"{wanted}.gguf"):
-            return entry
-    return next(
-        (e for e in entries if e.suffix == ".gguf" and e.name.lower().startswith(wanted)), None
-    )

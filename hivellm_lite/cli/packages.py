@@ -13,7 +13,7 @@ from ..cache.store import Cache
 from ..hub import Hub
 from ..loading.files import find_package
 from ..manager import ExpertManager
-from ..manifest.constraints import sort_by_load_order
+from ..manifest.compatibility import sort_by_load_order
 from ..package.opening import Package
 from ..progress import Progress
 from ..residency.names import RESERVED

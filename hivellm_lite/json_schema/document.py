@@ -14,7 +14,7 @@ from urllib.parse import unquote, urljoin
 
 from ..errors import GrammarError
 from ..lazy import lazy
-from ..strict_json.document import shown
+from ..strict_json.parsing import shown
 from .keywords import ANNOTATIONS, DATA, IN_PLACE
 from .problems import malformed
 from .shapes import FALSE, Handle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import GrammarError
-from ..strict_json.document import shown
+from ..strict_json.parsing import shown
 
 __all__ = ["Problems", "Unenforced", "malformed"]
 

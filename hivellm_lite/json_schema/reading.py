@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from ..errors import GrammarError
-from ..strict_json.document import shown
+from ..strict_json.parsing import shown
 from .document import Document
 from .keywords import APPLICATORS, TYPES
 from .problems import Problems, malformed

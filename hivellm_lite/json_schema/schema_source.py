@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
 from ..errors import GrammarError
-from ..strict_json.document import JsonError, parse_json
+from ..strict_json.parsing import JsonError, parse_object
 
 __all__ = ["HasJSONSchema", "HasModelJSONSchema", "JSONSchema", "schema_of"]
 
@@ -73,6 +73,6 @@ def _parsed(text: str | bytes) -> Mapping[str, object] | bool:
     if data.strip() in (b"true", b"false"):
         return data.strip() == b"true"
     try:
-        return parse_json(data, source="JSON schema").value
+        return parse_object(data, source="JSON schema").value
     except JsonError as error:
         raise GrammarError(str(error)) from None

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import GrammarError
-from ..strict_json.document import shown
+from ..strict_json.parsing import shown
 from .keywords import CONSTRAINTS, DATA, TYPES
 
 __all__ = ["refuse_wrapper"]

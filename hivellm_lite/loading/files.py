@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..adapters.prepare import PreparedAdapter, prepare_adapter
-from ..bases.search import BaseFile, find_base, find_float_weights
+from ..bases.base_file import BaseFile
+from ..bases.float_weights import find_float_weights
+from ..bases.search import find_base
 from ..cache.store import Cache
 from ..hub import Hub, locate_package
 from ..package.opening import Package, open_package

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..adapters.prepare import PreparedAdapter
-from ..bases.search import BaseFile
+from ..bases.base_file import BaseFile
 from ..cache.store import Cache
 from ..errors import InferenceError
 from ..inference.decoding import Request

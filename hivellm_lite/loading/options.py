@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
 from ..adapters.options import AdapterOptions
-from ..bases.search import QUANTIZATIONS
+from ..bases.conversion import QUANTIZATIONS
 from ..engine.options import ContextOptions
 from ..inference.session import SessionOptions
 from ..progress import Progress

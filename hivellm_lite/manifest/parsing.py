@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 
 from ..errors import ManifestError
-from ..strict_json.document import JsonError, parse_json, shown
 from ..strict_json.fields import Fields
+from ..strict_json.parsing import JsonError, parse_object, shown
 from .records import (
     AdapterInfo,
     BaseModel,
@@ -28,17 +28,7 @@ from .records import (
     SoftPrompt,
 )
 
-__all__ = [
-    "AdapterInfo",
-    "BaseModel",
-    "Constraints",
-    "Decoding",
-    "Integrity",
-    "Manifest",
-    "Routing",
-    "SoftPrompt",
-    "parse_manifest",
-]
+__all__ = ["parse_manifest"]
 
 MAX_IDENTITY_LENGTH = 128
 """Longest name or version: both are printed, and serve as registry key and in file names."""
@@ -62,7 +52,7 @@ def parse_manifest(data: bytes, *, source: str = "manifest.json") -> Manifest:
     column; the first line of the message gives their number.
     """
     try:
-        document = parse_json(data, source=source)
+        document = parse_object(data, source=source)
     except JsonError as error:
         raise ManifestError(str(error)) from None
     problems: list[str] = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import PackageError
-from ..manifest.parsing import AdapterInfo, Manifest
+from ..manifest.records import AdapterInfo, Manifest
 from .files import CONFIG, NAMES_SHOWN, WEIGHTS, file_in, relative_to_root, safe_path
 
 __all__ = ["AdapterFiles", "find_adapter"]

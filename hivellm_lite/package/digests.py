@@ -10,7 +10,7 @@ from pathlib import Path
 from ..archive.limits import Refused
 from ..archive.names import member_path, never_unpacked
 from ..errors import PackageError
-from ..manifest.parsing import AdapterInfo, Manifest
+from ..manifest.records import AdapterInfo, Manifest
 from .adapter import AdapterFiles
 from .files import MANIFEST, NAMES_SHOWN, file_in, relative_to_root
 

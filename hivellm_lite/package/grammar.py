@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import GrammarError
+from ..gbnf.library import load_grammar, name_for_type
+from ..gbnf.limits import MAX_BYTES
+from ..gbnf.parser import parse_grammar
+from ..gbnf.syntax import Grammar
 from .files import read_in, relative_to_root
-
-if TYPE_CHECKING:
-    from ..gbnf.syntax import Grammar
-    from .opening import Package
+from .opening import Package
 
 __all__ = ["package_grammar"]
 
@@ -19,10 +18,6 @@ def package_grammar(package: Package, *, root: str = "root") -> Grammar:
 
     Raises GrammarError where there is neither, and for a text that is no grammar.
     """
-    from ..gbnf.library import load_grammar, name_for_type
-    from ..gbnf.limits import MAX_BYTES
-    from ..gbnf.parser import parse_grammar
-
     if package.grammar is not None:
         # One byte more than allowed, which the parser then refuses.
         text = read_in(package.root, package.grammar, MAX_BYTES + 1)

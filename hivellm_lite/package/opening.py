@@ -23,8 +23,9 @@ from ..cache.digests import digest_file, digest_of
 from ..cache.entries import CacheEntry
 from ..cache.store import Cache
 from ..errors import PackageError
-from ..manifest.parsing import Manifest, parse_manifest
-from ..strict_json.document import MAX_BYTES
+from ..manifest.parsing import parse_manifest
+from ..manifest.records import Manifest
+from ..strict_json.parsing import MAX_BYTES
 from ..user_paths import is_file, is_folder, path_exists, shown_path, user_path
 from .adapter import AdapterFiles, find_adapter
 from .digests import check_digests, check_sidecar, folder_digest

@@ -21,7 +21,7 @@ from .tags import NO_THOUGHT, TEMPLATES, Segment, Template, merged, render
 if TYPE_CHECKING:
     from ..chat_templates import ChatTemplate, Rendered
     from ..engine import Model
-    from ..manifest.parsing import Manifest
+    from ..manifest.records import Manifest
     from .template_files import TemplateFile
 
 __all__ = ["FormattedPrompt", "PromptFormat", "PromptFormats", "describe_format"]

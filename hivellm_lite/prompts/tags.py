@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..manifest.parsing import Manifest
+from ..manifest.records import Manifest
 
 __all__ = ["TEMPLATES", "Segment", "Template", "merged", "render", "system_message"]
 

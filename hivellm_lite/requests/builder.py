@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..engine import Applied
     from ..inference.session import Session
     from ..json_schema import JSONSchema
-    from ..manifest.parsing import Manifest
+    from ..manifest.records import Manifest
     from ..prompts.template_files import TemplateFile
     from .grammars import GrammarChooser, GrammarOption
     from .options import PromptOptions

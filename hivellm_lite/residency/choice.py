@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import InferenceError
 from ..inference.session import Session
 from ..loading.loaded_expert import LoadedExpert
-from ..manifest.constraints import check_together
+from ..manifest.compatibility import check_together
 from ..requests.argument_types import check_types
 from ..requests.batches import UNANSWERABLE, Maker, complete_prompts
 from ..routing import Route, Router

@@ -25,7 +25,7 @@ from ..errors import InferenceError, LoadError, OutOfMemoryError
 from ..loading.loaded_expert import LoadedExpert
 from ..loading.options import LoadOptions
 from ..loading.parts import load_expert
-from ..manifest.constraints import check_loadable, dependants, unreadable
+from ..manifest.compatibility import check_loadable, dependants, unreadable
 from ..memory_estimate import parse_bytes
 from ..process.state import bookkeeping, forget_on_fork
 from .base_alone import BaseAlone

@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import ClientDisconnect, Request
 
 from ..inference.off_loop import off_loop
-from ..strict_json.document import JsonError, parse_json
+from ..strict_json.parsing import JsonError, parse_object
 from .errors import APIError
 from .fields import Fields
 
@@ -43,7 +43,7 @@ async def read_body(request: Request, *, max_bytes: int, seconds: float | None) 
 
     def parse() -> Fields:
         try:
-            return Fields(parse_json(data, source="the body", max_bytes=max_bytes).value)
+            return Fields(parse_object(data, source="the body", max_bytes=max_bytes).value)
         except (JsonError, RecursionError) as error:
             raise APIError(400, str(error), code="invalid_json") from None
 

@@ -3,7 +3,7 @@
 ``Fields`` notes every problem with its path, line and column instead of stopping
 at the first::
 
-    document = parse_json(data, source="manifest.json")
+    document = parse_object(data, source="manifest.json")
     problems: list[str] = []
     fields = Fields.of(document, problems)
     name = fields.text("name", required=True)
@@ -18,7 +18,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from .document import Document, JsonPath, shown
+from .parsing import JsonObject, JsonPath, shown
 
 __all__ = ["Fields"]
 
@@ -43,7 +43,7 @@ class Fields:
     """
 
     def __init__(
-        self, document: Document, path: JsonPath, value: Mapping[str, Any], problems: list[str]
+        self, document: JsonObject, path: JsonPath, value: Mapping[str, Any], problems: list[str]
     ) -> None:
         self.document = document
         self.path = path
@@ -51,7 +51,7 @@ class Fields:
         self._problems = problems
 
     @classmethod
-    def of(cls, document: Document, problems: list[str]) -> Fields:
+    def of(cls, document: JsonObject, problems: list[str]) -> Fields:
         """The fields of the root object."""
         return cls(document, (), document.value, problems)
 

@@ -86,12 +86,12 @@ def test_a_changed_folder_is_converted_again(package, cache, tmp_path):
 
 
 def test_what_an_older_version_converted_is_converted_again(package, cache, tmp_path, monkeypatch):
-    from hivellm_lite.converters import base
+    from hivellm_lite.bases import conversion
 
     folder = tmp_path / "tiny-base"
     shutil.copytree(MODEL, folder)
     with monkeypatch.context() as older:
-        older.setattr(base, "FORMAT_VERSION", base.FORMAT_VERSION - 1)
+        older.setattr(conversion, "FORMAT_VERSION", conversion.FORMAT_VERSION - 1)
         first = find_base(package, given=folder, cache=cache)
         assert find_base(package, given=None, cache=cache).path == first.path
     for given in (folder, None):
@@ -99,9 +99,9 @@ def test_what_an_older_version_converted_is_converted_again(package, cache, tmp_
         assert now.path != first.path
         assert now.converted == (given is not None)
     with monkeypatch.context() as newer:
-        newer.setattr(base, "FORMAT_VERSION", base.FORMAT_VERSION + 1)
+        newer.setattr(conversion, "FORMAT_VERSION", conversion.FORMAT_VERSION + 1)
         assert find_base(package, given=None, cache=cache).converted
-        newer.setattr(base, "FORMAT_VERSION", base.FORMAT_VERSION + 1)
+        newer.setattr(conversion, "FORMAT_VERSION", conversion.FORMAT_VERSION + 1)
         shutil.rmtree(folder)
         with pytest.raises(BaseNotFoundError, match="which an older version converted: it is gone"):
             find_base(package, given=None, cache=cache)

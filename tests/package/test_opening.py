@@ -12,7 +12,7 @@ from hivellm_lite.cache.digests import digest_file
 from hivellm_lite.cache.store import Cache
 from hivellm_lite.errors import ManifestError
 from hivellm_lite.package import open_package
-from hivellm_lite.strict_json.document import MAX_BYTES
+from hivellm_lite.strict_json.parsing import MAX_BYTES
 
 from ..support.packages import expert_files, manifest_v1, manifest_v2, write_package
 from ..support.refusals import failure

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from hivellm_lite.strict_json.document import parse_json
 from hivellm_lite.strict_json.fields import Fields
+from hivellm_lite.strict_json.parsing import parse_object
 
 
 def read(value: object) -> tuple[Fields, list[str]]:
     problems: list[str] = []
-    document = parse_json(json.dumps(value).encode(), source="x.json")
+    document = parse_object(json.dumps(value).encode(), source="x.json")
     return Fields.of(document, problems), problems
 
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from hivellm_lite.errors import InferenceError, LoadError
-from hivellm_lite.manifest.constraints import (
+from hivellm_lite.manifest.compatibility import (
     MAX_ENTRIES,
     MAX_ENTRY_LENGTH,
     MAX_REASONS_SHOWN,

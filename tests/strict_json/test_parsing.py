@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from hivellm_lite.strict_json.document import (
+from hivellm_lite.strict_json.parsing import (
     MAX_BYTES,
     MAX_DEPTH,
     JsonError,
-    parse_json,
+    parse_object,
     shown,
 )
 
 
 def parse(text: str | bytes) -> Any:
     data = text.encode() if isinstance(text, str) else text
-    return parse_json(data, source="x.json").value
+    return parse_object(data, source="x.json").value
 
 
 def error(text: str | bytes) -> str:
@@ -49,24 +49,24 @@ class TestWhere:
         ],
     )
     def test_every_value_has_a_line_and_a_column(self, path: Any, expected: str) -> None:
-        assert parse_json(TEXT.encode(), source="x").where(path) == expected
+        assert parse_object(TEXT.encode(), source="x").where(path) == expected
 
     def test_a_missing_value_stands_where_its_parent_stands(self) -> None:
-        document = parse_json(TEXT.encode(), source="x")
+        document = parse_object(TEXT.encode(), source="x")
         assert document.where(("a", 1, "z", 5)) == "$.a[1].z[5], line 4, column 12"
 
     def test_of_a_repeated_key_the_last_one_counts(self) -> None:
         assert parse(TEXT)["a"][0] == 10
 
     def test_a_byte_order_mark_shifts_nothing(self) -> None:
-        document = parse_json(b"\xef\xbb\xbf" + b'{"a": 1}', source="x")
+        document = parse_object(b"\xef\xbb\xbf" + b'{"a": 1}', source="x")
         assert document.where(("a",)) == "$.a, line 1, column 7"
 
     def test_columns_count_characters(self) -> None:
-        assert parse_json('{"é€": 1}'.encode(), source="x").where(("é€",)).endswith("column 8")
+        assert parse_object('{"é€": 1}'.encode(), source="x").where(("é€",)).endswith("column 8")
 
     def test_an_escaped_key_is_found(self) -> None:
-        assert parse_json(b'{"\\u0061": 1}', source="x").where(("a",)) == "$.a, line 1, column 12"
+        assert parse_object(b'{"\\u0061": 1}', source="x").where(("a",)) == "$.a, line 1, column 12"
 
 
 class TestRefused:

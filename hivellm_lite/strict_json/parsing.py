@@ -1,8 +1,8 @@
 """JSON that remembers where each value stands.
 
-``parse_json`` checks bytes from a stranger and gives a ``Document``::
+``parse_object`` checks bytes from a stranger and gives a ``JsonObject``::
 
-    document = parse_json(data, source="manifest.json")
+    document = parse_object(data, source="manifest.json")
     document.value["name"]        # "expert-sql"
     document.where(("name",))     # "$.name, line 2, column 11"
 
@@ -22,7 +22,7 @@ from typing import Any
 
 from ..lazy import lazy
 
-__all__ = ["Document", "JsonError", "JsonPath", "parse_json", "shown"]
+__all__ = ["JsonError", "JsonObject", "JsonPath", "parse_object", "shown"]
 
 MAX_BYTES = 1 << 20
 """Largest document. The largest real manifest has 13 kB."""
@@ -71,7 +71,7 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class Document:
+class JsonObject:
     """A parsed JSON object and the text that it came from."""
 
     source: str
@@ -99,7 +99,7 @@ class Document:
         return [0, *(match.end() for match in re.finditer(_NEWLINE, self.text))]
 
 
-def parse_json(data: bytes, *, source: str, max_bytes: int = MAX_BYTES) -> Document:
+def parse_object(data: bytes, *, source: str, max_bytes: int = MAX_BYTES) -> JsonObject:
     """Parse UTF-8 JSON whose root is an object; ``source`` names it in errors.
 
     A byte order mark is accepted, and of a repeated key the last one counts, as
@@ -123,7 +123,7 @@ def parse_json(data: bytes, *, source: str, max_bytes: int = MAX_BYTES) -> Docum
         raise _syntax_error(text, error.pos, source, error.msg) from None
     if not isinstance(value, dict):
         raise JsonError(f"{source}: found {shown(value)}, expected an object {{…}}")
-    return Document(source, text, value)
+    return JsonObject(source, text, value)
 
 
 def shown(value: object) -> str:

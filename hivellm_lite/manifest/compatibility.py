@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InferenceError, LoadError
-from ..strict_json.document import shown
+from ..strict_json.parsing import shown
 from .records import Manifest
 from .version_ranges import Interval, parse_range, parse_version
 

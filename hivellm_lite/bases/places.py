@@ -1,0 +1,42 @@
+"""What the caller means by a base, and the folders on this machine where bases may be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..cache.folder import CacheFolder
+from ..hub import HubReference, parse_reference
+from ..user_paths import is_folder, path_exists, user_path
+
+__all__ = ["given_reference", "model_folders", "named_in"]
+
+
+def given_reference(given: str | os.PathLike[str]) -> HubReference | None:
+    """The repository that the caller means; what exists here is a path."""
+    if not isinstance(given, str) or path_exists(user_path(given)):
+        return None
+    return parse_reference(given)
+
+
+def model_folders(cache: CacheFolder) -> Iterator[Path]:
+    """The folders of ``HIVELLM_MODELS``, then ``models/`` in the cache folder."""
+    for text in os.environ.get("HIVELLM_MODELS", "").split(os.pathsep):
+        if text:
+            yield user_path(text)
+    yield cache.root / "models"
+
+
+def named_in(folder: Path, name: str, *, folders: bool = False) -> Path | None:
+    """The entry of ``folder`` that carries the name: exactly, or as ``name….gguf``."""
+    if not is_folder(folder):
+        return None
+    wanted = name.lower()
+    entries = [e for e in sorted(folder.iterdir()) if e.is_dir() or not folders]
+    for entry in entries:
+        if entry.name.lower() in (wanted, f"{wanted}.gguf"):
+            return entry
+    return next(
+        (e for e in entries if e.suffix == ".gguf" and e.name.lower().startswith(wanted)), None
+    )
