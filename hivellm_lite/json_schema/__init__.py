@@ -6,7 +6,7 @@
 
     grammar = schema_to_grammar({"type": "object", "properties": {"name": {"type": "string"}}})
 
-A keyword that a grammar cannot hold an answer to is an error, not a surprise:
+A keyword that a grammar cannot enforce is an error, not a surprise:
 ``docs/json-schema.md`` lists them.
 """
 

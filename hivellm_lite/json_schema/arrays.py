@@ -1,4 +1,4 @@
-"""Arrays: leading items each of its own kind, then a counted number of others.
+"""Arrays: leading items with a schema each, then a counted number of others.
 
 With ``contains`` every item is written as one that counts or as one that does not;
 with ``uniqueItems`` each value of a short list once.
@@ -133,7 +133,7 @@ class ArrayWriter:
     def _choices(
         self, shape: Array, index: int, counts: tuple[int, ...], limits: list[int]
     ) -> Iterator[tuple[Handle, tuple[int, ...]]]:
-        """What the next item may be, and the counts behind it."""
+        """What the next item may be, and the counts after it."""
         if shape.maximum is not None and index >= shape.maximum:
             return
         for counted in product((False, True), repeat=len(counts)):
@@ -144,7 +144,7 @@ class ArrayWriter:
                 counted, counts, limits, shape.contains, strict=True
             ):
                 if is_one:
-                    # Behind the last that has to be counted, items are not told apart.
+                    # After the last item that must be counted, items are not distinguished.
                     possible &= count < limit
                     handle = both(handle, contains.handle)
                 elif contains.maximum is not None:

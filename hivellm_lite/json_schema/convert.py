@@ -38,7 +38,7 @@ _SHARED: tuple[tuple[Shapes, str], ...] = (
     ((Array(),), "array"),
     ((Object(),), "object"),
 )
-"""Schemas that need no rule of their own."""
+"""Schemas that need no separate rule."""
 
 
 def schema_to_grammar(
@@ -58,9 +58,9 @@ def schema_to_grammar(
     The other direction is narrower: see ``docs/json-schema.md`` for the valid
     texts that are not in the grammar.
 
-    Raises `GrammarError` for what is no JSON schema, for a schema that no value
+    Raises `GrammarError` for anything but a JSON schema, for a schema that no value
     satisfies, and, unless ``allow_unenforced``, for keywords that a grammar
-    cannot hold an answer to; it names them with their JSON pointers.
+    cannot enforce; it names them with their JSON pointers.
     """
     grammar, problems = _convert(schema, whitespace, source)
     if not allow_unenforced:
@@ -198,7 +198,7 @@ class _Writer:
         return alternation(*nodes)
 
     def _value(self, value: Any) -> Node:
-        """A ``const`` or a value of an ``enum`` as it is written."""
+        """The text of a ``const`` or of a value in an ``enum``."""
         layout = self._rules.layout
         if isinstance(value, dict):
             pairs = [

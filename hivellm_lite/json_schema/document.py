@@ -53,9 +53,9 @@ class Document:
         return self._schemas[pointer]
 
     def child(self, parent: str, *steps: str | int) -> str:
-        """The pointer of the subschema that lies some steps below another schema.
+        """The pointer of the subschema that is some steps below another schema.
 
-        Raises `GrammarError` if what lies there is no schema.
+        Raises `GrammarError` if there is no schema at that place.
         """
         value: Any = self._schemas[parent]
         for step in steps:
@@ -126,7 +126,7 @@ class Document:
         return pointer
 
     def same_value(self, pointer: str) -> Iterator[Mapping[str, Any]]:
-        """The schemas around a schema that are about the same value as it is."""
+        """The schemas around a schema that describe the same value."""
         while pointer in self._parents:
             parent = self._parents[pointer]
             if pointer.removeprefix(f"{parent}/").partition("/")[0] not in IN_PLACE:

@@ -14,7 +14,7 @@ from .strings.nodes import encoded
 __all__ = ["other_key"]
 
 _NESTED = 16
-"""Characters of one name in one rule; the rest of the name goes into a rule of its own."""
+"""Characters of one name in one rule; the rest of the name becomes another rule."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class _Branch:
 
 
 def other_key(excluded: Iterable[str], rules: RuleBook, wanted: str) -> Node:
-    """A key in quotes that is none of the excluded ones; each character has one spelling."""
+    """A key in quotes that is not excluded; each character has one spelling."""
     anything = encoded(repeat(ANY), rules, wanted)
     root = _Branch()
     for name in excluded:

@@ -44,7 +44,7 @@ DATA = frozenset({"const", "default", "enum", "example", "examples"})
 """Keywords whose value is data, whatever it looks like."""
 
 IN_PLACE = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
-"""Keywords whose schemas are about the same value as the schema that they stand in."""
+"""Keywords whose schemas describe the same value as the schema around them."""
 
 APPLICATORS = IN_PLACE | {
     "$dynamicRef",

@@ -16,7 +16,7 @@ Whitespace = Choice["single", "compact", "any"]
 
 @dataclass(frozen=True)
 class Layout:
-    """What stands between items, behind a key, and inside of brackets next to them."""
+    """The text between items, after a key, and next to brackets inside them."""
 
     comma: Node
     colon: Node

@@ -14,7 +14,7 @@ _MAX_STATES = 20_000
 
 def decimal_step(step: Fraction) -> tuple[int, int]:
     """(units, places): what has an end as a decimal is a multiple of the step exactly if it
-    is one of ``units`` in the last of so many places behind the point.
+    is one of ``units`` in the last of so many decimal places.
     """
     rest = step.denominator
     for prime in (2, 5):
@@ -41,7 +41,7 @@ def multiples_automaton(step: Fraction) -> TextAutomaton:
     classes = character_classes(digit_sets)
     number_of = {chr(part[0][0]): n for n, part in enumerate(classes) if part[0][0] == part[0][1]}
     digits = [number_of[str(digit)] for digit in range(10)]
-    # State 0 is the beginning, 1 behind the sign, then (digits behind the point, remainder).
+    # State 0 is the beginning, 1 follows the sign, then (decimal places, remainder).
     first = 2
 
     def at(place: int, remainder: int) -> int:

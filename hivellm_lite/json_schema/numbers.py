@@ -1,8 +1,8 @@
-"""Rules for numbers between two bounds, exact on the decimals as they are written.
+"""Rules for numbers between two bounds, exact on the written decimals.
 
 Whole numbers are written without fraction and exponent. Numbers with a bound or
-a divisor have no exponent, and only as many digits behind the point as a 64-bit
-float tells apart at that size, so that a reader who rounds to floats finds the
+a divisor have no exponent, and only as many decimal places as a 64-bit
+float distinguishes at that size, so that a reader who rounds to floats finds the
 bound kept too.
 """
 
@@ -37,7 +37,7 @@ FLOAT_DIGITS = 15
 """Significant digits that a 64-bit float keeps apart."""
 
 MAX_BOUND_DIGITS = 40
-"""Digits of a bound, before and behind the point."""
+"""Digits of a bound, before and after the point."""
 
 _MAX_COUNTED_STATES = 2_000
 """States of numbers that are written digit by digit with their remainders."""
@@ -168,7 +168,7 @@ def _spellings(shape: Number, value: Fraction) -> list[str]:
 
 
 def _decimal_places(value: Fraction) -> int:
-    """Digits behind the point; JSON has no number without an end."""
+    """Decimal places; JSON has no number without an end."""
     twos = fives = 0
     rest = value.denominator
     while rest % 2 == 0:
@@ -199,7 +199,7 @@ def _integers(low: int | None, high: int | None) -> Node:
 
 
 def _decimals(shape: Number, places: int | None) -> Node:
-    """Numbers with at most ``places`` digits behind the point.
+    """Numbers with at most ``places`` decimal places.
 
     They are handled as whole numbers of units in the last place: 1.25 is 125
     units of 0.01. Bounds between two units are rounded inwards.
@@ -222,7 +222,7 @@ def _decimals(shape: Number, places: int | None) -> Node:
 
 
 def _largest(low: int | None, high: int | None) -> int:
-    """The largest whole number that is written where there is no bound."""
+    """The largest whole number that is written if there is no bound."""
     digits = [len(str(abs(bound))) + 1 for bound in (low, high) if bound is not None]
     return int(10 ** max(INTEGER_DIGITS, *digits, 0)) - 1
 
@@ -292,7 +292,7 @@ def _digits_between(low: str, high: str) -> list[Node]:
 
 
 def _digit_and(first: int, last: int, low: str, high: str) -> Node:
-    """A digit, and what may follow so that the rest lies between two strings."""
+    """A digit, and what may follow so that the rest is between two strings."""
     if not low:
         return _digits(first, last)
     if not low.strip("0") and not high.strip("9"):

@@ -18,7 +18,7 @@ __all__ = ["ObjectWriter"]
 
 @dataclass(frozen=True)
 class _Member:
-    """A key and its value, as they are written."""
+    """The text of a key and its value."""
 
     node: Node
     required: bool
@@ -94,7 +94,7 @@ class ObjectWriter:
     def _uncounted(
         self, members: list[_Member], extra: Node | None, wanted: str, *, may_be_empty: bool
     ) -> Node:
-        """One option for each key that may come first; behind it, the others each
+        """One option for each key that may come first; after it, the others each
         with its comma.
         """
         comma, gap = self._rules.layout.comma, self._rules.layout.gap
@@ -149,7 +149,7 @@ class ObjectWriter:
         return sequence(tails[0], gap)
 
     def _extras(self, extra: Node | None, count: int, minimum: int, maximum: int | None) -> Node:
-        """Keys that are not listed, behind a number of listed ones."""
+        """Keys that are not listed, after a number of listed ones."""
         if extra is None:
             return EMPTY if count >= minimum else NOTHING
         fewest = max(0, minimum - count)

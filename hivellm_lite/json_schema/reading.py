@@ -23,7 +23,7 @@ from .types import TypeReader, list_of
 __all__ = ["MAX_SHAPES", "Overlaps", "SchemaReader"]
 
 MAX_SHAPES = 500
-"""Shapes of one schema. Every ``anyOf`` multiplies those of the ``anyOf`` beside it."""
+"""Shapes of one schema. Each ``anyOf`` multiplies the shapes of the ``anyOf`` beside it."""
 
 _MAX_CASES = 120
 """Shapes that conditions may make of one schema."""
@@ -264,9 +264,9 @@ class SchemaReader:
         return self._union(branches, pointer)
 
     def _tagged(self, pointers: list[str], schema: Mapping[str, Any]) -> list[Shapes]:
-        """The alternatives, with the tag that tells them apart where ``discriminator`` names one.
+        """The alternatives, with the tag that distinguishes them if ``discriminator`` names one.
 
-        A tag with a default may be left out of a valid value, but nobody can read that.
+        A valid value may omit a tag with a default, but then no reader can choose.
         """
         branches = [self._schema(pointer) for pointer in pointers]
         discriminator = schema.get("discriminator")
@@ -292,7 +292,7 @@ class SchemaReader:
         return [tag for tag, target in mapping.items() if target in (reference, name)]
 
     def overlaps(self) -> Overlaps:
-        """The overlaps so far, and those of every ``oneOf`` whose schemas cannot be told apart.
+        """The overlaps so far, and the overlaps of each ``oneOf`` whose schemas may both match.
 
         Not found while they are read: to compare two properties may take a schema that
         is just being read.

@@ -79,7 +79,7 @@ class RuleBook:
         return self._remembered[key]
 
     def counted(self, wanted: str, item: Node, minimum: int, maximum: int | None) -> Node:
-        """``item{minimum,maximum}`` with blocks in rules of their own where counts are high."""
+        """``item{minimum,maximum}``; high counts are built from blocks in separate rules."""
         if max(minimum, maximum or 0) <= MAX_COUNTED:
             return repeat(item, minimum, maximum)
         block = self.add(f"{wanted}-block", repeat(item, MAX_COUNTED, MAX_COUNTED))

@@ -38,10 +38,10 @@ __all__ = [
 ]
 
 Handle = tuple[str, ...]
-"""JSON pointers of schemas that hold together; none of them admits every value."""
+"""JSON pointers of schemas that apply together. Each of them excludes some value."""
 
 FALSE = "false"
-"""Stands in a handle for the schema ``false``; no pointer, those begin with ``#``."""
+"""The schema ``false`` in a handle. Not a pointer: pointers begin with ``#``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Number:
-    """Numbers between two bounds; None is no bound.
+    """Numbers between two bounds; None means no bound.
 
     ``multiple_of`` is a divisor of every value. ``integer`` admits whole numbers only.
     """
@@ -118,7 +118,7 @@ class Contains:
 
 @dataclass(frozen=True)
 class Array:
-    """Arrays: the first items each with a handle of its own, the rest with ``items``."""
+    """Arrays: a handle for each of the first items, and ``items`` for the rest."""
 
     prefix: tuple[Handle, ...] = ()
     items: Handle = ()

@@ -186,7 +186,7 @@ def list_of(
 
 
 def _number_of(pointer: str, schema: Mapping[str, Any], keyword: str) -> Fraction | None:
-    """The number as it is written: 0.1 is a tenth, not the float nearest to it."""
+    """The number as written: 0.1 is a tenth, not the nearest float."""
     value = schema.get(keyword)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Lists of values as they are written: texts that begin alike run together.
+"""The texts of listed values. Texts that begin alike share rules.
 
 A grammar of thousands of alternatives is followed in as many ways at once, unless
 what they have in common is written once.
@@ -16,7 +16,7 @@ from .rules import RuleBook
 __all__ = ["one_of_texts"]
 
 _FEW = 20
-"""Texts that are written as they are."""
+"""Texts that are written unchanged."""
 
 _NESTED = 12
 """Beginnings within one another in one rule; trees must not become deep."""
@@ -30,7 +30,7 @@ def one_of_texts(texts: Sequence[str], rules: RuleBook, wanted: str) -> Node:
 
 
 def _branches(texts: list[str], start: int, rules: RuleBook, wanted: str, depth: int) -> Node:
-    """The texts behind their first ``start`` characters, which they share."""
+    """The texts after their first ``start`` characters, which they share."""
     # They are sorted, so what the first and the last begin with, all do.
     pairs = enumerate(zip(texts[0][start:], texts[-1][start:], strict=False))
     shortest = min(len(texts[0]), len(texts[-1])) - start

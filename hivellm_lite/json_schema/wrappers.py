@@ -1,7 +1,7 @@
 """What APIs wrap around a schema, given in its place: by itself it constrains nothing.
 
 ``{"name": …, "strict": true, "schema": {…}}`` is a schema of unknown keywords, which
-every value satisfies. Whoever passes it means the schema inside.
+every value satisfies. A caller who passes it means the schema inside.
 """
 
 from __future__ import annotations

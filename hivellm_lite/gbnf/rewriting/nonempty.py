@@ -40,7 +40,7 @@ class NonEmpty:
         self._allowance = allowance
 
     def name(self, rule: str) -> str:
-        """The rule for all texts of ``rule`` but the empty one; ``rule`` if it has no empty text."""
+        """The rule for all texts of ``rule`` but the empty one; maybe ``rule`` itself."""
         if rule not in self.nullable:
             return rule
         if rule not in self.names:

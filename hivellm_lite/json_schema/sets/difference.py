@@ -232,7 +232,7 @@ def _objects(left: Object, right: Object, tools: Tools) -> Difference:
     has_others = left.patterns or (left.has_others and FALSE not in additional_handle(left))
     exact = not (others_fail and has_others)
     if right.names:
-        # Which of the keys it is that has a wrong name is not said, so the key must be listed.
+        # The schema does not say which key has a wrong name, so the key must be listed.
         pieces = [piece for piece in pieces if not (isinstance(piece, Object) and piece.names)]
         exact = False
     return _pieces(left, iter(pieces), tools, exact=exact)

@@ -28,7 +28,7 @@ class Membership:
     """Answers for the schemas of one document; ``shapes`` reads a handle.
 
     ``wide`` answers for what may be one of the shape's for some reader. Otherwise a
-    ``format`` is no condition: whoever lists values has chosen them.
+    ``format`` is not checked: the author of the list has chosen its values.
     """
 
     def __init__(self, shapes: Callable[[Handle], Shapes], *, wide: bool = False) -> None:

@@ -63,7 +63,7 @@ class TextAutomaton:
         return numbers[bisect_right(starts, code) - 1]
 
     def step(self, state: int, number: int) -> int:
-        """The state behind a character of a class; -1, the dead one, stays as it is."""
+        """The state after a character of a class. The dead state, -1, stays dead."""
         return self.machine.moves[state].get(number, (-1,))[0] if state >= 0 else -1
 
     def accepts(self, text: str) -> bool:
@@ -80,7 +80,7 @@ class TextAutomaton:
 
     @lazy
     def shortest(self) -> int:
-        """Characters of the shortest text; 0 if there is none."""
+        """Characters of the shortest text; 0 if no text is admitted."""
         lengths = self._distances
         return min(
             (n for n, end in zip(lengths, self.machine.final, strict=True) if end), default=0
@@ -99,7 +99,7 @@ class TextAutomaton:
 
     @lazy
     def longest(self) -> int | None:
-        """Characters of the longest text; None if there is no longest."""
+        """Characters of the longest text; None if texts have no bound."""
         order: list[int] = []
         seen: dict[int, bool] = {0: False}
         path = [(0, iter(_targets(self.machine, 0)))]
@@ -264,7 +264,7 @@ def trimmed(
 
 
 def _with_few_classes(classes: tuple[Ranges, ...], machine: Machine) -> TextAutomaton:
-    """Classes that no state tells apart become one."""
+    """Classes that no state distinguishes become one."""
     columns: dict[tuple[int, ...], list[int]] = {}
     for number in range(len(classes)):
         column = tuple(row.get(number, (-1,))[0] for row in machine.moves)

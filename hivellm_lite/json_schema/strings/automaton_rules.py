@@ -73,7 +73,7 @@ class _Writer:
         return [state for state, count in enumerate(incoming) if count > 1]
 
     def _body(self, state: int, depth: int) -> Node:
-        # Where there is no choice, no level is added to the tree.
+        # Without a choice, no level is added to the tree.
         passed: list[Node] = []
         while len(self._edges[state]) == 1 and not self.automaton.machine.final[state]:
             ((target, ranges),) = self._edges[state].items()

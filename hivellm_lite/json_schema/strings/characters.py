@@ -180,7 +180,7 @@ def _without_surrogates(ranges: list[tuple[int, int]]) -> Ranges:
 
 
 def digits(*, wide: bool) -> Ranges:
-    r"""``\d``: ASCII's for ECMA-262, those of all scripts for Python."""
+    r"""``\d``: ASCII digits for ECMA-262, digits of all scripts for Python."""
     return _categories("Nd") if wide else ASCII_DIGITS
 
 

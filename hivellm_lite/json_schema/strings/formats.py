@@ -215,7 +215,7 @@ _PATH_CHAR = r"[a-zA-Z0-9._~!$&'()*+,;=:@/-]"
 def short_format(name: str, maximum: int) -> str | None:
     """A pattern for texts of the format with at most so many characters; None for `FORMATS`.
 
-    The tail of a URI may be as long as one likes, which needs a count of its own; the
+    The end of a URI has no bound, so its length is counted separately; the
     parts of an e-mail address share what there is.
     """
     if _LIKE.get(name, name) == "email" and 8 <= maximum < 240:

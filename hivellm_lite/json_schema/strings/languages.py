@@ -1,6 +1,6 @@
 """The strings of a shape as one automaton, and whether a string is one of them.
 
-A shape's own patterns are read narrowly, those of the strings that it leaves out
+A shape's own patterns are read narrowly; patterns of the strings that it leaves out
 widely: what is written is valid whichever dialect a reader has.
 """
 
@@ -95,7 +95,7 @@ def pattern_matches(pattern: str, text: str, *, wide: bool = False) -> bool:
 def in_string(shape: String, text: str) -> bool:
     """Whether a string is surely one of the shape's.
 
-    A ``format`` is no condition here: whoever lists values has chosen them.
+    ``format`` is not checked here: the author of the list has chosen its values.
     """
     return (
         shape.minimum <= len(text)

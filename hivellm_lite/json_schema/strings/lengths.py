@@ -9,7 +9,7 @@ __all__ = ["length_range", "within"]
 
 
 def length_range(node: Node) -> tuple[int, int | None]:
-    """Fewest and most characters; None if there is no most.
+    """Fewest and most characters; None means no upper bound.
 
     Raises ValueError for a reference to a rule, whose length is not known here.
     """

@@ -28,7 +28,7 @@ MAX_LENGTH = 1_000_000
 """Most characters that are counted."""
 
 _MANY_RANGES = 20
-"""Ranges of a class that becomes a rule of its own."""
+"""Ranges of a class that becomes a separate rule."""
 
 _UNESCAPED = char_class([(0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C)], negated=True)
 _ESCAPED = (*range(0x20), 0x22, 0x5C)
@@ -95,7 +95,7 @@ def _weaker(shape: String, keyword: str) -> String:
 
 
 def content_tree(shape: String) -> Node | None:
-    """What stands between the quotes, before escaping; None if there is no tree for it."""
+    """The text between the quotes, before escaping; None if no tree describes it."""
     sources = {FORMATS[name] for name in shape.formats} | {*shape.patterns}
     if len(sources) != 1 or shape.without:
         return None
@@ -110,7 +110,7 @@ def content_tree(shape: String) -> Node | None:
 
 
 def language_node(automaton: TextAutomaton, rules: RuleBook, wanted: str) -> Node:
-    """The texts of an automaton as they are written between quotes.
+    """The texts of an automaton, escaped as between quotes.
 
     Raises `TooLargeError`.
     """
@@ -118,7 +118,7 @@ def language_node(automaton: TextAutomaton, rules: RuleBook, wanted: str) -> Nod
 
 
 def encoded(tree: Node, rules: RuleBook, wanted: str) -> Node:
-    """The tree with every character as it is written in JSON; references to rules stay."""
+    """The tree with every character escaped as in JSON. References to rules stay."""
     if isinstance(tree, Literal):
         return literal(json.dumps(tree.text, ensure_ascii=False)[1:-1])
     if isinstance(tree, CharClass):

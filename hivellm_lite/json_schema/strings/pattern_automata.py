@@ -1,8 +1,8 @@
 r"""Regular expressions as automata over characters, look-around and anchors anywhere included.
 
-A way through the expression that passes a look-ahead goes on together with the
+A way through the expression that passes a look-ahead continues together with the
 automaton of what must follow; both must end well. What must precede is followed
-by automata of its own from the beginning of the text. Otherwise this is the subset
+by separate automata from the beginning of the text. Otherwise this is the subset
 construction.
 
 Source: T. Miyazaki, Y. Minamide, "Derivatives of Regular Expressions with
@@ -90,7 +90,7 @@ class _Nfa:
         self._bits: dict[Ranges, int] = {}
 
     def add(self, node: Node, start: int) -> int:
-        """States for a node behind ``start``; the state where its texts end."""
+        """Add states for a node after ``start``; returns the state where its texts end."""
         if isinstance(node, Literal):
             for char in node.text:
                 start = self._read(start, ((ord(char), ord(char)),))
@@ -256,7 +256,7 @@ def _on_classes(automaton: TextAutomaton, classes: tuple[Ranges, ...]) -> TextAu
 
 
 class _Subsets:
-    """The deterministic automaton of one tree, made as it is asked for.
+    """The deterministic automaton of one tree, built on demand.
 
     A state is where the look-behinds stand and the ways that are open.
     """

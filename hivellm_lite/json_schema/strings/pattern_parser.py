@@ -1,4 +1,4 @@
-"""Reads the syntax of regular expressions; what anchors mean stands in ``patterns.py``.
+"""Reads the syntax of regular expressions; ``patterns.py`` interprets anchors.
 
 Where ECMA-262 and Python disagree, a *narrow* reading matches what both match, a
 *wide* one what either matches. In a negated class and a negative look-around the
@@ -60,7 +60,7 @@ class Assertion:
 class PatternParser:
     """One regular expression, read from left to right.
 
-    Raises `UnsupportedPattern` and, for what is no regular expression, ValueError.
+    Raises `UnsupportedPattern`, and ValueError for anything but a regular expression.
     """
 
     def __init__(self, pattern: str, *, wide: bool = False) -> None:
@@ -69,7 +69,7 @@ class PatternParser:
             END.name: Assertion(EMPTY, ahead=True),
             _LAST_LINE_END.name: Assertion(optional(literal("\n")), ahead=True),
         }
-        """By the names that stand for them in the tree."""
+        """By their names in the tree."""
         self._wide = wide
         if len(pattern) > MAX_PATTERN:
             raise UnsupportedPattern(f"a pattern of over {MAX_PATTERN} characters")
@@ -167,7 +167,7 @@ class PatternParser:
         return self._inside()
 
     def _inside(self) -> tuple[Node, int]:
-        """What stands in parentheses."""
+        """The content of parentheses."""
         self._open += 1
         if self._open > _MAX_GROUPS:
             raise UnsupportedPattern(f"over {_MAX_GROUPS} groups within one another")
@@ -224,7 +224,7 @@ class PatternParser:
         )
 
     def _class(self) -> CharClass:
-        """What stands behind ``[``, up to the closing bracket."""
+        """The class after ``[``, up to the closing bracket."""
         negated = self._peek() == "^"
         self._place += negated
         with self._turned(negated):
@@ -260,7 +260,7 @@ class PatternParser:
         return ((ord(found), ord(found)),) if isinstance(found, str) else found
 
     def _escape(self, *, in_class: bool) -> str | Ranges:
-        """Behind a backslash: one character, or the ranges of a class."""
+        """After a backslash: one character, or the ranges of a class."""
         if not self._peek():
             raise self._wrong("a backslash at the end")
         char = self._next()

@@ -35,10 +35,10 @@ def parse_pattern(pattern: str) -> Node:
 
 
 def _search(node: Node, left: Node | None, right: Node | None) -> Node:
-    """The node with what may stand beside it; None where something stands already.
+    """The node with what may come beside it; None if something is there already.
 
-    ``left`` is what may stand before it: anything at the beginning of the
-    pattern, nothing behind ``^``, None behind other parts of the pattern.
+    ``left`` is what may come before it: anything at the beginning of the
+    pattern, nothing after ``^``, None after other parts of the pattern.
     """
     if isinstance(node, Alternation):
         return alternation(*(_search(option, left, right) for option in node.options))
