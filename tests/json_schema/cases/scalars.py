@@ -1,0 +1,153 @@
+"""Types, numbers and strings."""
+
+from __future__ import annotations
+
+from .case import EVERYTHING, Case, array, integer, number, object_of, string
+
+TYPES = [
+    Case("true", True, EVERYTHING),
+    Case("empty", {}, EVERYTHING),
+    Case("only annotations", {"title": "t", "$comment": "c", "default": 1}, EVERYTHING),
+    Case("unknown keyword", {"x-colour": "red"}, EVERYTHING),
+    Case("null", {"type": "null"}, [None], [0, False, "", "null"]),
+    Case("boolean", {"type": "boolean"}, [True, False], [None, 0, 1, "true"]),
+    Case("integer", integer(), [0, -1, 10, 2**63], [1.5, "1", True, None], [1.0]),
+    Case("number", number(), [0, 1.5, -0.25, 1e-07, 1e20], ["1", None, True]),
+    Case("string", string(), ["", "a", 'é"\\/\n\x00\x1f\x7f\u2028😀'], [None, 1, ["a"]]),
+    Case("array", array(), [[], [1, "a", [None]]], [{}, None, "[]"]),
+    Case("object", {"type": "object"}, [{}, {"a": 1, "b": {"c": []}}], [[], None, "{}"]),
+    Case("list of types", {"type": ["string", "null"]}, ["", "x", None], [1, [], {}, False]),
+    Case("integer or number", {"type": ["integer", "number"]}, [1, 1.5], ["1", None]),
+    Case("length without type", {"minLength": 2}, ["ab", 1, None, [], {}], ["a", ""]),
+    Case("minimum without type", {"minimum": 3}, [3, "a", None, [], {}], [2, 2.5]),
+    Case("items without type", {"items": {"type": "null"}}, [[None], [], 1, "a", {}], [[1]]),
+    Case("required without type", {"required": ["a"]}, [{"a": 1}, 1, []], [{}]),
+    Case("enum", {"enum": ["a", 1, None, [1, {"b": 2}]]}, ["a", 1, None, [1, {"b": 2}]], ["b", 2]),
+    Case("enum of one type", {"type": "string", "enum": ["a", 1, "b"]}, ["a", "b"], [1, "c"]),
+    Case("enum in range", {"enum": [1, 5, 9], "minimum": 4}, [5, 9], [1, 4]),
+    Case("enum with pattern", {"enum": ["ab", "cd"], "pattern": "^a"}, ["ab"], ["cd"]),
+    Case("enum of floats", {"enum": [1.0, 2.5]}, [1.0, 2.5], [2, "1.0"]),
+    Case("enum tells true from one", {"enum": [1, False]}, [1, False], [True, 0]),
+    Case("const", {"const": {"a": [1, "é"]}}, [{"a": [1, "é"]}], [{"a": [1]}, {}, None]),
+    Case("const false", {"const": False}, [False], [0, None, True]),
+    Case("escaped const", {"const": 'a"\\\n'}, ['a"\\\n'], ['a"\\', "a"]),
+    Case(
+        "const among objects", {"const": {"a": 1}, **object_of("a", a=integer())}, [{"a": 1}], [{}]
+    ),
+]
+
+NUMBERS = [
+    Case("minimum", integer(minimum=17), [17, 18, 99, 100, 10**9], [16, 0, -17, 9]),
+    Case("maximum", integer(maximum=17), [17, 9, 0, -1, -(10**9)], [18, 99, 100]),
+    Case("range", integer(minimum=-12, maximum=105), [-12, -9, 0, 99, 105], [-13, 106, 200]),
+    Case("one value", integer(minimum=7, maximum=7), [7], [6, 8, 77]),
+    Case("negative range", integer(minimum=-105, maximum=-12), [-105, -12, -99], [-11, -106, 12]),
+    Case("exclusive bounds", integer(exclusiveMinimum=0, exclusiveMaximum=10), [1, 9], [0, 10, -1]),
+    Case("both kinds of minimum", integer(minimum=5, exclusiveMinimum=5), [6], [5, 4]),
+    Case("fractional bounds", integer(minimum=1.5, maximum=3.5), [2, 3], [1, 4]),
+    Case(
+        "exclusive as in draft 4",
+        {
+            "$schema": "http://json-schema.org/draft-04/schema#",
+            **integer(minimum=3, exclusiveMinimum=True),
+        },
+        [4],
+        [3],
+    ),
+    Case("range of digits", integer(minimum=199, maximum=2003), [199, 999, 2003], [198, 2004]),
+    Case("large bound", integer(minimum=10**25), [10**25, 10**25 + 1], [10**24, 0]),
+    Case(
+        "number range",
+        number(minimum=0.5, maximum=2.25),
+        [0.5, 0.51, 1, 1.0, 2, 2.25, 0.75],
+        [0.49, 0, 2.26, 3, -1],
+    ),
+    Case(
+        "number between", number(exclusiveMinimum=0, exclusiveMaximum=1), [0.5, 0.001], [0, 1, 1.0]
+    ),
+    Case("close bounds", number(minimum=0.15, maximum=0.25), [0.15, 0.2, 0.25], [0.1, 0.3, 0]),
+    Case("number from zero", number(minimum=0), [0, 0.0, 12.5, 10**6], [-0.5, -1]),
+    Case("number below zero", number(maximum=-0.5), [-0.5, -0.75, -12], [-0.25, 0, 1]),
+    Case("number around zero", number(minimum=-1.5, maximum=1.5), [-1.5, 0, -0.25, 1.5], [1.75]),
+    Case("multiple of ten", integer(multipleOf=10), [0, 10, -50, 100], [1, 15, -5]),
+    Case("multiple of one", number(multipleOf=1), [0, 3, -7], [0.5]),
+    Case("cents", number(multipleOf=0.25, minimum=0, maximum=1), [0, 0.25, 0.5, 1], [0.3, 1.25]),
+    Case("few multiples", integer(multipleOf=7, minimum=1, maximum=30), [7, 28], [0, 8, 35]),
+    Case(
+        "multiple of ten in range",
+        integer(multipleOf=100, minimum=250, maximum=10**7),
+        [300, 1000, 10**7],
+        [200, 350, 10**7 + 100],
+    ),
+    Case("tenths", number(multipleOf=0.5, minimum=-1, maximum=1), [-0.5, 0, 1.0], [0.25, 1.5]),
+]
+
+STRINGS = [
+    Case("minLength", string(minLength=2), ["ab", "é😀", "abc"], ["a", "", "😀"]),
+    Case("maxLength", string(maxLength=2), ["", "ab", "é😀", "\n\\"], ["abc", "😀😀😀"]),
+    Case("both lengths", string(minLength=1, maxLength=1), ["a", "😀", '"'], ["", "ab"]),
+    Case("long", string(maxLength=1100), ["", "a" * 1100, "a" * 999], ["a" * 1101]),
+    Case("pattern is searched", string(pattern="[0-9]"), ["7", "room 7b"], ["", "room"]),
+    Case("anchored", string(pattern="^[a-z]+$"), ["a", "abc"], ["", "a1", "A", " a"]),
+    Case("anchored at the start", string(pattern="^ab"), ["ab", "abc"], ["cab", "a"]),
+    Case("anchored at the end", string(pattern="ab$"), ["ab", "cab"], ["abc", "a"]),
+    Case("anchors of alternatives", string(pattern="^a|b$"), ["a!", "!b", "a"], ["!a", "b!"]),
+    Case("anchors in a group", string(pattern="^(a|b)$"), ["a", "b"], ["ab", ""]),
+    Case("group with anchors", string(pattern="(^a|b$)"), ["ax", "xb"], ["xa", "bx"]),
+    Case("counts", string(pattern="^a{2}b{1,2}c{2,}$"), ["aabcc", "aabbccc"], ["abcc", "aabc"]),
+    Case("lazy", string(pattern="^a+?b*?c??$"), ["a", "aabbc"], ["b", "acc"]),
+    Case("shorthands", string(pattern=r"^\d\w\s\D\W\S$"), ["1a b c"], ["aa b c", "1a bcc"]),
+    Case("class", string(pattern=r"^[\w.+-]+$"), ["a.b+c-d_1"], ["a b", ""]),
+    Case("negated class", string(pattern=r'^[^a-c"]$'), ["d", "\n", "\\", "é"], ["a", '"']),
+    Case("backspace", string(pattern=r"^[\b]$"), ["\b"], ["b", ""]),
+    Case("dot", string(pattern="^.$"), ["a", "é", '"', "\t"], ["\n", "", "ab"]),
+    Case("escapes", string(pattern=r"^\^\$\.\*\/\(\)\[\]\{\}\|\\$"), ["^$.*/()[]{}|\\"], ["x"]),
+    Case("code points", string(pattern=r"^\x41\u00e9\t$"), ["Aé\t"], ["A", "Aé"]),
+    Case("named group", string(pattern="^(?:a)(?P<x>b)$"), ["ab"], ["a"]),
+    Case("literal brace", string(pattern="^a{x$"), ["a{x"], ["aax"]),
+    Case("quotes in pattern", string(pattern='^"\\\\"$'), ['"\\"'], ["", '""']),
+    Case("empty pattern", string(pattern=""), ["", "a\n"], [1]),
+    Case("only anchors", string(pattern="^$"), [""], ["a"]),
+    Case(
+        "pattern with length",
+        string(pattern="^[a-z]+$", minLength=2, maxLength=3),
+        ["ab", "abc"],
+        ["a", "abcd", "AB"],
+    ),
+    Case(
+        "prefix with length", string(pattern="^id-.*$", maxLength=5), ["id-", "id-ab"], ["id-abc"]
+    ),
+    Case("pattern of fixed length", string(pattern="^[A-Z]{3}$", maxLength=5), ["ABC"], ["AB"]),
+    Case("date", string(format="date"), ["2024-02-29", "2023-12-31"], ["2023-02-29", "2023-13-01"]),
+    Case("time", string(format="time"), ["23:59:59Z", "00:00:00.5+01:00"], ["24:00:00Z", "1:0:0Z"]),
+    Case(
+        "date-time",
+        string(format="date-time"),
+        ["2024-01-31T12:00:00Z", "1999-04-30T00:00:00.123-11:30"],
+        ["2024-04-31T12:00:00Z", "2024-01-31"],
+    ),
+    Case(
+        "duration",
+        string(format="duration"),
+        ["P1D", "PT1H30M", "P1Y2M3DT4S", "P2W"],
+        ["P", "1D", "PT"],
+    ),
+    Case(
+        "uuid",
+        string(format="uuid"),
+        ["123e4567-e89b-12d3-a456-426614174000"],
+        ["123e4567e89b12d3a456426614174000", "123e4567-e89b-12d3-a456-42661417400g"],
+    ),
+    Case("email", string(format="email"), ["a.b+c@example.org"], ["a", "a@", "@b"]),
+    Case("ipv4", string(format="ipv4"), ["0.0.0.0", "192.168.255.1"], ["256.1.1.1", "1.1.1"]),
+    Case(
+        "ipv6",
+        string(format="ipv6"),
+        ["::", "::1", "1::", "2001:db8::ff00:42:8329", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::"],
+        ["1:2:3:4:5:6:7", "1::2::3", "12345::"],
+    ),
+    Case("hostname", string(format="hostname"), ["a", "ex-1.example.org"], ["-a", "a..b", ""]),
+    Case("uri", string(format="uri"), ["https://a.org/b?c=d#e", "x://h"], ["a b", "/a", "a"]),
+    Case("json-pointer", string(format="json-pointer"), ["", "/a/0/b~1c"], ["a", "/~2"]),
+    Case("format with length", string(format="date", minLength=10), ["2024-01-01"], ["x" * 10]),
+]
