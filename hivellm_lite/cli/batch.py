@@ -1,4 +1,4 @@
-"""``hivellm-lite batch``: answer the prompts of a file, and go on after an interruption."""
+"""``hivellm-lite batch``: answer the prompts of a file, and resume after an interruption."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class _InputFile(click.File):
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Append the results to this file, and skip what is done there [default: stdout].",
+    help="Append the results to this file; skip lines with results there [default: stdout].",
 )
-@click.option("--overwrite", is_flag=True, help="Begin --output anew.")
+@click.option("--overwrite", is_flag=True, help="Empty --output first.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 64),
@@ -82,16 +82,16 @@ class _InputFile(click.File):
     "more",
     multiple=True,
     metavar="NAME=PACKAGE",
-    help="Another expert, which a line can name; may be repeated.",
+    help="Another expert that a line can name; may be repeated.",
 )
 @click.option(
-    "--auto", is_flag=True, help="Choose an expert by the prompt where a line names none."
+    "--auto", is_flag=True, help="For lines that name no expert, choose one by the prompt."
 )
 @click.option(
     "--schema",
     metavar="TEXT|@FILE",
     callback=text_or_file,
-    help="The schema of lines that have neither one nor a system message.",
+    help="The schema for lines that have neither a schema nor a system message.",
 )
 @sampling_options
 @grammar_options
@@ -113,16 +113,16 @@ def batch(
 ) -> None:
     """Answer every line of FILE ("-": stdin) with the expert in PACKAGE.
 
-    A line is a JSON text, the prompt, or an object with "prompt" (or "messages") and,
-    if wanted, "id", "schema", "system", "expert", "max_tokens" and the other options of
-    the library, which win over those given here. "expert" is a name, "auto", "base", or
-    an object of names and weights.
+    A line is a JSON string, which is the prompt, or an object with "prompt" (or
+    "messages"). The object may also have "id", "schema", "system", "expert",
+    "max_tokens" and the library's other options, which override those of the command
+    line. "expert" is a name, "auto", "base", or an object of names and weights.
 
-    Each result is one line, written as soon as it is there, with the "index" of its
-    line, counted from 0. With --output a second run goes on where the first one was
-    interrupted: it skips lines that were answered and have not changed, nor have
-    package and options. Where an index stands there twice, the last one counts. Exits
-    with 1 if a line failed.
+    Each result is one line, written as soon as it is ready, with the "index" of its
+    input line, counted from 0. With --output, a second run resumes after an
+    interruption: it skips the lines that were answered, unless the line, the package
+    or the options have changed. If --output has two results of one index, the last one
+    counts. Exits with 1 if a line failed.
     """
     named = named_packages([package, *more])
     arguments = load_arguments(settings, options)

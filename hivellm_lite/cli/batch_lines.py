@@ -46,7 +46,7 @@ _JSON_NAMES = {
 
 @dataclasses.dataclass(frozen=True)
 class BatchLine:
-    """One line of the input: its options, or why it cannot be asked.
+    """One line of the input: its options, or why it cannot be answered.
 
     ``index`` counts all lines from 0. ``digest`` is of the line as it is written, the options
     of the command line, the model's among them, and the packages of the experts that it names.
@@ -70,8 +70,8 @@ class LineReader:
         expert: str,
         model: Mapping[str, Any],
     ) -> None:
-        """``packages``: the digest of each expert's package; ``expert``: whom a line means
-        that names none; ``model``: what else an answer depends on, the same for all lines.
+        """``packages``: the digest of each expert's package. ``expert``: who answers a line
+        that names no expert. ``model``: what else all answers depend on.
         """
         self._defaults = defaults
         self._model = model

@@ -1,4 +1,4 @@
-"""``hivellm-lite cache``: what is stored, whether it is whole, and removing it."""
+"""``hivellm-lite cache``: show, check and remove what is stored."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def _print_items(items: Iterable[CacheItem]) -> None:
 def list_entries(settings: dict[str, Any], as_json: bool) -> None:
     """List all entries with their sizes and what they were made from.
 
-    What cannot be used is listed with the reason: damaged entries, which are made again
-    when they are needed, and files that are not of this cache.
+    Damaged entries and files that do not belong to the cache are listed with the reason.
+    A damaged entry is made again when it is needed.
     """
     store = Cache(settings["cache_dir"])
     items = list(upkeep.survey(store))
@@ -87,7 +87,7 @@ def list_entries(settings: dict[str, Any], as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def prune(settings: dict[str, Any], as_json: bool) -> None:
-    """Remove what is damaged, and what was made from files that are gone or have changed."""
+    """Remove damaged entries, and entries whose source files are gone or have changed."""
     _told(upkeep.prune(Cache(settings["cache_dir"])), as_json)
 
 
@@ -98,7 +98,7 @@ def prune(settings: dict[str, Any], as_json: bool) -> None:
 def clear(settings: dict[str, Any], yes: bool, as_json: bool) -> None:
     """Remove all entries. They are made again when they are needed.
 
-    Files that are not of this cache stay.
+    Files that do not belong to the cache stay.
     """
     store = Cache(settings["cache_dir"])
     entries = [item for item in upkeep.survey(store) if not item.is_foreign]
@@ -109,14 +109,14 @@ def clear(settings: dict[str, Any], yes: bool, as_json: bool) -> None:
 
 
 @cache.command()
-@click.option("--remove", is_flag=True, help="Remove what is damaged.")
+@click.option("--remove", is_flag=True, help="Remove damaged entries.")
 @json_option
 @click.pass_obj
 def verify(settings: dict[str, Any], remove: bool, as_json: bool) -> None:
-    """Compare every file of the cache with the digest that it was written with.
+    """Compare every file in the cache with its recorded digest.
 
-    Reads all of it. Exits with 1 if an entry is damaged and is not removed. A damaged
-    entry is made again when it is needed, if what it was made from is still there.
+    Reads every byte. Exits with 1 if an entry is damaged and was not removed. A damaged
+    entry is made again when it is needed, if its source files are still there.
     """
     store = Cache(settings["cache_dir"])
     items = list(upkeep.verify(store))

@@ -44,10 +44,10 @@ OFF = "off"
     "--schema",
     metavar="TEXT|@FILE",
     callback=text_or_file,
-    help="Tables, fields or labels that the answers shall use.",
+    help="Tables, fields or labels for the answers to use.",
 )
 @click.option(
-    "--system", metavar="TEXT|@FILE", callback=text_or_file, help="A system message of your own."
+    "--system", metavar="TEXT|@FILE", callback=text_or_file, help="Your own system message."
 )
 @sampling_options
 @grammar_options
@@ -63,12 +63,12 @@ def chat(
     stop: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Talk to the experts in PACKAGE..., which are told all that was said before.
+    """Talk to the experts in PACKAGE..., which see the whole conversation.
 
-    A line is a question; one that begins with "/" is a command: /help lists them.
-    Ctrl-C stops an answer, twice in a row it ends the chat, as Ctrl-D does. Without
-    a terminal every line of stdin is answered, and the exit code is 1 if that failed
-    for one. Answers go to stdout, all else to stderr.
+    Each line is a question. A line that begins with "/" is a command; /help lists
+    the commands. Ctrl-C stops an answer; Ctrl-C twice in a row, or Ctrl-D, ends the
+    chat. Without a terminal, every line of stdin is answered, and the exit code is 1
+    if one of them failed. Answers go to stdout, everything else to stderr.
 
     \b
     For example:
@@ -96,7 +96,7 @@ def chat(
 
 
 class _Chat:
-    """A conversation: who is asked, what was said, and the commands."""
+    """A conversation: who answers, what was said, and the commands."""
 
     def __init__(
         self, manager: ExpertManager, manifests: Mapping[str, Manifest], options: Mapping[str, Any]
@@ -166,7 +166,7 @@ class _Chat:
         ]
 
     def _ask(self, question: str) -> InferenceResult:
-        """Stream the answer to stdout; Ctrl-C ends it and keeps what had come."""
+        """Stream the answer to stdout. Ctrl-C stops the answer and keeps its beginning."""
         name = self._routed(question)
         system = self._system_message(name)
         messages = [{"role": "system", "content": system}] if system else []
@@ -202,7 +202,7 @@ class _Chat:
     # --- commands --------------------------------------------------------------------
 
     def _command(self, line: str) -> bool:
-        """Carry a command out; False to leave."""
+        """Carry out a command. False: leave the chat."""
         word, _, argument = line[1:].strip().partition(" ")
         if word in ("quit", "exit"):
             return False
@@ -228,7 +228,7 @@ class _Chat:
         return True
 
     def choose(self, name: str) -> None:
-        """Let this expert answer from now on. Raises UsageError for an unknown one."""
+        """Let this expert answer from now on. Raises UsageError for an unknown name."""
         if name not in (*self._manifests, AUTO, BASE):
             known = ", ".join(self._manifests)
             raise click.UsageError(f"no expert is named {name!r}; there are {known}, auto and base")

@@ -47,9 +47,9 @@ def convert(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Convert the adapter in PACKAGE, and its base if that is a Hugging Face folder.
+    """Convert the adapter in PACKAGE, and its base if the base is a Hugging Face folder.
 
-    The results are kept in the cache, where 'run' finds them.
+    The results are stored in the cache, where 'run' finds them.
     """
     started = time.perf_counter()
     cache = Cache(settings["cache_dir"])

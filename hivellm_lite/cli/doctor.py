@@ -24,9 +24,9 @@ __all__ = ["doctor"]
 def doctor(base: str | None, as_json: bool) -> None:
     """Check that the installed llama.cpp works on this machine.
 
-    Shows its version and devices, and tries a decode in a child process, because a
-    library that was built for another processor takes its process down. Exits with 1
-    if something is wrong, and says what to do about it.
+    Shows its version and devices, and tries to decode in a child process, because a
+    library that was built for another processor crashes its process. If something is
+    wrong, says what to do about it and exits with 1.
     """
     report = examine(base)
     if as_json:

@@ -1,4 +1,4 @@
-"""``hivellm-lite estimate``: the memory that experts will take, with nothing loaded."""
+"""``hivellm-lite estimate``: the memory that experts will take, without loading them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AdapterEstimate:
 
 @dataclass(frozen=True)
 class BaseEstimate:
-    """One base with all experts on it. LoRAs share a context, every variant has its own."""
+    """One base and the experts on it. LoRAs share one context; each variant has its own."""
 
     path: Path
     parts: MemoryEstimate
@@ -104,10 +104,10 @@ def estimate(
     no_verify: bool,
     as_json: bool,
 ) -> None:
-    """Print how much memory the experts in PACKAGE... take together, by parts.
+    """Print how much memory the experts in PACKAGE... take together, part by part.
 
-    No model is loaded and no base is downloaded; one that is a Hugging Face folder
-    is converted first. Exits with 1 if it does not fit.
+    No model is loaded and no base is downloaded. A base that is a Hugging Face folder
+    is converted first. Exits with 1 if the experts do not fit.
     """
     options = SessionOptions(ContextOptions(n_ctx, kv_type=kv_type), max_streams=streams)
     available = available_memory() if limit is None else parse_bytes(limit)
@@ -149,10 +149,10 @@ def _bases(
 
 
 def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -> AdapterEstimate:
-    """What converting it gives, without doing it.
+    """The form and size that a conversion would give, without converting.
 
-    The size of a LoRA is known from its tensors. Of anything else the form is decided
-    while it is converted: until then the larger one is assumed where both are possible.
+    The size of a LoRA follows from its tensors. The form of other adapters is decided during
+    the conversion; until then the larger of the possible forms is assumed.
     """
     expert = package.manifest.identity
     adapter = read_package_adapter(package, values="skip")

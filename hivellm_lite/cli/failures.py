@@ -1,4 +1,4 @@
-"""What went wrong, in words: every ordinary condition of a machine, a file or an input."""
+"""Puts errors into words: every ordinary condition of a machine, a file or an input."""
 
 from __future__ import annotations
 

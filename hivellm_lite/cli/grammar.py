@@ -47,15 +47,15 @@ def grammar() -> None:
 
 @grammar.command()
 @grammar_argument
-@click.option("--strict", is_flag=True, help="Exit with 1 for what is repairable, too.")
+@click.option("--strict", is_flag=True, help="Also exit with 1 for repairable problems.")
 @json_option
 @click.pass_obj
 def check(settings: dict[str, Any], /, strict: bool, as_json: bool, **named: Any) -> None:
     """Show everything that is wrong with GRAMMAR.
 
-    Exits with 1 for an error. What is repairable does not stand in the way:
-    left recursion is rewritten before a model answers, and 'grammar repair' prints a
-    grammar of the same texts without any of it, such as llama.cpp reads.
+    Exits with 1 for an error. Repairable problems do not prevent use: left recursion is
+    rewritten before a model answers. 'grammar repair' prints a grammar of the same texts
+    without these problems, which llama.cpp can read.
     """
     read = read_grammar(settings, **named)
     problems = check_grammar(read)
@@ -122,10 +122,10 @@ def _counted(count: int, noun: str) -> str:
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @click.pass_obj
 def repair(settings: dict[str, Any], /, output: Path | None, force: bool, **named: Any) -> None:
-    """Print GRAMMAR without what stands in the way, in GBNF that llama.cpp reads.
+    """Print GRAMMAR without its repairable problems, in GBNF that llama.cpp reads.
 
-    The texts that it describes stay exactly the same. What was changed, and what
-    llama.cpp may still object to, goes to stderr.
+    The repaired grammar describes exactly the same texts. The changes, and whatever
+    llama.cpp may still object to, go to stderr.
     """
     if output is not None and output.exists() and not force:
         raise click.UsageError(f"{output} exists; --force replaces it")
@@ -152,7 +152,7 @@ def repair(settings: dict[str, Any], /, output: Path | None, force: bool, **name
 @json_option
 @click.pass_obj
 def test(settings: dict[str, Any], /, texts: tuple[str, ...], as_json: bool, **named: Any) -> None:
-    """Say which of the texts are whole texts of GRAMMAR, and why the others are not.
+    """Say which texts GRAMMAR accepts, and why it refuses the others.
 
     A line break at the end of a file or of stdin (-) may belong to the text or not.
     Exits with 1 if a text is refused.
@@ -242,7 +242,7 @@ def _description(text: str) -> str:
 @grammar.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Print the grammar of this name, with its comments."""
+    """Print the grammar called NAME, with its comments."""
     print_answer(grammar_text(name))
 
 

@@ -1,4 +1,4 @@
-"""``hivellm-lite inspect``: what a package holds and how it would be run."""
+"""``hivellm-lite inspect``: what a package holds and how it would run."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _facts(package: Package) -> dict[str, Any]:
 
 
 def _template_fact(package: Package) -> str:
-    """Where the form of the prompts is from."""
+    """Where the prompt format comes from."""
     try:
         own = package_template(package)
     except (ConversionError, PackageError) as error:
@@ -108,7 +108,7 @@ def _adapter_facts(package: Package) -> dict[str, Any]:
 
 
 def _grammar_facts(package: Package) -> dict[str, Any] | None:
-    """Which grammar the package has and what becomes of it; None if it has none."""
+    """The package's grammar and whether it can be enforced; None if there is none."""
     decoding = package.manifest.decoding
     if not (package.grammar or decoding.grammar_type or decoding.use_grammar):
         return None
@@ -181,7 +181,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _grammar_line(grammar: dict[str, Any]) -> str:
-    """What a grammar will do to answers, in words."""
+    """How a grammar constrains answers, in words."""
     if grammar["refusal"]:
         return f"cannot be enforced, answers are free text: {grammar['refusal'].splitlines()[0]}"
     rules = grammar["left_recursive"]

@@ -125,7 +125,7 @@ class _Messages(logging.Handler):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: whatever goes wrong becomes one message on stderr and an exit code."""
+    """Entry point: every error becomes one message on stderr and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = _run(arguments)
@@ -135,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 _INTERRUPTED = 130
-"""Exit code of what Ctrl-C ended, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 
 def _run(arguments: list[str]) -> int:
@@ -173,7 +173,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _check(arguments: list[str]) -> None:
-    """Refuse what no system call takes, before it fails in some depth."""
+    """Refuse NUL characters here, before a system call fails on them somewhere deep."""
     for number, argument in enumerate(arguments, start=1):
         if "\0" in argument:
             raise click.UsageError(f"argument {number} holds a NUL character: {argument!r}")

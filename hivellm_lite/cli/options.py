@@ -1,4 +1,4 @@
-"""Options and output that several commands share."""
+"""Options that several commands share, and their progress bar."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 package_argument = click.argument("package", type=click.Path())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 no_verify_option = click.option(
-    "--no-verify", is_flag=True, help="Ignore a digest file beside the package that differs."
+    "--no-verify",
+    is_flag=True,
+    help="Accept a package that differs from the digest file beside it.",
 )
 offline_option = click.option(
     "--offline",
@@ -55,7 +57,7 @@ def base_options(command: _Command) -> _Command:
         metavar="TYPE",
         default=QUANTIZATIONS[0],
         show_default=True,
-        help="What safetensors are converted to, and which ready GGUF is taken: "
+        help="What safetensors are converted to, and which ready-made GGUF is used: "
         f"{', '.join(QUANTIZATIONS)}.",
     )(command)
     return click.option(
@@ -63,32 +65,36 @@ def base_options(command: _Command) -> _Command:
         type=click.Path(),
         metavar="PATH|REPO",
         help="The base model: a .gguf file, a Hugging Face folder, or "
-        "owner/repository[@revision][:file] on the Hub [default: looked for by its name].",
+        "owner/repository[@revision][:file] on the Hub [default: found by its name].",
     )(command)
 
 
 def adapter_options(command: _Command) -> _Command:
-    """``--adapter-mode`` and what belongs to it."""
+    """``--adapter-mode`` and the options that refine it."""
     for option in (
         click.option(
             "--float-weights",
             type=click.Path(exists=True, file_okay=False),
             metavar="FOLDER",
-            help="The base's Hugging Face folder to measure and merge with, beside a "
-            "quantised .gguf [default: looked for].",
+            help="The base's Hugging Face folder, to measure and merge with where --base is a "
+            "quantised .gguf [default: searched for].",
         ),
-        click.option("--force", is_flag=True, help="Store a variant at less than its base allows."),
+        click.option(
+            "--force",
+            is_flag=True,
+            help="Store a variant in a smaller type than its change allows.",
+        ),
         click.option(
             "--variant-type",
             type=click.Choice(VARIANT_TYPES),
-            help="What a variant is stored at "
-            "[default: for each tensor the smallest that keeps its change].",
+            help="The type that a variant is stored in "
+            "[default: for each tensor the smallest type that keeps its change].",
         ),
         click.option(
             "--extra-rank",
             type=int,
             help="Ranks of the low-rank form beyond the adapter's own "
-            "[default: as few as lose next to nothing].",
+            "[default: as few as possible with almost no loss].",
         ),
         click.option(
             "--adapter-mode",
@@ -96,7 +102,7 @@ def adapter_options(command: _Command) -> _Command:
             default=MODES[0],
             show_default=True,
             help="lora: the low-rank form of anything; exact: the adapted tensors merged; "
-            "auto: the smaller that loses at most 2 % of the adapter's effect.",
+            "auto: the smaller of the two that loses at most 2 % of the adapter's effect.",
         ),
     ):
         command = option(command)
@@ -104,7 +110,7 @@ def adapter_options(command: _Command) -> _Command:
 
 
 def model_options(command: _Command) -> _Command:
-    """All that decides what is loaded and where; `load_arguments` takes them."""
+    """The options that decide what is loaded and where; `load_arguments` reads them."""
     for option in (
         no_verify_option,
         click.option(
@@ -133,7 +139,9 @@ def sampling_options(command: _Command) -> _Command:
     """How an answer is chosen and where it ends."""
     for option in (
         click.option("--template", help="Prompt template: chatml or hivellm-tags."),
-        click.option("--thinking", is_flag=True, help="Let a thinking model think first."),
+        click.option(
+            "--thinking", is_flag=True, help="Let a reasoning model think before it answers."
+        ),
         click.option(
             "--stop",
             multiple=True,
@@ -166,7 +174,7 @@ def grammar_options(command: _Command) -> _Command:
         click.option(
             "--allow-unenforced",
             is_flag=True,
-            help="Go on where the schema has keywords that cannot be enforced.",
+            help="Accept a schema with keywords that cannot be enforced.",
         ),
         click.option(
             "--json-schema",
@@ -198,12 +206,12 @@ def text_or_file(_ctx: click.Context, parameter: click.Parameter, value: str | N
 
 
 LABEL = 60
-"""Characters of what a progress bar is about."""
+"""Characters of a progress bar's label."""
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar on stderr for each label that is reported; nothing without a terminal."""
+    """A progress bar on stderr for each label that is reported; nothing without a terminal."""
     bar: Any = None
     done_before = 0
 
@@ -240,7 +248,7 @@ _MODEL_OPTIONS = (
 
 
 def load_arguments(settings: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `Expert.load`; takes those of `model_options` out of ``options``."""
+    """The arguments of `Expert.load`, which are moved out of ``options``."""
     arguments = {name: options.pop(name) for name in _MODEL_OPTIONS}
     verify = not options.pop("no_verify")
     return {**arguments, "verify": verify, "cache_dir": settings["cache_dir"]}

@@ -1,8 +1,8 @@
-"""The one way of everything that the tool prints.
+"""Everything that the tool prints passes through this module.
 
-Answers and grammars are what programs read: to a pipe or a file they go byte for byte, to a
-terminal without what a terminal would obey. All other text has parts that others wrote, and
-is made harmless wherever it goes. JSON is the same everywhere, with escapes.
+Programs read answers and grammars, so these go to a pipe or a file byte for byte. On their way
+to a terminal, characters that a terminal would obey are escaped. All other text may contain what
+strangers wrote and is escaped wherever it goes. JSON is the same everywhere, with escapes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class ReaderGone(Exception):
-    """Whoever read our output has gone (``| head``): nobody is left to tell."""
+    """The program that read our output has ended (``| head``)."""
 
 
 def print_answer(text: str) -> None:
@@ -61,17 +61,17 @@ def print_json(value: Any) -> None:
 
 
 def say(text: str, *, nl: bool = True, max_lines: int = MAX_LINES) -> None:
-    """A message on stderr. That nobody can read it is no reason to fail."""
+    """Write a message to stderr. A closed stderr is not an error."""
     _to_stderr(bounded(text, max_lines=max_lines) + "\n" * nl)
 
 
 def say_line(text: str) -> None:
-    """A message of one line, whatever names and reasons are in it."""
+    """Write a message of one line, whatever characters its names and reasons have."""
     _to_stderr(one_line(text, 2_000) + "\n")
 
 
 def show(text: str) -> None:
-    """A text that the user asked to see, on stderr and whole."""
+    """Write a text that the user asked to see, unshortened, to stderr."""
     _to_stderr(printable(text) + "\n")
 
 
@@ -93,7 +93,7 @@ def write_output(sink: IO[bytes], data: bytes, name: str) -> None:
 
 
 def finish() -> None:
-    """Have all output written, or raise as `write_output`; the interpreter would only complain."""
+    """Flush stdout. Raises as `write_output` does; the interpreter would only complain."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -112,7 +112,7 @@ def discard_unwritten() -> None:
 
 
 def discard(stream: Any) -> None:
-    """Send what is still in the buffer of ``stream`` nowhere: it cannot be written."""
+    """Drop what is still in the buffer of ``stream`` and cannot be written."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

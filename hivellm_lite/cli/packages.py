@@ -30,9 +30,9 @@ _NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
 
 
 def named_packages(values: Iterable[str]) -> dict[str, str]:
-    """``NAME=PACKAGE`` or ``PACKAGE`` each, by name; without one the file's name serves.
+    """The packages by name. Each value is ``NAME=PACKAGE`` or ``PACKAGE``, named as its file is.
 
-    Raises UsageError where two have one name.
+    Raises UsageError if two packages have the same name, or if a name is reserved.
     """
     packages: dict[str, str] = {}
     for value in values:

@@ -1,4 +1,4 @@
-"""``hivellm-lite route``: which of several experts would be asked."""
+"""``hivellm-lite route``: which of several experts a prompt would go to."""
 
 from __future__ import annotations
 

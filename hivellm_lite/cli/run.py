@@ -32,17 +32,20 @@ __all__ = ["run"]
     "--schema",
     metavar="TEXT|@FILE",
     callback=text_or_file,
-    help="Tables, fields or labels that the answer shall use; @FILE reads a file, @- stdin.",
+    help="Tables, fields or labels for the answer to use; @FILE reads a file, @- stdin.",
 )
 @click.option(
     "--system",
     metavar="TEXT|@FILE",
     callback=text_or_file,
-    help="A system message of your own instead of the expert's.",
+    help="Your own system message instead of the expert's.",
 )
 @grammar_options
 @click.option(
-    "--timeout", type=float, metavar="SECONDS", help="Print what there is of the answer by then."
+    "--timeout",
+    type=float,
+    metavar="SECONDS",
+    help="Stop after this time and print the answer up to there.",
 )
 @sampling_options
 @model_options
@@ -61,7 +64,7 @@ def run(
 ) -> None:
     """Ask the expert in PACKAGE a question and print its answer.
 
-    The answer goes to stdout and nothing else does. PROMPT "-" reads stdin.
+    Only the answer goes to stdout. PROMPT "-" reads stdin.
 
     \b
     For example:

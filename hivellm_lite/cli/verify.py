@@ -1,4 +1,4 @@
-"""``hivellm-lite verify-conversion``: prove what a conversion is worth."""
+"""``hivellm-lite verify-conversion``: measure how exact a conversion is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TENSORS_SHOWN = 5
     "--prompts",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="One prompt a line: also compare the logits with those of an exact float32 model.",
+    help="Also compare the logits with an exact float32 model, on these prompts, one a line.",
 )
 @click.option(
     "--schema", metavar="TEXT|@FILE", callback=text_or_file, help="The prompts' schema, as in run."
@@ -55,11 +55,12 @@ def verify_conversion(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Hold what is served for PACKAGE against what its adapter means in float32.
+    """Compare the converted adapter of PACKAGE with its exact meaning in float32.
 
-    Prints the relative error of every adapted tensor, and with --prompts the
-    divergence of the served logits from an exact model's, next to what the base's
-    quantisation costs by itself. The result is kept with the converted adapter.
+    Prints the relative error of every adapted tensor. With --prompts, also prints the
+    divergence of the served logits from the logits of an exact model, next to the
+    divergence that the base's quantisation causes by itself. The result is kept with
+    the converted adapter.
     """
     lines = read_text(str(prompts)).splitlines() if prompts else []
     questions = [line for line in lines if line.strip()]
