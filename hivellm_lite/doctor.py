@@ -1,8 +1,8 @@
 """Whether the installed llama.cpp works on this machine.
 
-A library that was built for another processor dies of an illegal instruction,
-and takes Python with it. So everything that touches llama.cpp happens in child
-processes: ``python -m hivellm_lite.doctor facts`` and ``… decode FILE``.
+A library that was built for another processor crashes Python with an illegal instruction. So
+everything that touches llama.cpp runs in child processes:
+``python -m hivellm_lite.doctor facts`` and ``… decode FILE``.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ class Report:
 
 
 def examine(base: str | os.PathLike[str] | None = None) -> Report:
-    """Probe the library in child processes. ``base``: a GGUF to decode with; without
-    it a tiny quantised model is made for the purpose.
+    """Probe the library in child processes.
+
+    ``base``: the GGUF to decode with. By default a tiny quantised model is made for the purpose.
     """
     report = Report(threads=physical_cores())
     memory = available_memory()
@@ -138,7 +139,7 @@ def _child(arguments: Sequence[str], **environment: str) -> tuple[dict[str, Any]
 def write_probe_model(path: Path) -> Path:
     """A one-layer Llama with random Q8_0 weights and a vocabulary of bytes: 0.6 MB.
 
-    Quantised, because it is the kernels for quantised weights that crash.
+    The weights are quantised because the kernels that crash are those for quantised weights.
     """
     import numpy as np
     from gguf import GGMLQuantizationType, GGUFWriter

@@ -1,4 +1,4 @@
-"""How much memory an expert on its base will take, known before anything is loaded."""
+"""How much memory an expert and its base will take, estimated before anything is loaded."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ _BINARY_UNITS = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes. ``weights`` are memory-mapped and shared by all experts on the base;
-    ``kv_cache`` and ``compute`` belong to the context, which they share too;
-    ``adapter`` is this expert's own. A GPU holds all of it but some of ``compute``.
+    """The parts of the memory, in bytes.
+
+    ``weights`` are memory-mapped and shared by all experts on the base. ``kv_cache`` and
+    ``compute`` belong to the context, which these experts share, too. ``adapter`` is this
+    expert's own. A GPU holds all parts, except for some of ``compute``.
     """
 
     weights: int

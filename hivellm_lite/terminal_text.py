@@ -1,12 +1,12 @@
-r"""Text that others wrote, on its way to a terminal.
+r"""Makes text from strangers safe for a terminal.
 
-A terminal obeys what it is sent: escape sequences move the cursor, rewrite lines, set the
-window's title or answer on the keyboard; bidirectional controls show a text in another order
-than it has. Packages, hubs and models write such text. Every such character becomes a visible
-escape, as Python writes it: ``\x1b``, ``\u202e``.
+A terminal obeys what it receives: escape sequences move the cursor, rewrite lines, set the window's
+title or type on the keyboard; bidirectional controls change the order in which a text appears.
+Packages, hubs and models can write such text. Every such character becomes a visible escape, as
+Python writes it: ``\x1b``, ``\u202e``.
 
-Each character is judged alone, so a sequence that is split over two pieces of a streamed
-answer cannot pass.
+Each character is judged alone, so a sequence cannot pass by being split over two pieces of a
+streamed answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_LINES = 40
 """Lines of one message."""
 
 MAX_FIELD = 300
-"""Characters of a field that stands beside others in a line, such as a name."""
+"""Characters of one field of a line, such as a name."""
 
 _HARMFUL = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
@@ -36,7 +36,7 @@ _HARMFUL = (
     "\U000e0000-\U000e0fff"  # tags: text that nobody sees
     "\ud800-\udfff"  # halves of characters, which no encoding has
 )
-"""Joiners and variation selectors are not among them: emoji, Persian and Hindi need those."""
+"""Joiners and variation selectors stay: emoji, Persian and Hindi need them."""
 
 _IN_TEXT = re.compile(f"[{_HARMFUL}]")
 _IN_LINE = re.compile(f"[{_HARMFUL}\t\n]")
@@ -44,7 +44,7 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    """``text`` with its line breaks and tabs, and all else that a terminal obeys escaped."""
+    """``text`` with everything escaped that a terminal obeys, except line breaks and tabs."""
     return _IN_TEXT.sub(_escape, text.replace("\r\n", "\n"))
 
 

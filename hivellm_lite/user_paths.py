@@ -15,7 +15,7 @@ SHOWN = 200
 
 
 def user_path(given: str | os.PathLike[str]) -> Path:
-    """The path with ``~`` and ``~name`` replaced. Raises LoadError where there is no such home."""
+    """The path with ``~`` and ``~name`` replaced. Raises LoadError if there is no such home."""
     try:
         return Path(given).expanduser()
     except RuntimeError as error:
@@ -25,9 +25,9 @@ def user_path(given: str | os.PathLike[str]) -> Path:
 
 
 def path_exists(path: Path) -> bool:
-    """Whether there is such a file or folder; also for what no path can be, such as one too long.
+    """Whether there is such a file or folder. False for a text that cannot be a path.
 
-    Raises LoadError where that cannot be seen.
+    Raises LoadError if that cannot be seen.
     """
     return _mode(path) is not None
 
@@ -45,7 +45,7 @@ def is_file(path: Path) -> bool:
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:
-    """A path for a message, its end if it is long."""
+    """A path for a message; only its end if it is long."""
     text = os.fspath(path)
     return text if len(text) <= SHOWN else f"…{text[-SHOWN:]}"
 

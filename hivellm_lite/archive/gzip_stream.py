@@ -1,8 +1,8 @@
 """Reads gzip without Python's own reader, which a hostile file can keep busy.
 
-``gzip.GzipFile`` reads a name in the header byte by byte, and starts anew for each of
-the gzip members that a file may consist of, of which a gigabyte holds fifty million.
-Here headers and checksums are zlib's, and members are counted.
+``gzip.GzipFile`` reads a name in the header byte by byte, and starts again for every gzip member.
+A gigabyte can hold fifty million members. Here zlib reads headers and checksums, and the members
+are counted.
 
 Format: RFC 1952.
 """
@@ -30,7 +30,7 @@ class GzipStream:
     """What the gzip ``file`` holds, decompressed forward only.
 
     Raises zlib.error for damage, EOFError for an early end, and Refused for too many
-    members. Zeros behind the last member are padding, as they are for gzip itself.
+    members. Zeros after the last member are padding, as gzip itself treats them.
     """
 
     def __init__(self, file: BinaryIO) -> None:

@@ -1,4 +1,4 @@
-"""How much an archive may ask for, counted as it comes out."""
+"""How much an archive may hold, counted while it is unpacked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an archive may ask for."""
+    """How much an archive may hold."""
 
     total_bytes: int = 1 << 30
     """All that comes out. Real packages have 26 to 34 MB; an adapter is no base model."""
@@ -34,8 +34,8 @@ class Limits:
     """Bytes out for each byte in. Weights reach 4 and JSON 20; zeros reach 1030."""
 
     ratio_free_bytes: int = 64 << 20
-    """Output up to which the ratio is not looked at: an adapter that is all zeros is
-    legitimate, and 64 MiB harm nobody."""
+    """Bytes of output before the ratio counts: an adapter that is all zeros is legitimate, and
+    64 MiB harm nobody."""
 
 
 LIMITS = Limits()

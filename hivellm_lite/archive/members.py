@@ -1,7 +1,7 @@
-"""Reads the members of a tar or zip, whichever the bytes say that it is.
+"""Reads the members of a tar or a zip; the bytes of the file show which it is.
 
-Headers are never trusted, and bytes are counted as they come out of the
-decompressor. Nothing is written here, and names are passed on as they are::
+Headers are never trusted, and bytes are counted as they come out of the decompressor. Nothing is
+written here, and names are passed on unchanged::
 
     with path.open("rb") as file:
         for name, chunks in members(path.name, file, LIMITS):

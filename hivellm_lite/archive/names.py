@@ -1,7 +1,7 @@
 """Which names an archive may use, and which files stay in it.
 
-A name has to be safe on every system, and so does each pair of names: what
-Linux keeps apart may be one file on macOS and Windows.
+A name must be safe on every system, and so must each pair of names: two names that Linux keeps
+apart may mean one file on macOS and Windows.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def member_path(name: str, limits: Limits = LIMITS) -> str:
 
 
 class TakenNames:
-    """The names of an archive so far, as file systems without case see them."""
+    """The names of an archive so far, as a file system sees them that ignores case."""
 
     def __init__(self) -> None:
         self._taken: dict[str, tuple[str, bool]] = {}

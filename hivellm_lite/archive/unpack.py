@@ -1,10 +1,9 @@
-"""Unpacks a package archive that nobody vouches for.
+"""Unpacks a package archive from a stranger.
 
-Members are copied one by one: ``extractall`` is never called, headers are never
-trusted, and bytes are counted as they come out of the decompressor. What a
-package has no business to hold (links, devices, names that leave the folder) is
-an error; what it may hold but nobody will open (pickles, programs) stays in the
-archive and is listed in the report. Nothing remains after an error::
+Members are copied one by one: ``extractall`` is never called, headers are never trusted, and bytes
+are counted as they come out of the decompressor. Links, devices and names that leave the folder
+are errors. Files that may be there but that nobody will open (pickles, programs) stay in the
+archive and are listed in the report. Nothing remains after an error::
 
     report = unpack(Path("expert-sql.expert"), folder)
     report.files      # {"manifest.json": 1832, "adapter_model.safetensors": 26738672}
@@ -87,7 +86,7 @@ class _Target:
         self._taken = TakenNames()
 
     def add(self, name: str, chunks: Iterator[bytes]) -> None:
-        """Write one member; of the same name twice the last one stays."""
+        """Write one member. If a name comes twice, the last member stays."""
         path = member_path(name, self._limits)
         if is_desktop_litter(path):
             return

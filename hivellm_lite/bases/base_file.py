@@ -15,11 +15,10 @@ __all__ = ["BaseFile", "base_of_entry"]
 class BaseFile:
     """A base model ready to load.
 
-    ``origin`` is the file, folder or repository that it comes from, ``revision``
-    the commit of the latter, ``converted`` whether that was done just now.
-    ``digests`` are the SHA-256 of the files it was made of, where they are known
-    without reading them again. ``notes`` say where a base that we converted departs
-    from Transformers.
+    ``origin`` is the file, folder or repository that the model comes from; ``revision`` is the
+    repository's commit. ``converted``: the model was converted just now. ``digests`` are the
+    SHA-256 of the source files, if they are known without reading the files again. ``notes``
+    say where a converted base departs from Transformers.
     """
 
     path: Path
@@ -30,16 +29,16 @@ class BaseFile:
     notes: tuple[str, ...] = ()
 
     def has_digest(self, digest: str | None) -> bool | None:
-        """Whether ``digest`` is that of a file it was made of; None if that is not known.
+        """Whether ``digest`` is the digest of a source file; None if that is not known.
 
-        A manifest's ``sha256`` of the base is not defined any closer, so a
-        difference is worth a remark and no more.
+        The format does not say which file a manifest's ``sha256`` of the base covers, so a
+        mismatch is only reported.
         """
         return digest in self.digests if digest and self.digests else None
 
 
 def base_of_entry(entry: CacheEntry, origin: str, converted: bool = False) -> BaseFile:
-    """The base that was converted into ``entry``; ``converted``: just now."""
+    """The base in ``entry``. ``converted``: it was converted just now."""
     revision, digests = entry.info.get("revision"), entry.info.get("digests")
     return BaseFile(
         path=gguf_of(entry),

@@ -31,12 +31,12 @@ __all__ = [
 
 
 _SUFFIXES = (".json", ".jinja", ".model", ".safetensors")
-"""Files of a model folder that the result depends on."""
+"""Suffixes of the files of a model folder that the result depends on."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What ``entry.json`` remembers of a folder from the Hub, whose own name is a commit."""
+    """Where a model folder comes from. A folder from the Hub is itself named by a commit."""
 
     name: str
     repository: str | None = None
@@ -53,8 +53,8 @@ def convert_folder(
 ) -> tuple[CacheEntry, bool]:
     """The entry with ``model.gguf``, and whether it was converted just now.
 
-    Raises ConversionError for a folder that cannot be converted, LoadError when
-    the disk is too small or the folder changes meanwhile, OutOfMemoryError.
+    Raises ConversionError for a folder that cannot be converted, LoadError if the disk has no
+    room or the folder changes meanwhile, and OutOfMemoryError.
     """
 
     def list_files() -> list[Path]:
@@ -110,7 +110,7 @@ def converted_bases(
 ) -> Iterator[CacheEntry]:
     """Entries that were converted from a base of this name, or from this repository.
 
-    Those of an older version of the library may be other files than it would write now.
+    An older version of the library may have made them; `is_current` tells.
     """
     for entry in cache.entries("bases"):
         if _same(entry.info.get("name"), name) or _same(entry.info.get("repository"), repository):
@@ -118,8 +118,9 @@ def converted_bases(
 
 
 def converted_for(package: Package, cache: Cache) -> Iterator[CacheEntry]:
-    """Entries that were converted from the base inside ``package``, or from one of its base's
-    name.
+    """Entries that were converted from the base inside ``package``.
+
+    If the package holds no base: entries that were converted from a base of the right name.
     """
     inside = package.base_folder and str(package.base_folder.resolve())
     for entry in cache.entries("bases"):

@@ -29,11 +29,11 @@ def find_float_weights(
     progress: Progress | None = None,
     hub: Hub | None = None,
 ) -> Path | None:
-    """The base of ``package`` as a Hugging Face folder with all its safetensors.
+    """The base of ``package`` as a Hugging Face folder with all its safetensors, or None.
 
-    The places are those of `find_base`; of a base that was converted before, the
-    folder it was converted from. The Hub is asked only with ``download=True``.
-    None if there is none; raises LoadError for a download that fails.
+    The same places are searched as for `find_base`. If the base was converted before, the
+    folder that it was converted from is found, too. The Hub is asked only with
+    ``download=True``. Raises LoadError for a download that fails.
     """
     hub = hub or Hub.from_environment()
     known = read_known_bases(cache.root)

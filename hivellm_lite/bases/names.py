@@ -1,8 +1,7 @@
-"""Which repositories on the Hub a manifest's name of a base model stands for.
+"""Which repositories on the Hub the name of a base model in a manifest stands for.
 
-Names are matched by their last path component, without regard to case. Users add
-their own in ``bases.json`` of the cache folder, or in the file that
-``HIVELLM_BASES`` names; these count before the table below::
+Names match by their last path component, in any case. Users can add names in ``bases.json`` in
+the cache folder, or in the file that ``HIVELLM_BASES`` names; these override the table below::
 
     {
       "My-Base": "owner/My-Base",
@@ -64,7 +63,7 @@ _TABLE = {
 }
 
 _FOLDERS = ("models", "model", "base_models", "checkpoints", "weights")
-"""First parts of a relative path on the author's machine: no owner on the Hub is named so."""
+"""First parts of relative paths on an author's machine. No owner on the Hub has such a name."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,9 @@ class KnownBases:
     by_name: Mapping[str, BaseSource]
 
     def of_manifest(self, name: str) -> BaseSource | None:
-        """The source of a base that a manifest names; None if the name is not known.
+        """The source of a base that a manifest names; None if the name is unknown.
 
-        ``owner/repository`` is taken as it is, a path by its last component.
+        ``owner/repository`` is used as it is; a path counts by its last component.
         """
         reference = parse_reference(name)
         short = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
@@ -106,9 +105,9 @@ class KnownBases:
 
 
 def read_known_bases(cache_root: Path) -> KnownBases:
-    """The table below ``bases.json`` of the cache folder, below ``HIVELLM_BASES``.
+    """The table of this module, with the entries of the user's files before it.
 
-    Raises LoadError for a file that cannot be read, with the place in it.
+    Raises LoadError for a file that cannot be read, with the position of the problem.
     """
     table = dict(_TABLE)
     path = cache_root / "bases.json"

@@ -1,4 +1,4 @@
-"""A base stored as one file for each kind of tensor, so that variants can share them."""
+"""Splits a base into one file for each kind of tensor, so that variants share the parts."""
 
 from __future__ import annotations
 

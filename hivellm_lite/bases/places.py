@@ -1,4 +1,4 @@
-"""What the caller means by a base, and the folders on this machine where bases may be."""
+"""Where a base may be: the place that a caller names, and the folders for models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["given_reference", "model_folders", "named_in"]
 
 
 def given_reference(given: str | os.PathLike[str]) -> HubReference | None:
-    """The repository that the caller means; what exists here is a path."""
+    """The repository that the caller names; None for a path, and for anything that exists here."""
     if not isinstance(given, str) or path_exists(user_path(given)):
         return None
     return parse_reference(given)
@@ -29,7 +29,10 @@ def model_folders(cache: CacheFolder) -> Iterator[Path]:
 
 
 def named_in(folder: Path, name: str, *, folders: bool = False) -> Path | None:
-    """The entry of ``folder`` that carries the name: exactly, or as ``name….gguf``."""
+    """The file or folder called ``name`` in ``folder``, or a file ``name….gguf``, in any case.
+
+    ``folders``: return folders only. None if there is none.
+    """
     if not is_folder(folder):
         return None
     wanted = name.lower()

@@ -1,19 +1,19 @@
-"""Finding the base model that an expert belongs to, as a GGUF file.
+"""Finds the base model of an expert, as a GGUF file.
 
-Places, in this order:
+The search goes through these places, in this order:
 
-1. what the caller gives: a ``.gguf`` file, a folder with one, a Hugging Face
-   folder (``config.json`` and safetensors), which is converted, or a repository
-   on the Hub, ``owner/repository[@revision][:file.gguf]``;
+1. what the caller gives: a ``.gguf`` file; a folder that holds one; a Hugging Face folder
+   (``config.json`` and safetensors), which is converted; or a repository on the Hub,
+   ``owner/repository[@revision][:file.gguf]``;
 2. ``base/`` inside the package, a Hugging Face folder;
-3. the folders of ``HIVELLM_MODELS`` (separated as in ``PATH``) and ``models/``
-   in the cache folder, for a ``NAME*.gguf`` or a folder ``NAME``;
+3. the folders of ``HIVELLM_MODELS`` (separated as in ``PATH``) and ``models/`` in the cache
+   folder, for a file ``NAME*.gguf`` or a folder ``NAME``;
 4. bases of that name that were converted before;
-5. the Hugging Face cache, for repositories that the name stands for (`names`);
+5. the Hugging Face cache, for the repositories that the name stands for (`names`);
 6. these repositories on the Hub, unless offline.
 
-A name matches by its last path component, without regard to case. In 5 and 6 a
-ready GGUF of the wanted quantisation comes first, then safetensors to convert.
+A name matches by its last path component, in any case. In places 5 and 6, a ready-made GGUF of
+the wanted quantisation is preferred to safetensors, which have to be converted.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def find_base(
     progress: Progress | None = None,
     hub: Hub | None = None,
 ) -> BaseFile:
-    """The base of ``package``; see the module's docstring for the places.
+    """The base of ``package``; the module's docstring lists the places that are searched.
 
-    ``hub`` is where and whether the Hub is asked, by default as the environment
-    says. Raises BaseNotFoundError that lists every place, ConversionError for a
-    folder that cannot be converted, LoadError for a download that fails.
+    ``hub`` says which Hub is asked; by default the environment decides. Raises
+    BaseNotFoundError, which lists every place that was searched; ConversionError for a folder
+    that cannot be converted; LoadError for a download that fails.
     """
     if quantization not in QUANTIZATIONS:
         known = ", ".join(QUANTIZATIONS)
@@ -73,7 +73,7 @@ def find_base(
 
 
 class _Search:
-    """One search, with what it was asked for; ``looked`` collects where it was in vain."""
+    """One search and its options; ``looked`` collects the places without a result."""
 
     def __init__(
         self, cache: Cache, quantization: str, progress: Progress | None, hub: Hub

@@ -1,6 +1,6 @@
 """The Hugging Face cache, which other programs share.
 
-The one module that knows its layout, which the client documents
+Only this module knows the layout, which the client documents
 (huggingface.co/docs/huggingface_hub/guides/manage-cache)::
 
     models--Qwen--Qwen3-0.6B/
@@ -42,7 +42,7 @@ class RepositoryCache:
         return cls(hub.cache, hub.cache / name)
 
     def snapshot(self, reference: HubReference) -> Path | None:
-        """The folder of the reference's revision as it was last downloaded, in part or whole."""
+        """The folder of the revision that was downloaded last, in part or whole; or None."""
         commit = reference.revision or MAIN
         if not reference.is_pinned:
             try:
@@ -59,11 +59,11 @@ class RepositoryCache:
         return self.folder / "blobs" / file.digest
 
     def partial(self, file: HubFile) -> Path:
-        """Where a download grows. Not yet checked, and never taken for the file."""
+        """Where a download grows. Nobody reads this file as the finished one."""
         return self.folder / "blobs" / f"{file.digest}.incomplete"
 
     def lock(self, file: HubFile) -> Path:
-        """The client's own lock of this file: it and we download it once."""
+        """The client's own lock for this file, so that the client and we download it only once."""
         return self.hub_cache / ".locks" / self.folder.name / f"{file.digest}.lock"
 
     def holds(self, commit: str, file: HubFile) -> bool:

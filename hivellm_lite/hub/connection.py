@@ -52,8 +52,10 @@ def _expanded(path: str) -> Path:
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a repository. ``digest`` is the SHA-256 of a large file, and the
-    SHA-1 that git computes of a small one; by their lengths they are told apart.
+    """One file of a repository.
+
+    ``digest`` is the SHA-256 of a large file, or git's SHA-1 of a small one. Their lengths
+    tell them apart.
     """
 
     name: str
@@ -78,8 +80,8 @@ class Listing:
 class Hub:
     """Where the Hub is and how patiently it is asked.
 
-    ``cache`` is the Hugging Face cache, ``retries`` the failures in a row without
-    a new byte that are put up with, ``wait(seconds)`` what happens between them.
+    ``cache`` is the Hugging Face cache. ``retries`` is how many failures in a row, without a
+    new byte, are tolerated. ``wait(seconds)`` is called between the tries.
     """
 
     endpoint: str
@@ -90,7 +92,7 @@ class Hub:
 
     @classmethod
     def from_environment(cls, *, offline: bool = False) -> Hub:
-        """As ``HF_ENDPOINT``, ``HF_HOME``, ``HF_HUB_CACHE`` and ``HF_HUB_OFFLINE`` say now."""
+        """The Hub of ``HF_ENDPOINT``, ``HF_HOME``, ``HF_HUB_CACHE`` and ``HF_HUB_OFFLINE``."""
         flags = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
         endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
         return cls(
@@ -103,10 +105,10 @@ class Hub:
         return f"{self.endpoint}/{repository}/resolve/{commit}/{quote(name)}"
 
     def list_files(self, reference: HubReference) -> Listing:
-        """What the repository holds.
+        """The files of a repository.
 
-        Raises BaseNotFoundError where there is no such repository or revision, or
-        when offline; LoadError for everything else that goes wrong.
+        Raises BaseNotFoundError if there is no such repository or revision, or if offline;
+        LoadError for everything else that goes wrong.
         """
         if self.offline:
             raise BaseNotFoundError(
@@ -138,7 +140,7 @@ class Hub:
 
 
 def request_headers(**more: str) -> dict[str, str]:
-    """Token, if there is one, and who asks; ``build_hf_headers`` would report more."""
+    """The token, if there is one, and a user agent. ``build_hf_headers`` would report more."""
     from huggingface_hub import constants, get_token
 
     headers = {"user-agent": f"hivellm_lite/{__version__}", "accept-encoding": "identity", **more}
@@ -167,7 +169,7 @@ def _listing(reference: HubReference, answer: Any) -> Listing:
 
 
 def _file(entry: Any) -> HubFile | None:
-    """None for a file that cannot be stored or checked: it is as if it were not there."""
+    """None for a file that cannot be stored or checked, which is then ignored."""
     lfs = entry.get("lfs") or {}
     digest, size = lfs.get("sha256") or entry.get("blobId"), entry.get("size")
     shape = _SHA256 if lfs else _SHA1

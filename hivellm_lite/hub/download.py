@@ -1,8 +1,8 @@
 """Downloads files of a repository into the Hugging Face cache.
 
-A download grows in ``blobs/<digest>.incomplete``. It is checked against the size
-and digest that the Hub lists, then renamed: what is in the cache under its name
-is whole. A broken download goes on where it stopped, in this run or a later one.
+A download grows in ``blobs/<digest>.incomplete``. Its size and digest are compared with the Hub's
+list, then it is renamed, so a file under its final name is whole. A download that broke off
+resumes where it stopped, in this run or a later one.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _LOCK_TIMEOUT_S = 6 * 3600.0
 def fetch_files(
     hub: Hub, listing: Listing, names: Iterable[str], progress: Progress | None = None
 ) -> Path:
-    """Have these files of the listing in the cache; returns the snapshot's folder.
+    """Download the files that the cache lacks; returns the snapshot's folder.
 
-    ``progress`` counts the bytes of all of them. Raises BaseNotFoundError when a
-    file has gone, LoadError for every other failure.
+    ``progress`` counts the bytes of all files. Raises BaseNotFoundError if a file is no longer
+    on the Hub, and LoadError for every other failure.
     """
     cache = RepositoryCache.of(hub, listing.reference)
     wanted = set(names)
@@ -61,7 +61,7 @@ def fetch_files(
 def _fetch(
     hub: Hub, listing: Listing, cache: RepositoryCache, file: HubFile, report: Callable[[int], None]
 ) -> None:
-    """Have one file in place: linked if its contents are known, otherwise downloaded."""
+    """Put one file in place: link its contents if the cache has them, or else download them."""
     import filelock
 
     lock = cache.lock(file)
@@ -105,7 +105,7 @@ def _download(
 def _receive(
     hub: Hub, listing: Listing, partial: Path, file: HubFile, report: Callable[[int], None]
 ) -> None:
-    """Let ``partial`` grow to the file's size, or to what the server makes of it."""
+    """Download into ``partial``, after the bytes that are there already."""
     url = hub.file_url(listing.reference.repository, listing.commit, file.name)
     failures = 0
     if _size(partial) > file.size:
@@ -123,7 +123,7 @@ def _receive(
 
 
 def _append(url: str, partial: Path, start: int, size: int, report: Callable[[int], None]) -> None:
-    """One request: write what comes behind ``start``, one chunk more than ``size`` at most."""
+    """One request: write the bytes from ``start`` on, at most one chunk more than ``size``."""
     from huggingface_hub import get_session
     from huggingface_hub.utils import hf_raise_for_status
 
@@ -145,7 +145,7 @@ def _append(url: str, partial: Path, start: int, size: int, report: Callable[[in
 
 
 def _difference(path: Path, file: HubFile) -> str | None:
-    """What is wrong with the received file; None if it is the one that the Hub lists."""
+    """What is wrong with the received file; None if it is as the Hub lists it."""
     size = _size(path)
     if size != file.size:
         found = f"over {file.size}" if size > file.size else f"{size}"

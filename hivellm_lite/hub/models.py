@@ -25,7 +25,7 @@ _SMALL_FILES = (
 """All that a conversion reads besides the weights. Pickles are never asked for."""
 
 _SPELLINGS = {"f16": "f16|fp16", "f32": "f32|fp32"}
-"""A quantisation in file names, where it has several names."""
+"""Quantisations that file names spell in several ways."""
 
 _PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
 
@@ -35,9 +35,9 @@ _NAMES_SHOWN = 10
 def choose_gguf(names: Iterable[str], quantization: str, *, any_single: bool = False) -> str | None:
     """The .gguf file of this quantisation, by its name; None if there is none.
 
-    Parts of a split file and ``mmproj`` files, which hold image encoders, are no
-    base models. Of several the shortest name wins: ``x-Q8_0`` before ``x-2507-Q8_0``.
-    With ``any_single`` the only one is taken whatever it is, if there are no
+    Parts of a split file, and ``mmproj`` files, which hold image encoders, are no base models.
+    If several names match, the shortest wins: ``x-Q8_0`` before ``x-2507-Q8_0``. With
+    ``any_single``, a single .gguf file is chosen whatever its quantisation, unless there are
     safetensors beside it.
     """
     names = tuple(names)
@@ -67,8 +67,8 @@ def fetch_gguf(
 ) -> Path | None:
     """Download the .gguf file that `choose_gguf` chooses, or that the reference names.
 
-    None if the repository has none. Raises BaseNotFoundError when a named file
-    is not there.
+    None if the repository has no such file. Raises BaseNotFoundError if a named file is
+    missing.
     """
     name = listing.reference.file
     if name is not None and name not in listing.names:
@@ -84,8 +84,8 @@ def fetch_weights(
 ) -> Path:
     """Download configuration, tokenizer and safetensors; returns their folder.
 
-    ``check(folder)`` may raise when the configuration alone shows that the model
-    cannot be used: it is called before gigabytes are fetched.
+    ``check(folder)`` is called once the configuration is there, before gigabytes are fetched.
+    It may raise if the configuration alone shows that the model cannot be used.
     """
     if not _has_weights(listing.names) or _CONFIG not in listing.names:
         raise BaseNotFoundError(
@@ -132,7 +132,7 @@ def _shards(folder: Path) -> list[str]:
 
 
 def _offer(listing: Listing) -> str:
-    """What could be asked for instead."""
+    """What the user could ask for instead, in words."""
     repository = listing.reference.repository
     if models := _models(listing.names):
         listed = "\n".join(f"  {repository}:{name}" for name in models)

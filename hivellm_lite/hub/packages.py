@@ -23,7 +23,11 @@ _SUFFIX = ".expert"
 def locate_package(
     path: str | os.PathLike[str], *, hub: Hub, progress: Progress | None = None
 ) -> Path:
-    """``path`` if it exists here or cannot be a repository, otherwise fetched from the Hub."""
+    """``path`` if it exists here or cannot name a repository; otherwise fetch it from the Hub.
+
+    Raises PackageError if neither this machine nor the Hub has the package, and LoadError if
+    the download fails.
+    """
     local = user_path(path)
     reference = parse_reference(path) if isinstance(path, str) else None
     if reference is None or path_exists(local):
@@ -37,11 +41,11 @@ def locate_package(
 
 
 def fetch_package(reference: HubReference, *, hub: Hub, progress: Progress | None = None) -> Path:
-    """The package's archive, with its digest file beside it, or its folder.
+    """Download the package: its archive, with its digest file beside it, or its folder.
 
-    The Hub is asked for the newest files of a branch. Where it cannot be, those
-    that were downloaded before are used. Raises PackageError when the repository
-    is no package, LoadError when it cannot be fetched.
+    The Hub is asked for the newest files of a branch. If the Hub cannot be reached, the files
+    of an earlier download are used. Raises PackageError if the repository is not a package,
+    and LoadError if the download fails.
     """
     before = _cached(hub, reference)
     if before is not None and (hub.offline or reference.is_pinned):
@@ -89,7 +93,7 @@ def _wanted(listing: Listing) -> list[str]:
 
 
 def _cached(hub: Hub, reference: HubReference) -> Path | None:
-    """What an earlier call downloaded."""
+    """The package as an earlier call downloaded it, or None."""
     folder = RepositoryCache.of(hub, reference).snapshot(reference)
     if folder is None:
         return None

@@ -23,9 +23,9 @@ __all__ = ["BaseSource", "HubModel", "cached_model", "cached_weights", "fetch_mo
 class BaseSource:
     """Repositories of one base model: safetensors, ready GGUF files, or both.
 
-    ``trusted``: whether .gguf files of ``weights`` may be loaded. llama.cpp's
-    parser is not hardened, so those of a repository that only a manifest names
-    are not; its safetensors are read by our own reader and converted.
+    ``trusted``: whether .gguf files of ``weights`` may be loaded. llama.cpp's parser is not
+    hardened, so a .gguf file is not loaded from a repository that only a manifest names. Its
+    safetensors are read by our own reader and converted.
     """
 
     weights: HubReference | None
@@ -51,7 +51,7 @@ class HubModel:
 
 
 def cached_model(hub: Hub, source: BaseSource, quantization: str) -> HubModel | None:
-    """The model as an earlier download left it."""
+    """The model, if it was downloaded before."""
     for reference in filter(None, (source.gguf, source.weights if source.trusted else None)):
         if (path := _cached_gguf(hub, reference, quantization)) is not None:
             return HubModel.at(path, reference)
@@ -61,7 +61,7 @@ def cached_model(hub: Hub, source: BaseSource, quantization: str) -> HubModel | 
 
 
 def cached_weights(hub: Hub, reference: HubReference) -> Path | None:
-    """The snapshot's folder, if everything for a conversion was downloaded before."""
+    """The snapshot's folder, if it holds everything that a conversion needs."""
     folder = RepositoryCache.of(hub, reference).snapshot(reference)
     whole = folder is not None and reference.file is None and is_complete(folder)
     return folder if whole else None
@@ -74,10 +74,9 @@ def fetch_model(
     progress: Progress | None,
     check: Callable[[Path], object],
 ) -> HubModel:
-    """Download the model. ``check`` is that of `fetch_weights`.
+    """Download the model. For ``check`` see `fetch_weights`.
 
-    Raises BaseNotFoundError when none of the repositories has it, LoadError when
-    a download fails.
+    Raises BaseNotFoundError if no repository has the model, and LoadError if a download fails.
     """
     weights = source.weights
     if source.gguf is not None:

@@ -4,18 +4,18 @@ An entry of ``requires`` or ``incompatible_with`` has the name that stands in th
 other expert's manifest, and often a range of versions::
 
     english-basic                any version; so is english-basic@*
-    english-basic@1.2.3          that one; @1.2, @1.2.x: every 1.2
-    english-basic@>=1.0,<2       all of them hold; a blank separates like a comma
+    english-basic@1.2.3          only this version; @1.2, @1.2.x: every 1.2
+    english-basic@>=1.0,<2       both must hold; a blank separates like a comma
     english-basic@^1.2           1.2 up to the next major version, ^0.3 up to 0.4
     english-basic@~1.2.3         1.2.3 up to the next minor version
     english-legacy<=0.9          "@" may be left out before an operator
 
 Versions are ordered as https://semver.org orders them (§11); missing parts are 0.
-A pre-release of 2.0.0 comes before 2.0.0 and yet is not in ``<2.0.0``, ``^1.2`` or
-``1.x``: whoever excludes 2.0.0 does not ask for its beta.
+A pre-release of 2.0.0 comes before 2.0.0, but is not in ``<2.0.0``, ``^1.2`` or ``1.x``: a range
+that excludes 2.0.0 excludes its beta, too.
 
-What cannot be read refuses nothing: a slip in metadata must not make a published
-package unusable. `unreadable` lists such places, for a log or a page that shows them.
+An entry that cannot be read is ignored: a slip in metadata must not make a published package
+unusable. `unreadable` lists such entries, for a log or a page that shows them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _ENTRY = re.compile(r"(?P<name>[^\s@<>=^~*]+)\s*(?:@\s*|(?=[<>=^~])|\Z)(?P<range
 
 @dataclass(frozen=True)
 class _Entry:
-    """One entry of a list: ``intervals`` are [from, to); a version is to be in all."""
+    """One entry of a list. ``intervals`` are [from, to); a version must be in all of them."""
 
     text: str
     name: str
@@ -58,7 +58,7 @@ class _Entry:
         return self.name == manifest.name.casefold()
 
     def covers(self, manifest: Manifest, *, unknown: bool) -> bool:
-        """Whether the expert is of this name and range; ``unknown`` if nobody can say."""
+        """Whether name and version of the expert fit; ``unknown`` if the version is unreadable."""
         if not self.names(manifest):
             return False
         version = parse_version(manifest.version)
@@ -70,8 +70,8 @@ class _Entry:
 def check_loadable(new: Manifest, loaded: Sequence[Manifest]) -> None:
     """Check that ``new`` may be loaded beside ``loaded``, which does not contain it.
 
-    Raises LoadError with every reason against it: a required expert that is not
-    there or of another version, and an incompatibility that either side declares.
+    Raises LoadError with every reason against it: a required expert that is missing or has
+    another version, and an incompatibility that either side declares.
     """
     _refuse(f"cannot load {new.identity}", [*_unmet(new, loaded), *_incompatible(new, loaded)])
 
@@ -100,7 +100,7 @@ def _refuse(
 
 
 def dependants(leaving: Manifest, remaining: Sequence[Manifest]) -> tuple[Manifest, ...]:
-    """Those of ``remaining`` that require ``leaving`` and nothing else there would do."""
+    """The manifests in ``remaining`` that require ``leaving`` and that no other one satisfies."""
     return tuple(
         manifest
         for manifest in remaining
@@ -115,9 +115,9 @@ def dependants(leaving: Manifest, remaining: Sequence[Manifest]) -> tuple[Manife
 def sort_by_load_order(manifests: Sequence[Manifest]) -> tuple[Manifest, ...]:
     """``manifests`` in an order in which they can be loaded, the same for any input order.
 
-    An expert comes behind those that it requires; otherwise the lower ``load_order``
-    comes first (none: last), then the name, then the version. That alone decides for
-    experts that require each other in a circle, and for those behind one.
+    An expert comes after the experts that it requires. Otherwise the lower ``load_order`` comes
+    first (none: last), then the name and the version decide. The same order decides among experts
+    that require each other in a circle, and among experts that wait for such a circle.
     """
     by_name: dict[str, list[int]] = {}
     for index, manifest in enumerate(manifests):
@@ -159,7 +159,7 @@ def sort_by_load_order(manifests: Sequence[Manifest]) -> tuple[Manifest, ...]:
 
 
 def unreadable(manifest: Manifest) -> tuple[str, ...]:
-    """What of a manifest's constraints is passed over, each with its place in the file."""
+    """The parts of a manifest's constraints that are ignored, each with its place in the file."""
     notes = []
     if parse_version(manifest.version) is None:
         notes.append(

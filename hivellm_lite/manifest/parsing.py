@@ -31,13 +31,13 @@ from .records import (
 __all__ = ["parse_manifest"]
 
 MAX_IDENTITY_LENGTH = 128
-"""Longest name or version: both are printed, and serve as registry key and in file names."""
+"""Longest name or version. Both are printed and used as keys and in file names."""
 
 MAX_PROBLEMS_SHOWN = 20
-"""Problems that one error lists; a manifest of a wrong kind has hundreds."""
+"""Problems that one error lists; a file of another kind can have hundreds."""
 
 MAX_NOTES = 20
-"""Oddities that are passed over and told of."""
+"""Oddities that are tolerated and reported."""
 
 MAX_PRIORITY = 1e6
 """Of routing: far beyond any use; sums of scores stay finite."""
@@ -67,7 +67,7 @@ def parse_manifest(data: bytes, *, source: str = "manifest.json") -> Manifest:
 
 
 def _manifest(root: Fields) -> Manifest:
-    """The record; where a problem was collected it holds placeholders."""
+    """The record. Fields with a problem hold placeholders."""
     notes: list[str] = []
     schema_version = "2.0" if root.value.get("schema_version") == "2.0" else "1.0"
     base = _base_fields(root, schema_version)

@@ -36,7 +36,7 @@ class BaseModel:
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """What the manifest says of the adapter; its config and tensors decide."""
+    """What the manifest says about the adapter. The adapter's own files take precedence."""
 
     type: str | None = None
     r: int | None = None
@@ -68,7 +68,7 @@ class Routing:
 
 @dataclass(frozen=True)
 class Constraints:
-    """What else may be loaded beside this expert. ``requires``: ``name@>=1.0.0`` each."""
+    """Which experts may be loaded together. An entry of ``requires`` is ``name@>=1.0.0``."""
 
     max_chain: int | None = None
     load_order: int | None = None
@@ -95,7 +95,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Integrity:
-    """The signature as it stands there: parsed, not verified.
+    """The signature as the manifest gives it: parsed, not verified.
 
     ``files`` maps package paths to SHA-256 digests, 64 lower-case digits each.
     """
@@ -112,7 +112,7 @@ class Integrity:
 class Manifest:
     """A whole manifest. ``schema_version`` is ``"1.0"`` or ``"2.0"``.
 
-    ``notes`` says what was found odd and passed over; ``raw`` is the document.
+    ``notes`` lists oddities that were tolerated; ``raw`` is the parsed JSON.
     """
 
     name: str

@@ -18,7 +18,7 @@ _TERM = re.compile(
 
 
 class Version(NamedTuple):
-    """A place in the order of versions; comparing two as tuples is the order.
+    """A place in the order of versions; places compare as tuples.
 
     ``release`` is False for a pre-release. A label is (0, number, "") or (1, 0, text).
     """
@@ -39,11 +39,11 @@ class Version(NamedTuple):
         return cls(major, minor, patch, not parts, parts)
 
     def next(self) -> Version:
-        """The first place behind this version: 1.0.0-rc.0 follows 1.0.0-rc."""
+        """The first place after this version: 1.0.0-rc.0 follows 1.0.0-rc."""
         return self._replace(labels=(*self.labels, (0, 0, "")))
 
     def before_pre_releases(self) -> Version:
-        """The place before the first pre-release of this version; a pre-release stays."""
+        """The place before the first pre-release of this version; a pre-release's own place."""
         return self._replace(release=False)
 
 
@@ -55,7 +55,7 @@ Interval = tuple[Version, Version]
 
 
 def parse_range(text: str) -> tuple[Interval, ...] | None:
-    """The intervals of all terms; none of them for any version. None: not readable."""
+    """The intervals of all terms. Empty means any version; None means unparsable."""
     if text.strip() in ("", "*", "x", "X"):
         return ()
     intervals = []
@@ -71,7 +71,7 @@ def parse_range(text: str) -> tuple[Interval, ...] | None:
 
 
 def _interval(operator: str, numbers: Sequence[int], labels: str | None) -> Interval:
-    """``1.2`` stands for every 1.2.x: the operators compare with its first or its end."""
+    """``1.2`` stands for every 1.2.x: operators compare with its beginning or its end."""
     first = Version.of(numbers, labels)
     whole = len(numbers) == 3 or labels is not None
     end = first.next() if whole else _above(numbers, len(numbers) - 1)
@@ -94,7 +94,7 @@ def _above(numbers: Sequence[int], place: int) -> Version:
 
 
 def parse_version(text: str) -> Version | None:
-    """None for a text that is no semantic version."""
+    """The place of a version; None if the text is not a semantic version."""
     match = _VERSION.fullmatch(text.strip())
     if match is None:
         return None

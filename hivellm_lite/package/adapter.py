@@ -12,7 +12,7 @@ from .files import CONFIG, NAMES_SHOWN, WEIGHTS, file_in, relative_to_root, safe
 __all__ = ["AdapterFiles", "find_adapter"]
 
 _ADAPTER_FOLDERS = ("", "weights/adapter", "adapter")
-"""Where packagers of all ages put the adapter, whatever the manifest's path says."""
+"""Where packagers, old and new, put the adapter, whatever path the manifest gives."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class AdapterFiles:
 def find_adapter(
     source: Path, root: Path, manifest: Manifest, skipped: tuple[str, ...]
 ) -> tuple[AdapterFiles, AdapterInfo | None]:
-    """The adapter's files and the entry of the manifest that speaks of them."""
+    """The adapter's files, and the manifest's entry for them."""
     only = manifest.adapters[0] if len(manifest.adapters) == 1 else None
     places: list[tuple[str, AdapterInfo | None]] = [
         (f"{folder}{info.path}", info)

@@ -1,4 +1,4 @@
-"""Compares a package with its digests: those beside it and those in its manifest."""
+"""Compares a package with the digests beside it and in its manifest."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def check_digests(
 ) -> tuple[str, ...]:
     """Compare the files with every digest that the manifest gives.
 
-    Packagers write nominal sizes: one that differs is a note, which is
-    returned. Raises PackageError that lists all else that differs.
+    Packagers write nominal sizes, so a size that differs becomes a note in the result. Raises
+    PackageError that lists every other difference.
     """
     problems: list[str] = []
     notes: list[str] = []

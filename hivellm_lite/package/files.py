@@ -1,4 +1,4 @@
-"""Where the files of a package lie, and which of them may be opened."""
+"""Where the files of a package are, and which of them may be opened."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def file_in(root: Path, name: str) -> Path | None:
 def check_folder(root: Path, name: str) -> Path | None:
     """The folder, if it is there; raises PackageError if anything in it leads out of ``root``.
 
-    For a folder whose files others open by name, such as that of a base model.
+    Use it for a folder whose files other code opens by name, such as a base model's.
     """
     folder = root / name
     if not folder.is_dir():
@@ -58,7 +58,7 @@ def check_folder(root: Path, name: str) -> Path | None:
 def read_in(root: Path, path: Path, max_bytes: int) -> bytes:
     """The first ``max_bytes`` of a file that `file_in` has found, if it is still inside.
 
-    A link that takes the file's place after it was looked at is not followed.
+    If a link replaces the file after the check, the link is not followed.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(_real_path(root, path), flags), "rb") as file:
@@ -89,7 +89,7 @@ def relative_to_root(path: Path, root: Path) -> str:
 
 
 def safe_path(name: str) -> str | None:
-    """A path from the manifest; None if it leads out, such as one on the author's machine."""
+    """A path from the manifest; None if it leads out of the package, as to an author's disk."""
     try:
         return member_path(name.replace("\\", "/").rstrip("/"))
     except Refused:

@@ -16,7 +16,7 @@ __all__ = ["package_grammar"]
 def package_grammar(package: Package, *, root: str = "root") -> Grammar:
     """The package's own grammar, or the library's for its manifest's ``grammar_type``.
 
-    Raises GrammarError where there is neither, and for a text that is no grammar.
+    Raises GrammarError if there is neither, or if the text is not a grammar.
     """
     if package.grammar is not None:
         # One byte more than allowed, which the parser then refuses.

@@ -6,8 +6,8 @@ Usage::
     package.manifest.name       # "expert-sql"
     package.adapter.weights     # …/adapter_model.safetensors
 
-Digests are checked, those beside the archive and those in the manifest.
-Signatures are not, and no tensor is read.
+Digests are checked, both beside the archive and in the manifest. Signatures are not checked, and
+no tensor is read.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ UNPACKED_VERSION = 1
 """Part of the cache key; raise it when unpack leaves other files than before."""
 
 MAX_WEIGHTS_BYTES = 16 << 30
-"""Of a folder, all safetensors together: they are hashed. An archive may have 1 GiB."""
+"""Largest size of all safetensors of a folder, which are hashed. An archive may have 1 GiB."""
 
 _GRAMMAR = "grammar.gbnf"
 _TOKENIZER = (
@@ -59,10 +59,10 @@ _TOKENIZER = (
 class Package:
     """An opened package.
 
-    ``source`` is what the user named, ``root`` the folder to read from. ``digest``
-    is the SHA-256 of the archive; of a folder, one over the files that matter.
-    ``skipped`` names the files that were left in the archive, ``notes`` says what
-    differs from the manifest and was passed over.
+    ``source`` is the archive or folder that the user named; ``root`` is the folder to read
+    from. ``digest`` is the SHA-256 of the archive, or one over the files of a folder that
+    matter. ``skipped`` names the files that were left in the archive. ``notes`` lists
+    differences from the manifest that were tolerated.
     """
 
     source: Path
@@ -77,7 +77,7 @@ class Package:
 
     @property
     def files(self) -> tuple[tuple[str, int], ...]:
-        """Path below ``root``, with ``/``, and bytes of every file, sorted."""
+        """Path (relative to ``root``, with ``/``) and size in bytes of every file, sorted."""
         paths = (path for path in self.root.rglob("*") if path.is_file())
         return tuple(
             sorted((relative_to_root(path, self.root), path.stat().st_size) for path in paths)
@@ -87,8 +87,8 @@ class Package:
 def open_package(path: str | os.PathLike[str], *, cache: Cache, verify: bool = True) -> Package:
     """Open the ``.expert`` file or folder at ``path``.
 
-    ``verify=False`` ignores the digest file beside an archive; the digests in the
-    manifest are always checked. Raises PackageError, ManifestError or CacheError.
+    ``verify=False`` ignores the digest file beside an archive. The digests in the manifest are
+    always checked. Raises PackageError, ManifestError or CacheError.
     """
     source = user_path(path).absolute()
     try:
@@ -129,7 +129,7 @@ def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEn
 
 
 def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]) -> Package:
-    """The package whose files lie in ``root``."""
+    """The package whose files are in ``root``."""
     manifest_path = file_in(root, MANIFEST)
     if manifest_path is None:
         raise _no_manifest(source, root)
@@ -161,7 +161,7 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
 
 
 def _digests() -> Callable[[Path], str]:
-    """`digest_file` that reads no file twice, however many links lead to it, and not too much."""
+    """A `digest_file` that reads no file twice, however many links it has, and limits the bytes."""
     known: dict[tuple[int, int], str] = {}
     left = {True: MAX_WEIGHTS_BYTES, False: LIMITS.total_bytes}
 

@@ -1,11 +1,11 @@
 """What JSON will take in memory, counted from its bytes before it is parsed.
 
-Every value of JSON becomes an object of Python: ``[]`` and its comma, three bytes, take
-72. So a limit on the size of a file is none on memory, and this is the other one::
+Every JSON value becomes a Python object: ``[]`` and its comma, three bytes, take 72. So a limit on
+the size of a file does not limit the memory; this bound does::
 
     json_memory(b"[[],[],[]]")  # an upper bound in bytes
 
-It is a bound of what stays. While a string with escapes is read, its pieces take as much
+The bound covers what stays in memory. While a string with escapes is read, its pieces take as much
 again. Brackets, commas and colons inside strings are counted as if they stood outside, which real
 files have few of.
 """

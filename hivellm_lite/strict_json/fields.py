@@ -38,8 +38,8 @@ T = TypeVar("T")
 class Fields:
     """One JSON object, read field by field; ``null`` counts as absent.
 
-    Every method returns None (or the empty value) for what is absent or wrong,
-    and adds what is wrong to the shared list of problems.
+    For a field that is absent or wrong, every method returns None (or the empty value). Whatever
+    is wrong is added to the shared list of problems.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Fields:
         )
 
     def integer(self, key: str, *, minimum: int) -> int | None:
-        """A whole number; ``12.0`` is one too."""
+        """A whole number; ``12.0`` counts as one."""
         value = self.number(
             key,
             f"a whole number, {minimum} or more",
@@ -95,7 +95,7 @@ class Fields:
         return None if value is None else int(value)
 
     def number(self, key: str, expected: str, valid: Callable[[float], bool]) -> float | None:
-        """A number for which ``valid`` holds; ``expected`` says which those are."""
+        """A number for which ``valid`` holds; ``expected`` describes such numbers."""
 
         def number(value: object) -> float | None:
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""JSON that remembers where each value stands.
+"""JSON that knows the position of each value.
 
 ``parse_object`` checks bytes from a stranger and gives a ``JsonObject``::
 
@@ -34,7 +34,7 @@ MAX_DIGITS = 64
 """Longest number. Python refuses to convert integers of 4300 digits and more."""
 
 MAX_VALUES = 200_000
-"""Most values, keys and brackets together. Each is an object and has a place."""
+"""Most values, keys and brackets together. Each is an object in memory, with a position."""
 
 _SHOWN_CHARACTERS = 60
 """How much of a wrong value or line an error message repeats."""
@@ -79,7 +79,7 @@ class JsonObject:
     value: Mapping[str, Any]
 
     def where(self, path: JsonPath) -> str:
-        """``$.base_models[0].r, line 17, column 14``; of the nearest parent if absent."""
+        """``$.base_models[0].r, line 17, column 14``, or the place of the nearest parent."""
         place = self._places
         for step in path:
             if step not in place.members:
@@ -102,9 +102,9 @@ class JsonObject:
 def parse_object(data: bytes, *, source: str, max_bytes: int = MAX_BYTES) -> JsonObject:
     """Parse UTF-8 JSON whose root is an object; ``source`` names it in errors.
 
-    A byte order mark is accepted, and of a repeated key the last one counts, as
-    other tools do. Raises JsonError for everything else that is not RFC 8259,
-    NaN and Infinity included, and beyond the limits above.
+    As in other tools, a byte order mark is accepted, and the last value of a repeated key
+    counts. Raises JsonError for everything else that is not RFC 8259, such as NaN and
+    Infinity, and for a text beyond the limits of this module.
     """
     if len(data) > max_bytes:
         raise JsonError(f"{source}: over {max_bytes} bytes, the most that is read")
