@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,8 +205,6 @@ def _facts() -> dict[str, Any]:
 
 
 def _decode(path: str) -> dict[str, Any]:
-    import time
-
     import numpy as np
 
     from .engine import Context, ContextOptions, Model, Row

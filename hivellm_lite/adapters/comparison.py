@@ -13,8 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..converters.forms.change_loss import ChangeLoss
+from ..converters.forms.exact_lora import exact_lora_bytes, write_exact_lora
+from ..converters.forms.variant import convert_variant, loading_order
+from ..converters.peft.updates import Unchanged, Update
+from ..converters.targets import Target
+from ..converters.weights import GGUFWeights, WeightSource
 from ..errors import ExpertError
 from .loss import Divergence
 from .measurement import (
@@ -26,12 +31,6 @@ from .measurement import (
     lora_meter,
     measure_models,
 )
-
-if TYPE_CHECKING:
-    from ..converters.forms.change_loss import ChangeLoss
-    from ..converters.peft.updates import Update
-    from ..converters.targets import Target
-    from ..converters.weights import GGUFWeights, WeightSource
 
 __all__ = ["Comparison", "Meant"]
 
@@ -118,8 +117,6 @@ class Comparison:
         self.close()
 
     def _open_meter(self) -> LoraMeter:
-        from ..converters.forms.exact_lora import exact_lora_bytes, write_exact_lora
-
         updates, base, source = self._meant.updates, self._meant.base, self._meant.source
         check_room(self._folder, exact_lora_bytes(updates))
         self._scratch.mkdir(exist_ok=True)
@@ -132,9 +129,6 @@ class Comparison:
     @contextmanager
     def _merged(self, *, with_adapter: bool) -> Iterator[ModelFiles]:
         """A model with the changed tensors in float32: exactly what the adapter means."""
-        from ..converters.forms.variant import convert_variant, loading_order
-        from ..converters.peft.updates import Unchanged
-
         place = self._scratch / ("exact" if with_adapter else "without")
         place.mkdir(parents=True)
         updates = self._meant.updates

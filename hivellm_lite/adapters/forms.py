@@ -19,29 +19,41 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..bases.parts import base_parts
 from ..cache.store import Cache
+from ..converters.forms.change_loss import BOUND, TENSOR_BOUND, ChangeLoss
+from ..converters.forms.low_rank import (
+    EXTRA_RANKS,
+    LowRankAdapter,
+    measure_low_rank,
+    write_low_rank,
+)
+from ..converters.forms.variant import (
+    TypePlan,
+    VariantReport,
+    allowed_types,
+    convert_variant,
+    loading_order,
+    plan_types,
+    stored_bytes,
+)
+from ..converters.gguf.header import GGUFHeader
+from ..converters.peft.adapter import Adapter
+from ..converters.peft.updates import Update
+from ..converters.quantization import tensor_type
+from ..converters.targets import Target, find_targets
+from ..converters.weights import GGUFWeights, WeightSource, checkpoint_weights, gguf_weights
 from ..errors import ConversionError, OutOfMemoryError
 from ..package.opening import Package
 from ..progress import Progress
+from .comparison import Comparison, Meant
 from .loss import ALLOWED, AdapterLoss, Divergence, percent
+from .measurement import ModelFiles, Places
 from .options import AdapterOptions
 from .plain_lora import lora_obstacle
 from .report import AdapterReport, LowRankAdapterReport, VariantAdapterReport
 from .texts import texts_of
-
-if TYPE_CHECKING:
-    from ..converters.forms.change_loss import ChangeLoss
-    from ..converters.forms.low_rank import LowRankAdapter
-    from ..converters.forms.variant import TypePlan, VariantReport
-    from ..converters.gguf.header import GGUFHeader
-    from ..converters.peft.adapter import Adapter
-    from ..converters.peft.updates import Update
-    from ..converters.targets import Target
-    from ..converters.weights import GGUFWeights, WeightSource
-    from .comparison import Comparison
 
 __all__ = ["FORMS_VERSION", "FormBuilder"]
 
@@ -75,8 +87,6 @@ class FormBuilder:
 
     def __post_init__(self) -> None:
         """Find the changed tensors, and whether the change can be low rank."""
-        from ..converters.targets import find_targets
-
         self.updates = find_targets(self.adapter, self.header)
         self.obstacle = lora_obstacle(self.adapter, self.header)
         if self.options.mode == "lora" and self.obstacle:
@@ -87,10 +97,6 @@ class FormBuilder:
 
         Raises ConversionError and OutOfMemoryError.
         """
-        from ..converters.weights import gguf_weights
-        from .comparison import Comparison, Meant
-        from .measurement import Places
-
         origin, texts = texts_of(self.package)
         places = Places(self.package, texts, origin)
         try:
@@ -105,8 +111,6 @@ class FormBuilder:
             ) from None
 
     def _source(self) -> AbstractContextManager[WeightSource]:
-        from ..converters.weights import checkpoint_weights, gguf_weights
-
         if self.float_folder is not None:
             return checkpoint_weights(self.float_folder)
         return gguf_weights(self.header.path)
@@ -148,8 +152,6 @@ class _Form:
 
     def _low_rank(self) -> LowRankAdapterReport | str:
         """The report of the cheapest sound low-rank form, or why there is none."""
-        from ..converters.forms.low_rank import write_low_rank
-
         gated = self._options.mode == "auto" and self._options.extra_rank is None
         out = self.folder / "adapter.gguf"
         why_not = ""
@@ -186,7 +188,6 @@ class _Form:
         enough. A form without extra ranks is measured alone first, because decomposing the
         weights takes most of the time.
         """
-        from ..converters.forms.low_rank import EXTRA_RANKS, measure_low_rank
 
         def measure(max_extra_rank: int) -> LowRankAdapter:
             return measure_low_rank(
@@ -217,9 +218,6 @@ class _Form:
 
     def _variant_bytes_at_least(self) -> float:
         """Bytes of the merged tensors at the smallest type that a variant may have."""
-        from ..converters.forms.variant import allowed_types, stored_bytes
-        from ..converters.quantization import tensor_type
-
         smallest, *_ = allowed_types(self.source, self.base, None)
         shapes = {target.gguf_name: target.shape for target, _ in self.builder.updates}
         return sum(stored_bytes(shape, tensor_type(smallest, shape)) for shape in shapes.values())
@@ -227,8 +225,6 @@ class _Form:
     # --- variant ---------------------------------------------------------------------
 
     def _variant(self, why: str) -> VariantAdapterReport:
-        from ..converters.forms.variant import allowed_types, plan_types
-
         wanted = self._options.variant_type
         allowed = allowed_types(self.source, self.base, wanted, force=self._options.force)
         plan = self._planned(allowed)
@@ -253,14 +249,10 @@ class _Form:
         )
 
     def _planned(self, allowed: tuple[str, ...]) -> TypePlan:
-        from ..converters.forms.variant import plan_types
-
         report = self.builder.labelled("Measuring the variant")
         return plan_types(self.builder.updates, self.source, allowed, progress=report)
 
     def _write_variant(self, plan: TypePlan) -> VariantReport:
-        from ..converters.forms.variant import convert_variant
-
         return convert_variant(
             self.builder.updates,
             self.builder.header,
@@ -272,9 +264,6 @@ class _Form:
         )
 
     def _divergence(self, plan: TypePlan, n_tensors: int) -> tuple[Divergence | None, str]:
-        from ..converters.forms.variant import loading_order
-        from .measurement import ModelFiles
-
         if plan.is_exact:
             return None, "float32 loses nothing"
         files = loading_order(self.builder.base_parts(), self.folder)
@@ -294,9 +283,6 @@ def _recorded(loss: ChangeLoss, divergence: Divergence | None, reason: str) -> A
 
 def _too_lossy(measured: LowRankAdapter) -> str:
     """Why no number of extra ranks is both good enough and small enough."""
-    from ..converters.forms.change_loss import BOUND, TENSOR_BOUND
-    from ..converters.forms.low_rank import EXTRA_RANKS
-
     rank = EXTRA_RANKS[-1]
     loss = measured.loss(rank)
     if measured.complete and loss.is_within_bound:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..converters.forms.lora import convert_lora
+from ..converters.gguf.header import GGUFHeader
+from ..converters.peft.adapter import Adapter
+from ..converters.targets import find_targets
 from ..errors import ConversionError
 from .loss import NOTHING_LOST
 from .report import LoraAdapterReport
-
-if TYPE_CHECKING:
-    from ..converters.gguf.header import GGUFHeader
-    from ..converters.peft.adapter import Adapter
 
 __all__ = ["LoraBuilder", "becomes_lora", "lora_obstacle"]
 
@@ -33,8 +32,6 @@ def lora_obstacle(adapter: Adapter, header: GGUFHeader) -> str:
 
     Raises ConversionError for an adapter that does not fit the base at all.
     """
-    from ..converters.targets import find_targets
-
     find_targets(adapter, header)
     try:
         find_targets(adapter, header, for_lora=True)
@@ -52,8 +49,6 @@ class LoraBuilder:
 
     def build(self, folder: Path) -> LoraAdapterReport:
         """Write ``adapter.gguf`` into ``folder``. Raises ConversionError."""
-        from ..converters.forms.lora import convert_lora
-
         written = convert_lora(self.adapter, self.header, folder / "adapter.gguf")
         return LoraAdapterReport(
             methods=self.adapter.methods,

@@ -18,26 +18,29 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..bases.parts import base_parts
 from ..cache.digests import digest_of
 from ..cache.entries import CacheEntry
 from ..cache.sources import SourceWatch, source_of
 from ..cache.store import Cache
+from ..converters.forms import lora, variant
+from ..converters.forms.variant import loading_order
+from ..converters.gguf.check import check_model
+from ..converters.gguf.header import GGUFHeader, read_gguf_header
+from ..converters.peft.adapter import Adapter, read_adapter
+from ..converters.peft.methods import Values
+from ..converters.targets import find_targets
 from ..errors import PackageError
 from ..package.opening import Package, open_package
 from ..progress import Progress
+from .forms import FORMS_VERSION, FormBuilder
 from .loss import AdapterLoss, is_recorded
 from .options import AdapterOptions
 from .plain_lora import LoraBuilder, becomes_lora
 from .report import AdapterReport, Form, VariantAdapterReport, report_from
 from .texts import texts_of
-
-if TYPE_CHECKING:
-    from ..converters.gguf.header import GGUFHeader
-    from ..converters.peft.adapter import Adapter
-    from ..converters.peft.methods import Values
 
 __all__ = [
     "AdapterOptions",
@@ -91,9 +94,6 @@ def read_package_adapter(
     adapter takes memory in proportion to its base. Raises ConversionError for an adapter that
     cannot be used.
     """
-    from ..converters.peft.adapter import read_adapter
-    from ..converters.targets import find_targets
-
     info = package.manifest.adapters[0] if package.manifest.adapters else None
     read = functools.partial(
         read_adapter,
@@ -126,11 +126,6 @@ def prepare_adapter(
     of a kind that cannot have the wanted form; LoadError or PackageError if the base
     or the package changes meanwhile.
     """
-    from ..converters.forms import lora, variant
-    from ..converters.gguf.check import check_model
-    from ..converters.gguf.header import read_gguf_header
-    from .forms import FORMS_VERSION, FormBuilder
-
     options = options or AdapterOptions()
     state = SourceWatch(lambda: [base])
     check_model([base])
@@ -191,7 +186,5 @@ def _prepared(entry: CacheEntry, base: Path, cache: Cache, built: bool) -> Prepa
     report = report_from(entry.info["adapter"])
     if not isinstance(report, VariantAdapterReport):
         return PreparedAdapter((base,), entry.path / "adapter.gguf", None, report, built, entry)
-    from ..converters.forms.variant import loading_order
-
     files = tuple(loading_order(base_parts(base, cache), entry.path))
     return PreparedAdapter(files, None, report.n_tensors, report, built, entry)

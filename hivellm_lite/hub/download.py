@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import filelock
+
 from ..errors import LoadError
 from ..progress import Progress
 from ..storage.disk_space import is_disk_full, require_space
@@ -62,8 +64,6 @@ def _fetch(
     hub: Hub, listing: Listing, cache: RepositoryCache, file: HubFile, report: Callable[[int], None]
 ) -> None:
     """Put one file in place: link its contents if the cache has them, or else download them."""
-    import filelock
-
     lock = cache.lock(file)
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
