@@ -204,7 +204,7 @@ class _Search:
         lines = [problem, *(f"  looked for {place}" for place in self.looked)]
         lines += [str(error)] if error else []
         lines.append(
-            "Give it with base=PATH (--base PATH): a .gguf file, a Hugging Face folder or "
-            "owner/repository on the Hub; or put it into one of these folders."
+            "Name it with base=PATH (--base PATH): a .gguf file, a Hugging Face folder or "
+            "owner/repository on the Hub. Or put it into one of these folders."
         )
         return BaseNotFoundError("\n".join(lines))

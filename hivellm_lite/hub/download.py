@@ -26,7 +26,7 @@ __all__ = ["fetch_files"]
 _CHUNK = 1 << 20
 
 _LOCK_TIMEOUT_S = 6 * 3600.0
-"""How long another process may take to download the same file."""
+"""How long another process may take to download the same file, in seconds."""
 
 
 def fetch_files(
@@ -178,7 +178,7 @@ def _explain_disk(error: OSError, folder: Path) -> LoadError:
         return LoadError(
             f"the disk of the Hugging Face cache {folder} is full\n"
             "Make room, or set HF_HOME to a folder on another disk. "
-            "What has arrived is kept; the next try goes on from there."
+            "What has arrived is kept; the next try resumes there."
         )
     return LoadError(
         f"cannot write to the Hugging Face cache {folder}: {error.strerror or error}\n"

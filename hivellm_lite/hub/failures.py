@@ -1,4 +1,4 @@
-"""What went wrong while talking to the Hub, in words that help."""
+"""Errors of the network and the Hub, put into words that help."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["explain", "is_transient", "transport_errors"]
 
 
 def transport_errors() -> tuple[type[Exception], ...]:
-    """Everything that a request raises: answers of the Hub, and broken connections.
+    """Everything that a request raises: refusals of the Hub, and broken connections.
 
-    The latter are those of httpx or httpx2, whichever this ``huggingface_hub``
-    is built on; the base classes of its own error tell.
+    Connections are httpx or httpx2, whichever this ``huggingface_hub`` is built on. The base
+    classes of its own error show which.
     """
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
@@ -37,14 +37,14 @@ def is_transient(error: Exception, *, connecting: bool) -> bool:
 def explain(
     error: Exception, endpoint: str, reference: HubReference, file: str | None = None
 ) -> LoadError:
-    """The error to raise instead; ``file`` is what was being downloaded.
+    """The error to raise instead. ``file`` is the file that was being downloaded.
 
-    BaseNotFoundError where something does not exist, LoadError for the rest.
+    BaseNotFoundError if something does not exist; LoadError for everything else.
     """
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     what = f"{file} of {reference.repository}" if file else str(reference)
-    kept = "\nWhat has arrived is kept; the next try goes on from there." if file else ""
+    kept = "\nWhat has arrived is kept; the next try resumes there." if file else ""
     if isinstance(error, OfflineModeIsEnabled):
         return BaseNotFoundError(f"the Hub was not asked for {what}: HF_HUB_OFFLINE is set")
     if not isinstance(error, HfHubHTTPError):
@@ -59,7 +59,7 @@ def explain(
 def _answered(
     error: Any, endpoint: str, reference: HubReference, what: str, kept: str
 ) -> LoadError:
-    """The Hub answered, but not with what was asked for."""
+    """The error for an answer of the Hub that is a refusal."""
     from huggingface_hub import get_token
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RevisionNotFoundError
 
@@ -83,7 +83,7 @@ def _answered(
             f"{reference.repository} no longer holds {what}\nSee {page}/tree/main"
         )
     if status in (401, 404):
-        # To strangers the Hub does not tell a private repository from none.
+        # The Hub does not show strangers whether a private repository exists.
         who = "the token in use does not give access" if signed_in else sign_in
         return BaseNotFoundError(
             f"no repository {reference.repository} at {endpoint}, or it is private\n"

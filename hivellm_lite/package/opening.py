@@ -109,8 +109,8 @@ def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEn
     """The archive's digest and the cache entry with its files."""
     if (size := source.stat().st_size) > LIMITS.archive_bytes:
         raise PackageError(
-            f"{source.name}: {size / 1e6:.0f} MB, of an archive at most "
-            f"{LIMITS.archive_bytes / 1e6:.0f} MB are read\n"
+            f"{source.name}: {size / 1e6:.0f} MB; an archive may have at most "
+            f"{LIMITS.archive_bytes / 1e6:.0f} MB\n"
             "If you trust the package, unpack it yourself and load the folder."
         )
     digest = digest_file(source)
