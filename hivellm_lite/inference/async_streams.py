@@ -1,8 +1,4 @@
-"""Answers piece by piece, for ``async for``.
-
-No thread waits for an answer: the scheduler calls the event loop. What takes time before an
-answer begins (loading, a grammar, the prompt) is done in a thread, so the loop never stands still.
-"""
+"""Answers piece by piece, for ``async for``. No thread waits for an answer; see `event_loop`."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 
-from .event_loop import call_on, limit_time
+from .event_loop import call_on, limit_time, prepare_off_loop
 from .off_loop import off_loop
 from .results import InferenceResult
 from .submissions import Prepared, Submission
@@ -84,16 +80,14 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
 
     async def _begin(self) -> Submission:
         loop, underway, ahead = asyncio.get_running_loop(), self._underway, self._ahead
-        prepare, put = self._prepare, self._delivered.put_nowait
+        put = self._delivered.put_nowait
 
         def deliver(piece: str | None) -> None:
             call_on(loop, put, piece)
 
-        def begin() -> tuple[Prepared, Submission]:
-            prepared = prepare()
-            return prepared, prepared.submission(deliver, ahead=ahead)
-
-        prepared, submission = await off_loop(begin, undo=lambda begun: begun[0].drop())
+        prepared, submission = await prepare_off_loop(
+            self._prepare, lambda prepared: prepared.submission(deliver, ahead=ahead)
+        )
         underway.prepared = prepared
         if not self._is_open:  # closed while it was prepared
             prepared.drop()

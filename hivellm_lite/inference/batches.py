@@ -8,7 +8,7 @@ import queue
 from collections.abc import Callable, Iterable
 
 from .decoding import Request
-from .event_loop import call_on, limit_time
+from .event_loop import call_on, limit_time, prepare_off_loop
 from .off_loop import off_loop
 from .results import InferenceResult
 from .session import Session
@@ -60,12 +60,7 @@ async def arun_batch(prepare: Callable[[], Prepared]) -> list[InferenceResult | 
     loop = asyncio.get_running_loop()
     ended: asyncio.Queue[None] = asyncio.Queue()
     deliver = _at_end(lambda: call_on(loop, ended.put_nowait, None))
-
-    def begin() -> tuple[Prepared, list[Submission]]:
-        prepared = prepare()
-        return prepared, prepared.submissions(deliver)
-
-    prepared, submissions = await off_loop(begin, undo=lambda begun: begun[0].drop())
+    prepared, submissions = await prepare_off_loop(prepare, lambda one: one.submissions(deliver))
     timers: list[asyncio.TimerHandle] = []
     try:
         prepared.submit(submissions)

@@ -1,4 +1,8 @@
-"""How the scheduler's thread and an event loop meet: neither waits for the other."""
+"""How an event loop asks: it waits neither for a request's preparation nor for its answer.
+
+What takes time before an answer begins (loading, a grammar, the prompt) is done in a thread. The
+scheduler's thread calls the loop with every piece.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,10 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from .submissions import Submission
+from .off_loop import off_loop
+from .submissions import Prepared, Submission
 
-__all__ = ["call_on", "limit_time"]
+__all__ = ["call_on", "limit_time", "prepare_off_loop"]
 
 _T = TypeVar("_T")
 
@@ -18,6 +23,25 @@ def call_on(loop: asyncio.AbstractEventLoop, function: Callable[[_T], object], v
     """Call ``function`` on the loop's thread, from any thread; never, if the loop was closed."""
     with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
         loop.call_soon_threadsafe(function, value)
+
+
+async def prepare_off_loop(
+    prepare: Callable[[], Prepared], make: Callable[[Prepared], _T]
+) -> tuple[Prepared, _T]:
+    """Call ``prepare`` and then ``make`` in a thread; returns what both return.
+
+    What is held is given back if ``make`` fails or the task is cancelled meanwhile.
+    """
+
+    def begin() -> tuple[Prepared, _T]:
+        prepared = prepare()
+        try:
+            return prepared, make(prepared)
+        except BaseException:
+            prepared.drop()
+            raise
+
+    return await off_loop(begin, undo=lambda begun: begun[0].drop())
 
 
 def limit_time(

@@ -194,11 +194,11 @@ forget_on_fork(_loads)
 def _known_copy(wanted: ModelKey, digest: Callable[[Path], str] | None) -> ModelKey:
     """The key of a loaded model with the same content, or ``wanted`` itself."""
     with bookkeeping:
-        knownmodels = list(models)
-    if wanted in knownmodels or digest is None:
+        known_models = list(models)
+    if wanted in known_models or digest is None:
         return wanted
     sizes = [size for _, size, _ in wanted.files]
-    for known in knownmodels:
+    for known in known_models:
         if (
             known.device == wanted.device
             and [size for _, size, _ in known.files] == sizes

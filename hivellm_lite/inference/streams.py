@@ -91,7 +91,10 @@ class TextStream(AnswerStream, Generator[str, None, InferenceResult]):
 
     def _begin(self) -> Submission:
         submission = self._prepared.submission(self._delivered.put, ahead=self._ahead)
-        return self._underway.begin(self._prepared, submission)
+        self._underway.begin(self._prepared, submission)
+        if not self._is_open:  # closed by another thread, which did not see the submission
+            submission.cancel()
+        return submission
 
     def _next_piece(self, submission: Submission) -> str | None:
         """Wait for the next piece; None once there is none."""

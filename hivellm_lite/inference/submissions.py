@@ -47,27 +47,19 @@ class Prepared:
     hold: Hold | None = None
 
     def submissions(self, deliver: Deliver, *, ahead: int | None = None) -> list[Submission]:
-        """One for each request that can be asked, not yet submitted.
-
-        If that fails, what is held is given back.
-        """
-        try:
-            return [
-                Submission(self.session, request, deliver, ahead=ahead)
-                for request in self.requests
-                if isinstance(request, Request)
-            ]
-        except BaseException:
-            self.drop()
-            raise
+        """One for each request that can be asked, not yet submitted."""
+        return [
+            Submission(self.session, request, deliver, ahead=ahead)
+            for request in self.requests
+            if isinstance(request, Request)
+        ]
 
     def submission(self, deliver: Deliver, *, ahead: int | None = None) -> Submission:
-        """The one submission. Raises the exception in its place, after giving back what is held."""
+        """The submission of the only request. Raises the exception that stands for it."""
         (request,) = self.requests
         if isinstance(request, Exception):
-            self.drop()
             raise request
-        return self.submissions(deliver, ahead=ahead)[0]
+        return Submission(self.session, request, deliver, ahead=ahead)
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Compute all of them together. Raises InferenceError if the session was closed."""

@@ -27,11 +27,10 @@ class Underway:
         """Whether something must be given back at the end."""
         return self.prepared is not None and self.prepared.hold is not None
 
-    def begin(self, prepared: Prepared, submission: Submission) -> Submission:
+    def begin(self, prepared: Prepared, submission: Submission) -> None:
         """Submit the request. Raises InferenceError if the session was closed."""
         prepared.submit([submission])
         self.submission = submission
-        return submission
 
     def take(self, submission: Submission, piece: str) -> str:
         """The reader takes a piece, which it gets back."""

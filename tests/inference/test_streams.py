@@ -10,11 +10,14 @@ import pickle
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from hivellm_lite import Expert, ExpertManager, Grammar, InferenceError
+from hivellm_lite import Expert, ExpertManager, Grammar, GrammarError, InferenceError
 from hivellm_lite.expert import loaded_of
+from hivellm_lite.inference.streams import TextStream
+from hivellm_lite.inference.submissions import Prepared
 from hivellm_lite.manager import registry_of
 
 from ..support.waiting import wait_until
@@ -177,6 +180,41 @@ class TestClosing:
         stream.close()
         assert list(stream) == []
         assert stream.result is None
+
+    def test_while_it_begins_cancels_what_it_began(self, expert):
+        def close_meanwhile():
+            stream.close()  # as another thread may, before the request is submitted
+
+        request = loaded_of(expert).request("Hello", **ENDLESS)
+        request = replace(request, constraint=close_meanwhile)
+        stream = TextStream(Prepared(expert.session, [request]))
+        assert list(stream) == []
+        wait_until(lambda: expert.session.scheduler.counters.cancelled == 1)
+
+    def test_after_it_could_not_begin_gives_back_what_was_held(self, expert):
+        given_back = []
+
+        class Held:
+            def drop(self):
+                given_back.append("dropped")
+
+            def release(self):
+                given_back.append("released")
+
+        errors = [GrammarError("not yet")]
+
+        def fail_once():
+            if errors:
+                raise errors.pop()
+
+        request = loaded_of(expert).request("Hello", **GREEDY)
+        request = replace(request, constraint=fail_once)
+        stream = TextStream(Prepared(expert.session, [request], Held()))
+        with pytest.raises(GrammarError, match="not yet"):
+            next(stream)
+        assert given_back == []  # the stream may still be read
+        assert "".join(stream) == expert.generate("Hello", **GREEDY).text
+        assert given_back == ["released"]
 
     def test_an_exception_thrown_in_ends_it(self, expert):
         stream = expert.generate_stream("Hello", **ENDLESS)
