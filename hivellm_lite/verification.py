@@ -19,9 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .adapters.prepare import read_package_adapter
+from .converters.forms.float_model import write_float_model
+from .converters.forms.variant import merged
+from .converters.gguf.split import kind_file, kind_of
+from .converters.targets import find_targets
+from .converters.weights import checkpoint_weights, gguf_weights
+from .engine import Adapter, ContextOptions
 from .expert import Expert
 from .inference.batches import generate_tokens
 from .inference.decoding import Request
+from .inference.opening import open_session
 from .inference.scoring import log_probability_blocks
 from .sampling import SamplingParams
 
@@ -116,9 +123,6 @@ def verify_conversion(
 
     Raises ConversionError when the adapter or the float weights cannot be read.
     """
-    from .converters.targets import find_targets
-    from .converters.weights import checkpoint_weights, gguf_weights
-
     base = expert.base.path
     with ExitStack() as stack:
         weights = stack.enter_context(gguf_weights(base))
@@ -151,9 +155,6 @@ def _tensor_errors(
     source: WeightSource,
     progress: Progress | None,
 ) -> list[TensorError]:
-    from .converters.forms.variant import merged
-    from .converters.weights import gguf_weights
-
     steps: dict[str, tuple[Target, list[Update]]] = {}
     for target, update in updates:
         steps.setdefault(target.gguf_name, (target, []))[1].append(update)
@@ -184,9 +185,6 @@ def _served(
     expert: Expert, target: Target, quantised: Float32Array
 ) -> tuple[Float32Array, Float32Array | None]:
     """The weight that is computed with, and the change that a LoRA makes (None for a variant)."""
-    from .converters.gguf.split import kind_file, kind_of
-    from .converters.weights import gguf_weights
-
     prepared = expert.prepared
     if prepared.lora is None:
         part = prepared.entry.path / kind_file(kind_of(target.gguf_name))
@@ -218,10 +216,6 @@ def _logit_errors(
     schema: str | None,
     max_tokens: int,
 ) -> tuple[LogitError, LogitError]:
-    from .converters.forms.float_model import write_float_model
-    from .engine import Adapter, ContextOptions
-    from .inference.opening import open_session
-
     questions = [expert.tokenize_prompt(prompt, schema=schema) for prompt in prompts]
     n_ctx = max(map(len, questions)) + max_tokens
     options = ContextOptions(n_ctx, kv_type="f32", flash_attention=False)

@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ...errors import ConversionError
-from ..gguf.header import GGUFHeader
+from ..gguf.header import GGUFHeader, read_gguf_header
 from ..gguf.split import PartTensor, copied, kind_file, kind_of, write_part
 from ..peft.updates import Update
 from ..quantization import TensorType, decode_rows, encode_rows, row_bytes, tensor_type
@@ -233,8 +233,6 @@ def loading_order(base_parts: Sequence[Path], variant: Path) -> list[Path]:
 
 
 def _part_number(path: Path) -> int:
-    from ..gguf.header import read_gguf_header
-
     return int(read_gguf_header(path, part=True).metadata["split.no"])
 
 

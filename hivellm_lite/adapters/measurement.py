@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..engine import Adapter, ContextOptions
 from ..inference.opening import open_session
 from ..inference.scoring import log_probability_blocks
 from ..inference.session import Session, SessionOptions
@@ -128,8 +129,6 @@ class LoraMeter:
         return max(0.0, _mean_divergence(self._expected, rows) - weights * self._without)
 
     def _rows(self, lora: Path, scale: float = 1.0) -> _Rows:
-        from ..engine import Adapter
-
         adapter = Adapter(self._session.model, lora)
         try:
             return _rows(self._session, ((adapter, scale),), self._pairs)
@@ -167,8 +166,6 @@ def measure_models(
 
 @contextmanager
 def _session(model: ModelFiles) -> Iterator[Session]:
-    from ..engine import ContextOptions
-
     context = ContextOptions(N_CTX, kv_type="f32", flash_attention=False)
     options = SessionOptions(context, max_streams=1, parked_bytes=0, shared=False)
     session = open_session(model.files, "cpu", options, n_tensors=model.n_tensors)

@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
+from ..engine import OPENMP_SETTINGS, library_version
+from ..expert import Expert, checked, loaded_of
+from ..hardware import physical_cores
+from ..inference.batches import run_batch
+from ..inference.results import InferenceResult
+from ..inference.submissions import Prepared
 from .options import json_option, load_arguments, model_options, package_argument, progress_bar
 from .output import print_json, print_line
 
@@ -75,8 +82,6 @@ def bench(
     cached, and answers computed together. Answers have --tokens tokens whatever the
     expert would say: the end of an answer is not allowed before. Grammars are off.
     """
-    from ..expert import Expert
-
     deadline = time.perf_counter() + seconds
     arguments = load_arguments(settings, options)
     arguments["max_streams"] = max(BATCHES)
@@ -102,9 +107,6 @@ def bench(
 
 
 def _setting(expert: Expert) -> dict[str, Any]:
-    from ..engine import OPENMP_SETTINGS, library_version
-    from ..hardware import physical_cores
-
     session = expert.session
     context = session.scheduler.context_options
     return {
@@ -137,8 +139,6 @@ class _EndlessAnswer:
         return False
 
     def choose(self, sampler: Sampler, logits: NDArray[np.float32]) -> int:
-        import numpy as np
-
         token = sampler.choose(logits)
         if not self._model.is_end(token):
             return token
@@ -177,8 +177,6 @@ class _Prompts:
         )
 
     def _request(self, n_prompt: int, max_tokens: int) -> Request:
-        from ..expert import loaded_of
-
         self._n_made += 1
         model = self._expert.session.model
         text = f"{self._n_made}: " + "".join(_FILLER.format(i) for i in range(n_prompt // 4))
@@ -195,11 +193,6 @@ class _Prompts:
 
 
 def _ask(expert: Expert, *requests: Request) -> list[InferenceResult]:
-    from ..expert import checked
-    from ..inference.batches import run_batch
-    from ..inference.results import InferenceResult
-    from ..inference.submissions import Prepared
-
     outcomes = checked(run_batch(Prepared(expert.session, requests)), return_exceptions=False)
     return [outcome for outcome in outcomes if isinstance(outcome, InferenceResult)]
 

@@ -348,8 +348,6 @@ class Model(Native):
 
 def _headers(parts: Sequence[Path]) -> list[GGUFHeader]:
     """Empty for a file that cannot be read: llama.cpp says why."""
-    from ..converters.gguf.header import read_gguf_header
-
     try:
         return [read_gguf_header(part, part=len(parts) > 1) for part in parts]
     except ConversionError:

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import GrammarError
 from .answer import THOUGHT_BEGIN, THOUGHT_END
 
@@ -155,16 +157,12 @@ class GrammarConstraint:
 
     def _candidates(self) -> NDArray[np.bool_]:
         """Tokens that may be legal: all that are, and few others."""
-        import numpy as np
-
         if self._stage != "answer":
             return np.ones(self._vocabulary.n_tokens, bool)
         return self._with_ends(self._vocabulary.quick_mask(self._configuration))
 
     def _mask(self) -> NDArray[np.bool_]:
         """Exactly the legal tokens."""
-        import numpy as np
-
         if self._stage != "answer":
             return np.fromiter(map(self._allows, range(self._vocabulary.n_tokens)), bool)
         return self._with_ends(self._vocabulary.mask(self._configuration).copy())

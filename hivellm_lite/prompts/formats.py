@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..errors import ConversionError, InferenceError, PackageError
 from ..lazy import lazy
 from .tags import NO_THOUGHT, TEMPLATES, Segment, Template, merged, render
+from .template_files import base_template
 
 if TYPE_CHECKING:
     from ..chat_templates import ChatTemplate, Rendered
@@ -107,8 +108,6 @@ class PromptFormats:
         )
 
     def _template(self) -> ChatTemplate | None:
-        from .template_files import base_template
-
         found = self._read_own() or base_template(self._model)
         return (
             _chat_template(found.source, found.name, tuple(found.tokens.items())) if found else None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..converters.json_file import read_json
 from ..converters.tokenizers.special_tokens import TEMPLATE_FOLDERS, read_chat_template
 from ..package.files import file_in, relative_to_root
 
@@ -41,8 +42,6 @@ def package_template(package: Package) -> TemplateFile | None:
 
     Raises PackageError or ConversionError for files that cannot be read.
     """
-    from ..converters.json_file import read_json
-
     root = package.root
     for folder in dict.fromkeys((package.adapter.weights.parent, root)):
         place = relative_to_root(folder, root)

@@ -30,10 +30,17 @@ def test_converting_loads_neither_llama_cpp_nor_torch() -> None:
     assert run(code) == "set()"
 
 
+ALIASES = {"Array", "Float32Array", "Scalar", "Values"}
+"""Types that signatures name; an alias has another name of its own, or none."""
+
+
 def test_every_public_name_is_there() -> None:
     assert converters.__all__ == sorted(converters.__all__)
-    for name in converters.__all__:
+    assert set(converters.__all__) >= ALIASES
+    for name in set(converters.__all__) - ALIASES:
         assert getattr(converters, name).__name__ == name
+    for name in ALIASES:
+        assert getattr(converters, name) is not None
 
 
 def test_other_names_are_not() -> None:
