@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hivellm_lite.converters.forms.targets import find_targets
 from hivellm_lite.converters.forms.variant import convert_variant, loading_order
+from hivellm_lite.converters.forms.weights import checkpoint_weights, gguf_weights
 from hivellm_lite.converters.peft.updates import Update
-from hivellm_lite.converters.targets import find_targets
-from hivellm_lite.converters.weights import checkpoint_weights, gguf_weights
 
 from hivellm_lite import Expert
 from hivellm_lite.adapters import read_package_adapter

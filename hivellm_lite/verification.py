@@ -20,10 +20,10 @@ import numpy as np
 
 from .adapters.prepare import read_package_adapter
 from .converters.forms.float_model import write_float_model
+from .converters.forms.targets import find_targets
 from .converters.forms.variant import merged
+from .converters.forms.weights import checkpoint_weights, gguf_weights
 from .converters.gguf.split import kind_file, kind_of
-from .converters.targets import find_targets
-from .converters.weights import checkpoint_weights, gguf_weights
 from .engine import Adapter, ContextOptions
 from .expert import Expert
 from .inference.batches import generate_tokens
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .adapters.loss import AdapterLoss
+    from .converters.forms.targets import Target
+    from .converters.forms.weights import WeightSource
     from .converters.gguf.header import GGUFHeader
     from .converters.peft.updates import Update
     from .converters.safetensors import Float32Array
-    from .converters.targets import Target
-    from .converters.weights import WeightSource
     from .engine import Applied
     from .inference.session import Session
     from .progress import Progress

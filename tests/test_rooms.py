@@ -18,15 +18,14 @@ _spec.loader.exec_module(draw_rooms)
 # Each room, from the top floor down, and the rooms that it may import.
 TABLE = """
 cli                      : adapters bases cache converters.file_types converters.forms
-                           converters.gguf converters.peft converters.targets doctor engine errors
-                           expert gbnf hardware hub inference json_schema loading manager manifest
+                           converters.gguf converters.peft doctor engine errors expert gbnf
+                           hardware hub inference json_schema loading manager manifest
                            memory_estimate package process progress prompts residency routing
                            storage terminal_text user_paths verification
 server                   : errors inference manager residency strict_json
 manager                  : expert inference loading manifest process requests residency routing
 verification             : adapters converters.forms converters.gguf converters.peft
-                           converters.safetensors converters.targets converters.weights engine
-                           expert inference progress sampling
+                           converters.safetensors engine expert inference progress sampling
 expert                   : adapters bases engine inference loading manifest package process
                            requests
 residency                : engine errors gbnf inference loading manifest memory_estimate process
@@ -34,54 +33,40 @@ residency                : engine errors gbnf inference loading manifest memory_
 loading                  : adapters bases cache engine errors hub inference manifest
                            memory_estimate package process progress prompts requests user_paths
 adapters                 : bases cache converters.forms converters.gguf converters.peft
-                           converters.quantization converters.targets converters.weights engine
-                           errors inference lazy package process progress requests storage
+                           converters.quantization engine errors inference lazy package process
+                           progress requests storage
 bases                    : cache converters.base converters.file_types converters.gguf
-                           converters.model_config converters.tokenizers errors hub lazy package
-                           progress storage strict_json user_paths
+                           converters.tokenizers errors hub lazy package progress storage
+                           strict_json user_paths
+converters.base          : converters.architectures converters.checkpoint converters.gguf
+                           converters.json_file converters.quantization converters.safetensors
+                           converters.tokenizers engine errors hardware lazy
+converters.forms         : converters.architectures converters.checkpoint converters.gguf
+                           converters.peft converters.quantization converters.safetensors errors
+memory_estimate          : converters.gguf engine errors inference process
 requests                 : engine errors gbnf inference json_schema manifest process prompts
                            sampling
-converters.base          : converters.base_plan converters.checkpoint converters.gguf
-                           converters.model_config converters.permutation converters.quantization
-                           converters.rope converters.safetensors converters.tokenizers engine
-                           errors hardware
-converters.forms         : converters.architectures converters.gguf converters.peft
-                           converters.quantization converters.safetensors converters.targets
-                           converters.weights errors
-prompts                  : chat_templates converters.json_file converters.tokenizers engine errors
-                           lazy manifest package
-converters.base_plan     : converters.model_config converters.quantization converters.rope
-                           converters.safetensors errors
-converters.tokenizers    : converters.gguf converters.json_file converters.model_config errors
-                           tokenization
-converters.weights       : converters.checkpoint converters.gguf converters.safetensors
-                           converters.targets errors
-memory_estimate          : converters.gguf engine errors inference process
-converters.model_config  : converters.architectures converters.config_fields converters.gguf
-                           converters.json_file converters.rope
-converters.quantization  : converters.file_types converters.safetensors engine errors
-converters.targets       : converters.architectures converters.gguf converters.peft
-                           converters.permutation converters.safetensors errors
-doctor                   : cache engine hardware process
-inference                : engine errors gbnf lazy process sampling storage
 converters.checkpoint    : converters.json_file converters.safetensors errors
 converters.peft          : converters.json_file converters.safetensors errors lazy
-converters.rope          : converters.architectures converters.config_fields converters.safetensors
-                           errors
-engine                   : converters.gguf errors hardware lazy process sampling tokenization
-converters.gguf          : converters.architectures errors
+converters.quantization  : converters.file_types converters.safetensors engine errors
+doctor                   : cache engine hardware process
+inference                : engine errors gbnf lazy process sampling storage
+prompts                  : chat_templates converters.json_file converters.tokenizers engine errors
+                           lazy manifest package
 converters.safetensors   : converters.json_file errors
+converters.tokenizers    : converters.gguf converters.json_file errors tokenization
+engine                   : converters.gguf errors hardware lazy process sampling tokenization
 package                  : archive cache errors gbnf manifest strict_json user_paths
 routing                  : manifest strict_json
 cache                    : errors storage user_paths
-converters.architectures : converters.config_fields errors
+converters.gguf          : converters.architectures errors
 converters.json_file     : errors strict_json
 hub                      : archive errors progress storage user_paths
 json_schema              : errors gbnf lazy strict_json
 manifest                 : errors strict_json
 archive                  : errors
 chat_templates           : errors
-converters.config_fields : errors
+converters.architectures : errors
 gbnf                     : errors lazy
 process                  : errors
 storage                  : errors
@@ -89,7 +74,6 @@ strict_json              : lazy
 tokenization             : errors
 user_paths               : errors
 converters.file_types    :
-converters.permutation   :
 errors                   :
 hardware                 :
 lazy                     :

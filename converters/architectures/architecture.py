@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ..config_fields import ConfigFields
+from .config_fields import ConfigFields
 
 __all__ = ["Architecture", "HyperParameters", "TensorName"]
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ..config_fields import ConfigFields
 from .architecture import Architecture, HyperParameters
+from .config_fields import ConfigFields
 from .llama import LLAMA, llama_shapes
 
 __all__ = ["GEMMA2", "GEMMA3"]

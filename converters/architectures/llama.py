@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..config_fields import ConfigFields
 from .architecture import Architecture, HyperParameters
+from .config_fields import ConfigFields
 
 __all__ = ["LLAMA", "llama_shapes"]
 

@@ -20,9 +20,9 @@ from ..gguf.header import GGUFHeader
 from ..gguf.split import PartTensor, text_value, write_gguf
 from ..peft.updates import Update
 from ..safetensors import Float32Array
-from ..targets import Target
-from ..weights import WeightSource
+from .targets import Target
 from .variant import merged
+from .weights import WeightSource
 
 __all__ = ["exact_lora_bytes", "write_exact_lora"]
 

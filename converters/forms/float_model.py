@@ -14,9 +14,9 @@ from ..architectures import architecture_of_gguf
 from ..gguf.header import GGUFHeader
 from ..gguf.split import METADATA_FILE, PartTensor, kind_file, kind_of, split_metadata, write_part
 from ..peft.updates import Update
-from ..targets import Target, find_target
-from ..weights import GGUFWeights, WeightSource
+from .targets import Target, find_target
 from .variant import merged
+from .weights import GGUFWeights, WeightSource
 
 __all__ = ["write_float_model"]
 

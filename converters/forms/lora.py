@@ -21,7 +21,7 @@ from ..gguf.header import GGUFHeader
 from ..peft.adapter import Adapter
 from ..peft.updates import LowRank
 from ..safetensors import Array, Float32Array
-from ..targets import Target, find_targets
+from .targets import Target, find_targets
 
 __all__ = ["FORMAT_VERSION", "LoraPair", "LoraReport", "convert_lora", "stored_rank", "write_lora"]
 

@@ -17,11 +17,11 @@ import numpy as np
 from ..gguf.header import GGUFHeader
 from ..peft.updates import LowRank, Update
 from ..safetensors import Float32Array
-from ..targets import Target
-from ..weights import WeightSource
 from .change_loss import BOUND, ChangeLoss, TensorLoss
 from .decomposition import LowRankForm, low_rank_form
 from .lora import LoraPair, stored_rank, write_lora
+from .targets import Target
+from .weights import WeightSource
 
 __all__ = ["EXTRA_RANKS", "LowRankAdapter", "measure_low_rank", "write_low_rank"]
 

@@ -26,9 +26,9 @@ from ..gguf.split import PartTensor, copied, kind_file, kind_of, write_part
 from ..peft.updates import Update
 from ..quantization import TensorType, decode_rows, encode_rows, row_bytes, tensor_type
 from ..safetensors import Float32Array
-from ..targets import Target
-from ..weights import WeightSource
 from .change_loss import BOUND, ChangeLoss, TensorLoss
+from .targets import Target
+from .weights import WeightSource
 
 __all__ = [
     "FORMAT_VERSION",

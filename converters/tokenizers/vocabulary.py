@@ -10,9 +10,8 @@ gguf-py of llama.cpp.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,13 @@ from ...errors import ConversionError
 from ...tokenization.rules import NORMALIZER_KEY, SPACE_PREFIX_KEY, STRIPS_KEYS
 from ..gguf.check.vocabulary import text_problem
 from ..json_file import read_json, read_tokenizer_json
-from ..model_config import ModelConfig
+from .added_tokens import (
+    AddedToken,
+    looks_special,
+    read_added_tokens,
+    single_word_notes,
+    stripping_tokens,
+)
 from .merges import read_merges
 from .pre_tokenizers import IGNORE_MERGES, recognise
 from .sentencepiece_model import Piece
@@ -28,7 +33,6 @@ from .sentencepiece_vocabulary import UNMERGED_SCORE, is_sentencepiece, pieces_o
 from .special_tokens import (
     SpecialTokens,
     read_chat_template,
-    read_older_added_tokens,
     read_special_tokens,
 )
 
@@ -41,9 +45,6 @@ NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """``llama_token_type``."""
 
 PADDING_SCORE = -10000.0
-
-_CONTROL_WORDS = frozenset({"<pad>", "<mask>", "<2mass>", "[@BOS@]"})
-"""Control tokens that some published tokenizers forgot to mark as special."""
 
 
 @dataclass(frozen=True)
@@ -74,35 +75,53 @@ class Vocabulary:
 
 
 def read_vocabulary(
-    folder: Path, config: ModelConfig, *, pre_tokenizer: str | None = None
+    folder: Path,
+    *,
+    size: int,
+    token_ids: Mapping[str, int],
+    architecture: str,
+    pre_tokenizer: str | None = None,
 ) -> Vocabulary:
     """Read ``tokenizer.json`` or ``tokenizer.model`` and their companions in ``folder``.
 
     ``pre_tokenizer`` forces ``tokenizer.ggml.pre``. Raises ConversionError when
     the tokenizer is of another kind, malformed, or larger than the model.
     """
-    path, model = folder / "tokenizer.json", folder / "tokenizer.model"
-    if not path.is_file() and not model.is_file():
+    path, protobuf = folder / "tokenizer.json", folder / "tokenizer.model"
+    if not path.is_file() and not protobuf.is_file():
         raise ConversionError(f"{folder} has no tokenizer.json and no tokenizer.model")
+    facts = _Model(size, token_ids, reads_prefix=architecture == "llama")
     tokenizer = read_tokenizer_json(path) if path.is_file() else None
     companion = folder / "tokenizer_config.json"
     options = read_json(companion) if companion.is_file() else {}
     if tokenizer is None or is_sentencepiece(tokenizer):
-        return _sentencepiece(folder, config, tokenizer, options)
-    return _byte_level(folder, config, tokenizer, options, pre_tokenizer)
+        return _sentencepiece(folder, facts, tokenizer, options)
+    return _byte_level(folder, facts, tokenizer, options, pre_tokenizer)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What the model's configuration says about its tokens.
+
+    ``reads_prefix``: llama.cpp's converter honours ``add_prefix_space`` for this architecture.
+    """
+
+    size: int
+    token_ids: Mapping[str, int]
+    reads_prefix: bool
 
 
 def _byte_level(
     folder: Path,
-    config: ModelConfig,
+    facts: _Model,
     tokenizer: Mapping[str, Any],
     options: Mapping[str, Any],
     pre_tokenizer: str | None,
 ) -> Vocabulary:
-    path, size = folder / "tokenizer.json", config.sizes["vocab"]
+    path, size = folder / "tokenizer.json", facts.size
     model = _check_model(tokenizer, path)
     normalizer = _normalizer(tokenizer, path)
-    added, beyond = _added_tokens(folder, tokenizer, options, model["vocab"], size)
+    added, beyond = read_added_tokens(folder, tokenizer, options, model["vocab"], size)
     pieces = dict[int, Piece]()
     for text, token_id in model["vocab"].items():
         if not 0 <= token_id < size:
@@ -120,13 +139,13 @@ def _byte_level(
     special = read_special_tokens(
         tokenizer,
         options,
-        config.token_ids,
+        facts.token_ids,
         {token.text: token_id for token_id, token in added.items()},
         len(tokens),
         bos_by_default=pre in IGNORE_MERGES,
         source=path,
     )
-    prefix = options.get("add_prefix_space") if config.architecture.name == "llama" else None
+    prefix = options.get("add_prefix_space") if facts.reads_prefix else None
     return Vocabulary(
         model="gpt2",
         pre_tokenizer=pre,
@@ -139,28 +158,28 @@ def _byte_level(
         add_space_prefix=prefix if isinstance(prefix, bool) else None,
         space_prefix="never",
         normalizer=normalizer,
-        strips=_strips(added),
-        notes=beyond + _single_word_notes(added),
+        strips=stripping_tokens(added),
+        notes=beyond + single_word_notes(added),
     )
 
 
 def _sentencepiece(
     folder: Path,
-    config: ModelConfig,
+    facts: _Model,
     tokenizer: Mapping[str, Any] | None,
     options: Mapping[str, Any],
 ) -> Vocabulary:
-    size = config.sizes["vocab"]
+    size = facts.size
     path = folder / ("tokenizer.model" if tokenizer is None else "tokenizer.json")
     pieces, splitting, notes = pieces_of(folder, tokenizer, size)
     vocab = {piece.text: token_id for token_id, piece in pieces.items()}
-    added, beyond = _added_tokens(folder, tokenizer or {}, options, vocab, size)
+    added, beyond = read_added_tokens(folder, tokenizer or {}, options, vocab, size)
     tokens, types, scores = _tokens(pieces, added, size, path)
     controls = {p.text: i for i, p in pieces.items() if p.type == CONTROL}
     special = read_special_tokens(
         tokenizer or {},
         options,
-        config.token_ids,
+        facts.token_ids,
         controls | {token.text: token_id for token_id, token in added.items()},
         size,
         # llama.cpp adds BOS unless told otherwise; without tokenizer.json so does Transformers.
@@ -168,9 +187,7 @@ def _sentencepiece(
         source=path,
     )
     # llama.cpp adds the space unless told otherwise.
-    given = config.architecture.name == "llama" and isinstance(
-        options.get("add_prefix_space"), bool
-    )
+    given = facts.reads_prefix and isinstance(options.get("add_prefix_space"), bool)
     return Vocabulary(
         model="llama",
         pre_tokenizer="default",
@@ -183,8 +200,8 @@ def _sentencepiece(
         add_space_prefix=splitting.adds_space if given or not splitting.adds_space else None,
         space_prefix=splitting.space_prefix,
         normalizer="none",
-        strips=_strips(added),
-        notes=notes + beyond + _single_word_notes(added),
+        strips=stripping_tokens(added),
+        notes=notes + beyond + single_word_notes(added),
     )
 
 
@@ -252,96 +269,9 @@ def _normalizer(tokenizer: Mapping[str, Any], path: Path) -> str:
     raise ConversionError(f"{path}: the normalizer is malformed")
 
 
-@dataclass(frozen=True)
-class _AddedToken:
-    """``sides``: where it swallows white space. ``single_word``: not next to a letter."""
-
-    text: str
-    special: bool
-    sides: frozenset[str]
-    single_word: bool
-
-
-def _added_tokens(
-    folder: Path,
-    tokenizer: Mapping[str, Any],
-    options: Mapping[str, Any],
-    vocab: Mapping[str, int],
-    size: int,
-) -> tuple[dict[int, _AddedToken], tuple[str, ...]]:
-    """The tokens outside the BPE model by id, and notes.
-
-    Transformers 4 repeats them in ``tokenizer_config.json``, before 4.34 in
-    ``added_tokens.json``, and what is only there counts too. Tokens beyond the model's
-    vocabulary are left out.
-    """
-    path = folder / "tokenizer.json"
-    decoder = options.get("added_tokens_decoder")
-    entries = tokenizer.get("added_tokens") or []
-    if not isinstance(entries, list):
-        raise ConversionError(f"{path}: added_tokens is not a list")
-    seen = {str(entry.get("id")) for entry in entries if isinstance(entry, dict)}
-    if not isinstance(decoder, dict):
-        listed = (entry.get("content") for entry in entries if isinstance(entry, dict))
-        texts = {text for text in listed if isinstance(text, str)}
-        older = read_older_added_tokens(folder, options)
-        decoder = {key: entry for key, entry in older.items() if entry["content"] not in texts}
-    if decoder:
-        entries = entries + [
-            {**entry, "id": int(key)}
-            for key, entry in decoder.items()
-            if isinstance(entry, dict) and re.fullmatch("[0-9]{1,9}", key) and key not in seen
-        ]
-    added: dict[int, _AddedToken] = {}
-    beyond = []
-    for entry in entries:
-        text = entry.get("content") if isinstance(entry, dict) else None
-        token_id = entry.get("id") if isinstance(entry, dict) else None
-        if not isinstance(text, str) or not text or type(token_id) is not int:
-            raise ConversionError(f"{path}: an added token has no content or id: {entry!r}")
-        if token_id in added or vocab.get(text, token_id) != token_id:
-            raise ConversionError(f"{path}: added token {text!r} ({token_id}) is defined twice")
-        if token_id >= size:
-            beyond.append(text)
-            continue
-        added[token_id] = _AddedToken(
-            text,
-            special=entry.get("special") is True,
-            sides=frozenset(
-                side for side in ("left", "right") if entry.get(f"{side[0]}strip") is True
-            ),
-            single_word=entry.get("single_word") is True,
-        )
-    for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
-        # A token with such a role is special in Transformers, whatever its entry says.
-        role = options.get(f"{name}_token")
-        text = role.get("content") if isinstance(role, dict) else role
-        for token_id, token in added.items():
-            if token.text == text:
-                added[token_id] = replace(token, special=True)
-    if not beyond:
-        return added, ()
-    names = ", ".join(beyond[:5])
-    return added, (f"{names} left out: the model's vocabulary has {size} entries",)
-
-
-def _strips(added: Mapping[int, _AddedToken]) -> dict[str, tuple[int, ...]]:
-    return {
-        side: tuple(token_id for token_id, token in added.items() if side in token.sides)
-        for side in ("left", "right")
-    }
-
-
-def _single_word_notes(added: Mapping[int, _AddedToken]) -> tuple[str, ...]:
-    texts = [token.text for token in added.values() if token.single_word]
-    if not texts:
-        return ()
-    return (f"{', '.join(texts[:5])} is a token inside a word too, in Transformers it is not",)
-
-
 def _tokens(
     pieces: Mapping[int, Piece],
-    added: Mapping[int, _AddedToken],
+    added: Mapping[int, AddedToken],
     size: int,
     path: Path,
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[float, ...]]:
@@ -359,7 +289,7 @@ def _tokens(
             raise ConversionError(f"{path}: token {text!r} has the id {token_id}")
         if types[token_id] != UNUSED and tokens[token_id] != text:
             raise ConversionError(f"{path}: {tokens[token_id]!r} and {text!r} are both {token_id}")
-        control = token.special or _looks_special(text)
+        control = token.special or looks_special(text)
         # llama.cpp compares user-defined tokens with plain text.
         tokens[token_id] = text if control else text.replace("\u2581", " ")
         types[token_id] = CONTROL if control else USER_DEFINED
@@ -381,15 +311,6 @@ def _padding(token_id: int, taken: Collection[str]) -> str:
     while name in taken:
         name = f"[PAD{name}]"
     return name
-
-
-def _looks_special(text: str) -> bool:
-    return (
-        text in _CONTROL_WORDS
-        or (text.startswith("<|") and text.endswith("|>"))
-        or (text.startswith("<｜") and text.endswith("｜>"))
-        or (text.startswith("<unused") and text.endswith(">"))
-    )
 
 
 def _merges(model: Mapping[str, Any], path: Path) -> tuple[str, ...]:

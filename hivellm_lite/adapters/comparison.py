@@ -16,10 +16,10 @@ from pathlib import Path
 
 from ..converters.forms.change_loss import ChangeLoss
 from ..converters.forms.exact_lora import exact_lora_bytes, write_exact_lora
+from ..converters.forms.targets import Target
 from ..converters.forms.variant import convert_variant, loading_order
+from ..converters.forms.weights import GGUFWeights, WeightSource
 from ..converters.peft.updates import Unchanged, Update
-from ..converters.targets import Target
-from ..converters.weights import GGUFWeights, WeightSource
 from ..errors import ExpertError
 from .loss import Divergence
 from .measurement import (

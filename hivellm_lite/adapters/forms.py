@@ -29,6 +29,7 @@ from ..converters.forms.low_rank import (
     measure_low_rank,
     write_low_rank,
 )
+from ..converters.forms.targets import Target, find_targets
 from ..converters.forms.variant import (
     TypePlan,
     VariantReport,
@@ -38,12 +39,11 @@ from ..converters.forms.variant import (
     plan_types,
     stored_bytes,
 )
+from ..converters.forms.weights import GGUFWeights, WeightSource, checkpoint_weights, gguf_weights
 from ..converters.gguf.header import GGUFHeader
 from ..converters.peft.adapter import Adapter
 from ..converters.peft.updates import Update
 from ..converters.quantization import tensor_type
-from ..converters.targets import Target, find_targets
-from ..converters.weights import GGUFWeights, WeightSource, checkpoint_weights, gguf_weights
 from ..errors import ConversionError, OutOfMemoryError
 from ..package.opening import Package
 from ..progress import Progress

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..converters.forms.lora import convert_lora
+from ..converters.forms.targets import find_targets
 from ..converters.gguf.header import GGUFHeader
 from ..converters.peft.adapter import Adapter
-from ..converters.targets import find_targets
 from ..errors import ConversionError
 from .loss import NOTHING_LOST
 from .report import LoraAdapterReport

@@ -26,12 +26,12 @@ from ..cache.entries import CacheEntry
 from ..cache.sources import SourceWatch, source_of
 from ..cache.store import Cache
 from ..converters.forms import lora, variant
+from ..converters.forms.targets import find_targets
 from ..converters.forms.variant import loading_order
 from ..converters.gguf.check import check_model
 from ..converters.gguf.header import GGUFHeader, read_gguf_header
 from ..converters.peft.adapter import Adapter, read_adapter
 from ..converters.peft.methods import Values
-from ..converters.targets import find_targets
 from ..errors import PackageError
 from ..package.opening import Package, open_package
 from ..progress import Progress

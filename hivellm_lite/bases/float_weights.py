@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..cache.store import Cache
-from ..converters.model_config import read_model_config
+from ..converters.base.config import read_model_config
 from ..hub import Hub
 from ..hub.models import fetch_weights, is_complete
 from ..hub.search import cached_weights

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ..cache.entries import CacheEntry
 from ..cache.store import Cache
-from ..converters.model_config import read_model_config
+from ..converters.base.config import read_model_config
 from ..errors import BaseNotFoundError, LoadError
 from ..hub import Hub, HubReference
 from ..hub.cache import commit_of, digest_of_blob

@@ -16,9 +16,9 @@ from ..adapters.prepare import becomes_lora, earlier_conversions, read_package_a
 from ..bases.search import find_base
 from ..cache.store import Cache
 from ..converters.forms.lora import stored_rank
+from ..converters.forms.targets import find_targets
 from ..converters.gguf.header import read_gguf_header
 from ..converters.peft.updates import LowRank
-from ..converters.targets import find_targets
 from ..engine.options import ContextOptions
 from ..hub import Hub
 from ..inference.session import SessionOptions

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, GGUFReader
 from gguf.quants import dequantize, quantize
-from hivellm_lite.converters import base as base_module
-from hivellm_lite.converters.base import convert_base, estimate_size
+from hivellm_lite.converters.base import conversion, convert_base, estimate_size
 from hivellm_lite.converters.gguf.header import read_gguf_header
 from hivellm_lite.converters.quantization import (
     Q8_0_CHUNK,
@@ -193,12 +192,12 @@ def test_the_estimate_of_a_mix_covers_both_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    original = base_module._write_tensors
+    original = conversion._write_tensors
 
     def write(*arguments: object) -> None:
         original(*arguments)  # type: ignore[arg-type]
         sizes.append((tmp_path / "mix.float").stat().st_size)
 
-    monkeypatch.setattr(base_module, "_write_tensors", write)
+    monkeypatch.setattr(conversion, "_write_tensors", write)
     sizes.append(convert_base(MODELS / "tiny-mistral", tmp_path / "mix", quant="q4_k_m").bytes)
     assert abs(estimate_size(MODELS / "tiny-mistral", "q4_k_m") - sum(sizes)) < 0.1 * sum(sizes)

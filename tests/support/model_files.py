@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from hivellm_lite.converters import Adapter, read_adapter
+from hivellm_lite.converters.base.config import read_model_config
+from hivellm_lite.converters.tokenizers.vocabulary import Vocabulary, read_vocabulary
 
 from .paths import ADAPTERS, MODELS
 
@@ -76,3 +78,14 @@ def saved_adapter(base: str, name: str) -> Adapter:
     """An adapter of the fixtures, as PEFT saved it for the model ``base``."""
     folder = ADAPTERS / base / name
     return read_adapter(folder / "adapter_model.safetensors", folder / "adapter_config.json")
+
+
+def vocabulary_in(folder: Path) -> Vocabulary:
+    """The vocabulary that the conversion of the model in ``folder`` writes."""
+    config = read_model_config(folder)
+    return read_vocabulary(
+        folder,
+        size=config.sizes["vocab"],
+        token_ids=config.token_ids,
+        architecture=config.architecture.name,
+    )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hivellm_lite.converters.model_config import read_model_config
 from hivellm_lite.converters.tokenizers.sentencepiece_model import (
     BYTE,
     NORMAL,
@@ -19,17 +18,16 @@ from hivellm_lite.converters.tokenizers.vocabulary import (
     CONTROL,
     USER_DEFINED,
     Vocabulary,
-    read_vocabulary,
 )
 
 from hivellm_lite.errors import ConversionError
 
-from ...support.model_files import change_json, copy_model
+from ...support.model_files import change_json, copy_model, vocabulary_in
 from ...support.paths import MODELS
 
 
 def read(folder: Path) -> Vocabulary:
-    return read_vocabulary(folder, read_model_config(folder))
+    return vocabulary_in(folder)
 
 
 def message(number: int, content: bytes) -> bytes:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.gguf.header import read_gguf_header
-from hivellm_lite.converters.model_config import read_model_config
 from hivellm_lite.converters.tokenizers.sentencepiece_model import BYTE
 from hivellm_lite.converters.tokenizers.vocabulary import (
     CONTROL,
@@ -18,13 +17,12 @@ from hivellm_lite.converters.tokenizers.vocabulary import (
     UNUSED,
     USER_DEFINED,
     Vocabulary,
-    read_vocabulary,
 )
 
 from hivellm_lite.errors import ConversionError
 
 from ...support import llama
-from ...support.model_files import change_json, copy_model
+from ...support.model_files import change_json, copy_model, vocabulary_in
 from ...support.paths import FIXTURES, MODELS
 
 TOKENS = json.loads((FIXTURES / "tokens.json").read_text())
@@ -62,7 +60,7 @@ def vocabulary(name: str, folder: Path | None = None, **changes: Any) -> Vocabul
     if folder is not None:
         source = copy_model(name, folder)
         change_json(source / "tokenizer.json", **changes)
-    return read_vocabulary(source, read_model_config(source))
+    return vocabulary_in(source)
 
 
 def tokenizer_json(name: str) -> dict[str, Any]:
@@ -186,7 +184,7 @@ def test_tokens_that_only_the_older_config_lists_count_too(tmp_path: Path) -> No
     folder = copy_model("tiny-qwen3", tmp_path)
     entries = {"505": {"content": "<new>", "special": True}, "506": {"content": "▁x"}}
     change_json(folder / "tokenizer_config.json", added_tokens_decoder=entries)
-    found = read_vocabulary(folder, read_model_config(folder))
+    found = vocabulary_in(folder)
     assert found.tokens[505:507] == ("<new>", " x")
     assert found.types[505:507] == (CONTROL, USER_DEFINED)
 
@@ -195,7 +193,7 @@ def test_an_entry_that_is_listed_twice_or_malformed_adds_nothing(tmp_path: Path)
     folder = copy_model("tiny-qwen3", tmp_path)
     entries = {"503": {"content": "<other>"}, "x": {"content": "y"}, "505": "z"}
     change_json(folder / "tokenizer_config.json", added_tokens_decoder=entries)
-    assert read_vocabulary(folder, read_model_config(folder)) == vocabulary("tiny-qwen3")
+    assert vocabulary_in(folder) == vocabulary("tiny-qwen3")
 
 
 def test_a_model_without_a_chat_template_gets_none(tmp_path: Path) -> None:
@@ -217,14 +215,14 @@ def test_tokens_that_only_the_older_file_lists_count(name: str, tmp_path: Path) 
     (folder / "added_tokens.json").write_text(json.dumps({**old, "<|im_start|>": 7, "x": "y"}))
     named = {"additional_special_tokens": ["<|im_end|>"], "eos_token": {"content": "<|im_end|>"}}
     (folder / "special_tokens_map.json").write_text(json.dumps(named))
-    found = read_vocabulary(folder, read_model_config(folder))
+    found = vocabulary_in(folder)
     assert (found.tokens, found.types) == (whole.tokens, whole.types)
 
 
 def test_a_token_with_a_role_is_a_control_token(tmp_path: Path) -> None:
     folder = copy_model("tiny-qwen3", tmp_path)
     change_json(folder / "tokenizer_config.json", pad_token={"content": "<think>"})
-    found = read_vocabulary(folder, read_model_config(folder))
+    found = vocabulary_in(folder)
     assert found.types[503] == CONTROL
     assert found.special.ids["pad"] == 503
 
@@ -266,14 +264,14 @@ def test_without_a_normalizer_characters_stay_as_they_are(
     source = copy_model("tiny-qwen3", tmp_path)
     path = source / "tokenizer.json"
     path.write_text(json.dumps({**tokenizer_json("tiny-qwen3"), "normalizer": normalizer}))
-    assert read_vocabulary(source, read_model_config(source)).normalizer == "none"
+    assert vocabulary_in(source).normalizer == "none"
 
 
 def test_add_prefix_space_is_kept_for_llama_only(tmp_path: Path) -> None:
     for name, expected in (("tiny-llama", False), ("tiny-qwen3", None)):
         folder = copy_model(name, tmp_path)
         change_json(folder / "tokenizer_config.json", add_prefix_space=False)
-        found = read_vocabulary(folder, read_model_config(folder))
+        found = vocabulary_in(folder)
         assert found.add_space_prefix is expected
         convert_base(folder, tmp_path / f"{name}.gguf", quant="f16")
 
@@ -328,11 +326,11 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = copy_model("tiny-llama", tmp_path)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ConversionError, match=r"has no tokenizer\.json"):
-        read_vocabulary(folder, read_model_config(folder))
+        vocabulary_in(folder)
 
 
 def test_a_folder_without_a_tokenizer_config_works(tmp_path: Path) -> None:
     folder = copy_model("tiny-llama", tmp_path)
     (folder / "tokenizer_config.json").unlink()
-    found = read_vocabulary(folder, read_model_config(folder))
+    found = vocabulary_in(folder)
     assert found.special.ids == {"bos": 0, "eos": 2}

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import ConversionError
-from .architectures import Architecture
-from .config_fields import ConfigFields
+from ...errors import ConversionError
+from ..architectures import Architecture
+from ..architectures.config_fields import ConfigFields
 
 if TYPE_CHECKING:
-    from .safetensors import Float32Array
+    from ..safetensors import Float32Array
 
 __all__ = ["Rope", "llama3_factors", "read_rope", "rope_metadata", "rope_tensors"]
 

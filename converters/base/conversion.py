@@ -20,17 +20,17 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import ConversionError, LoadError
-from ..hardware import physical_cores
-from .base_plan import PlannedTensor, plan_tensors
-from .checkpoint import open_checkpoint
-from .gguf.check import check_model
-from .model_config import ModelConfig, read_model_config
-from .permutation import rotary_order
-from .quantization import bits_per_weight, checked, encode_rows, file_type, is_mix
+from ...errors import ConversionError, LoadError
+from ...hardware import physical_cores
+from ..architectures.permutation import rotary_order
+from ..checkpoint import open_checkpoint
+from ..gguf.check import check_model
+from ..quantization import bits_per_weight, checked, encode_rows, file_type, is_mix
+from ..safetensors import Array, SafetensorsFile, to_float32
+from ..tokenizers.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
+from .config import ModelConfig, read_model_config
+from .plan import PlannedTensor, plan_tensors
 from .rope import rope_metadata
-from .safetensors import Array, SafetensorsFile, to_float32
-from .tokenizers.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 
 __all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
 
@@ -89,12 +89,18 @@ def convert_base(
         with open_checkpoint(folder) as checkpoint:
             tensors = plan_tensors(config, checkpoint, quant)
             # After the plan: a vocabulary size that no tensor has is never allocated.
-            vocabulary = read_vocabulary(folder, config, pre_tokenizer=pre_tokenizer)
+            vocabulary = read_vocabulary(
+                folder,
+                size=config.sizes["vocab"],
+                token_ids=config.token_ids,
+                architecture=config.architecture.name,
+                pre_tokenizer=pre_tokenizer,
+            )
             _write_header(config, vocabulary, tensors, quant, floats)
             _write_tensors(tensors, checkpoint, floats, threads, progress)
         _check_result(floats, folder)
         if is_mix(quant):
-            from ..engine.quantizer import quantize_file
+            from ...engine.quantizer import quantize_file
 
             quantize_file(floats, out, file_type(quant), threads=threads)
     finally:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from hivellm_lite.converters.architectures import ARCHITECTURES
-from hivellm_lite.converters.model_config import ModelConfig, read_model_config
-from hivellm_lite.converters.rope import rope_metadata
+from hivellm_lite.converters.base.config import ModelConfig, read_model_config
+from hivellm_lite.converters.base.rope import rope_metadata
 
 from hivellm_lite.errors import ConversionError
 
-from ..support.model_files import change_json, copy_model
-from ..support.paths import MODELS
+from ...support.model_files import change_json, copy_model
+from ...support.paths import MODELS
 
 
 def config(folder: Path, **changes: Any) -> ModelConfig:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .architectures import Architecture, HyperParameters, architecture_of_hf
-from .config_fields import ConfigFields
-from .gguf.check.hyper_parameters import MAX_LAYERS
-from .json_file import read_json
+from ..architectures import Architecture, HyperParameters, architecture_of_hf
+from ..architectures.config_fields import ConfigFields
+from ..gguf.check.hyper_parameters import MAX_LAYERS
+from ..json_file import read_json
 from .rope import Rope, read_rope
 
 __all__ = ["ModelConfig", "read_model_config"]

@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hivellm_lite.converters import base as base_module
-from hivellm_lite.converters.base import convert_base, estimate_size
+from hivellm_lite.converters.base import conversion, convert_base, estimate_size
+from hivellm_lite.converters.base.rope import Rope, llama3_factors
 from hivellm_lite.converters.gguf.header import read_gguf_header
-from hivellm_lite.converters.rope import Rope, llama3_factors
 from hivellm_lite.converters.safetensors import SafetensorsFile
 
 from hivellm_lite.errors import ConversionError
 
-from ..fixtures.record_llama_cpp_digests import describe
-from ..support import llama
-from ..support.model_files import change_json, copy_model, framed, safetensors
-from ..support.paths import FIXTURES, MODELS
+from ...fixtures.record_llama_cpp_digests import describe
+from ...support import llama
+from ...support.model_files import change_json, copy_model, framed, safetensors
+from ...support.paths import FIXTURES, MODELS
 
 REFERENCE = np.load(FIXTURES / "reference.npz")
 DIGESTS = json.loads((FIXTURES / "llama_cpp_digests.json").read_text())
@@ -170,7 +169,7 @@ def test_blocks_and_threads_do_not_change_the_bytes(
     threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     convert_base(MODELS / "tiny-llama", tmp_path / "a", quant="q8_0")
-    monkeypatch.setattr(base_module, "BLOCK_ELEMENTS", 100)
+    monkeypatch.setattr(conversion, "BLOCK_ELEMENTS", 100)
     convert_base(MODELS / "tiny-llama", tmp_path / "b", quant="q8_0", threads=threads)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 

@@ -12,13 +12,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConversionError
-from .architectures import Architecture, architecture_of_gguf
-from .gguf.header import GGUFHeader
-from .peft.adapter import Adapter, AdapterTensor
-from .peft.updates import LowRank, Scaled, Update
-from .permutation import rotary_order
-from .safetensors import Float32Array
+from ...errors import ConversionError
+from ..architectures import Architecture, architecture_of_gguf
+from ..architectures.permutation import rotary_order
+from ..gguf.header import GGUFHeader
+from ..peft.adapter import Adapter, AdapterTensor
+from ..peft.updates import LowRank, Scaled, Update
+from ..safetensors import Float32Array
 
 __all__ = ["Target", "find_target", "find_targets"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConversionError
+from ...errors import ConversionError
 
 __all__ = ["ConfigFields"]
 

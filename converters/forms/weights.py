@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 
-from ..errors import ConversionError
-from .checkpoint import open_checkpoint
-from .gguf.header import GGUFHeader, GGUFTensor, read_gguf_header
-from .safetensors import Float32Array, SafetensorsFile
+from ...errors import ConversionError
+from ..checkpoint import open_checkpoint
+from ..gguf.header import GGUFHeader, GGUFTensor, read_gguf_header
+from ..safetensors import Float32Array, SafetensorsFile
 from .targets import Target
 
 if TYPE_CHECKING:

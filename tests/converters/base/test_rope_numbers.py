@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hivellm_lite.converters.base_plan import plan_tensors
+from hivellm_lite.converters.base.config import read_model_config
+from hivellm_lite.converters.base.plan import plan_tensors
+from hivellm_lite.converters.base.rope import rope_metadata, rope_tensors
 from hivellm_lite.converters.checkpoint import open_checkpoint
-from hivellm_lite.converters.model_config import read_model_config
-from hivellm_lite.converters.rope import rope_metadata, rope_tensors
 
 from hivellm_lite.errors import ConversionError
 
-from ..support.model_files import copy_model
+from ...support.model_files import copy_model
 
 ODD = [0, -1, 1, 2, 0.5, 1e-300, 1e-14, 1e11, 1e300, 10**400, float("nan"), float("inf"), True, "8"]
 LLAMA3 = {

@@ -9,11 +9,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import ConversionError
-from .model_config import ModelConfig
-from .quantization import TensorType, is_mix, row_bytes, tensor_type
+from ...errors import ConversionError
+from ..quantization import TensorType, is_mix, row_bytes, tensor_type
+from ..safetensors import FLOATS, Float32Array, SafetensorsFile
+from .config import ModelConfig
 from .rope import rope_tensors
-from .safetensors import FLOATS, Float32Array, SafetensorsFile
 
 __all__ = ["PlannedTensor", "plan_tensors"]
 
