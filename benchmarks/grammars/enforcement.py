@@ -12,7 +12,7 @@ import numpy as np
 from hivellm_lite.gbnf.matcher import Automaton, compile_grammar
 from hivellm_lite.gbnf.printer import print_grammar
 from hivellm_lite.gbnf.repair import repair_grammar
-from hivellm_lite.gbnf.token_masks import TokenVocabulary
+from hivellm_lite.gbnf.token_masks import TokenMasks
 from hivellm_lite.inference.grammar_constraint import GrammarConstraint
 
 from ..table import show
@@ -39,10 +39,10 @@ class Scripted:
 
 
 def step_times(
-    automaton: Automaton, vocabulary: TokenVocabulary, model: Vocabulary, tokens: list[int]
+    automaton: Automaton, token_masks: TokenMasks, model: Vocabulary, tokens: list[int]
 ) -> list[float]:
     """Seconds for each token: chosen, checked, accepted."""
-    constraint = GrammarConstraint(automaton.start, vocabulary, model)
+    constraint = GrammarConstraint(automaton.start, token_masks, model)
     sampler = Scripted(tokens)
     seconds = []
     for _ in tokens:
@@ -53,10 +53,10 @@ def step_times(
 
 
 def forced_times(
-    automaton: Automaton, vocabulary: TokenVocabulary, model: Vocabulary, tokens: list[int]
+    automaton: Automaton, token_masks: TokenMasks, model: Vocabulary, tokens: list[int]
 ) -> list[float]:
     """Seconds for each token to look for text that must follow it."""
-    constraint = GrammarConstraint(automaton.start, vocabulary, model)
+    constraint = GrammarConstraint(automaton.start, token_masks, model)
     seconds = []
     for token in tokens:
         constraint.accept(token)
@@ -66,7 +66,7 @@ def forced_times(
     return seconds
 
 
-def mask_times(automaton: Automaton, vocabulary: TokenVocabulary, tokens: list[int]) -> list[float]:
+def mask_times(automaton: Automaton, token_masks: TokenMasks, tokens: list[int]) -> list[float]:
     """Seconds for the exact mask at some places of a text, nothing of it known before."""
     configuration = automaton.start
     seconds = []
@@ -75,25 +75,25 @@ def mask_times(automaton: Automaton, vocabulary: TokenVocabulary, tokens: list[i
         if configuration not in seen and len(seen) < MASKS:
             seen.add(configuration)
             started = time.perf_counter()
-            vocabulary.mask(configuration)
+            token_masks.mask(configuration)
             seconds.append(time.perf_counter() - started)
-        following = vocabulary.step(configuration, token)
+        following = token_masks.step(configuration, token)
         assert following is not None
         configuration = following
     return seconds
 
 
-def measure(case: Case, model: Vocabulary, vocabulary: TokenVocabulary) -> tuple[list[str], ...]:
+def measure(case: Case, model: Vocabulary, token_masks: TokenMasks) -> tuple[list[str], ...]:
     """A row for what we do, and one for what llama.cpp does."""
     tokens = model.tokenize(case.text)
     cold, warm, forced, masks = [], [], [], []
     for _ in range(RUNS):
         automaton = compile_grammar(case.grammar)
-        cold += step_times(automaton, vocabulary, model, tokens)
-        warm += step_times(automaton, vocabulary, model, tokens)
-        forced += forced_times(compile_grammar(case.grammar), vocabulary, model, tokens)
+        cold += step_times(automaton, token_masks, model, tokens)
+        warm += step_times(automaton, token_masks, model, tokens)
+        forced += forced_times(compile_grammar(case.grammar), token_masks, model, tokens)
     for _ in range(3):
-        masks += mask_times(compile_grammar(case.grammar), vocabulary, tokens)
+        masks += mask_times(compile_grammar(case.grammar), token_masks, tokens)
     # llama.cpp reads what it takes as it stands, and the same language repaired otherwise
     note = ""
     source = print_grammar(case.grammar)
@@ -122,9 +122,9 @@ def native(times: NativeTimes | None, ours: Sequence[float]) -> tuple[str, str]:
 
 def main(vocab: Path, more_json: list[Path], more_sql: list[Path]) -> None:
     model = Vocabulary(vocab)
-    vocabulary = TokenVocabulary(model.pieces)
-    vocabulary.mask(compile_grammar(cases([], [])[0].grammar).start)  # builds its tables
-    rows = [measure(case, model, vocabulary) for case in cases(more_json, more_sql)]
+    token_masks = TokenMasks(model.pieces)
+    token_masks.mask(compile_grammar(cases([], [])[0].grammar).start)  # builds its tables
+    rows = [measure(case, model, token_masks) for case in cases(more_json, more_sql)]
     show(
         f"Enforcement on {model.n_tokens:,} tokens, µs a token, median / p99",
         ("grammar", "tokens", "first time", "seen before", "forced text", "exact mask"),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..lazy import lazy
 from .matcher import Configuration
 
-__all__ = ["TokenVocabulary"]
+__all__ = ["TokenMasks"]
 
 FEW_NODES = 256
 """So many nodes are faster walked one by one: long runs of spaces have a level for each space."""
@@ -26,7 +26,7 @@ MAX_CACHED_MASKS = 32
 """Of one byte for each token: 5 MB for the largest vocabularies."""
 
 
-class TokenVocabulary:
+class TokenMasks:
     """``pieces[token]``: the bytes of a token; empty for control tokens, which are never legal."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:

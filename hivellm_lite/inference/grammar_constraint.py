@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..engine import Model, Sampler
     from ..gbnf.matcher import Configuration
-    from ..gbnf.token_masks import TokenVocabulary
+    from ..gbnf.token_masks import TokenMasks
 
 __all__ = ["GrammarConstraint"]
 
@@ -52,14 +52,14 @@ class GrammarConstraint:
     def __init__(
         self,
         start: Configuration,
-        vocabulary: TokenVocabulary,
+        masks: TokenMasks,
         model: Model,
         *,
         thinking: bool = False,
         in_thought: bool = False,
     ) -> None:
         self._configuration = start
-        self._vocabulary = vocabulary
+        self._masks = masks
         self._model = model
         self._stage = "thought" if in_thought else "start" if thinking else "answer"
         self._pending = b""
@@ -94,9 +94,9 @@ class GrammarConstraint:
 
     def accept(self, token: int) -> None:
         """Note a token that `choose` or `forced` gave and that does not end the answer."""
-        data = self._vocabulary.pieces[token]
+        data = self._masks.pieces[token]
         if self._stage == "answer":
-            following = self._vocabulary.step(self._configuration, token)
+            following = self._masks.step(self._configuration, token)
             assert following is not None  # chosen because it is legal  # noqa: S101
             self._configuration = following
         elif self._stage == "start":
@@ -125,11 +125,11 @@ class GrammarConstraint:
         tokens = self._model.tokenize(text, after="text")
         configuration, kept = self._configuration, []
         for place, token in enumerate(tokens, start=1):
-            piece = self._vocabulary.pieces[token]
-            following = self._vocabulary.step(configuration, token)
+            piece = self._masks.pieces[token]
+            following = self._masks.step(configuration, token)
             # the model may prefer a longer token that continues beyond the forced text
             if following is None or (
-                place == len(tokens) and self._vocabulary.extends(configuration, piece)
+                place == len(tokens) and self._masks.extends(configuration, piece)
             ):
                 break
             kept.append(token)
@@ -139,9 +139,9 @@ class GrammarConstraint:
     def _allows(self, token: int) -> bool:
         if self._model.is_end(token):
             return self._stage == "answer" and self._configuration.accepting
-        data = self._vocabulary.pieces[token]
+        data = self._masks.pieces[token]
         if self._stage == "answer":
-            return self._vocabulary.step(self._configuration, token) is not None
+            return self._masks.step(self._configuration, token) is not None
         if not data:
             return False
         if self._stage == "thought":
@@ -158,14 +158,14 @@ class GrammarConstraint:
     def _candidates(self) -> NDArray[np.bool_]:
         """Tokens that may be legal: all that are, and few others."""
         if self._stage != "answer":
-            return np.ones(self._vocabulary.n_tokens, bool)
-        return self._with_ends(self._vocabulary.quick_mask(self._configuration))
+            return np.ones(self._masks.n_tokens, bool)
+        return self._with_ends(self._masks.quick_mask(self._configuration))
 
     def _mask(self) -> NDArray[np.bool_]:
         """Exactly the legal tokens."""
         if self._stage != "answer":
-            return np.fromiter(map(self._allows, range(self._vocabulary.n_tokens)), bool)
-        return self._with_ends(self._vocabulary.mask(self._configuration).copy())
+            return np.fromiter(map(self._allows, range(self._masks.n_tokens)), bool)
+        return self._with_ends(self._masks.mask(self._configuration).copy())
 
     def _with_ends(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if self._configuration.accepting:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InferenceError
-from ..gbnf.token_masks import TokenVocabulary
+from ..gbnf.token_masks import TokenMasks
 from ..lazy import lazy
 from ..process.state import bookkeeping, calling_native, check_running
 from .kv_streams import DEFAULT_PARKED_BYTES
@@ -82,9 +82,9 @@ class Session:
         return self.scheduler.n_ctx
 
     @lazy
-    def vocabulary(self) -> TokenVocabulary:
+    def token_masks(self) -> TokenMasks:
         """The bytes of all tokens, for grammars."""
-        return TokenVocabulary(self.model.pieces)
+        return TokenMasks(self.model.pieces)
 
     def compute(
         self,

@@ -77,9 +77,9 @@ class GrammarChooser:
         session = self._session
 
         def constrain() -> GrammarConstraint:
-            start, vocabulary = automaton.start, session.vocabulary
+            start, masks = automaton.start, session.token_masks
             return GrammarConstraint(
-                start, vocabulary, session.model, thinking=thinking, in_thought=in_thought
+                start, masks, session.model, thinking=thinking, in_thought=in_thought
             )
 
         return constrain

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hivellm_lite.gbnf import token_masks as vocabulary_module
+from hivellm_lite.gbnf import token_masks
 from hivellm_lite.gbnf.matcher import Automaton, compile_grammar
 from hivellm_lite.gbnf.parser import parse_grammar
-from hivellm_lite.gbnf.token_masks import TokenVocabulary
+from hivellm_lite.gbnf.token_masks import TokenMasks
 
 GRAMMAR = r"""
 root ::= "{" pair ("," ws pair)* "}"
@@ -57,8 +57,8 @@ def automaton() -> Automaton:
 
 
 @pytest.fixture
-def vocabulary() -> TokenVocabulary:
-    return TokenVocabulary(PIECES)
+def masks() -> TokenMasks:
+    return TokenMasks(PIECES)
 
 
 @pytest.mark.parametrize("few_nodes", [0, 5, 100_000])
@@ -66,25 +66,23 @@ def vocabulary() -> TokenVocabulary:
 def test_the_mask_has_exactly_the_tokens_that_can_be_stepped_over(
     automaton, text, few_nodes, monkeypatch
 ):
-    monkeypatch.setattr(vocabulary_module, "FEW_NODES", few_nodes)
-    vocabulary = TokenVocabulary(PIECES)
+    monkeypatch.setattr(token_masks, "FEW_NODES", few_nodes)
+    masks = TokenMasks(PIECES)
     configuration = automaton.start.advance(text)
-    legal = [vocabulary.step(configuration, n) is not None for n in range(len(PIECES))]
-    assert vocabulary.mask(configuration).tolist() == legal
+    legal = [masks.step(configuration, n) is not None for n in range(len(PIECES))]
+    assert masks.mask(configuration).tolist() == legal
     assert any(legal) != configuration.finished
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_the_quick_mask_lacks_no_legal_token_and_goes_by_the_first_byte(
-    automaton, vocabulary, text
-):
+def test_the_quick_mask_lacks_no_legal_token_and_goes_by_the_first_byte(automaton, masks, text):
     configuration = automaton.start.advance(text)
     first_legal = [bool(p) and configuration.advance(p[:1]) is not None for p in PIECES]
-    assert vocabulary.quick_mask(configuration).tolist() == first_legal
+    assert masks.quick_mask(configuration).tolist() == first_legal
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_longer_tokens_are_found_for_whatever_they_begin_with(automaton, vocabulary, text):
+def test_longer_tokens_are_found_for_whatever_they_begin_with(automaton, masks, text):
     configuration = automaton.start.advance(text)
     for data in [b"", *PIECES, b" " * 57, b"zz", b'{"a', b'"' + b"b" * 200]:
         legal_and_longer = [
@@ -93,68 +91,68 @@ def test_longer_tokens_are_found_for_whatever_they_begin_with(automaton, vocabul
             and configuration.advance(piece) is not None
             for piece in PIECES
         ]
-        assert vocabulary.extends(configuration, data) == any(legal_and_longer), data
+        assert masks.extends(configuration, data) == any(legal_and_longer), data
 
 
-def test_a_step_goes_where_the_bytes_of_the_token_go(automaton, vocabulary):
+def test_a_step_goes_where_the_bytes_of_the_token_go(automaton, masks):
     configuration = automaton.start
     for piece in (b'{"', "✓".encode()[:2], "✓".encode()[2:], b'":', b"[{", b'"'):
         expected = configuration.advance(piece)
-        configuration = vocabulary.step(configuration, PIECES.index(piece))
+        configuration = masks.step(configuration, PIECES.index(piece))
         assert configuration is expected is not None
-    assert vocabulary.step(configuration, PIECES.index(b"\n")) is None
+    assert masks.step(configuration, PIECES.index(b"\n")) is None
 
 
-def test_tokens_without_text_are_never_legal(automaton, vocabulary):
+def test_tokens_without_text_are_never_legal(automaton, masks):
     control = PIECES.index(b"")
     for text in TEXTS:
         configuration = automaton.start.advance(text)
-        assert vocabulary.step(configuration, control) is None
-        assert not vocabulary.mask(configuration)[control]
-        assert not vocabulary.quick_mask(configuration)[control]
+        assert masks.step(configuration, control) is None
+        assert not masks.mask(configuration)[control]
+        assert not masks.quick_mask(configuration)[control]
 
 
 def test_a_mask_may_meet_any_number_of_configurations():
     found = compile_grammar(parse_grammar('root ::= "a"{300} "b"'))
-    vocabulary = TokenVocabulary([b"a" * n for n in range(1, 350)] + [b"a" * 300 + b"b"])
-    assert vocabulary.mask(found.start).tolist() == [True] * 300 + [False] * 49 + [True]
+    masks = TokenMasks([b"a" * n for n in range(1, 350)] + [b"a" * 300 + b"b"])
+    assert masks.mask(found.start).tolist() == [True] * 300 + [False] * 49 + [True]
 
 
 def test_tokens_of_the_same_bytes_are_all_legal():
     found = compile_grammar(parse_grammar('root ::= "ab"'))
-    vocabulary = TokenVocabulary([b"ab", b"", b"a", b"ab", b"abc"])
-    assert vocabulary.mask(found.start).tolist() == [True, False, True, True, False]
+    masks = TokenMasks([b"ab", b"", b"a", b"ab", b"abc"])
+    assert masks.mask(found.start).tolist() == [True, False, True, True, False]
 
 
 def test_a_vocabulary_may_have_no_text_at_all():
     found = compile_grammar(parse_grammar('root ::= "ab"'))
     for pieces in ([], [b"", b""]):
-        vocabulary = TokenVocabulary(pieces)
-        assert vocabulary.n_tokens == len(pieces)
-        assert not vocabulary.mask(found.start).any()
-        assert not vocabulary.extends(found.start, b"a")
+        masks = TokenMasks(pieces)
+        assert masks.n_tokens == len(pieces)
+        assert not masks.mask(found.start).any()
+        assert not masks.extends(found.start, b"a")
 
 
-def test_masks_are_kept_for_the_latest_configurations_and_cannot_be_changed(automaton, vocabulary):
-    start = vocabulary.mask(automaton.start)
-    assert vocabulary.mask(automaton.start) is start
+def test_masks_are_kept_for_the_latest_configurations_and_cannot_be_changed(automaton, masks):
+    start = masks.mask(automaton.start)
+    assert masks.mask(automaton.start) is start
     with pytest.raises(ValueError, match="read-only"):
         start[0] = True
-    for n in range(vocabulary_module.MAX_CACHED_MASKS):
-        vocabulary.mask(automaton.start.advance(b'{"a":[' * n + b"{"))
-    again = vocabulary.mask(automaton.start)
+    for n in range(token_masks.MAX_CACHED_MASKS):
+        masks.mask(automaton.start.advance(b'{"a":[' * n + b"{"))
+    again = masks.mask(automaton.start)
     assert again is not start
     np.testing.assert_array_equal(again, start)
 
 
-def test_a_quick_mask_may_be_changed(automaton, vocabulary):
-    vocabulary.quick_mask(automaton.start)[:] = False
-    assert vocabulary.quick_mask(automaton.start).any()
+def test_a_quick_mask_may_be_changed(automaton, masks):
+    masks.quick_mask(automaton.start)[:] = False
+    assert masks.quick_mask(automaton.start).any()
 
 
 def test_one_vocabulary_serves_many_grammars_and_one_grammar_many_vocabularies(automaton):
     other = compile_grammar(parse_grammar('root ::= "é" [0-9]*'))
-    few, many = TokenVocabulary(["é1".encode(), b"{"]), TokenVocabulary(PIECES)
+    few, many = TokenMasks(["é1".encode(), b"{"]), TokenMasks(PIECES)
     assert few.mask(other.start).tolist() == [True, False]
     assert few.mask(automaton.start).tolist() == [False, True]
     assert many.mask(other.start).sum() == 1

@@ -30,7 +30,7 @@ from hivellm_lite.gbnf.parser import parse_grammar
 from hivellm_lite.gbnf.printer import print_grammar
 from hivellm_lite.gbnf.repair import repair_grammar
 from hivellm_lite.gbnf.syntax import Grammar
-from hivellm_lite.gbnf.token_masks import TokenVocabulary
+from hivellm_lite.gbnf.token_masks import TokenMasks
 from hivellm_lite.json_schema import schema_of, schema_to_grammar
 
 from ..gbnf.nasty_grammars import NASTY
@@ -127,16 +127,16 @@ def use(grammar: Grammar) -> str:
 
 def follow(automaton: Automaton) -> None:
     """Take tokens that the grammar allows, as an answer would."""
-    vocabulary = TokenVocabulary(PIECES)
+    masks = TokenMasks(PIECES)
     configuration = automaton.start
     random = Random(1)
     for _ in range(STEPS):
-        legal = vocabulary.mask(configuration).nonzero()[0]
+        legal = masks.mask(configuration).nonzero()[0]
         configuration.forced()
         if not legal.size:
             assert configuration.accepting
             break
-        following = vocabulary.step(configuration, int(random.choice(legal)))
+        following = masks.step(configuration, int(random.choice(legal)))
         assert following is not None
         configuration = following
 

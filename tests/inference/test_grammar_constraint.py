@@ -11,7 +11,7 @@ from hivellm_lite.converters.base import convert_base
 from hivellm_lite import Grammar
 from hivellm_lite.engine import Model, Sampler
 from hivellm_lite.gbnf.matcher import compile_grammar
-from hivellm_lite.gbnf.token_masks import TokenVocabulary
+from hivellm_lite.gbnf.token_masks import TokenMasks
 from hivellm_lite.inference.grammar_constraint import MAX_GAP, GrammarConstraint
 from hivellm_lite.sampling import SamplingParams
 
@@ -34,8 +34,8 @@ class TestThinking:
     def after(self, thinker: Model, rules: str, text: str) -> GrammarConstraint:
         """The constraint after the tokens of a text, each of which it must have allowed."""
         automaton = compile_grammar(Grammar.parse(rules))
-        vocabulary = TokenVocabulary([thinker.piece(t) for t in range(thinker.n_vocab)])
-        constraint = GrammarConstraint(automaton.start, vocabulary, thinker, thinking=True)
+        masks = TokenMasks([thinker.piece(t) for t in range(thinker.n_vocab)])
+        constraint = GrammarConstraint(automaton.start, masks, thinker, thinking=True)
         for token in thinker.tokenize(text, special=True):
             assert self.takes(constraint, thinker, token)
             constraint.accept(token)

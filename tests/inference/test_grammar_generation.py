@@ -13,7 +13,7 @@ from hivellm_lite.engine import Sampler
 from hivellm_lite.expert import loaded_of
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.matcher import compile_grammar
-from hivellm_lite.gbnf.token_masks import TokenVocabulary
+from hivellm_lite.gbnf.token_masks import TokenMasks
 from hivellm_lite.inference.decoding import AnswerDecoding
 from hivellm_lite.inference.grammar_constraint import GrammarConstraint
 from hivellm_lite.sampling import SamplingParams
@@ -130,11 +130,11 @@ class TestChoosing:
         logits = np.full(model.n_vocab, -30.0, np.float32)
         logits[[a, b, z]] = np.log([0.1, 0.3, 0.6])
         start = compile_grammar(Grammar.parse('root ::= "a" | "b"')).start
-        vocabulary = expert.session.vocabulary
+        masks = expert.session.token_masks
         drawn = []
         for seed in range(400):
             sampler = Sampler(SamplingParams(temperature=1.0), seed, model.n_vocab)
-            drawn.append(GrammarConstraint(start, vocabulary, model).choose(sampler, logits))
+            drawn.append(GrammarConstraint(start, masks, model).choose(sampler, logits))
             sampler.close()
         assert set(drawn) == {a, b}
         assert 0.65 < drawn.count(b) / len(drawn) < 0.85
@@ -142,7 +142,7 @@ class TestChoosing:
     def test_control_tokens_and_ends_are_refused_within_the_text(self, expert):
         model = expert.session.model
         rules = compile_grammar(Grammar.parse('root ::= "abc"'))
-        constraint = GrammarConstraint(rules.start, expert.session.vocabulary, model)
+        constraint = GrammarConstraint(rules.start, expert.session.token_masks, model)
         sampler = Sampler(SamplingParams(temperature=0.0), 0, model.n_vocab)
         controls = [token for token in range(model.n_vocab) if not model.piece(token)]
         assert set(model.end_tokens) <= set(controls)
@@ -160,7 +160,7 @@ class TestChoosing:
         model = expert.session.model
         (end, *_) = model.end_tokens
         rules = compile_grammar(Grammar.parse('root ::= "ab"+'))
-        constraint = GrammarConstraint(rules.start, expert.session.vocabulary, model)
+        constraint = GrammarConstraint(rules.start, expert.session.token_masks, model)
         sampler = Sampler(SamplingParams(temperature=0.0), 0, model.n_vocab)
         logits = np.zeros(model.n_vocab, np.float32)
         logits[end] = 10.0
@@ -204,8 +204,8 @@ class TestEnding:
     def test_a_grammar_that_the_vocabulary_cannot_write_is_an_error_with_the_text_so_far(
         self, expert, monkeypatch
     ):
-        pieces = [b"" if b"\xc3" in piece else piece for piece in expert.session.vocabulary.pieces]
-        monkeypatch.setitem(vars(expert.session), "vocabulary", TokenVocabulary(pieces))
+        pieces = [b"" if b"\xc3" in piece else piece for piece in expert.session.token_masks.pieces]
+        monkeypatch.setitem(vars(expert.session), "token_masks", TokenMasks(pieces))
         rules = Grammar.parse('root ::= "caf" "é"')
         with pytest.raises(GrammarError, match="no token of this model's vocabulary") as caught:
             expert.generate("Hello", grammar=rules, **GREEDY)
@@ -250,7 +250,7 @@ class TestForcedText:
             following = b"".join(session.model.piece(token) for token in constraint.forced())
             for forced in constraint.forced():
                 n_forced += 1
-                legal = session.vocabulary.mask(configuration).nonzero()[0].tolist()
+                legal = session.token_masks.mask(configuration).nonzero()[0].tolist()
                 pieces = [session.model.piece(token) for token in legal]
                 assert not configuration.accepting
                 assert all(following.startswith(p) or p.startswith(following) for p in pieces)
