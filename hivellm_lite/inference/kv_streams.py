@@ -17,16 +17,17 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import LoadError, OutOfMemoryError
+from .context_streams import ContextStreams, Stream
 from .parked import Parked, ParkedStates, common_prefix
 
 if TYPE_CHECKING:
     from ..engine import Adapter, Applied, Context, KVState
 
-__all__ = ["DEFAULT_PARKED_BYTES", "KVStreams", "Stream"]
+__all__ = ["DEFAULT_PARKED_BYTES", "KVStreams"]
 
 logger = logging.getLogger("hivellm_lite")
 
@@ -38,23 +39,6 @@ WORTH_PARKING = 16
 
 WORTH_RESTORING = 8
 """Copying a state pays from this many shared tokens on."""
-
-
-@dataclass(eq=False)
-class Stream:
-    """One stream of the context: the tokens whose KV it holds, and under which adapters."""
-
-    index: int
-    applied: Applied = ()
-    tokens: list[int] = field(default_factory=list)
-    busy: bool = False
-    last_used: int = 0
-    n_prompt: int = 0
-    """How many leading tokens belong to a prompt. The rest was computed row by row, with other
-    kernels, and only the answer that it belongs to may continue it."""
-    source: Parked | None = None
-    """The parked state that filled the stream, if only its beginning was wanted: then only this
-    restored prefix is likely to be reused."""
 
 
 @dataclass
@@ -79,14 +63,22 @@ class KVStreams:
         parked_bytes: int = DEFAULT_PARKED_BYTES,
     ) -> None:
         """``make_context(n_streams, n_ctx)`` makes the context; it is called again to resize."""
-        self._make_context = make_context
+        self._streams = ContextStreams(make_context, n_ctx)
         self._clock = itertools.count(1)
         self._counters = KVCounters()
         self._parked = ParkedStates(parked_bytes)
-        self.context = make_context(1, n_ctx)
-        self._can_copy = not self.context.model.sliding_window
+        self._can_copy = self._streams.can_copy
         self._shape = self.context.model.row_shape
-        self.streams = [Stream(0)]
+
+    @property
+    def context(self) -> Context:
+        """The context of now; `resize` makes another."""
+        return self._streams.context
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The streams of the context, in the order of their indices."""
+        return self._streams.all
 
     @property
     def counters(self) -> KVCounters:
@@ -101,7 +93,7 @@ class KVStreams:
 
     @property
     def n_free(self) -> int:
-        return sum(not stream.busy for stream in self.streams)
+        return len(self._streams.free)
 
     def acquire(
         self,
@@ -122,18 +114,18 @@ class KVStreams:
         def shared(held: Stream | Parked) -> int:
             return self._shared(held, applied, prompt, n_fresh)
 
-        free = [stream for stream in self.streams if not stream.busy]
+        free = self._streams.free
         if own is not None and own in self._parked:
             stream = self._victim(free)
             self._park_before_losing(stream, 0)
-            self._cut(stream, 0)
+            self._streams.cut(stream, 0)
             self._fill(stream, own)
             return self._occupy(stream, applied, len(prompt))
         stream = max(free, key=shared)
         kept = shared(stream)
         elsewhere: list[Stream | Parked] = []
         if self._can_copy:
-            elsewhere += [*self._parked, *self._busy()]
+            elsewhere += [*self._parked, *self._streams.busy]
         source = max(elsewhere, key=shared, default=None)
         gain = shared(source) - kept if source is not None else 0
         if source is not None and gain >= WORTH_RESTORING:
@@ -148,7 +140,7 @@ class KVStreams:
                 stream = self._victim(free)
                 kept = shared(stream)
             self._park_before_losing(stream, kept)
-        self._cut(stream, kept)
+        self._streams.cut(stream, kept)
         return self._occupy(stream, applied, len(prompt))
 
     def _occupy(self, stream: Stream, applied: Applied, n_prompt: int) -> Stream:
@@ -161,7 +153,7 @@ class KVStreams:
     def release(self, stream: Stream) -> None:
         """Give a stream back; the prompt that it holds stays until it is needed for another."""
         if not self.context.closed:  # the program ends, and all was freed
-            self._cut(stream, stream.n_prompt)
+            self._streams.cut(stream, stream.n_prompt)
         stream.busy = False
         stream.last_used = next(self._clock)
 
@@ -169,7 +161,7 @@ class KVStreams:
         """How many leading tokens some stream or parked state holds now."""
         held: list[Stream | Parked] = [*self.streams, *self._parked]
         if not self._can_copy:
-            held = [stream for stream in self.streams if not stream.busy]
+            held = [*self._streams.free]
         return max((self._shared(one, applied, prompt, 1) for one in held), default=0)
 
     def _shared(
@@ -181,51 +173,11 @@ class KVStreams:
         return self._shape.n_reusable(same, len(prompt), n_fresh)
 
     def resize(self, n_streams: int, n_ctx: int) -> None:
-        """Make the context anew with another shape; busy streams keep what they hold, and
-        become the first ones in their old order.
+        """Make the context anew with another shape; see `ContextStreams.resize`.
 
-        Raises OutOfMemoryError, with the old shape in place again, if it does not fit.
+        What idle streams lose is parked.
         """
-        before = (self.context.n_streams, self.context.n_ctx)
-        held: list[tuple[Stream, KVState | None]] = []
-        for stream in sorted(self.streams, key=lambda one: (not one.busy, one.index)):
-            worth_it = self._can_copy and len(stream.tokens) >= (
-                1 if stream.busy else WORTH_PARKING
-            )
-            if stream.busy or worth_it:
-                held.append((stream, self.context.read_state(stream.index) if worth_it else None))
-        self._require_memory(n_streams, n_ctx)
-        self.context.close()
-        try:
-            self.context = self._make_context(n_streams, n_ctx)
-        except OutOfMemoryError:
-            n_streams, n_ctx = before
-            self.context = self._make_context(n_streams, n_ctx)
-            raise
-        finally:
-            self.streams = []
-            if self.context.closed:  # not even the old shape: what was held is lost
-                held = []
-            for stream, state in held:
-                if len(self.streams) < n_streams and len(stream.tokens) <= self.context.n_ctx:
-                    stream.index = len(self.streams)
-                    self.streams.append(stream)
-                    if state is not None:
-                        self.context.write_state(stream.index, state)
-                    else:
-                        stream.tokens = []
-                elif state is not None:
-                    self._park(stream, state)
-            n_made = 0 if self.context.closed else n_streams
-            self.streams += [Stream(index) for index in range(len(self.streams), n_made)]
-        logger.debug("the KV cache has %d streams of %d positions", n_streams, n_ctx)
-
-    def _require_memory(self, n_streams: int, n_ctx: int) -> None:
-        context = self.context
-        if not context.closed:
-            freed = context.kv_bytes + context.buffer_bytes
-            options = replace(context.options, n_ctx=n_ctx)
-            context.require_memory(context.model, options, n_streams, freed=freed)
+        self._streams.resize(n_streams, n_ctx, keep_from=WORTH_PARKING, lose=self._park)
 
     def close_gaps(self, streams: Iterable[Stream]) -> None:
         """Move streams so that these stand side by side, where idle ones are between them.
@@ -240,11 +192,7 @@ class KVStreams:
                 return
             target, moved = min(gaps, key=lambda one: one.index), wanted[-1]
             self._park_before_losing(target, 0)
-            self.context.write_state(target.index, self.context.read_state(moved.index))
-            self.context.truncate(moved.index, 0)
-            target.tokens = []
-            target.index, moved.index = moved.index, target.index
-            self.streams.sort(key=lambda one: one.index)
+            self._streams.move(moved, target)
             self._counters.copied += 1
             wanted.sort(key=lambda one: one.index)
 
@@ -254,7 +202,7 @@ class KVStreams:
         Returns what `acquire` takes as ``own``; None if it was not worth it.
         """
         parked = self._park_before_losing(stream, 0)
-        self._cut(stream, 0)
+        self._streams.cut(stream, 0)
         stream.busy = False
         return parked
 
@@ -271,7 +219,7 @@ class KVStreams:
         last = max(held, key=lambda one: one.last_used)
         if isinstance(last, Parked):
             return list(last.tokens), last.state
-        return list(last.tokens), self.context.read_state(last.index)
+        return list(last.tokens), self._streams.read(last)
 
     def adopt(self, applied: Applied, tokens: Sequence[int], state: KVState) -> None:
         """Hold a state that was saved earlier, as if it had been parked here. A stream must
@@ -287,10 +235,10 @@ class KVStreams:
                 f"{self._parked.limit / 1e6:.0f} MB may be parked\n"
                 "Load the expert with a larger parked_bytes."
             )
-        stream = self._victim([stream for stream in self.streams if not stream.busy])
+        stream = self._victim(self._streams.free)
         self._park_before_losing(stream, 0)
-        self._cut(stream, 0)
-        self.context.write_state(stream.index, state)
+        self._streams.cut(stream, 0)
+        self._streams.write(stream, state)
         n_positions = self.context.n_positions(stream.index)
         if n_positions != len(tokens):
             self.context.truncate(stream.index, 0)
@@ -305,12 +253,9 @@ class KVStreams:
         """Drop all that was computed with an adapter. None of it may be busy."""
         for stream in self.streams:
             if any(one is adapter for one, _ in stream.applied):
-                self._cut(stream, 0)
+                self._streams.cut(stream, 0)
                 stream.applied = ()
         self._parked.forget(adapter)
-
-    def _busy(self) -> list[Stream]:
-        return [stream for stream in self.streams if stream.busy]
 
     def _victim(self, free: Sequence[Stream]) -> Stream:
         """The free stream whose content is missed least; among empty ones the first."""
@@ -318,20 +263,15 @@ class KVStreams:
 
     def _fill(self, stream: Stream, source: Stream | Parked) -> None:
         if isinstance(source, Stream):
-            self.context.write_state(stream.index, self.context.read_state(source.index))
+            self._streams.write(stream, self._streams.read(source))
             self._counters.copied += 1
         else:
-            self.context.write_state(stream.index, source.state)
+            self._streams.write(stream, source.state)
             source.last_used = next(self._clock)
             self._counters.restored += 1
         stream.tokens = list(source.tokens)
         stream.n_prompt = source.n_prompt
         stream.source = None
-
-    def _cut(self, stream: Stream, n_keep: int) -> None:
-        if n_keep < len(stream.tokens):
-            self.context.truncate(stream.index, n_keep)
-            del stream.tokens[n_keep:]
 
     def _park_before_losing(self, stream: Stream, kept: int) -> Parked | None:
         """Park a content of which more would be lost than kept, unless a parked state has it."""
@@ -345,7 +285,7 @@ class KVStreams:
                     parked.last_used = next(self._clock)
                     return None
         try:
-            return self._park(stream, self.context.read_state(stream.index))
+            return self._park(stream, self._streams.read(stream))
         except OutOfMemoryError as error:
             logger.warning("%s; it is computed again when it is wanted", error)
             return None

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .context_streams import Stream
 from .decoding import AnswerDecoding
-from .kv_streams import Stream
 from .parked import Parked
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
 """One thread that computes for all: continuous batches on the streams of one model.
 
 Any thread submits requests. The scheduler's thread has them admitted to a KV stream
-(`Admission`), lets the experts take turns (`Turns`), since a batch never mixes adapters, cuts
-their work into steps (`Steps`), and hands each request its logits.
+(`Admission`), lets the experts take turns (`Turns`), since a batch never mixes adapters, computes
+a step of one expert's requests (`Computation`), and hands each request its logits.
 
 All state belongs to that thread (`ComputeThread`); others send it tasks. All of llama.cpp's
-computing happens there, one step at a time in the whole process (`process.state.computing`).
+computing happens there, one call at a time in the whole process (`process.state.computing`).
 What this module does not know: grammars, text, experts.
 """
 
@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from ..engine.rows import Row
 from ..errors import InferenceError, LoadError
-from ..process.state import computing, forget_on_fork
+from ..process.state import forget_on_fork
 from .admission import Admission
+from .computation import Computation
 from .compute_thread import ComputeThread
 from .scheduled import Counters, ScheduledRequest
-from .steps import Piece, Steps, is_prefilling, stream_of
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ class Scheduler:
             parked_bytes=parked_bytes,
         )
         self._counters = Counters()
-        self._computing: tuple[ScheduledRequest, ...] = ()
-        self._prefilling = False
+        self._computation = Computation(model, self.admission, give=self._give, fail=self._retire)
         self._turns = Turns()
         self._thread = ComputeThread(self, "the model of this request was closed")
         forget_on_fork(self, self._thread.stepping)
@@ -93,6 +91,8 @@ class Scheduler:
         admission = self.admission
         return replace(
             self._counters,
+            steps=self._computation.n_calls,
+            rows=self._computation.n_rows,
             swaps=self._turns.n_swaps,
             preempted=admission.n_preempted,
             active=len(admission.active),
@@ -112,9 +112,7 @@ class Scheduler:
         """End a request as soon as possible; ``deliver(None)`` says when. Never waits."""
         if request.cancelled is None and not request.decoding.finished:
             request.cancelled = reason
-            together = self._computing
-            # a step in which others get their next token is not worth throwing away
-            if request in together and (self._prefilling or len(together) == 1):
+            if self._computation.is_worth_interrupting(request):
                 self.interrupt()
             self._thread.wake()
 
@@ -159,7 +157,7 @@ class Scheduler:
         ``read(context, end)`` is called with the index of the last one's logits, on the
         scheduler's thread.
         """
-        return self.call(lambda: read(*self._borrow(applied, tokens, n_logits)))
+        return self.call(lambda: read(*self._computation.beside(applied, tokens, n_logits)))
 
     def forget(self, adapter: Adapter) -> None:
         """End what uses an adapter, drop what was computed with it, and free it.
@@ -186,7 +184,7 @@ class Scheduler:
     def forget_other_threads(self) -> None:
         """In a forked child: see `process.state`."""
         self._thread.forget_other_threads(None if self._model.on_cpu else _FORKED)
-        self._computing = ()
+        self._computation.forget_step()
         for request in self.admission.forget_all():
             # the thread that delivered is not there; a reader sees `ended`
             request.ended = threading.Event()
@@ -214,7 +212,7 @@ class Scheduler:
                 self._retire(request)
         for request, error in self.admission.admit():
             self._retire(request, error)
-        self._step()
+        self._compute()
 
     def fail_all(self, error: BaseException) -> None:
         """End every request: cancelled when the scheduler was closed, otherwise failed."""
@@ -239,55 +237,12 @@ class Scheduler:
         request.ended.set()
         request.deliver(None)
 
-    def _step(self) -> None:
-        """Compute one batch: the next token of each hungry request of one expert."""
+    def _compute(self) -> None:
+        """Compute the next tokens of all hungry requests of one expert."""
         hungry = [one for one in self.admission.active if one.hungry and one.cancelled is None]
-        if not hungry:
-            return
-        applied = self._turns.next(hungry)
-        requests = [one for one in hungry if one.applied == applied]
-        if len(requests) > 1:
-            self.kv.close_gaps(map(stream_of, requests))
-        self._prefilling = is_prefilling(requests)
-        self._computing = tuple(requests)
-        context, model = self.kv.context, self._model
-        steps = Steps(model.row_shape, context.n_batch, context.n_ubatch, model.on_cpu)
-        try:
-            for pieces in steps.next(requests):
-                self._decode(applied, pieces)
-        finally:
-            self._computing = ()
-            self.kv.context.resume()
-
-    def _decode(self, applied: Applied, pieces: Sequence[Piece]) -> None:
-        """Decode pieces of several requests together and hand over the logits.
-
-        If llama.cpp refuses them together, each is tried alone, so that one request fails
-        and not all.
-        """
-        from ..engine import InterruptedDecodeError  # loads llama.cpp
-
-        context = self.kv.context
-        try:
-            # the model's lock first: what loads an adapter shall not keep other models waiting
-            with self._model.adapting, computing:
-                context.apply(applied)
-                ends = context.decode([piece.row() for piece in pieces])
-        except InterruptedDecodeError:
-            return
-        except InferenceError as error:
-            if len(pieces) == 1:
-                self._retire(pieces[0].request, error)
-            else:
-                for piece in pieces:
-                    self._decode(applied, [piece])
-            return
-        self._counters.steps += 1
-        self._counters.rows += len(pieces)
-        for piece, end in zip(pieces, ends, strict=True):
-            piece.stream.tokens += piece.tokens
-            if piece.is_last:
-                self._give(piece.request, context.logits(end))
+        if hungry:
+            applied = self._turns.next(one.applied for one in hungry)
+            self._computation.step(applied, [one for one in hungry if one.applied == applied])
 
     def _give(self, request: ScheduledRequest, logits: NDArray[np.float32]) -> None:
         """Hand a request its logits, and its reader the text that comes of them."""
@@ -302,29 +257,6 @@ class Scheduler:
             request.look_at_reader()
         if request.decoding.finished:
             self._retire(request)
-
-    def _borrow(self, applied: Applied, tokens: list[int], n_logits: int) -> tuple[Context, int]:
-        """Compute ``tokens`` in some stream; the context then has the logits of the last
-        ``n_logits``, and the index of the last of them is returned.
-        """
-        self.admission.make_room(len(tokens), at_once=True)
-        context = self.kv.context
-        stream = self.kv.acquire(applied, tokens, n_logits)
-        try:
-            with self._model.adapting, computing:
-                context.apply(applied)
-                end = 0
-                while (place := len(stream.tokens)) < len(tokens):
-                    # the wanted logits must come out of one call
-                    left = len(tokens) - place
-                    n = self._model.row_shape.n_next(place, left, context.n_ubatch, n_logits)
-                    last = n == left
-                    chunk = tokens[place : place + n]
-                    (end,) = context.decode([Row(stream.index, place, chunk, n_logits * last)])
-                    stream.tokens += chunk
-        finally:
-            self.kv.release(stream)
-        return context, end
 
     def _forget(self, adapter: Adapter) -> None:
         if self.kv.context.closed:  # the program ends, and all was freed

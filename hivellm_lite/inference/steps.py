@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..engine.row_shapes import RowShape
 from ..engine.rows import Row
-from .kv_streams import Stream
+from .context_streams import Stream
 from .scheduled import LOOKAHEAD, ScheduledRequest
 
 __all__ = ["Piece", "Steps", "is_prefilling", "stream_of"]

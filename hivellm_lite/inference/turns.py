@@ -1,11 +1,9 @@
-"""Which experts are computed next: a batch never mixes adapters."""
+"""Which adapters are computed with next: a batch never mixes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
-
-from .scheduled import ScheduledRequest
 
 if TYPE_CHECKING:
     from ..engine import Applied
@@ -17,7 +15,7 @@ QUANTUM = 8
 
 
 class Turns:
-    """Whose turn it is, among the adapters of the requests that want to be computed."""
+    """Whose turn it is, among the adapters that requests want to be computed with."""
 
     def __init__(self) -> None:
         self._current: Applied | None = None
@@ -26,17 +24,20 @@ class Turns:
         self._clock = 0
         self.n_swaps = 0
 
-    def next(self, requests: Sequence[ScheduledRequest]) -> Applied:
-        """The adapters of the last step, for `QUANTUM` steps; then the ones that waited longest."""
-        wanted = list(dict.fromkeys(request.applied for request in requests))
+    def next(self, wanted: Iterable[Applied]) -> Applied:
+        """The adapters of the last step, for `QUANTUM` steps; then those that waited longest.
+
+        ``wanted`` are the adapters of one request or more.
+        """
+        choices = list(dict.fromkeys(wanted))
         self._clock += 1
         self._n_steps += 1
-        if self._current not in wanted or (len(wanted) > 1 and self._n_steps > QUANTUM):
-            self._last = {key: last for key, last in self._last.items() if key in wanted}
-            self._current = min(wanted, key=lambda key: self._last.get(key, -1))
+        if self._current not in choices or (len(choices) > 1 and self._n_steps > QUANTUM):
+            self._last = {key: last for key, last in self._last.items() if key in choices}
+            self._current = min(choices, key=lambda key: self._last.get(key, -1))
             self._n_steps = 1
             self.n_swaps += 1
-        assert self._current is not None  # one of those wanted  # noqa: S101
+        assert self._current is not None  # one of the choices  # noqa: S101
         self._last[self._current] = self._clock
         return self._current
 

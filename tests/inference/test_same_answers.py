@@ -40,17 +40,10 @@ def quantized_base(request, tmp_path):
 
 
 def cold_logits(expert, prompt):
-    """Logits behind a prompt that nothing is known of."""
-    session = expert.session
-    kv = session.scheduler.kv
-
-    def forget():
-        for stream in kv.streams:
-            kv._cut(stream, 0)
-        for parked in list(kv.parked):
-            kv._parked.remove(parked)
-
-    session.scheduler.call(forget)
+    """Logits after a prompt of which the KV cache holds nothing."""
+    scheduler = expert.session.scheduler
+    for adapter, _ in expert.applied():
+        scheduler.call(lambda adapter=adapter: scheduler.kv.forget(adapter))
     return warm_logits(expert, prompt)
 
 
@@ -126,16 +119,16 @@ def test_an_answer_that_others_interrupt_goes_on_as_it_was(
     package = tiny_package("a", adapter=adapter, model=model)
     options = {"n_ctx": 512, "n_threads": 1, "parked_bytes": parked_bytes}
     with Expert.load(package, base=base, **options) as expert:
-        alone = answer(expert, QUESTIONS[0], max_tokens=40).text
+        alone = answer(expert, QUESTIONS[0], max_tokens=150).text
         scheduler = expert.session.scheduler
 
         def interrupt():
-            for member in list(scheduler.admission.active):
-                if member.decoding.n_generated > 20:
-                    scheduler.admission.preempt(member)
+            for request in list(scheduler.admission.active):
+                if request.decoding.n_generated > 20:
+                    scheduler.admission.preempt(request)
 
         with ThreadPoolExecutor() as pool:
-            again = pool.submit(answer, expert, QUESTIONS[0], max_tokens=40)
+            again = pool.submit(answer, expert, QUESTIONS[0], max_tokens=150)
             while not again.done() and scheduler.counters.preempted < 3:
                 scheduler.call(interrupt)
             assert again.result().text == alone
