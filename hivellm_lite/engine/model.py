@@ -10,38 +10,24 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..converters.gguf.check import check_model
-from ..converters.gguf.header import read_gguf_header
-from ..errors import ConversionError, InferenceError, LoadError, OutOfMemoryError
+from ..converters.gguf.header import GGUFHeader, read_gguf_header
+from ..errors import ConversionError, LoadError, OutOfMemoryError
 from ..lazy import lazy
 from ..process.memory_limits import require_memory
-from ..tokenization.byte_level import from_byte_level
 from ..tokenization.rules import read_text_rules
-from ..tokenization.tokenizer import After, Tokenizer
+from ..tokenization.tokenizer import After
 from .device import is_cpu, select_devices, use_extra_buffers
 from .native import LOADING_BYTES, Native, fresh_log, is_lack_of_memory, llama, reason, start
 from .rope_options import long_rope_above, yarn_betas
 from .row_shapes import RowShape, row_shape
 from .sizes import compute_bytes, kv_values
 from .trial import try_in_child
-
-if TYPE_CHECKING:
-    from ..converters.gguf.header import GGUFHeader
+from .vocabulary import Vocabulary
 
 __all__ = ["Model"]
-
-_NAMED = (
-    llama.LLAMA_TOKEN_ATTR_CONTROL
-    | llama.LLAMA_TOKEN_ATTR_USER_DEFINED
-    | llama.LLAMA_TOKEN_ATTR_UNKNOWN
-)
-"""Tokens that llama.cpp finds in a text by their names."""
-
-
-_PIECE_BYTES = 256
-"""Longer than nearly every token; a buffer for a longer one is made when it is met."""
 
 
 class Model(Native):
@@ -85,12 +71,12 @@ class Model(Native):
             params.n_gpu_layers = -1 if chosen else 0
         headers = _headers(parts)
         metadata = headers[0].metadata if headers else {}
-        self._rules = read_text_rules(metadata)
+        rules = read_text_rules(metadata)
         self.yarn_betas = yarn_betas(metadata)
         self.long_rope_above = long_rope_above(headers)
         """Positions of a context beyond which llama.cpp takes LongRoPE's other factors; None for
         models without."""
-        overrides: dict[str, int | bool | str] = {**self._rules.overrides}
+        overrides: dict[str, int | bool | str] = {**rules.overrides}
         with fresh_log():
             if len(parts) == 1:
                 params.kv_overrides = _overrides(overrides)
@@ -121,8 +107,8 @@ class Model(Native):
         self.on_cpu = is_cpu(device)
         self.contexts: weakref.WeakSet[Native] = weakref.WeakSet()
         self.adapters: weakref.WeakSet[Native] = weakref.WeakSet()
-        self._vocab = llama.llama_model_get_vocab(pointer)
-        self.n_vocab: int = llama.llama_vocab_n_tokens(self._vocab)
+        self.vocabulary = Vocabulary(llama.llama_model_get_vocab(pointer), self._finalizer, rules)
+        self.n_vocab = self.vocabulary.n_tokens
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(pointer)
 
     def close(self) -> None:
@@ -218,132 +204,45 @@ class Model(Native):
         without it they stay ordinary text, as text from a user must. ``after`` says
         what comes before the text: SentencePiece puts a space before some texts.
         """
-        return self._tokenizer.tokenize(text, special=special, after=after)
+        return self.vocabulary.tokenizer.tokenize(text, special=special, after=after)
 
     def tokenize_segments(self, segments: Iterable[tuple[str, bool]]) -> list[int]:
         """Token ids of a text in parts, without any begin-of-text token.
 
         Each part is text, or (with True) the name of a control token.
         """
-        return self._tokenizer.tokenize_segments(segments)
+        return self.vocabulary.tokenizer.tokenize_segments(segments)
 
     def named_parts(self, text: str) -> list[tuple[str, bool]]:
         """``text`` in parts: names of control and added tokens (with True), and what is between."""
-        return self._tokenizer.named_parts(text)
+        return self.vocabulary.tokenizer.named_parts(text)
 
     def special_token(self, text: str) -> int | None:
         """The id of the control or added token whose name is ``text``, or None."""
-        return self._tokenizer.special_token(text)
-
-    @lazy
-    def _attributes(self) -> list[int]:
-        """``llama_token_attr`` of every token."""
-        attribute, vocab = llama.llama_vocab_get_attr, self._live_vocab
-        return [attribute(vocab, token) for token in range(self.n_vocab)]
-
-    @lazy
-    def _tokenizer(self) -> Tokenizer:
-        named, added = dict[str, int](), dict[str, int]()
-        for token, attribute in enumerate(self._attributes):
-            if attribute & _NAMED and (text := self._token_text(token)):
-                named.setdefault(text, token)
-                if attribute & llama.LLAMA_TOKEN_ATTR_USER_DEFINED:
-                    added.setdefault(text, token)
-        return Tokenizer(
-            self._rules,
-            added=added,
-            named=named,
-            words=self._words,
-            joints=self._joints,
-            merge=self._merge,
-        )
-
-    def _words(self) -> dict[str, int]:
-        normal = llama.LLAMA_TOKEN_ATTR_NORMAL
-        return {
-            self._token_text(token): token
-            for token, attribute in enumerate(self._attributes)
-            if attribute & normal
-        }
-
-    def _joints(self) -> frozenset[str]:
-        texts = (self._token_text(token) for token in range(self.n_vocab))
-        return frozenset(
-            text[place : place + 2] for text in texts for place in range(len(text) - 1)
-        )
-
-    def _token_text(self, token: int) -> str:
-        """The vocabulary's entry, unchanged."""
-        text: bytes = llama.llama_vocab_get_text(self._live_vocab, token)
-        return text.decode("utf-8", "surrogateescape")
-
-    def _merge(self, data: bytes) -> list[int]:
-        """What llama.cpp makes of a text in which no control tokens are looked for."""
-        tokens = (llama.llama_token * (len(data) + 8))()
-        n = llama.llama_tokenize(
-            self._live_vocab, data, len(data), tokens, len(tokens), False, False
-        )
-        if n < 0:
-            raise InferenceError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
-        return list(tokens[:n])
+        return self.vocabulary.tokenizer.special_token(text)
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
-        """The bytes of one token; may be part of a character. Control tokens are empty
-        unless ``special`` is set. InferenceError for one that the vocabulary does not have.
-        """
-        if not 0 <= token < self.n_vocab:  # an exception of C++ would end the process
-            raise InferenceError(f"token {token} is beyond the vocabulary of {self.n_vocab}")
-        size = _PIECE_BYTES
-        while True:
-            # one for each call: other threads ask at the same time
-            buffer = (ctypes.c_char * size)()
-            n = llama.llama_token_to_piece(self._live_vocab, token, buffer, size, 0, special)
-            if n >= 0:
-                return self._decoded(token, buffer.raw[:n])
-            size = -n
-
-    def _decoded(self, token: int, data: bytes) -> bytes:
-        if self._rules.splits and self._attributes[token] & llama.LLAMA_TOKEN_ATTR_NORMAL:
-            return from_byte_level(data)
-        return data
+        """The bytes of one token; see `Vocabulary.piece`."""
+        return self.vocabulary.piece(token, special=special)
 
     def is_end(self, token: int) -> bool:
-        """Whether the token ends a generation (end of text, of turn …)."""
-        return bool(llama.llama_vocab_is_eog(self._live_vocab, token))
+        """Whether the token ends an answer (end of text, of turn …)."""
+        return self.vocabulary.is_end(token)
 
-    @lazy
+    @property
     def pieces(self) -> tuple[bytes, ...]:
-        """The bytes of every token, empty for control tokens. Takes 0.3 s for 150,000 tokens."""
-        to_piece, vocab, string_at = llama.llama_token_to_piece, self._live_vocab, ctypes.string_at
-        size = _PIECE_BYTES
-        buffer = (ctypes.c_char * size)()
-        found = []
-        for token in range(self.n_vocab):
-            n = to_piece(vocab, token, buffer, size, 0, False)
-            found.append(
-                self._decoded(token, string_at(buffer, n)) if n >= 0 else self.piece(token)
-            )
-        return tuple(found)
+        """The bytes of every token; see `Vocabulary.pieces`."""
+        return self.vocabulary.pieces
 
-    @lazy
+    @property
     def end_tokens(self) -> list[int]:
-        """All tokens that end a generation; llama.cpp makes each a control token."""
-        return [
-            token for token, piece in enumerate(self.pieces) if not piece and self.is_end(token)
-        ]
+        """All tokens that end an answer."""
+        return self.vocabulary.end_tokens
 
     @property
     def begin_token(self) -> int | None:
         """The token that must come first, for models that want one."""
-        if not llama.llama_vocab_get_add_bos(self._live_vocab):
-            return None
-        token = int(llama.llama_vocab_bos(self._live_vocab))
-        return token if token >= 0 else None
-
-    @property
-    def _live_vocab(self) -> Any:
-        _ = self.pointer  # raises when the model was closed
-        return self._vocab
+        return self.vocabulary.begin_token
 
 
 def _headers(parts: Sequence[Path]) -> list[GGUFHeader]:

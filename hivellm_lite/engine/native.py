@@ -43,6 +43,8 @@ __all__ = [
     "library_file",
     "library_version",
     "llama",
+    "log_nothing",
+    "on_log",
     "reason",
     "return_free_memory",
     "start",
@@ -83,7 +85,7 @@ _collected = _Collected()
 
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
-def _on_log(level: int, text: bytes, _user_data: Any) -> None:
+def on_log(level: int, text: bytes, _user_data: Any) -> None:
     """Note a line. Any thread may be here, llama.cpp's own too, in the middle of native code, so
     nothing is done that could wait, raise or print.
     """
@@ -102,7 +104,7 @@ def fresh_log() -> Iterator[None]:
     theirs meanwhile.
     """
     me = threading.get_ident()
-    llama.llama_log_set(_on_log, ctypes.c_void_p(0))
+    llama.llama_log_set(on_log, ctypes.c_void_p(0))
     _collected.lines = []
     _calling.add(me)
     try:
@@ -143,7 +145,7 @@ def reason() -> str:
 
 
 @atexit.register
-def _log_nothing() -> None:
+def log_nothing() -> None:
     """Python cannot be entered once it ends, but threads may still be in native code. Without a
     callback llama.cpp would print; C's ``abs`` does nothing with a line's level.
     """

@@ -227,7 +227,7 @@ class ComputeThread:
             try:
                 self._do(self._inbox.get(timeout=patience))
             except queue.Empty:
-                from ..engine import return_free_memory
+                from ..engine import return_free_memory  # loads llama.cpp
 
                 return_free_memory()
                 patience = None

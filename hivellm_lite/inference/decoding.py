@@ -58,7 +58,7 @@ class AnswerDecoding:
     """
 
     def __init__(self, request: Request, model: Model, n_ctx: int) -> None:
-        from ..engine import Sampler
+        from ..engine import Sampler  # loads llama.cpp
 
         self.request = request
         self.tokens = list(request.prompt)
@@ -99,10 +99,7 @@ class AnswerDecoding:
         """
         # 1. the next token; the first one ends the prompt's time
         try:
-            if self._constraint is None:
-                token = self._sampler.choose(logits)
-            else:
-                token = self._constraint.choose(self._sampler, logits)
+            token = self._choose(logits)
         except GrammarError as error:
             return self.fail(error)
         if self._first == 0.0:
@@ -160,6 +157,14 @@ class AnswerDecoding:
             expert=self.request.expert,
             seed=self.request.seed,
         )
+
+    def _choose(self, logits: NDArray[np.float32]) -> int:
+        """The next token. Only here does an answer meet its logits, so a change to them, or a
+        record of their probabilities, belongs here.
+        """
+        if self._constraint is None:
+            return self._sampler.choose(logits)
+        return self._constraint.choose(self._sampler, logits)
 
     def _append(self, token: int) -> str:
         """Take a token into the answer; returns the text that it shows."""

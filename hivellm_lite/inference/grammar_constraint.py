@@ -24,7 +24,6 @@ from ..errors import GrammarError
 from .answer import THOUGHT_BEGIN, THOUGHT_END
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ..engine import Model, Sampler

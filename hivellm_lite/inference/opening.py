@@ -133,7 +133,7 @@ def _load(
     before_loading: Callable[[], None],
 ) -> Session:
     """A new session on ``loaded``, which the caller has counted as used, or on a new model."""
-    from ..engine import Model
+    from ..engine import Model  # loads llama.cpp
 
     try:
         before_loading()

@@ -51,7 +51,7 @@ def log_probability_blocks(
     Blocks of rows (up to `SCORED_TOGETHER` places, n_vocab), in order. Raises InferenceError for
     logits that are no numbers.
     """
-    from ..engine.sampler import NOT_NUMBERS
+    from ..engine.sampler import NOT_NUMBERS  # loads llama.cpp
 
     tokens = prompt + completion
     place = len(prompt)

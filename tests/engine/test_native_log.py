@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from hivellm_lite.engine import Context, ContextOptions, InterruptedDecodeError, Row
-from hivellm_lite.engine.native import fresh_log, reason
+from hivellm_lite.engine.native import fresh_log, on_log, reason
 
 
 def run(code, *arguments):
@@ -69,8 +69,6 @@ def test_an_interrupted_decode_is_not_logged_and_a_failed_one_is(tiny_model, cap
 
 
 def test_reasons_of_two_threads_are_kept_apart(tiny_base, tmp_path):
-    from hivellm_lite.engine.native import _on_log
-
     found = {}
     barrier = threading.Barrier(2)
 
@@ -78,7 +76,7 @@ def test_reasons_of_two_threads_are_kept_apart(tiny_base, tmp_path):
         with fresh_log():
             barrier.wait()
             for _ in range(50):
-                _on_log(4, name.encode(), None)
+                on_log(4, name.encode(), None)
             barrier.wait()
         found[name] = reason()
 
@@ -93,9 +91,9 @@ def test_reasons_of_two_threads_are_kept_apart(tiny_base, tmp_path):
 def test_the_log_is_silent_in_a_process_that_ends(tiny_base):
     code = """
 import atexit
-from hivellm_lite.engine.native import _log_nothing, llama, start
+from hivellm_lite.engine.native import log_nothing, llama, start
 start()
-_log_nothing()
+log_nothing()
 import ctypes
 from pathlib import Path
 llama.llama_model_load_from_file(b"/nonexistent.gguf", llama.llama_model_default_params())

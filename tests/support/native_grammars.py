@@ -35,7 +35,7 @@ def accepts(model: Model, grammar: bytes | str, text: str) -> bool:
 def _sampler(model: Model, grammar: bytes | str) -> Iterator[object]:
     """The sampler of a grammar, freed in the end; None for one that llama.cpp does not read."""
     text = grammar.encode() if isinstance(grammar, str) else grammar
-    sampler = llama_cpp.llama_sampler_init_grammar(model._vocab, text, b"root")
+    sampler = llama_cpp.llama_sampler_init_grammar(model.vocabulary.pointer, text, b"root")
     try:
         yield sampler
     finally:

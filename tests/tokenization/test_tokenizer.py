@@ -158,7 +158,7 @@ class TestTokens:
         words = " ".join(f"{n:x}" for n in range(2 * MAX_REMEMBERED))
         tokens = model.tokenize(words)
         assert tokens == model.tokenize(words)
-        assert len(model._tokenizer._remembered) <= MAX_REMEMBERED
+        assert len(model.vocabulary.tokenizer._remembered) <= MAX_REMEMBERED
 
     def test_marks_belong_to_their_letters(self, tmp_path: Path) -> None:
         tokenizer = json.loads((MODELS / "tiny-phi4" / "tokenizer.json").read_text())["model"]
@@ -235,7 +235,7 @@ class TestLongTexts:
         for unit in ("SELECT name FROM users; ", "中", "!", "a", "ab 日本 \nइ", "person" * 3 + "é"):
             text = unit * (3 * MAX_UNSPLIT // len(unit))
             prefix = "" if name.startswith("tiny-gemma") else " "
-            whole = model._merge((prefix + text).encode())
+            whole = model.vocabulary.merge((prefix + text).encode())
             parts = model.tokenize(text)
             assert parts == whole, unit
             assert b"".join(model.pieces[token] for token in parts) == (prefix + text).encode()
