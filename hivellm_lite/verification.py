@@ -1,9 +1,9 @@
-"""Proof of a conversion: what is served, held against what the adapter means.
+"""Proof of a conversion: a comparison of what is served with what the adapter means.
 
-Per tensor, in numpy: the weights that llama.cpp will compute with against PEFT's
-own merge in float32. With prompts, through llama.cpp: the served logits against
-those of an exact float32 model, next to what the base's quantisation alone
-costs. All is recorded with the converted adapter.
+For each tensor, numpy compares the weights that llama.cpp computes with and PEFT's own merge in
+float32. With prompts, llama.cpp compares the served logits with the logits of an exact float32
+model, and shows what the base's quantisation alone costs. The result is recorded with the
+converted adapter.
 """
 
 from __future__ import annotations
@@ -58,12 +58,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TensorError:
-    """One adapted tensor. All errors are relative, in the Frobenius norm.
+    """The errors of one adapted tensor, relative, in the Frobenius norm.
 
-    ``served``: of the served weight to the exact one. ``base``: what of this the
-    base's quantisation costs by itself. ``delta``: of the served change (served
-    weight less the base's) to the exact change; for a variant of the merged weight
-    itself, as it replaces the base's.
+    ``served`` is the error of the served weight. ``base`` is the error of the base's weight, which
+    its quantisation causes. ``delta`` is the error of the served change, which is the served
+    weight less the base's; for a variant, the merged weight less the exact base's.
     """
 
     name: str
@@ -90,9 +89,9 @@ class LogitError:
 class Verification:
     """The whole proof.
 
-    ``loss`` is what the conversion measured of the adapter's effect that is lost. ``served`` is
-    this expert, ``base_only`` the base without adapter, each against its own exact float32
-    form; both None without prompts.
+    ``loss`` is the lost share of the adapter's effect, as the conversion measured it. ``served``
+    compares this expert with its exact float32 form, and ``base_only`` the base without adapter
+    with its own; both are None without prompts.
     """
 
     expert: str
@@ -117,9 +116,9 @@ def verify_conversion(
 ) -> Verification:
     """Measure ``expert`` and record the result in its cache entry.
 
-    ``prompts`` are answered greedily by the exact model, up to ``max_tokens`` each, and
-    the distributions behind every token of these answers are compared. The
-    exact model is written to a temporary folder: 4 bytes a parameter.
+    The exact model answers ``prompts`` greedily, with up to ``max_tokens`` each. The probabilities
+    at every token of these answers are compared. The exact model is written to a temporary folder
+    and takes 4 bytes a parameter.
 
     Raises ConversionError when the adapter or the float weights cannot be read.
     """
@@ -276,7 +275,9 @@ def greedy(
 def log_probabilities(
     session: Session, applied: Applied, prompt: list[int], answer: list[int]
 ) -> NDArray[np.float64]:
-    """Rows (answer tokens, vocabulary) of log-probabilities behind every answer token."""
+    """Log-probabilities of all tokens at the place of each answer token, shape
+    (answer tokens, n_vocab).
+    """
     return np.concatenate(list(log_probability_blocks(session, prompt, answer, applied)))
 
 

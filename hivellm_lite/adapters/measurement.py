@@ -1,10 +1,10 @@
 """How far the answers of a converted adapter are from those of its exact change.
 
-Both are computed by llama.cpp on the same base and over the same given texts, nothing is
-generated. A GGUF LoRA is held against the exact change as a LoRA of full rank, on one
-loaded base; a variant against the same variant in float32. The references are
-temporary files that stand in the folder of the unfinished cache entry: they are gone when
-it is finished, and with it when the process is killed.
+llama.cpp computes both on the same base and over the same given texts; nothing is generated. A
+GGUF LoRA is compared with the exact change as a LoRA of full rank, on one loaded base. A variant
+is compared with the same variant in float32. The references are temporary files in the folder of
+the unfinished cache entry. They are deleted when the entry is finished, or together with the
+entry if the process is killed.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ N_CTX = 512
 """Positions of the context; longer prompts lose their beginning."""
 
 PLACES_PER_TEXT = 48
-"""Tokens of one answer that are compared at most."""
+"""The most tokens of one answer that are compared."""
 
 PROMPT_PLACES = 32
-"""Tokens of a question without an answer that are compared at most."""
+"""The most tokens of a question without an answer that are compared."""
 
 MEMORY_SHARE = 0.5
-"""Of what is free on the machine, what a reference may take."""
+"""The share of free memory that a reference may take."""
 
 
 class NotMeasured(Exception):

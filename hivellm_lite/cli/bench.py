@@ -35,13 +35,13 @@ __all__ = ["bench"]
 BATCHES = (1, 2, 4, 8, 16)
 
 PROMPT_TOKENS = 256
-"""Of a prompt whose computing is measured: half of llama.cpp's batch of 512."""
+"""Length of the prompt whose speed is measured: half of llama.cpp's batch of 512."""
 
 NEW_TOKENS = 16
-"""Of a prompt behind a cached beginning, and of the short prompts that are asked together."""
+"""New tokens of a prompt with a cached beginning, and length of the prompts asked together."""
 
 REPEATS = 3
-"""Of what is quick to measure; the median is shown."""
+"""Measurements of whatever is quick; the median is shown."""
 
 _FILLER = "Order {} was sent. "
 

@@ -47,8 +47,8 @@ class Model(Native):
         device: str = "auto",
         n_tensors: int | None = None,
     ) -> None:
-        """``n_tensors``: how many tensors the parts have together, where that differs from
-        what the first part says (a variant may bring tensors that its base has not).
+        """``n_tensors``: total number of tensors in the parts, if it differs from the first
+        part's count (a variant may have tensors that its base lacks).
         """
         parts = [files] if isinstance(files, Path) else list(files)
         # Before anything native: llama.cpp ends the process where it finds a contradiction.
@@ -159,8 +159,9 @@ class Model(Native):
 
     @lazy
     def row_shape(self) -> RowShape:
-        """Which rows of a prompt have to be computed together. Logits come of one row of the
-        embedding or the head, however many rows there are, so their types do not matter.
+        """Which rows of a prompt must be computed together.
+
+        The types of the embedding and the head do not matter: both compute row by row.
         """
         headers = [read_gguf_header(path, part=len(self.files) > 1) for path in self.files]
         heads = ("token_embd.weight", "output.weight")

@@ -54,8 +54,7 @@ __all__ = [
 logger = logging.getLogger("hivellm_lite.llama")
 
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.WARNING}
-"""llama.cpp's log levels (debug, info, warn, error) as ours: its own idea of what
-is worth a user's attention is generous."""
+"""Python's levels for llama.cpp's (debug, info, warn, error), which reports too much too loudly."""
 
 _KEPT_FROM = 3
 """Lines from this level on can explain a failure: some reasons are only warned of."""
@@ -66,7 +65,7 @@ LOADING_BYTES = 32 << 20
 _CONTINUATION = 5
 
 _lines: deque[tuple[int, int, str]] = deque(maxlen=10_000)
-"""What llama.cpp logged and no caller has collected yet: thread, level, text."""
+"""Lines of llama.cpp that no caller has collected yet: thread, level, text."""
 
 _calling: set[int] = set()
 """Threads inside `fresh_log`."""

@@ -1,7 +1,7 @@
-"""What llama.cpp does with the rotary embeddings of a model, where it does not do as told.
+"""Where llama.cpp's rotary embeddings differ from what the model's file says.
 
 Source: ``llama_model::get_rope_factors`` in src/llama-model.cpp, and the models in
-src/models, of which few read YaRN's betas.
+src/models, few of which read YaRN's betas.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Which rows of a prompt are computed together, so that no bit of an answer depends on a cache.
 
-On a CPU llama.cpp computes one row alone by other kernels than several, and some kernels take
-rows in groups: what a row gives then depends on how many others it is computed with, and where
-it stands among them. A prompt of which only the last row is left to compute would be answered
-otherwise than the same prompt computed as a whole.
+On a CPU llama.cpp uses other kernels for a single row than for several, and some kernels take
+rows in groups. The result of a row then depends on the number of rows beside it, and on its place
+among them. If a cache left only the last row of a prompt to compute, the answer could differ from
+the answer to the whole prompt.
 
-So a prompt is cut only at multiples of ``grain`` positions, and no part of it has fewer than
-``least`` rows unless it is the whole prompt. Then every cut gives the same logits, bit by bit.
+So a prompt is cut only at multiples of ``grain`` positions, and no part has fewer than ``least``
+rows unless it is the whole prompt. Then every cut gives the same logits, bit by bit.
 
 Source: ``llamafile_sgemm`` (needs 2 rows on x86, up to 8 on others), ``ggml_tiled_min_batch``
 (8 rows, K-quants) and ``forward_mul_mat`` of repack.cpp (groups of 4 rows) in ggml/src/ggml-cpu.

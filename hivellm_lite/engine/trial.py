@@ -31,7 +31,7 @@ _FIRST_CRASH_STATUS = 3
 def try_in_child(path: Path, device: str) -> None:
     """Raise LoadError if loading the model, a tokenization and a decode end a process.
 
-    Errors of other kinds are left to the caller, who meets them too. A result is remembered
+    The caller meets errors of other kinds itself. A result is remembered
     until the file changes.
     """
     if IN_TRIAL not in os.environ:

@@ -1,7 +1,7 @@
 """Which requests have a stream of the KV cache, and which wait for one.
 
 Requests are admitted in the order of their arrival, so none starves. A request whose prompt
-begins like one that is being computed waits for that beginning, and copies it. The KV cache
+shares a prefix with one that is being computed waits for that prefix, and copies it. The KV cache
 grows with the requests, as far as the limits allow; paused requests give way to others.
 
 Not thread-safe: the scheduler's thread calls it.

@@ -19,7 +19,7 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
     """Pieces of an answer's text, for ``async for``; see `TextStream`.
 
     `result` is there afterwards. Cancelling the task that waits, or `aclose`, stops the
-    decoding; ``async with`` closes by itself. Errors of the request, such as a prompt that is
+    decoding; ``async with`` closes the stream. Errors of the request, such as a prompt that is
     too long, are raised when the first piece is asked for.
     """
 
@@ -104,7 +104,7 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
         self._stop_timers()
         self.result = self._underway.taken()
         if self._underway.submission is not None:
-            self._delivered.put_nowait(None)  # a task that waits here goes on
+            self._delivered.put_nowait(None)  # wakes a task that waits here
 
     def _stop_timers(self) -> None:
         for timer in self._timers:

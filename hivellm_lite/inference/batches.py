@@ -1,4 +1,4 @@
-"""Answers together: several requests, of which each ends by itself."""
+"""Several answers computed together; each of them ends on its own."""
 
 from __future__ import annotations
 

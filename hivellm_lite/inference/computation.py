@@ -51,7 +51,7 @@ class Computation:
         """Requests in these calls, each counted in every call."""
 
     def is_worth_interrupting(self, request: ScheduledRequest) -> bool:
-        """Whether ending this request now saves time. May be asked on any thread.
+        """Whether to throw away the step that runs when this request ends. Any thread may ask.
 
         A step in which other requests get their next token is not worth throwing away.
         """

@@ -274,7 +274,7 @@ class KVStreams:
         stream.source = None
 
     def _park_before_losing(self, stream: Stream, kept: int) -> Parked | None:
-        """Park a content of which more would be lost than kept, unless a parked state has it."""
+        """Park a stream that would lose more than it keeps, unless a parked state has the same."""
         lost = len(stream.tokens) - kept
         if not self._can_copy or self._parked.limit == 0 or lost < max(WORTH_PARKING, kept):
             return None

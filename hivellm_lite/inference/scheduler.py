@@ -245,7 +245,7 @@ class Scheduler:
             self._computation.step(applied, [one for one in hungry if one.applied == applied])
 
     def _give(self, request: ScheduledRequest, logits: NDArray[np.float32]) -> None:
-        """Hand a request its logits, and its reader the text that comes of them."""
+        """Hand a request its logits, and hand its reader the text that they lead to."""
         request.steps.append(len(request.decoding.tokens))
         try:
             shown = request.decoding.take(logits)

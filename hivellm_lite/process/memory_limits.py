@@ -1,7 +1,7 @@
-"""How much memory this process may still take, by the machine, control groups and its own limits.
+"""How much memory the machine, control groups and the process's own limits still allow.
 
-llama.cpp ends the process where an allocation fails in the middle of its work. So what it is
-about to take is compared with every limit before.
+llama.cpp ends the process if an allocation fails in the middle of its work. So its needs are
+compared with every limit beforehand.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ the same cores are many times slower than one after the other. A thread that com
 takes `bookkeeping`.
 
 A fork waits until no step runs and the tables are whole, so a forked child works with what it
-inherits. What other threads of the parent were doing does not exist in the child; every
-registered `Forkable` forgets it.
+inherits. The parent's other threads do not exist in the child, so every registered `Forkable`
+forgets what they were doing.
 
 At the program's end the threads that compute are stopped before anything native is freed.
 Python runs exit handlers last-registered first, so this one runs before those of `weakref`,
