@@ -51,6 +51,11 @@ def test_using_the_expert_class_does_not_load_torch():
     assert not loaded & {"torch", "transformers", "peft"}
 
 
+@pytest.mark.parametrize("name", ["Expert", "ExpertManager", "open_package"])
+def test_a_public_name_does_not_load_llama_cpp_before_a_model_is_loaded(name):
+    assert "llama_cpp" not in modules_after(f"import hivellm_lite; hivellm_lite.{name}")
+
+
 def test_all_is_sorted_and_is_exactly_what_is_public():
     assert hivellm_lite.__all__ == sorted(hivellm_lite.__all__)
     for name in hivellm_lite.__all__:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engine import Adapter, ContextOptions
+from ..engine.options import ContextOptions
 from ..inference.opening import open_session
 from ..inference.scoring import log_probability_blocks
 from ..inference.session import Session, SessionOptions
@@ -129,6 +129,8 @@ class LoraMeter:
         return max(0.0, _mean_divergence(self._expected, rows) - weights * self._without)
 
     def _rows(self, lora: Path, scale: float = 1.0) -> _Rows:
+        from ..engine import Adapter  # loads llama.cpp
+
         adapter = Adapter(self._session.model, lora)
         try:
             return _rows(self._session, ((adapter, scale),), self._pairs)
