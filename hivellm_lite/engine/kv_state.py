@@ -63,14 +63,14 @@ class KVState:
 
     @classmethod
     def empty(cls, size: int) -> tuple[KVState, NDArray[np.uint8]]:
-        """A state, and the buffer of ``size`` bytes that llama.cpp shall write; see `unframe`."""
+        """A state, and the buffer of ``size`` bytes for llama.cpp to write; see `unframe`."""
         buffer = np.empty(size + MAX_STREAMS * _WORD, np.uint8)
         return cls(buffer, 0, size), buffer[:size]
 
     def unframe(self, stream: int, n_streams: int) -> None:
         """Find the data in what llama.cpp wrote for ``stream`` of ``n_streams``.
 
-        Raises InferenceError where it wrote something else than what this module knows.
+        Raises InferenceError if the format is not the one that this module knows.
         """
         before, after = stream * _WORD, (n_streams - 1 - stream) * _WORD
         header = self._buffer[:_HEADER].view(np.uint32)
@@ -93,8 +93,8 @@ class KVState:
     def check(self, n_tokens: int) -> None:
         """Raise LoadError unless this is a state of ``n_tokens`` from position 0 on.
 
-        llama.cpp checks types and numbers of layers and rows itself, but takes any positions,
-        and one at the end of their range could never be removed again.
+        llama.cpp itself checks types and the numbers of layers and rows, but accepts any positions.
+        A position at the end of the range could never be removed again.
         """
         problem = self._problem(n_tokens)
         if problem:

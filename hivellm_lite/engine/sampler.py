@@ -34,8 +34,8 @@ _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32
 class Sampler(Native):
     """A sampler chain with its own random state and penalty window.
 
-    Choosing and accepting are two steps, so that a token which a grammar refuses
-    leaves no trace in the penalty window.
+    Choosing and accepting are separate steps, so a token that a grammar refuses leaves no trace
+    in the penalty window.
     """
 
     def __init__(self, params: SamplingParams, seed: int, n_vocab: int) -> None:

@@ -1,9 +1,9 @@
-"""The life of a thread that computes: it sleeps without work, and ends with the program.
+"""The life of a thread that computes: it sleeps without work, and takes tasks between two steps.
 
-Other threads reach it through an inbox of tasks alone. Putting a task there is atomic and waits
-for nothing, so finalizers and signal handlers may do it on any thread, this one included. The
-thread is a daemon: the interpreter does not wait for it. It is stopped when the program ends
-(`process.state`), and what was being freed with it is freed on it, after its last step.
+Other threads reach the thread only through an inbox of tasks. Putting a task there is atomic and
+waits for nothing, so finalizers and signal handlers may do it on any thread, even on this one. The
+thread is a daemon, so the interpreter does not wait for it. The end of the program stops it
+(`process.state`). What it computed with is freed on it, after its last step.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class ComputeThread:
         """Run ``task`` on the thread between two steps; does not wait for it.
 
         Raises InferenceError after `close`, at the program's end, and on a thread that computes,
-        which must not wait for what this one shall do.
+        which must not wait for its own work.
         """
         if on_computing_thread():
             raise InferenceError(
@@ -107,11 +107,11 @@ class ComputeThread:
             self.post(task)
 
     def _start(self) -> None:
-        # noted before it is started: a signal handler may ask meanwhile, on this thread
+        # set before the start: a signal handler on this thread may ask meanwhile
         self._thread = threading.Thread(target=self._run, name="hivellm-lite", daemon=True)
         try:
             self._thread.start()
-        except RuntimeError as error:  # no thread can be started any more, or no more
+        except RuntimeError as error:  # the program ends, or has too many threads
             self._thread = None
             raise InferenceError(f"cannot start the thread that computes: {error}") from None
 
@@ -132,8 +132,9 @@ class ComputeThread:
         return future.result()
 
     def do(self, task: Task) -> None:
-        """Run ``task`` between two steps, whatever has ended: on this thread if the other one
-        does not run. Waits for it unless this is a thread that computes.
+        """Run ``task`` between two steps, or on the caller's thread if this one does not run.
+
+        Waits for the task, unless the caller's thread computes.
         """
         done = threading.Event()
 
@@ -190,8 +191,9 @@ class ComputeThread:
         return not thread.is_alive()
 
     def forget_other_threads(self, reason: str | None) -> None:
-        """In a forked child: there is no thread, and nothing was asked. With a reason nothing
-        can be asked any more, and nothing is freed.
+        """In a forked child there is no thread, and nobody has asked for anything.
+
+        With a ``reason``, every later request fails with it, and nothing is freed.
         """
         self._thread = None
         self._inbox = queue.SimpleQueue()
@@ -216,7 +218,7 @@ class ComputeThread:
             self._finish()
 
     def _receive(self) -> None:
-        """Run all tasks; wait for one where there is nothing to compute."""
+        """Run all tasks; wait for a task if there is nothing to compute."""
         patience: float | None = LINGER
         while True:
             with contextlib.suppress(queue.Empty):
@@ -242,7 +244,7 @@ class ComputeThread:
             self._do(self._last)
 
     def _finish_here(self) -> None:
-        """`_finish` on another thread, as the one that computes does not run."""
+        """`_finish` on another thread, since the thread that computes does not run."""
         with calling_native() as allowed:
             if allowed:
                 self._finish()

@@ -1,4 +1,4 @@
-"""Sessions and models in memory, shared by all who ask for the same ones."""
+"""Opens sessions, and shares them and their models among experts that need the same ones."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class SessionKey:
 
 
 class LoadedModel:
-    """A model in memory. ``n_sessions`` counts under `bookkeeping` those that use it.
+    """A model in memory. ``n_sessions`` is the number of sessions that use it, under `bookkeeping`.
 
-    What frees a session's context runs later, on the thread that computed with it, and must
-    not take `bookkeeping`; so the contexts that still exist are counted apart.
+    A session's context is freed later, on the thread that computed with it, which must not take
+    `bookkeeping`. So the contexts that still exist are counted separately.
     """
 
     def __init__(self, model: Model) -> None:
@@ -49,7 +49,7 @@ class LoadedModel:
         forget_on_fork(self)
 
     def forget_other_threads(self) -> None:
-        """In a forked child nobody else counts."""
+        """In a forked child no other thread holds the lock."""
         self._counting = threading.RLock()
 
     def add_context(self) -> None:
@@ -72,7 +72,7 @@ sessions: dict[SessionKey, Session] = {}
 """Sessions that can be shared."""
 
 _being_loaded: dict[ModelKey, threading.Event] = {}
-"""Models that some thread loads at the moment, with what is set afterwards."""
+"""Models that a thread loads at the moment, each with an event that is set afterwards."""
 
 
 def open_session(
@@ -181,7 +181,7 @@ def _give_up(key: ModelKey, loaded: LoadedModel) -> None:
 
 
 class _Loads:
-    """In a forked child nobody loads what other threads of the parent were loading."""
+    """In a forked child, the loads of the parent's other threads do not exist."""
 
     def forget_other_threads(self) -> None:
         _being_loaded.clear()

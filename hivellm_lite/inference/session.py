@@ -1,7 +1,7 @@
 """One loaded base model with its context, used by any number of experts.
 
-A session is shared by all who ask for the same files, device and options (`opening`), and freed
-when the last of them gives it back.
+Experts with the same files, device and options share a session (`opening`). It is freed when the
+last of them gives it back.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Prepared:
 
 
 class Submission:
-    """One request, as the one who waits for its answer holds it.
+    """One request, as the code that waits for its answer sees it.
 
     ``ahead``: pieces of text that may be computed before the reader takes them (`took`); None is
     no limit.

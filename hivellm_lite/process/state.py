@@ -122,8 +122,8 @@ def check_running() -> None:
 
 @contextmanager
 def calling_native() -> Iterator[bool]:
-    """A thread of the user's calls native code; the end of the program waits for it, and then frees
-    what it used. False once the program ends: nothing native may be called any more.
+    """Mark that a user's thread calls native code. The program's end waits for it before it frees
+    anything. Yields False once the program ends: then nothing native may be called.
     """
     global _n_calling
     with bookkeeping:
@@ -139,8 +139,8 @@ def calling_native() -> Iterator[bool]:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Native code loads something on this thread. Forks wait for it, too: native libraries have
-    locks, which a forked child could never release.
+    """Mark that native code loads something on this thread. Forks wait for it, because native
+    libraries have locks that a forked child could never release.
 
     Raises InferenceError once the program ends.
     """
@@ -174,9 +174,9 @@ def computing_thread() -> Iterator[None]:
 
 
 def on_computing_thread() -> bool:
-    """Whether this thread computes for all, as a finalizer may find when the collector runs there.
+    """Whether this is a thread that computes, where the garbage collector may run finalizers.
 
-    Such code must not wait for an answer, which this very thread would have to compute.
+    Code there must not wait for an answer, which this very thread would have to compute.
     """
     return bool(getattr(_this_thread, "computes", False))
 
