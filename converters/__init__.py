@@ -1,4 +1,4 @@
-"""Hugging Face and PEFT files → GGUF: pure functions on files, without torch.
+"""Converts Hugging Face and PEFT files to GGUF: pure functions on files, without torch.
 
 ::
 
@@ -6,7 +6,9 @@
     convert_lora(adapter, read_gguf_header(base), out)
     convert_base(model_folder, out, quant="q8_0")
 
-Importing this package loads neither numpy nor gguf; using a name does.
+Importing this package loads neither numpy nor gguf; using a name does. The modules below import
+gguf only where they write or decode: it takes 0.2 s, and an adapter from the cache needs none of
+it.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from .base import BaseReport, convert_base, estimate_size
     from .checkpoint import open_checkpoint
     from .forms.lora import LoraReport, convert_lora
-    from .gguf.header import GGUFArray, GGUFHeader, GGUFTensor, Scalar, read_gguf_header
+    from .gguf.header import GGUFHeader, GGUFTensor, read_gguf_header
     from .gguf.split import split_gguf
+    from .gguf.values import GGUFArray, Scalar
     from .peft.adapter import (
         Adapter,
         AdapterConfig,
@@ -61,9 +64,10 @@ __getattr__, __dir__ = lazy_names(
     {
         "base": ("BaseReport", "convert_base", "estimate_size"),
         "checkpoint": ("open_checkpoint",),
-        "gguf.header": ("GGUFArray", "GGUFHeader", "GGUFTensor", "Scalar", "read_gguf_header"),
+        "gguf.header": ("GGUFHeader", "GGUFTensor", "read_gguf_header"),
         "forms.lora": ("LoraReport", "convert_lora"),
         "gguf.split": ("split_gguf",),
+        "gguf.values": ("GGUFArray", "Scalar"),
         "peft.adapter": (
             "Adapter",
             "AdapterConfig",

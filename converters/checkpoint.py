@@ -15,12 +15,11 @@ __all__ = ["open_checkpoint"]
 
 @contextmanager
 def open_checkpoint(folder: Path) -> Iterator[Mapping[str, SafetensorsFile]]:
-    """The tensors of a model folder: name → open file that holds it.
+    """Open the weights of a model folder: a mapping of tensor names to the files that hold them.
 
-    Reads ``model.safetensors``, or the shards that
-    ``model.safetensors.index.json`` lists. Files are closed on exit. Raises
-    ConversionError when neither is there, when an index entry leaves the
-    folder, and when index and shards disagree about a tensor.
+    Reads ``model.safetensors``, or the shards that ``model.safetensors.index.json`` lists, and
+    closes the files on exit. Raises ConversionError if the folder has neither, if an index entry
+    points out of the folder, and if the index and the shards disagree about a tensor.
     """
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if not single.is_file() and not index.is_file():
@@ -53,7 +52,7 @@ def _read_weight_map(index: Path) -> dict[str, str]:
         # A shard is a plain file name: no folders, no drive letters, nothing hidden.
         if not isinstance(shard, str) or set(shard) & set("/\\:\0") or shard[:1] in ("", "."):
             raise ConversionError(
-                f"{index}: tensor {name!r} is said to be in {shard!r}, which is not a file name"
+                f"{index}: tensor {name!r} is listed in {shard!r}, which is not a file name"
             )
     return weight_map
 
@@ -69,5 +68,5 @@ def _check_index(
             if tensors.get(name) is not file:
                 raise ConversionError(
                     f"{index}: tensor {name!r} of {file.path.name} is not in the index, "
-                    "or is said to be in another file"
+                    "or the index lists it in another file"
                 )

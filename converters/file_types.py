@@ -1,4 +1,4 @@
-"""Names of what a base can be stored as. Plain tables: importing them loads nothing else."""
+"""Names of the types that a base can be stored as. Importing these tables loads nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ FILE_TYPES: Mapping[str, str] = {
     "bf16": "MOSTLY_BF16",
     "f32": "ALL_F32",
 }
-"""One type for all matrices, as llama.cpp's converter writes them: name → ``LlamaFileType``."""
+"""Files with one type for all matrices, as llama.cpp's converter writes them: name →
+``LlamaFileType``."""
 
 MIXES: Mapping[str, tuple[str, float]] = {
     "q6_k": ("MOSTLY_Q6_K", 6.57),
@@ -33,9 +34,10 @@ MIXES: Mapping[str, tuple[str, float]] = {
     "iq3_s": ("MOSTLY_IQ3_S", 3.66),
     "q2_k": ("MOSTLY_Q2_K", 3.16),
 }
-"""llama.cpp's mixes of types: name → (``LlamaFileType``, bits a weight in an 8B Llama).
+"""llama.cpp's mixes of types: name → (``LlamaFileType``, bits per weight in an 8B Llama).
 
-In a small model the embedding, which is stored finer, weighs more.
+A small model takes more bits per weight, because its embedding, which is stored more finely, is a
+larger part of it.
 """
 
 QUANTIZATIONS: tuple[str, ...] = (*FILE_TYPES, *MIXES)

@@ -1,4 +1,4 @@
-"""JSON from files that anybody may have written: bounded in size, memory and depth."""
+"""Reads JSON from untrusted files, within limits of size, memory and depth."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..strict_json.cost import json_memory
 __all__ = ["parse_json", "read_json", "read_tokenizer_json"]
 
 MAX_JSON_BYTES = 16_000_000
-"""The index of a checkpoint of 90,000 tensors has 13 MB; all else has at most one."""
+"""The index of a checkpoint with 90,000 tensors takes 13 MB. No other file takes over 1 MB."""
 
 MAX_JSON_MEMORY = 128 << 20
-"""What the values of a file may take."""
+"""Memory that the values of a file may take."""
 
 MAX_TOKENIZER_BYTES = 64_000_000
-"""The tokenizer.json of a vocabulary of 256,000 tokens has 33 MB."""
+"""The tokenizer.json of a vocabulary with 256,000 tokens takes 33 MB."""
 
 MAX_TOKENIZER_MEMORY = 480 << 20
 """The values of that tokenizer.json take 300 MB."""
@@ -34,9 +34,11 @@ def parse_json(
     max_memory: int = MAX_JSON_MEMORY,
     pairs_hook: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None,
 ) -> Any:
-    """``json.loads`` that raises ValueError for everything it does not like.
+    """``json.loads`` for untrusted bytes.
 
-    Nothing is parsed that would take more than ``max_memory`` bytes.
+    Raises ValueError for anything that is not JSON or exceeds a limit, and UnicodeDecodeError, a
+    ValueError too, for bytes that are not UTF-8. Input whose values would take more than
+    ``max_memory`` bytes is refused before it is parsed.
     """
     if (needed := json_memory(data)) > max_memory:
         raise ValueError(
@@ -90,5 +92,5 @@ def read_json(
 
 
 def read_tokenizer_json(path: Path) -> dict[str, Any]:
-    """The same for a tokenizer.json, the one file that is large in earnest."""
+    """`read_json` with the limits of a tokenizer.json, by far the largest of the JSON files."""
     return read_json(path, max_bytes=MAX_TOKENIZER_BYTES, max_memory=MAX_TOKENIZER_MEMORY)

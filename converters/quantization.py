@@ -1,7 +1,7 @@
-"""What weights can be stored as, and the encoding of their rows.
+"""Encodes rows of weights in the types of GGUF, and decodes them.
 
-The plain floats and Q8_0 are computed here, bit for bit as ggml computes them;
-every other type by ggml itself, which is loaded only then.
+The float types and Q8_0 are computed here, bit for bit as ggml computes them. ggml itself encodes
+every other type, and is loaded only for those.
 """
 
 from __future__ import annotations
@@ -38,20 +38,23 @@ _BY_LIBRARY = frozenset({"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ3_S", "IQ4_N
     "Q5_0",
     "Q5_1",
 }
-"""Types that ggml encodes without an importance matrix; it ends the process for those it cannot."""
+"""Types that ggml encodes without an importance matrix. For other types it ends the process."""
 
 Q8_0_BLOCK = 32
-"""Elements that share one scale."""
+"""Elements in a block, which share one scale."""
 
 Q8_0_BLOCK_BYTES = 34
-"""A float16 scale and 32 signed bytes."""
+"""Bytes of a block: a float16 scale and 32 signed bytes."""
 
 Q8_0_CHUNK = 2048
-"""Blocks encoded at a time, 0.25 MB of float32: intermediate results stay in the cache."""
+"""Blocks encoded at a time: 0.25 MB of float32, so intermediate results stay in the cache."""
 
 
 def checked(quant: str) -> str:
-    """The name in lower case; ConversionError lists the known ones."""
+    """The name of a quantisation in lower case.
+
+    Raises ConversionError, which lists the known names, for any other.
+    """
     name = quant.lower()
     if name in _NEEDS_MATRIX:
         raise _needs_matrix(quant)
@@ -73,12 +76,12 @@ def is_mix(quant: str) -> bool:
 
 
 def bits_per_weight(quant: str) -> float:
-    """Of a mix, roughly."""
+    """Roughly the bits per weight of a mix."""
     return MIXES[quant][1]
 
 
 def file_type(quant: str) -> int:
-    """``llama_ftype``, which GGUF keeps as ``general.file_type``."""
+    """The number in ``llama_ftype``, which GGUF stores as ``general.file_type``."""
     from gguf import LlamaFileType
 
     name = MIXES[quant][0] if is_mix(quant) else FILE_TYPES[quant]
@@ -86,7 +89,7 @@ def file_type(quant: str) -> int:
 
 
 def tensor_type(quant: str, shape: tuple[int, ...]) -> TensorType:
-    """The type of a tensor of ``shape`` in a file of kind ``quant`` (``q8_0`` and so on).
+    """The type of a tensor of ``shape`` in a file that is stored as ``quant``, such as ``q8_0``.
 
     Vectors stay F32. Rows whose length is not a multiple of 32 cannot be Q8_0 and become
     F16, as in llama.cpp's converter.
@@ -99,7 +102,7 @@ def tensor_type(quant: str, shape: tuple[int, ...]) -> TensorType:
 
 
 def row_bytes(kind: TensorType, n_elements: int) -> int:
-    """Bytes of a row of ``n_elements``; ConversionError where these are not whole blocks."""
+    """Bytes of a row of ``n_elements``. Raises ConversionError if they do not fill whole blocks."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     block, n_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
@@ -111,10 +114,11 @@ def row_bytes(kind: TensorType, n_elements: int) -> int:
 
 
 def encode_rows(values: Float32Array, kind: TensorType) -> Array:
-    """``values`` (finite) as ``kind``. Values beyond float16's range become infinite there.
+    """``values``, finite and of shape (…, elements), encoded as ``kind``.
 
-    ConversionError for a type that needs an importance matrix, and for rows that
-    are not whole blocks. May be called from several threads at once.
+    Values beyond float16's range become infinite in F16. Raises ConversionError for a type that
+    needs an importance matrix, and for rows that do not fill whole blocks. Safe to call from
+    several threads at once.
     """
     if kind == "F32":
         return values
@@ -129,7 +133,7 @@ def encode_rows(values: Float32Array, kind: TensorType) -> Array:
 
 
 def decode_rows(encoded: Array, kind: TensorType) -> Float32Array:
-    """What a computation finds in rows of `encode_rows`."""
+    """The values, in float32, that a computation reads from rows that `encode_rows` returned."""
     if kind == "F32":
         return encoded.astype(np.float32, copy=False)
     if kind == "F16":
@@ -160,7 +164,7 @@ def _encode_by_library(values: Float32Array, kind: TensorType) -> Array:
 
 
 def _encode_bf16(values: Float32Array) -> Array:
-    """Round to nearest, ties to even, on the bits; finite input only."""
+    """Round finite values to the nearest bfloat16, ties to even, by arithmetic on their bits."""
     bits = values.view(np.uint32)
     rounding = (bits >> 16) & 1
     rounding += 0x7FFF
@@ -170,20 +174,20 @@ def _encode_bf16(values: Float32Array) -> Array:
 
 
 def _encode_q8_0(values: Float32Array) -> Array:
-    """Each block of 32: scale ``d = max|x| / 127`` as float16, then ``round(x / d)``."""
+    """Encode blocks of 32: the scale ``d = max|x| / 127`` as float16, then ``round(x / d)``."""
     blocks = values.reshape(-1, Q8_0_BLOCK)
     out = np.empty((len(blocks), Q8_0_BLOCK_BYTES), np.uint8)
     for start in range(0, len(blocks), Q8_0_CHUNK):
         chunk = blocks[start : start + Q8_0_CHUNK]
         target = out[start : start + Q8_0_CHUNK]
-        # numpy reduces along a short last axis slowly, so the maxima are taken transposed.
+        # numpy is slow at reducing along a short last axis, so this takes the maxima transposed.
         largest = np.ascontiguousarray(np.abs(chunk).T).max(axis=0)
         scale = largest[:, None] / np.float32(127)
         with np.errstate(divide="ignore", over="ignore"):
             inverse = np.float32(1) / scale
         inverse[~np.isfinite(inverse)] = 0
         # Round half away from zero: truncate twice the value (exact in float32), then
-        # halve in integers. For negative numbers the shift itself rounds the right way.
+        # halve the integers. For negative numbers the shift already rounds the right way.
         doubled = chunk * inverse
         doubled *= 2
         steps = doubled.astype(np.int16)

@@ -1,12 +1,11 @@
-"""Reads ``.safetensors`` files, trusting nothing in them.
+"""Reads ``.safetensors`` files and trusts nothing in them.
 
-A file is eight bytes of header length, a JSON header, and one block of data in
-which the tensors lie back to back. Everything the header claims is checked
-against the file before any tensor is read; every lie has an error of its own
-that names the file, the tensor and the rule.
+A file consists of eight bytes with the header's length, a JSON header, and one block of data that
+holds the tensors back to back. Everything the header claims is checked against the file before any
+tensor is read. Every false claim has its own error, which names the file, the tensor and the rule.
 
-Tensors are read with positional reads, not through a memory map: a file that
-shrinks while it is mapped ends the process, here it is an error.
+Tensors are read from the file, not through a memory map. A file that shrinks while it is mapped
+ends the process; here it raises an error.
 
 Format: https://huggingface.co/docs/safetensors
 """
@@ -30,19 +29,20 @@ from .json_file import parse_json
 __all__ = ["Array", "Float32Array", "SafetensorsFile", "TensorInfo", "to_float32"]
 
 MAX_HEADER_BYTES = 16_000_000
-"""The header of a 70B model has 0.1 MB, that of a mixture of 256 experts in one piece 13 MB."""
+"""The header of a 70B model takes 0.1 MB, the header of a mixture of 256 experts in one file
+13 MB."""
 
 MAX_HEADER_MEMORY = 200 << 20
-"""What the header's values may take; 100,000 tensors take half of that."""
+"""Memory that the header's values may take. 100,000 tensors take half of it."""
 
 MAX_TENSORS = 100_000
-"""The largest mixture of experts, saved in one piece, has 90,000."""
+"""The largest mixture of experts, saved in one file, has 90,000."""
 
 MAX_NAME_LENGTH = 500
-"""Of a tensor. Real names have up to a hundred characters."""
+"""Characters of a tensor's name. Real names have up to a hundred."""
 
 MAX_DIMENSIONS = 8
-"""More than any tensor of a language model has."""
+"""No tensor of a language model has as many."""
 
 DTYPES: Mapping[str, str] = {
     "F64": "<f8",
@@ -59,7 +59,7 @@ DTYPES: Mapping[str, str] = {
     "U8": "|u1",
     "BOOL": "|b1",
 }
-"""Element types by their safetensors names, as numpy stores their bits."""
+"""The numpy type that holds the bits of each element type, by its name in safetensors."""
 
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 
@@ -71,7 +71,7 @@ Float32Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One entry of the header. ``begin`` and ``end`` are bytes from the start of the data."""
+    """One entry of the header. ``begin`` and ``end`` count bytes from the start of the data."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -85,22 +85,26 @@ class TensorInfo:
 
 
 def to_float32(values: Array, dtype: str) -> Float32Array:
-    """Stored elements (see `DTYPES`) as float32; exact for F32, F16 and BF16."""
+    """Elements of the type ``dtype``, stored as `DTYPES` says, as float32.
+
+    The result is exact for F32, F16 and BF16. A float64 beyond float32's range becomes infinite.
+    """
     if dtype == "BF16":
         return (values.astype(np.uint32) << 16).view(np.float32)
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, as in PyTorch
+    with np.errstate(over="ignore"):  # as in PyTorch
         return values.astype(np.float32, copy=False)
 
 
 class SafetensorsFile:
-    """One open file; a context manager.
+    """One open safetensors file. Use it as a context manager.
 
     ::
 
         with SafetensorsFile(path) as file:
             weights = file.read_float32("model.norm.weight")
 
-    Raises ConversionError when the file cannot be opened or is malformed.
+    ``tensors`` holds the header's entries by name, ``metadata`` its texts. Opening raises
+    ConversionError if the file cannot be opened or is malformed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -142,7 +146,7 @@ class SafetensorsFile:
         self._check_layout(size - self._data_start)
 
     def _check_layout(self, n_data: int) -> None:
-        """The tensors cover the data from its first to its last byte, each byte once."""
+        """Check that the tensors cover every byte of the data exactly once."""
         position = 0
         order = sorted(self.tensors.items(), key=lambda item: (item[1].begin, item[1].end))
         for name, info in order:
@@ -170,13 +174,13 @@ class SafetensorsFile:
             self._fail(f"has no tensor {name!r}")
 
     def read(self, name: str) -> Array:
-        """The tensor as stored; BF16, which numpy lacks, as float32."""
+        """The tensor in its own type. BF16, which numpy lacks, becomes float32."""
         info = self.info(name)
         values = self.read_stored(name)
         return to_float32(values, "BF16") if info.dtype == "BF16" else values
 
     def read_float32(self, name: str) -> Float32Array:
-        """The tensor as float32; ConversionError for integers and booleans."""
+        """The tensor as float32. Raises ConversionError for integers and booleans."""
         info = self._float_info(name)
         return to_float32(self.read_stored(name), info.dtype)
 
@@ -187,8 +191,10 @@ class SafetensorsFile:
         return info
 
     def blocks(self, name: str, n_elements: int = 1 << 20) -> Iterator[Float32Array]:
-        """The elements in order as float32, at most ``n_elements`` at a time, whatever the shape;
-        ConversionError for integers and booleans.
+        """The elements as float32 in the order of the file, at most ``n_elements`` at a time.
+
+        Blocks are flat, whatever the tensor's shape. Raises ConversionError for integers and
+        booleans.
         """
         info = self._float_info(name)
         dtype = np.dtype(DTYPES[info.dtype])
@@ -198,7 +204,7 @@ class SafetensorsFile:
             yield to_float32(values, info.dtype)
 
     def read_stored(self, name: str, start: int = 0, stop: int | None = None) -> Array:
-        """Rows ``start:stop`` of the first dimension as the file stores them; BF16 as uint16."""
+        """Rows ``start:stop`` of the first dimension, as the file stores them: BF16 as uint16."""
         info = self.info(name)
         dtype = np.dtype(DTYPES[info.dtype])
         shape, offset = info.shape, 0
@@ -220,7 +226,7 @@ class SafetensorsFile:
             view = view[n_read:]
 
     def close(self) -> None:
-        """Close the file; arrays that were read stay valid."""
+        """Close the file. Arrays that were read stay valid."""
         self._file.close()
 
     def __enter__(self) -> SafetensorsFile:
@@ -279,5 +285,5 @@ def _parse_tensor(file: SafetensorsFile, name: str, entry: object) -> TensorInfo
 
 
 def _are_sizes(value: object) -> bool:
-    # bool is an int in Python, and 2**63 is where file offsets end.
+    # In Python a bool is an int too. File offsets end at 2**63.
     return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)

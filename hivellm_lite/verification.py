@@ -20,8 +20,8 @@ import numpy as np
 
 from .adapters.prepare import read_package_adapter
 from .converters.forms.float_model import write_float_model
+from .converters.forms.merging import merged, updates_by_tensor
 from .converters.forms.targets import find_targets
-from .converters.forms.variant import merged
 from .converters.forms.weights import checkpoint_weights, gguf_weights
 from .converters.gguf.split import kind_file, kind_of
 from .engine import Adapter, ContextOptions
@@ -154,9 +154,7 @@ def _tensor_errors(
     source: WeightSource,
     progress: Progress | None,
 ) -> list[TensorError]:
-    steps: dict[str, tuple[Target, list[Update]]] = {}
-    for target, update in updates:
-        steps.setdefault(target.gguf_name, (target, []))[1].append(update)
+    steps = updates_by_tensor(updates)
     found = []
     with gguf_weights(header.path) as base:
         for done, (target, changes) in enumerate(steps.values(), start=1):

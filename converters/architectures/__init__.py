@@ -1,6 +1,6 @@
-"""The model architectures that can be converted, one small file each.
+"""The model architectures that can be converted, in one small file each.
 
-To add one: write its table, list it here, add a tiny model to the fixtures.
+To add an architecture, write its table, list it here, and add a tiny model to the fixtures.
 
 Private: may change in any release.
 """
@@ -28,7 +28,10 @@ ARCHITECTURES: tuple[Architecture, ...] = (LLAMA, QWEN2, QWEN3, GEMMA2, GEMMA3, 
 
 
 def architecture_of_gguf(name: str) -> Architecture:
-    """By ``general.architecture``; ConversionError lists the known ones."""
+    """The architecture that GGUF's ``general.architecture`` names.
+
+    Raises ConversionError, which lists the known names, for any other.
+    """
     for architecture in ARCHITECTURES:
         if architecture.name == name:
             return architecture
@@ -37,7 +40,10 @@ def architecture_of_gguf(name: str) -> Architecture:
 
 
 def architecture_of_hf(name: str) -> Architecture:
-    """By ``architectures[0]`` of ``config.json``; ConversionError lists the known ones."""
+    """The architecture that ``architectures[0]`` of a ``config.json`` names.
+
+    Raises ConversionError, which lists the known names, for any other.
+    """
     for architecture in ARCHITECTURES:
         if name in architecture.hf_names:
             return architecture

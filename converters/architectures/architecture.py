@@ -1,4 +1,4 @@
-"""What a converter has to know about one model architecture."""
+"""Describes one model architecture for the converters."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["Architecture", "HyperParameters", "TensorName"]
 _LAYER = re.compile(r"(?:model\.)?layers\.(0|[1-9]\d{0,4})\.([\w.]+)")
 
 HyperParameters = Mapping[str, "int | float"]
-"""GGUF key without the architecture's name → value."""
+"""Values by GGUF key, without the architecture's name."""
 
 
 @dataclass(frozen=True)
 class TensorName:
     """The parts of a module's name. ``layer`` is None outside the layers.
 
-    ``module`` is the name inside the layer (``self_attn.q_proj``), or the
-    global one (``embed_tokens``); ``gguf`` is the GGUF tensor without suffix.
+    ``module`` is the name inside the layer, such as ``self_attn.q_proj``, or a global name such
+    as ``embed_tokens``. ``gguf`` is the name of the GGUF tensor without its suffix.
     """
 
     gguf: str
@@ -37,20 +37,19 @@ def _none(_fields: ConfigFields, _sizes: Mapping[str, int]) -> HyperParameters:
 class Architecture:
     """Names and conventions of one architecture, as tables.
 
-    ``layer_modules`` and ``global_modules`` map Transformers' module names to
-    GGUF's; ``shapes`` gives the shape (out, in) of each for a model's sizes.
+    ``layer_modules`` and ``global_modules`` map Transformers' names of modules to GGUF's.
+    ``shapes`` gives the shape (out, in) of each module for the sizes of a model.
 
-    What differs between the tensors on both sides: ``permuted`` maps modules
-    whose output rows llama.cpp wants in another order to the GGUF
-    hyper-parameter with their number of heads; ``norm_offset`` is added to the
-    weight of every norm (see `offset`).
+    Two fields say how GGUF's tensors differ. ``permuted`` names the modules whose output rows
+    llama.cpp wants in another order, each with the GGUF hyper-parameter that holds its number of
+    heads. ``norm_offset`` is added to the weight of every norm (see `offset`).
 
-    ``biases`` are the layer modules that may have one, ``fixed_biases`` those
-    that always do. ``tied_head`` is what a config means that says nothing of
-    it; without ``own_head`` llama.cpp knows no other. ``head_fills_hidden``:
-    llama.cpp takes hidden size = heads × head size.
+    ``biases`` are the layer modules that may have a bias, ``fixed_biases`` the modules that
+    always have one. ``tied_head`` is the default for a config that does not say whether the head
+    is tied to the embedding. Without ``own_head`` llama.cpp supports only a tied head. With
+    ``head_fills_hidden`` llama.cpp assumes that the hidden size is heads × head size.
 
-    ``hyper_parameters`` reads what only this architecture has.
+    ``hyper_parameters`` reads the parameters that only this architecture has.
     """
 
     name: str
@@ -72,10 +71,10 @@ class Architecture:
     hyper_parameters: Callable[[ConfigFields, Mapping[str, int]], HyperParameters] = _none
 
     def tensor_name(self, module: str) -> TensorName | None:
-        """Where a module such as ``model.layers.3.mlp.up_proj`` lives; None if unknown.
+        """The parts of a name such as ``model.layers.3.mlp.up_proj``; None for an unknown module.
 
-        The leading ``model.`` may be missing, as in adapters that were
-        trained on the bare model.
+        The leading ``model.`` may be missing, as in adapters that were trained on the bare
+        model.
         """
         if match := _LAYER.fullmatch(module):
             layer, name = int(match[1]), match[2]
@@ -87,6 +86,13 @@ class Architecture:
             return TensorName(gguf, name, None)
         return None
 
+    def modules(self, n_layers: int) -> list[str]:
+        """Transformers' names of all modules: the global ones, then layer by layer."""
+        found = [m if m == "lm_head" else f"model.{m}" for m in self.global_modules]
+        for layer in range(n_layers):
+            found += [f"model.layers.{layer}.{name}" for name in self.layer_modules]
+        return found
+
     def offset(self, module: str) -> float:
-        """What GGUF's weight of ``module`` (as in the tables) has more than Transformers'."""
+        """The number that GGUF adds to Transformers' weight of ``module``, a name of the tables."""
         return self.norm_offset if module.endswith("norm") else 0.0

@@ -1,4 +1,4 @@
-"""Checked access to the keys of a ``config.json``."""
+"""Reads the keys of a ``config.json`` and checks their values."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from ...errors import ConversionError
 __all__ = ["ConfigFields"]
 
 MAX_SIZE = 1 << 24
-"""Of any dimension: beyond every known model, and products stay below 2^53."""
+"""Largest size of a dimension. It exceeds every known model and keeps products below 2^53."""
 
 MAX_NUMBER = 1e12
-"""Of RoPE's numbers and epsilons: the largest known rope_theta is 1e8."""
+"""Limit of RoPE's numbers and of epsilons. The largest known rope_theta is 1e8."""
 
 MIN_NUMBER = 1e-15
-"""Smaller ones become zero, or divide by what does, in float32; the smallest known epsilon is
-1e-12."""
+"""In float32, smaller numbers become zero or lead to a division by zero. The smallest known epsilon
+is 1e-12."""
 
 
 @dataclass(frozen=True)
 class ConfigFields:
-    """The keys of a config file, or of an object inside it; null counts as absent."""
+    """The keys of a config file, or of an object inside it. A null counts as absent."""
 
     path: Path
     values: Mapping[str, Any]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value as it stands."""
+        """The value, unchecked."""
         value = self.values.get(name)
         return default if value is None else value
 
     def size(self, name: str, default: int | None = None) -> int:
-        """A positive integer; ConversionError for anything else."""
+        """A positive integer. Raises ConversionError for anything else."""
         value = self.get(name, default)
         if type(value) is not int or not 1 <= value <= MAX_SIZE:
             raise self.error(f"{name} is {value!r:.50}, expected a positive integer")
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
-        """A positive number in float32's range; ConversionError for anything else."""
+        """A positive number in float32's range. Raises ConversionError for anything else."""
         return self._checked(name, self.get(name, default))
 
     def numbers(self, name: str, length: int) -> tuple[float, ...]:
-        """A list of ``length`` positive numbers; ConversionError for anything else."""
+        """A list of ``length`` positive numbers. Raises ConversionError for anything else."""
         values = self.get(name)
         if not isinstance(values, list) or len(values) != length:
             raise self.error(f"{name} is {values!r:.50}, expected a list of {length} numbers")
         return tuple(self._checked(name, value) for value in values)
 
     def error(self, text: str) -> ConversionError:
-        """An error that names the file."""
+        """An error about ``text`` that names the file."""
         return ConversionError(f"{self.path}: {text}")
 
     def _checked(self, name: str, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.error(f"{name} is {value!r:.50}, expected a number")
-        # Written so that NaN and integers beyond float's range fail too.
+        # This form also refuses NaN, and integers beyond float's range.
         if not MIN_NUMBER <= value < MAX_NUMBER:
             raise self.error(
                 f"{name} is {value!r:.50}, expected a positive number "

@@ -1,8 +1,8 @@
 """Gemma 2 and 3, text only.
 
-Norms are stored as the difference from one, four of them in each layer. Most
-layers see only a window of the text; which ones is fixed in llama.cpp's graph
-by a period. The scale of the embeddings is part of that graph.
+Each layer has four norms, stored as their difference from one. Most layers see only a window of
+the text; llama.cpp's graph fixes by a period which layers these are. The graph also scales the
+embeddings.
 
 Source: conversion/gemma.py, src/models/gemma2.cpp and gemma3.cpp of llama.cpp.
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from .architecture import Architecture, HyperParameters
 from .config_fields import ConfigFields
-from .llama import LLAMA, llama_shapes
+from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes, query_key_norm_shapes
 
 __all__ = ["GEMMA2", "GEMMA3"]
 
@@ -30,12 +30,11 @@ def _gemma2_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
 
 
 def _gemma3_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
-    head = (sizes["head_dim"],)
-    return {**_gemma2_shapes(sizes), "self_attn.q_norm": head, "self_attn.k_norm": head}
+    return {**_gemma2_shapes(sizes), **query_key_norm_shapes(sizes)}
 
 
 def _check_scale(fields: ConfigFields, sizes: Mapping[str, int], largest: int) -> None:
-    """llama.cpp divides by √head size, but by √(hidden / heads) in the largest model."""
+    """llama.cpp divides by √(head size), but by √(hidden / heads) in the largest model."""
     is_largest = sizes["layers"] == largest
     expected = sizes["hidden"] // sizes["heads"] if is_largest else sizes["head_dim"]
     given = fields.number("query_pre_attn_scalar", 256)
@@ -46,7 +45,7 @@ def _check_scale(fields: ConfigFields, sizes: Mapping[str, int], largest: int) -
 
 
 def _check_windows(fields: ConfigFields, sizes: Mapping[str, int], period: int) -> None:
-    """Every ``period``-th layer sees everything, the others a window."""
+    """Every ``period``-th layer sees the whole text, the others see a window."""
     kinds = fields.get("layer_types")
     if kinds is None:
         given = fields.get("sliding_window_pattern", fields.get("_sliding_window_pattern", period))
@@ -116,11 +115,7 @@ GEMMA2 = Architecture(
 GEMMA3 = Architecture(
     name="gemma3",
     hf_names=("Gemma3ForCausalLM",),
-    layer_modules={
-        **GEMMA2.layer_modules,
-        "self_attn.q_norm": "attn_q_norm",
-        "self_attn.k_norm": "attn_k_norm",
-    },
+    layer_modules={**GEMMA2.layer_modules, **QUERY_KEY_NORMS},
     global_modules=LLAMA.global_modules,
     shapes=_gemma3_shapes,
     norm_offset=1.0,

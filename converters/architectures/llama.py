@@ -1,8 +1,7 @@
-"""Llama and what shares its graph: SmolLM2, Llama 2 and 3, Mistral 7B.
+"""Llama and the models that share its graph: SmolLM2, Llama 2 and 3, Mistral 7B.
 
-llama.cpp rotates pairs of neighbouring rows where Transformers rotates row i
-with row i + d/2, so the rows of the query and key projections are reordered
-within each head.
+Transformers rotates row i with row i + d/2, llama.cpp rotates neighbouring rows. The rows of the
+query and key projections are therefore reordered within each head.
 """
 
 from __future__ import annotations
@@ -12,7 +11,13 @@ from collections.abc import Mapping
 from .architecture import Architecture, HyperParameters
 from .config_fields import ConfigFields
 
-__all__ = ["LLAMA", "llama_shapes"]
+__all__ = ["LLAMA", "QUERY_KEY_NORMS", "llama_shapes", "query_key_norm_shapes"]
+
+QUERY_KEY_NORMS: Mapping[str, str] = {
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+}
+"""Norms that newer relatives of Llama put on the queries and keys of each head."""
 
 
 def llama_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
@@ -34,6 +39,11 @@ def llama_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
         "mlp.up_proj": (n_ff, n_embd),
         "mlp.down_proj": (n_embd, n_ff),
     }
+
+
+def query_key_norm_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+    """Shapes (head size,) of `QUERY_KEY_NORMS`."""
+    return dict.fromkeys(QUERY_KEY_NORMS, (sizes["head_dim"],))
 
 
 def _hyper_parameters(_fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:

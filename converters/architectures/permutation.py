@@ -9,7 +9,7 @@ __all__ = ["rotary_order"]
 
 
 def rotary_order(n_rows: int, n_heads: int) -> npt.NDArray[np.intp]:
-    """For each output row its source row: halves of a head become neighbours.
+    """The source row of each output row, (n_rows,): the two halves of a head are interleaved.
 
     Source: ``permute`` of llama.cpp's conversion/llama.py.
     """

@@ -1,6 +1,7 @@
-"""Phi-3, Phi-3.5 mini and Phi-4: queries, keys and values in one matrix, gate and up in another.
+"""Phi-3, Phi-3.5 mini and Phi-4.
 
-GGUF keeps both fused. Long variants bring two sets of RoPE divisors.
+One matrix holds queries, keys and values, another gate and up. GGUF keeps both fused. The variants
+for long texts have two sets of RoPE divisors.
 
 Source: conversion/phi.py and src/models/phi3.cpp of llama.cpp.
 """
@@ -11,26 +12,22 @@ from collections.abc import Mapping
 
 from .architecture import Architecture, HyperParameters
 from .config_fields import ConfigFields
-from .llama import LLAMA
+from .llama import LLAMA, llama_shapes
 
 __all__ = ["PHI3"]
 
 
 def _shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
-    n_embd, n_ff, n_vocab = sizes["hidden"], sizes["feed_forward"], sizes["vocab"]
+    n_embd, n_ff = sizes["hidden"], sizes["feed_forward"]
     n_q = sizes["heads"] * sizes["head_dim"]
     n_kv = sizes["kv_heads"] * sizes["head_dim"]
-    return {
-        "embed_tokens": (n_vocab, n_embd),
-        "norm": (n_embd,),
-        "lm_head": (n_vocab, n_embd),
-        "input_layernorm": (n_embd,),
+    own = {
         "self_attn.qkv_proj": (n_q + 2 * n_kv, n_embd),
-        "self_attn.o_proj": (n_embd, n_q),
-        "post_attention_layernorm": (n_embd,),
         "mlp.gate_up_proj": (2 * n_ff, n_embd),
-        "mlp.down_proj": (n_embd, n_ff),
     }
+    split = {f"self_attn.{name}_proj" for name in "qkv"} | {"mlp.gate_proj", "mlp.up_proj"}
+    shared = {name: shape for name, shape in llama_shapes(sizes).items() if name not in split}
+    return {**shared, **own}
 
 
 def _hyper_parameters(fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:
@@ -43,7 +40,7 @@ def _hyper_parameters(fields: ConfigFields, sizes: Mapping[str, int]) -> HyperPa
             "original_max_position_embeddings",
             fields.size("original_max_position_embeddings", 4096),
         ),
-        # llama.cpp tells Phi-4 from the others by the zero.
+        # llama.cpp recognises Phi-4 by the zero.
         "attention.sliding_window": 0 if window is None else fields.size("sliding_window"),
     }
 

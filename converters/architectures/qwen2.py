@@ -1,4 +1,7 @@
-"""Qwen 2 and 2.5, dense: Llama's modules, biases on queries, keys and values, rows in order."""
+"""Qwen 2 and 2.5, dense: Llama's modules with biases on queries, keys and values.
+
+The rows keep their order.
+"""
 
 from __future__ import annotations
 

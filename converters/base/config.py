@@ -1,6 +1,6 @@
-"""Reads ``config.json`` of a Hugging Face model folder into checked numbers.
+"""Reads the ``config.json`` of a Hugging Face model folder into checked numbers.
 
-What the GGUF file could not express is refused by name.
+Options that a GGUF file cannot express are refused by name.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ MAX_VOCABULARY = 1 << 20
 class ModelConfig:
     """The hyper-parameters that end up in a GGUF file.
 
-    ``sizes`` holds hidden, feed_forward, heads, kv_heads, head_dim, rotary (how
-    much of each head is rotated), layers and vocab; ``hyper_parameters`` what only
-    this architecture has, by GGUF key; ``biased`` the layer modules that have a
-    bias; ``token_ids`` what config and generation config say about special
-    tokens; ``notes`` what the GGUF file does differently from Transformers.
+    ``sizes`` has the keys hidden, feed_forward, heads, kv_heads, head_dim, rotary (the values
+    of each head that are rotated), layers and vocab. ``hyper_parameters`` holds the parameters
+    that only this architecture has, by GGUF key. ``biased`` names the layer modules with a bias.
+    ``token_ids`` are the special tokens of the config and the generation config. ``notes`` say
+    where the GGUF file computes differently from Transformers.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class ModelConfig:
 
 
 def read_model_config(folder: Path) -> ModelConfig:
-    """Read ``folder/config.json``; ConversionError when the model cannot be converted."""
+    """Read ``folder/config.json``. Raises ConversionError if the model cannot be converted."""
     path = folder / "config.json"
     fields = ConfigFields(path, read_json(path))
     names = fields.get("architectures")
@@ -111,7 +111,7 @@ def _sizes(fields: ConfigFields, architecture: Architecture) -> dict[str, int]:
 
 
 def _rotary(fields: ConfigFields, architecture: Architecture, head_dim: int) -> int:
-    """How many values of each head are rotated."""
+    """The number of values in each head that are rotated."""
     places = [fields.values, fields.get("rope_parameters"), fields.get("rope_scaling")]
     found = [place.get("partial_rotary_factor") for place in places if isinstance(place, dict)]
     factor = next((value for value in found if value is not None), 1.0)
@@ -144,7 +144,7 @@ def _refuse_unsupported(fields: ConfigFields, architecture: Architecture) -> Non
 
 def _biased(fields: ConfigFields, architecture: Architecture) -> frozenset[str]:
     if architecture.fixed_biases:
-        return architecture.fixed_biases  # Transformers looks at no option either
+        return architecture.fixed_biases  # Transformers ignores the options, too
     modules: set[str] = set()
     for option, prefix in (("attention_bias", "self_attn."), ("mlp_bias", "mlp.")):
         if fields.get(option):
@@ -157,7 +157,8 @@ def _biased(fields: ConfigFields, architecture: Architecture) -> frozenset[str]:
 
 
 def _notes(fields: ConfigFields, name: str) -> tuple[str, ...]:
-    # Qwen has a switch beside the number, Mistral and Phi only the number; Gemma's is applied.
+    # Qwen has a switch besides the window's size, Mistral and Phi have only the size. llama.cpp
+    # applies Gemma's window.
     used = fields.get("use_sliding_window", name in ("MistralForCausalLM", "Phi3ForCausalLM"))
     if not fields.get("sliding_window") or not used:
         return ()
@@ -170,7 +171,7 @@ def _notes(fields: ConfigFields, name: str) -> tuple[str, ...]:
 
 
 def _token_ids(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
-    """Special token ids: the first of a list; config.json takes precedence."""
+    """The ids of special tokens. A list counts as its first id; config.json takes precedence."""
     ids: dict[str, int] = {}
     path = folder / "generation_config.json"
     generation = read_json(path) if path.is_file() else {}

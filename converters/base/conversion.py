@@ -1,9 +1,8 @@
 """Converts a Hugging Face model folder into one GGUF file.
 
-Tensors and hyper-parameters come out as llama.cpp's own converter writes them,
-without torch, and in blocks of rows: the memory needed does not depend on the
-size of the model. llama.cpp's mixes of types are made by llama.cpp itself, from
-a temporary float file beside the result.
+The file has the tensors and hyper-parameters that llama.cpp's own converter writes. Converting
+takes no torch and works on blocks of rows, so the memory does not grow with the model. llama.cpp
+itself makes its mixes of types, from a temporary float file beside the result.
 
 Source: conversion/base.py and its neighbours in llama.cpp.
 """
@@ -35,10 +34,10 @@ from .rope import rope_metadata
 __all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
 
 FORMAT_VERSION = 3
-"""Part of cache keys: raised when the same folder would become another file."""
+"""Part of cache keys. It rises when the same folder would become a different file."""
 
 BLOCK_ELEMENTS = 1 << 18
-"""Elements converted at a time: 1 MB of float32, which stays in the processor's cache."""
+"""Elements converted at a time: 1 MB of float32, which fits into the processor's cache."""
 
 ALIGNMENT = 32
 """GGUF's default alignment of tensor data, in bytes."""
@@ -46,7 +45,10 @@ ALIGNMENT = 32
 
 @dataclass(frozen=True)
 class BaseReport:
-    """What was written. ``notes`` says where the file departs from Transformers."""
+    """The file that was written: ``bytes`` on disk, and ``tensors``, a number.
+
+    ``notes`` say where the file computes differently from Transformers.
+    """
 
     path: Path
     architecture: str
@@ -56,7 +58,7 @@ class BaseReport:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """All but the path, as JSON can hold it."""
+        """Everything but the path, ready for JSON."""
         facts = asdict(self)
         del facts["path"]
         return facts
@@ -71,15 +73,16 @@ def convert_base(
     pre_tokenizer: str | None = None,
     threads: int | None = None,
 ) -> BaseReport:
-    """Write the model in ``folder`` to ``out``; the bytes are deterministic.
+    """Convert the model in ``folder`` to the GGUF file ``out``. The bytes are deterministic.
 
-    ``quant`` is one of `QUANTIZATIONS`, in upper or lower case. ``progress`` is
-    called with the bytes of tensor data written so far and in all; for the
-    mixes of llama.cpp (``q4_k_m`` and so on) those of the float file that they
-    are made from. ``pre_tokenizer`` forces ``tokenizer.ggml.pre`` where it cannot
-    be recognised. ``threads``: by default as many as there are physical cores.
-    Raises ConversionError when the model cannot be converted exactly, and
-    OSError when ``out`` cannot be written.
+    ``quant`` is one of `QUANTIZATIONS`, in upper or lower case. ``progress`` is called with the
+    bytes of tensor data written so far and their total; for llama.cpp's mixes, such as
+    ``q4_k_m``, these count the float file that the mix is made from. ``pre_tokenizer`` sets
+    ``tokenizer.ggml.pre`` for a tokenizer that is not recognised. ``threads`` defaults to the
+    number of physical cores.
+
+    Raises ConversionError if the model cannot be converted exactly, and OSError if ``out``
+    cannot be written.
     """
     quant = checked(quant)
     threads = threads or physical_cores()
@@ -88,7 +91,8 @@ def convert_base(
     try:
         with open_checkpoint(folder) as checkpoint:
             tensors = plan_tensors(config, checkpoint, quant)
-            # After the plan: a vocabulary size that no tensor has is never allocated.
+            # After the plan, which refuses a vocabulary size that no tensor has: it is never
+            # allocated.
             vocabulary = read_vocabulary(
                 folder,
                 size=config.sizes["vocab"],
@@ -117,9 +121,10 @@ def convert_base(
 
 
 def estimate_size(folder: Path, quant: str) -> int:
-    """Bytes on disk that `convert_base` needs: tensor data exactly, the rest roughly.
+    """Bytes on disk that `convert_base` needs: exact for tensor data, rough for the rest.
 
-    For the mixes of llama.cpp that is the float file and, roughly, the result.
+    For llama.cpp's mixes this counts the float file and, roughly, the result. Raises
+    ConversionError as `convert_base` does.
     """
     quant = checked(quant)
     config = read_model_config(folder)
@@ -137,7 +142,7 @@ def estimate_size(folder: Path, quant: str) -> int:
 def _write_header(
     config: ModelConfig, vocabulary: Vocabulary, tensors: list[PlannedTensor], quant: str, out: Path
 ) -> None:
-    """Everything before the tensor data."""
+    """Write everything that precedes the tensor data."""
     from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, GGUFType, GGUFWriter
 
     writer = GGUFWriter(path=None, arch=config.architecture.name)
@@ -179,7 +184,9 @@ def _write_header(
 
 
 def _check_result(path: Path, folder: Path) -> None:
-    """What the reading of ``folder`` let pass must not stay as a file that llama.cpp dies of."""
+    """Refuse a result that would end llama.cpp's process, although ``folder`` was read without
+    an error.
+    """
     try:
         check_model([path])
     except ConversionError:
@@ -199,7 +206,7 @@ def _write_tensors(
     threads: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Append all tensor data; blocks are encoded in threads and written in order."""
+    """Append all tensor data. Threads encode the blocks; this one writes them in order."""
     total, done = sum(tensor.n_bytes for tensor in tensors), 0
     pending: deque[tuple[Future[Array], bool]] = deque()
     with out.open("ab") as file, ThreadPoolExecutor(threads) as pool:
@@ -220,7 +227,7 @@ def _write_tensors(
             for tensor in tensors:
                 for block, is_last in _blocks(tensor, checkpoint):
                     pending.append((pool.submit(_encode, tensor, block, checkpoint), is_last))
-                    # Bounds the memory, and keeps every thread busy.
+                    # This bounds the memory and keeps every thread busy.
                     if len(pending) > threads:
                         write_next()
             while pending:
@@ -233,7 +240,7 @@ def _write_tensors(
 def _blocks(
     tensor: PlannedTensor, checkpoint: Mapping[str, SafetensorsFile]
 ) -> Iterator[tuple[Array, bool]]:
-    """The tensor's data as stored, in blocks of rows, and whether a block is the last."""
+    """The tensor's stored data in blocks of rows, each with whether it is the last."""
     if tensor.values is not None:
         yield tensor.values, True
         return
@@ -242,7 +249,7 @@ def _blocks(
     step = max(1, BLOCK_ELEMENTS // math.prod(tensor.shape[1:]))
     whole: Array | None = None
     if tensor.n_heads is not None:
-        # Reordered rows come from all over a head; such a matrix is read at once, as stored.
+        # Reordering takes rows from all over a head, so such a matrix is read in one piece.
         whole = file.read_stored(tensor.source)[rotary_order(n_rows, tensor.n_heads)]
     for start in range(0, n_rows, step):
         stop = min(start + step, n_rows)
@@ -255,7 +262,7 @@ def _blocks(
 def _encode(
     tensor: PlannedTensor, stored: Array, checkpoint: Mapping[str, SafetensorsFile]
 ) -> Array:
-    """A block as the bytes of the file; ConversionError for values that it cannot hold."""
+    """A block as the file stores it. Raises ConversionError for values that it cannot hold."""
     if tensor.values is not None:
         return encode_rows(tensor.values, tensor.kind)
     file = checkpoint[tensor.source]

@@ -1,6 +1,6 @@
-"""Which tensors a converted base has, where each comes from and what happens to it on the way.
+"""Plans the tensors of a converted base: where each comes from, and how it changes on the way.
 
-Every problem of a checkpoint that is not in its values is found here.
+The plan finds every problem of a checkpoint except wrong values.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ _IGNORED_SUFFIXES = (".rotary_emb.inv_freq", ".attention.masked_bias", ".attenti
 
 @dataclass(frozen=True)
 class PlannedTensor:
-    """One tensor to write: from ``source`` in the checkpoint, or ``values`` made here.
+    """One tensor to write, taken from ``source`` in the checkpoint, or with computed ``values``.
 
-    ``n_heads`` is set where the rows have to be reordered; ``offset`` is added
-    to every value.
+    ``n_heads`` is set if the rows have to be reordered. ``offset`` is added to every value.
     """
 
     name: str
@@ -48,19 +47,21 @@ class PlannedTensor:
 def plan_tensors(
     config: ModelConfig, checkpoint: Mapping[str, SafetensorsFile], quant: str
 ) -> list[PlannedTensor]:
-    """All tensors of the file in their order; every problem of the checkpoint shows here."""
+    """All tensors of the file, in its order.
+
+    Raises ConversionError for a tensor that is missing, has the wrong shape or type, or belongs
+    nowhere.
+    """
     architecture, shapes = config.architecture, config.architecture.shapes(config.sizes)
     heads = {"attention.head_count": "heads", "attention.head_count_kv": "kv_heads"}
-    globals_ = [m for m in architecture.global_modules if not (m == "lm_head" and config.tied_head)]
-    modules = [m if m == "lm_head" else f"model.{m}" for m in globals_]
-    for layer in range(config.n_layers):
-        modules += [f"model.layers.{layer}.{name}" for name in architecture.layer_modules]
     plan = [
         PlannedTensor(name, values.shape, "F32", values=values)
         for name, values in rope_tensors(config.rope, config.sizes["head_dim"]).items()
     ]
     used = {"lm_head.weight"} if config.tied_head else set()
-    for module in modules:
+    for module in architecture.modules(config.n_layers):
+        if module == "lm_head" and config.tied_head:
+            continue
         place = architecture.tensor_name(module)
         assert place is not None  # built from the same tables  # noqa: S101
         heads_key = architecture.permuted.get(place.module)

@@ -1,7 +1,9 @@
-"""Rotary position embeddings: their scaling in ``config.json`` and what GGUF holds of it.
+"""Reads the scaling of rotary position embeddings from ``config.json``, and puts it into GGUF.
 
-Both ways of writing it are read: ``rope_theta`` with ``rope_scaling`` (before
-Transformers 5) and ``rope_parameters``. What GGUF cannot express is refused by name.
+Both spellings are read: ``rope_theta`` with ``rope_scaling`` (before Transformers 5), and
+``rope_parameters``. Options that GGUF cannot express are refused by name.
+
+numpy is imported where tensors are made, so that finding a base does not load it.
 
 Source: ``set_gguf_parameters`` of llama.cpp's conversion/base.py, and
 ``generate_extra_tensors`` of conversion/llama.py and phi.py.
@@ -25,15 +27,15 @@ __all__ = ["Rope", "llama3_factors", "read_rope", "rope_metadata", "rope_tensors
 
 
 MIN_CONTEXT = 2
-"""Positions that LongRoPE can be extended from: it divides by their logarithm."""
+"""Fewest original positions of LongRoPE, which divides by their logarithm."""
 
 
 @dataclass(frozen=True)
 class Rope:
-    """``kind`` is ``default``, ``linear``, ``llama3``, ``yarn`` or ``longrope``.
+    """A scaling of the kind ``default``, ``linear``, ``llama3``, ``yarn`` or ``longrope``.
 
-    ``parameters`` are the numbers of that kind; ``divisors`` its tensors, by
-    GGUF name without suffix.
+    ``parameters`` are the numbers of this kind. ``divisors`` are its tensors, by GGUF name
+    without suffix.
     """
 
     kind: str
@@ -51,13 +53,13 @@ _LLAMA3 = (
 
 
 def read_rope(config: ConfigFields, architecture: Architecture, n_rotary: int) -> Rope:
-    """The scaling that ``config`` asks for; ConversionError for one that cannot be written.
+    """The scaling that ``config`` asks for. ``n_rotary`` values of each head are rotated.
 
-    ``n_rotary`` is how many values of each head are rotated.
+    Raises ConversionError for a scaling that GGUF cannot express.
     """
     rope = _rope_fields(config)
     kind = rope.get("rope_type", rope.get("type", "default"))
-    kind = "longrope" if kind == "su" else kind  # as the first Phi-3 called it
+    kind = "longrope" if kind == "su" else kind  # the first Phi-3 used this name
     if not isinstance(kind, str) or kind not in architecture.rope_types:
         supported = ", ".join(sorted(architecture.rope_types))
         raise config.error(
@@ -85,7 +87,7 @@ def read_rope(config: ConfigFields, architecture: Architecture, n_rotary: int) -
 def _rope_fields(config: ConfigFields) -> ConfigFields:
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if isinstance(rope, dict) and isinstance(rope.get("full_attention"), dict):
-        rope = rope["full_attention"]  # one scaling for each kind of layer
+        rope = rope["full_attention"]  # the config has a scaling for each kind of layer
     if not isinstance(rope, dict):
         raise config.error("the RoPE parameters are not an object")
     return ConfigFields(config.path, rope)
@@ -93,7 +95,7 @@ def _rope_fields(config: ConfigFields) -> ConfigFields:
 
 def _yarn(config: ConfigFields, rope: ConfigFields) -> dict[str, float]:
     factor = rope.number("factor")
-    # llama.cpp computes this one itself.
+    # llama.cpp computes this value itself.
     attention = 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
     given = rope.number("attention_factor", attention)
     if not math.isclose(given, attention, rel_tol=1e-4):
@@ -124,7 +126,7 @@ def _longrope(config: ConfigFields, rope: ConfigFields) -> dict[str, float]:
         raise config.error(
             f"original_max_position_embeddings is {original}, expected {MIN_CONTEXT} or more"
         )
-    # Transformers multiplies what is rotated by this.
+    # Transformers multiplies the rotated values by this factor.
     attention = (
         math.sqrt(1 + math.log(context / original) / math.log(original))
         if context > original
@@ -135,7 +137,7 @@ def _longrope(config: ConfigFields, rope: ConfigFields) -> dict[str, float]:
 
 
 def rope_metadata(rope: Rope) -> Mapping[str, str | int | float]:
-    """The keys of GGUF's metadata, without the architecture's name."""
+    """The keys and values of GGUF's metadata. Keys come without the architecture's name."""
     found: dict[str, str | int | float] = {"rope.freq_base": float(rope.theta)}
     parameters = rope.parameters
     if rope.kind in ("linear", "yarn"):
@@ -153,7 +155,7 @@ def rope_metadata(rope: Rope) -> Mapping[str, str | int | float]:
 
 
 def rope_tensors(rope: Rope, head_dim: int) -> dict[str, Float32Array]:
-    """Divisors of the frequencies that the file holds as tensors, by full name."""
+    """The divisors of the frequencies that the file stores as tensors, by full name."""
     import numpy as np
 
     if rope.kind == "llama3":
@@ -164,8 +166,8 @@ def rope_tensors(rope: Rope, head_dim: int) -> dict[str, Float32Array]:
 def llama3_factors(rope: Rope, head_dim: int) -> Float32Array:
     """Divisors of the rotary frequencies for Llama 3's scaling, (head_dim / 2,).
 
-    In float32 throughout, as llama.cpp's converter computes them. Raises ConversionError
-    where that leaves its range.
+    They are computed in float32, as in llama.cpp's converter. Raises ConversionError if a value
+    leaves float32's range.
     """
     import numpy as np
 

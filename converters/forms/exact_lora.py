@@ -20,8 +20,8 @@ from ..gguf.header import GGUFHeader
 from ..gguf.split import PartTensor, text_value, write_gguf
 from ..peft.updates import Update
 from ..safetensors import Float32Array
+from .merging import merged, updates_by_tensor
 from .targets import Target
-from .variant import merged
 from .weights import WeightSource
 
 __all__ = ["exact_lora_bytes", "write_exact_lora"]
@@ -49,9 +49,7 @@ def write_exact_lora(
     All of them must be matrices that a LoRA can change. One weight at a time is in
     memory. ``progress`` is called with the bytes written and in all.
     """
-    steps: dict[str, tuple[Target, list[Update]]] = {}
-    for target, update in updates:
-        steps.setdefault(target.gguf_name, (target, []))[1].append(update)
+    steps = updates_by_tensor(updates)
     total, done = exact_lora_bytes(updates), 0
 
     def report(n_bytes: int) -> None:

@@ -14,8 +14,8 @@ from ..architectures import architecture_of_gguf
 from ..gguf.header import GGUFHeader
 from ..gguf.split import METADATA_FILE, PartTensor, kind_file, kind_of, split_metadata, write_part
 from ..peft.updates import Update
+from .merging import merged, updates_by_tensor
 from .targets import Target, find_target
-from .variant import merged
 from .weights import GGUFWeights, WeightSource
 
 __all__ = ["write_float_model"]
@@ -31,9 +31,7 @@ def write_float_model(
     time is in memory.
     """
     header = base.header
-    steps: dict[str, tuple[Target, list[Update]]] = {}
-    for target, update in updates:
-        steps.setdefault(target.gguf_name, (target, []))[1].append(update)
+    steps = updates_by_tensor(updates)
     if "token_embd.weight" in steps and "output.weight" not in header.tensors:
         untied = find_target(
             "lm_head", ".weight", architecture_of_gguf(header.architecture), header
@@ -57,11 +55,8 @@ def write_float_model(
 def _targets(header: GGUFHeader) -> dict[str, Target]:
     """Every tensor of the base that has a place in Transformers' model, by GGUF name."""
     architecture = architecture_of_gguf(header.architecture)
-    modules = [m if m == "lm_head" else f"model.{m}" for m in architecture.global_modules]
-    for layer in range(header.n_layers):
-        modules += [f"model.layers.{layer}.{name}" for name in architecture.layer_modules]
     found = {}
-    for module in modules:
+    for module in architecture.modules(header.n_layers):
         for suffix in (".weight", ".bias"):
             target = find_target(module, suffix, architecture, header)
             if isinstance(target, Target) and target.exists:

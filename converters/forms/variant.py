@@ -12,8 +12,7 @@ float weights beside a quantised base, float16 otherwise.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,32 +23,21 @@ from ...errors import ConversionError
 from ..gguf.header import GGUFHeader, read_gguf_header
 from ..gguf.split import PartTensor, copied, kind_file, kind_of, write_part
 from ..peft.updates import Update
-from ..quantization import TensorType, decode_rows, encode_rows, row_bytes, tensor_type
-from ..safetensors import Float32Array
-from .change_loss import BOUND, ChangeLoss, TensorLoss
+from ..quantization import TensorType, encode_rows, tensor_type
+from .merging import merged
+from .storage_types import STORED, row_blocks, stored_bytes
 from .targets import Target
 from .weights import WeightSource
 
 __all__ = [
     "FORMAT_VERSION",
-    "TypePlan",
     "VariantReport",
-    "allowed_types",
     "convert_variant",
     "loading_order",
-    "merged",
-    "plan_types",
-    "stored_bytes",
 ]
 
 FORMAT_VERSION = 2
 """Part of cache keys: raised when the same input would become another file."""
-
-STORED = ("q8_0", "bf16", "f16", "f32")
-"""What a tensor can be stored at, coarsest first."""
-
-BLOCK_ELEMENTS = 4 << 20
-"""Elements encoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -66,99 +54,6 @@ class VariantReport:
     quantization: str
     source: str
     n_tensors: int
-
-
-def allowed_types(
-    source: WeightSource, base: WeightSource, wanted: str | None, *, force: bool = False
-) -> tuple[str, ...]:
-    """What the tensors may be stored at, smallest first: ``wanted`` alone, or what is sound.
-
-    Beside a float base nothing is quantised. Raises ConversionError when less than
-    float16 is wanted from quantised weights, unless forced.
-    """
-    if not source.is_float and wanted not in (None, "f16", "f32") and not force:
-        raise ConversionError(
-            f"merging into {source.origin} and storing {wanted} would lose most of the adapter: "
-            "its changes are smaller than the step of the grid\n"
-            "Give the float weights, store f16, or force it."
-        )
-    if wanted is not None:
-        return (wanted,)
-    return ("f16", "f32") if base.is_float or not source.is_float else ("q8_0", "f16", "f32")
-
-
-@dataclass(frozen=True)
-class TypePlan:
-    """What each changed tensor is stored at (``q8_0`` and so on, by GGUF name), and what
-    the rounding to it loses of the adapter's change.
-    """
-
-    types: Mapping[str, str]
-    loss: ChangeLoss
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether every tensor is float32."""
-        return all(quantization == "f32" for quantization in self.types.values())
-
-
-def plan_types(
-    updates: Sequence[tuple[Target, Update]],
-    source: WeightSource,
-    allowed: Sequence[str],
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> TypePlan:
-    """For each tensor the first of the ``allowed`` types that loses no more than `BOUND` of
-    its change, else the last. ``progress`` is called with the weights done and in all.
-    """
-    steps: dict[str, tuple[Target, list[Update]]] = {}
-    for target, update in updates:
-        steps.setdefault(target.gguf_name, (target, []))[1].append(update)
-    total = sum(math.prod(target.shape) for target, _ in steps.values())
-    done = 0
-    types, losses = {}, []
-    for name, (target, changes) in steps.items():
-        exact = merged(target, changes, source)
-        weight = source.read(target)
-        whole, changed = _squares(weight), _squares(exact - weight)
-        for quantization in allowed:
-            missing = _rounding(target.stored(exact), tensor_type(quantization, target.shape))
-            loss = TensorLoss.of(name, missing, changed, whole)
-            if loss.share <= BOUND:
-                break
-        types[name] = quantization
-        losses.append(loss)
-        done += math.prod(target.shape)
-        if progress is not None:
-            progress(done, total)
-    return TypePlan(types, ChangeLoss(tuple(losses)))
-
-
-def stored_bytes(shape: tuple[int, ...], stored: TensorType) -> int:
-    """Bytes of a tensor of ``shape`` that is stored as ``stored``."""
-    return math.prod(shape[:-1]) * row_bytes(stored, shape[-1])
-
-
-def _rounding(values: Float32Array, kind: TensorType) -> float:
-    """Squared norm of what storing ``values`` as ``kind`` changes."""
-    if kind == "F32":
-        return 0.0
-    lost = 0.0
-    for block in _blocks(values):
-        lost += _squares(decode_rows(encode_rows(block, kind), kind) - block)
-    return lost if math.isfinite(lost) else math.inf
-
-
-def _squares(values: Float32Array) -> float:
-    return float(np.sum(np.square(values, dtype=np.float64)))
-
-
-def _blocks(values: Float32Array) -> Iterator[Float32Array]:
-    """Rows of about `BLOCK_ELEMENTS` at a time."""
-    step = max(1, BLOCK_ELEMENTS // max(1, math.prod(values.shape[1:])))
-    for start in range(0, values.shape[0], step):
-        yield np.ascontiguousarray(values[start : start + step])
 
 
 def convert_variant(
@@ -282,28 +177,10 @@ class _Merge:
 
     def __call__(self, file: BinaryIO) -> None:
         values = self.target.stored(merged(self.target, self.updates, self.source))
-        for rows in _blocks(values):
+        for rows in row_blocks(values):
             block = encode_rows(rows, self.stored)
             if block.dtype == np.float16 and not np.isfinite(block).all():
                 raise ConversionError(
                     f"{self.target.hf_name}: merged values exceed the range of float16; use bf16"
                 )
             file.write(block.data)
-
-
-def merged(target: Target, updates: Sequence[Update], source: WeightSource) -> Float32Array:
-    """The tensor with all its updates, float32, rows in Transformers' order."""
-    values = source.read(target)
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            for update in updates:
-                values = update.apply(values)
-    except ConversionError as error:
-        raise ConversionError(f"{target.hf_name}: {error}") from None
-    if values.shape != target.shape:
-        raise ConversionError(
-            f"{target.hf_name} becomes {list(values.shape)}, the base has {list(target.shape)}"
-        )
-    if not np.isfinite(values).all():
-        raise ConversionError(f"{target.hf_name}: the merged weights have NaN or infinite values")
-    return values

@@ -1,4 +1,4 @@
-"""Reads the arrays in a GGUF file's metadata that `header` only walks over."""
+"""Reads the arrays in a GGUF file's metadata, which `header` skips."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DTYPES = {
 
 
 def read_strings(header: GGUFHeader, key: str) -> list[bytes]:
-    """The strings of an array, as the bytes in the file; ConversionError for other arrays."""
+    """The strings of an array, as bytes. Raises ConversionError for an array of numbers."""
     array = header.arrays[key]
     if array.type_code != _STRING:
         raise ConversionError(f"{header.path}: {key} is not an array of strings")
@@ -45,7 +45,7 @@ def read_strings(header: GGUFHeader, key: str) -> list[bytes]:
 
 
 def read_numbers(header: GGUFHeader, key: str) -> NDArray[Any]:
-    """The numbers of an array, in its own type; ConversionError for an array of strings."""
+    """The numbers of an array, (length,), in its type. Raises ConversionError for strings."""
     import numpy as np
 
     array = header.arrays[key]

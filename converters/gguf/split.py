@@ -1,12 +1,11 @@
 """Writes one model as several GGUF files, one for each kind of tensor.
 
-llama.cpp loads a list of files as one model. A base stored this way shares,
-memory-mapped, every kind of tensor that a variant does not bring itself.
+llama.cpp loads a list of files as one model. A variant of a base that is stored this way shares the
+base's files, memory-mapped, for every kind of tensor that the variant does not change.
 
-The first file holds the metadata and no tensor, byte for byte as the source has
-them; each other one all tensors of a kind (``attn_q``, ``token_embd`` …), byte
-for byte too. Every file carries its place in the list, so a variant's file for
-a kind takes exactly the place of the base's.
+The first file holds the metadata and no tensors. Every other file holds all tensors of one kind,
+such as ``attn_q`` or ``token_embd``. Both copy the source byte for byte. Every file knows its place
+in the list, so a variant's file for a kind takes exactly the place of the base's file.
 
 Source: ``llama_model_loader`` in src/llama-model-loader.cpp of llama.cpp.
 """
@@ -40,7 +39,7 @@ __all__ = [
 METADATA_FILE = "metadata.gguf"
 
 ALIGNMENT = 32
-"""GGUF's default alignment of tensor data, in bytes; every part uses it."""
+"""GGUF's default alignment of tensor data, in bytes. Every part uses it."""
 
 _LAYER = re.compile(r"blk\.\d+\.")
 _UINT16, _INT32, _STRING = 2, 5, 8
@@ -48,7 +47,7 @@ _COPY_BYTES = 8 << 20
 
 
 def kind_of(tensor: str) -> str:
-    """``attn_q`` of ``blk.3.attn_q.weight``, ``token_embd`` of ``token_embd.weight``.
+    """The kind of a tensor: ``attn_q`` for ``blk.3.attn_q.weight``.
 
     A bias belongs to the kind of its weight.
     """
@@ -56,13 +55,13 @@ def kind_of(tensor: str) -> str:
 
 
 def kind_file(kind: str) -> str:
-    """File name of a kind's part."""
+    """The name of the file that holds a kind."""
     return f"{kind}.gguf"
 
 
 @dataclass(frozen=True)
 class PartTensor:
-    """One tensor of a part: ``write(file)`` writes exactly ``n_bytes``."""
+    """One tensor of a part. ``write(file)`` writes exactly ``n_bytes`` bytes of data."""
 
     name: str
     shape: tuple[int, ...]
@@ -77,11 +76,10 @@ def split_gguf(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
-    """Write the parts of ``source`` into ``folder``; returns their names in loading order.
+    """Write the parts of ``source`` into ``folder`` and return their names in loading order.
 
-    ``progress`` is called with the bytes copied so far and in all. Raises
-    ConversionError for a file that is split already or has tensors of a type
-    that is not known.
+    ``progress`` is called with the bytes copied so far and their total. Raises ConversionError
+    for a file that is already split or has tensors of an unknown type.
     """
     header = read_gguf_header(source)
     if header.metadata.get("split.count", 1) not in (0, 1):
@@ -113,9 +111,9 @@ def copied(
     *,
     name: str | None = None,
 ) -> PartTensor:
-    """The tensor ``source`` of ``header``'s file, byte for byte, called ``name`` in the part.
+    """A copy of the tensor ``source`` in ``header``'s file, byte for byte, under ``name``.
 
-    ``report`` is called with the bytes of each piece that was copied.
+    ``report`` is called with the number of bytes of each copied piece.
     """
     tensor = header.tensors[source]
 
@@ -145,7 +143,7 @@ def write_gguf(
 ) -> None:
     """Write a GGUF file, one tensor after another.
 
-    ``keys`` are pairs of GGUF's number of a type and the value's bytes, by name.
+    ``keys`` maps each key to a pair: GGUF's number of the value's type, and the value's bytes.
     """
     encoded = b"".join(_key(name, *value) for name, value in keys.items())
     infos, offset = b"", 0
@@ -169,7 +167,7 @@ def write_gguf(
 
 
 def split_metadata(header: GGUFHeader, out: Path, n_parts: int) -> None:
-    """Write the first part: the source's key-value bytes unchanged, and that it is the
+    """Write the first part: the source's key-value pairs, byte for byte, and its place as the
     first of ``n_parts``.
     """
     added: Mapping[str, tuple[int, bytes]] = {
@@ -191,7 +189,7 @@ def split_metadata(header: GGUFHeader, out: Path, n_parts: int) -> None:
 
 
 def text_value(text: str) -> tuple[int, bytes]:
-    """A string as a value of `write_gguf`."""
+    """A string in the form of a value for `write_gguf`."""
     return _STRING, _string(text)
 
 

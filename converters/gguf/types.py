@@ -8,7 +8,7 @@ __all__ = ["n_tensor_bytes", "type_name", "type_number"]
 
 
 def type_name(number: int) -> str:
-    """``Q8_0`` for 8; ``type 99`` for one that is newer than the installed gguf."""
+    """The name of a type: ``Q8_0`` for 8; ``type 99`` for 99, newer than the installed gguf."""
     from gguf.constants import GGMLQuantizationType
 
     try:
@@ -18,14 +18,14 @@ def type_name(number: int) -> str:
 
 
 def type_number(name: str) -> int:
-    """The inverse of `type_name`; KeyError for an unknown name."""
+    """The inverse of `type_name`. Raises KeyError for an unknown name."""
     from gguf.constants import GGMLQuantizationType
 
     return int(GGMLQuantizationType[name])
 
 
 def n_tensor_bytes(shape: tuple[int, ...], name: str) -> int | None:
-    """Size of the data; None for an unknown type, negative for an impossible row length."""
+    """Bytes of a tensor's data. None means an unknown type, -1 an impossible length of rows."""
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     if name not in GGMLQuantizationType.__members__:

@@ -1,4 +1,4 @@
-"""Reads the tokens that a tokenizer has outside its model: control and added tokens."""
+"""Reads the tokens outside a tokenizer's model: control tokens and added tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ _CONTROL_WORDS = frozenset({"<pad>", "<mask>", "<2mass>", "[@BOS@]"})
 
 @dataclass(frozen=True)
 class AddedToken:
-    """``sides``: where it swallows white space. ``single_word``: not next to a letter."""
+    """A token outside the model.
+
+    It swallows the white space on its ``sides``, ``left`` and ``right``. A ``single_word`` is a
+    token only where no letter touches it.
+    """
 
     text: str
     special: bool
@@ -40,11 +44,12 @@ def read_added_tokens(
     vocab: Mapping[str, int],
     size: int,
 ) -> tuple[dict[int, AddedToken], tuple[str, ...]]:
-    """The tokens outside the BPE model by id, and notes.
+    """The tokens outside the BPE model by id, and notes about them.
 
-    Transformers 4 repeats them in ``tokenizer_config.json``, before 4.34 in
-    ``added_tokens.json``, and what is only there counts too. Tokens beyond the model's
-    vocabulary are left out.
+    Transformers 4 repeats the tokens in ``tokenizer_config.json``, and before 4.34 in
+    ``added_tokens.json``. Tokens that only these files list count, too. Ids from ``size`` on,
+    the size of the model's vocabulary, are left out. Raises ConversionError for a malformed
+    entry and for an id or a text with two meanings.
     """
     path = folder / "tokenizer.json"
     decoder = options.get("added_tokens_decoder")
@@ -84,7 +89,7 @@ def read_added_tokens(
             single_word=entry.get("single_word") is True,
         )
     for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
-        # A token with such a role is special in Transformers, whatever its entry says.
+        # A token with such a role is special in Transformers, even if its entry denies it.
         role = options.get(f"{name}_token")
         text = role.get("content") if isinstance(role, dict) else role
         for token_id, token in added.items():
@@ -97,6 +102,7 @@ def read_added_tokens(
 
 
 def stripping_tokens(added: Mapping[int, AddedToken]) -> dict[str, tuple[int, ...]]:
+    """The ids of the tokens that swallow white space on their ``left`` and on their ``right``."""
     return {
         side: tuple(token_id for token_id, token in added.items() if side in token.sides)
         for side in ("left", "right")
@@ -104,6 +110,7 @@ def stripping_tokens(added: Mapping[int, AddedToken]) -> dict[str, tuple[int, ..
 
 
 def single_word_notes(added: Mapping[int, AddedToken]) -> tuple[str, ...]:
+    """A note about the tokens that llama.cpp also finds inside words."""
     texts = [token.text for token in added.values() if token.single_word]
     if not texts:
         return ()
@@ -111,6 +118,7 @@ def single_word_notes(added: Mapping[int, AddedToken]) -> tuple[str, ...]:
 
 
 def looks_special(text: str) -> bool:
+    """Whether llama.cpp's converter takes this text for a control token."""
     return (
         text in _CONTROL_WORDS
         or (text.startswith("<|") and text.endswith("|>"))

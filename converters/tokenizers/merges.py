@@ -1,4 +1,4 @@
-"""The merges of a BPE tokenizer: pairs of parts, best first."""
+"""Reads the merges of a BPE tokenizer: pairs of parts, best first."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ __all__ = ["read_merges"]
 
 
 def read_merges(model: Mapping[str, Any], path: Path) -> list[tuple[str, str]]:
-    """Newer files hold pairs, older ones strings with a space between the parts.
+    """The merges of ``model``, best first.
 
-    ConversionError for one that makes no token of ``model.vocab``.
+    Newer files hold pairs, older files hold strings with a space between the parts. Raises
+    ConversionError for a merge that does not make a token of ``model.vocab``.
     """
     merges, vocab = model.get("merges"), model["vocab"]
     if not isinstance(merges, list):

@@ -1,10 +1,9 @@
-"""Recognises how a tokenizer splits text before BPE, by llama.cpp's name for it.
+"""Recognises how a tokenizer splits text before BPE, and gives llama.cpp's name for it.
 
-A wrong name gives silently wrong tokens, so only exactly known structures are
-recognised and everything else is refused, with the way round it.
+A wrong name silently gives wrong tokens. Only structures that are known exactly are therefore
+recognised. An error refuses all others and names the way round it.
 
-Source: ``llm_tokenizer_bpe`` in src/llama-vocab.cpp of llama.cpp, which holds
-the same expressions.
+Source: ``llm_tokenizer_bpe`` in src/llama-vocab.cpp of llama.cpp, which has the same expressions.
 """
 
 from __future__ import annotations
@@ -40,14 +39,17 @@ _KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
     ((f"split {_TEKKEN}", "byte-level"), True): "tekken",
     ((f"split {_GPT4O}", "byte-level"), False): "gpt-4o",
 }
-"""(steps, whether whole tokens bypass the merges) → ``tokenizer.ggml.pre``."""
+"""``tokenizer.ggml.pre`` by the steps, and by whether whole tokens bypass the merges."""
 
 IGNORE_MERGES = frozenset({"llama-bpe", "tekken"})
-"""Names with which llama.cpp looks up whole words before merging, and adds BOS by default."""
+"""Names for which llama.cpp looks up whole words before it merges, and adds BOS by default."""
 
 
 def recognise(tokenizer: Mapping[str, Any], source: object) -> str:
-    """``tokenizer.ggml.pre`` for a parsed ``tokenizer.json``; ConversionError if unknown."""
+    """``tokenizer.ggml.pre`` for a parsed ``tokenizer.json``.
+
+    Raises ConversionError, with ``source`` in its message, for an unknown structure.
+    """
     steps = _steps(tokenizer.get("pre_tokenizer"))
     model = tokenizer.get("model")
     ignore_merges = isinstance(model, dict) and model.get("ignore_merges") is True
@@ -64,7 +66,7 @@ def recognise(tokenizer: Mapping[str, Any], source: object) -> str:
 
 
 def _steps(pre_tokenizer: object) -> tuple[str, ...]:
-    """The steps in words that compare equal exactly when they split alike."""
+    """The steps as texts that are equal exactly if the steps split alike."""
     if not isinstance(pre_tokenizer, dict):
         return ()
     kind = pre_tokenizer.get("type")
@@ -82,6 +84,6 @@ def _steps(pre_tokenizer: object) -> tuple[str, ...]:
         regex = pattern.get("Regex") if isinstance(pattern, dict) else None
         isolated = pre_tokenizer.get("behavior") == "Isolated" and not pre_tokenizer.get("invert")
         if isinstance(regex, str) and isolated:
-            # Some files hold the line ends themselves instead of their escapes.
+            # Some files hold line ends instead of their escapes.
             return (f"split {regex}".replace("\r", r"\r").replace("\n", r"\n"),)
     return (f"{pre_tokenizer}",)

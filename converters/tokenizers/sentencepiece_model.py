@@ -1,6 +1,6 @@
 """Reads ``tokenizer.model``, the protobuf file of SentencePiece: pieces, scores, options.
 
-Only the few fields that a GGUF vocabulary needs; everything else is skipped.
+It reads the few fields that a GGUF vocabulary needs and skips the others.
 
 Source: ``sentencepiece_model.proto`` of SentencePiece, and the protobuf wire format.
 """
@@ -17,10 +17,10 @@ from ...errors import ConversionError
 __all__ = ["Piece", "SentencePieceModel", "read_sentencepiece_model"]
 
 MAX_FILE_BYTES = 64 << 20
-"""Gemma's, with 262,144 pieces, has 4.7 MB."""
+"""Limit of the file. Gemma's, with 262,144 pieces, takes 4.7 MB."""
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
-"""``SentencePiece.Type``; llama.cpp's token types have the same numbers."""
+"""``SentencePiece.Type``. llama.cpp's token types have the same numbers."""
 
 BPE = 2
 """``TrainerSpec.ModelType``."""
@@ -30,7 +30,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 @dataclass(frozen=True)
 class Piece:
-    """``score`` orders the merges, highest first."""
+    """One piece. ``score`` orders the merges, highest first."""
 
     text: str
     score: float
@@ -39,7 +39,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class SentencePieceModel:
-    """``add_prefix`` puts a space in front of every text; ``normalizer`` is its rule's name."""
+    """The pieces and options. With ``add_prefix`` every text gets a space in front.
+
+    ``normalizer`` is the name of the normalisation rule.
+    """
 
     pieces: tuple[Piece, ...]
     model_type: int
@@ -49,7 +52,7 @@ class SentencePieceModel:
 
 
 def read_sentencepiece_model(path: Path) -> SentencePieceModel:
-    """Parse ``path``; ConversionError when it is damaged."""
+    """Parse the file ``path``. Raises ConversionError if it is damaged."""
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ConversionError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
     pieces: list[Piece] = []
@@ -89,7 +92,7 @@ def _piece(data: bytes) -> Piece:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """(number, value) of a message's fields; fixed-width values as their bytes."""
+    """The (number, value) pairs of a message's fields. Values of fixed width come as bytes."""
     position = 0
     while position < len(data):
         key, position = _varint(data, position)

@@ -1,8 +1,8 @@
-"""The tokens of SentencePiece tokenizers with byte fallback: Llama 2, Mistral, Gemma, Phi-3.
+"""Reads the tokens of SentencePiece tokenizers with byte fallback: Llama 2, Mistral, Gemma, Phi-3.
 
-They come from ``tokenizer.model`` where it is there. Otherwise from
-``tokenizer.json``: a piece's score is then the rank of the merge that makes it,
-which gives llama.cpp's merging the same order.
+The tokens come from ``tokenizer.model`` if the folder has one, otherwise from ``tokenizer.json``.
+There, the rank of the merge that makes a piece serves as its score, so that llama.cpp merges in
+the same order.
 
 Source: ``_create_vocab_sentencepiece`` in conversion/base.py and
 ``llm_tokenizer_spm`` in src/llama-vocab.cpp of llama.cpp.
@@ -32,30 +32,32 @@ from .sentencepiece_model import (
 __all__ = ["Splitting", "is_sentencepiece", "pieces_of", "splitting_of"]
 
 SPACE = "\u2581"
-"""How pieces spell a space."""
+"""The character that spells a space in pieces."""
 
 UNMERGED_SCORE = -1000.0
-"""Of tokens that no merge makes: llama.cpp never compares it."""
+"""The score of tokens that no merge makes. llama.cpp never compares it."""
 
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 
 
 @dataclass(frozen=True)
 class Splitting:
-    """``space_prefix``: where a space is put in front of a text, one of the runtime's
-    ``SPACE_PREFIXES`` (`hivellm_lite.tokenization.rules`).
+    """What happens to a text before merging.
+
+    ``space_prefix`` says where a space is put in front of a text: one of ``SPACE_PREFIXES`` in
+    `hivellm_lite.tokenization.rules`.
     """
 
     space_prefix: str
 
     @property
     def adds_space(self) -> bool:
-        """What GGUF's ``add_space_prefix`` can say of it."""
+        """The value of GGUF's ``add_space_prefix``, which can say less."""
         return self.space_prefix != "never"
 
 
 def is_sentencepiece(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether a ``tokenizer.json`` holds such a tokenizer."""
+    """Whether a parsed ``tokenizer.json`` holds a SentencePiece tokenizer with byte fallback."""
     model = tokenizer.get("model")
     return (
         isinstance(model, dict)
@@ -65,7 +67,10 @@ def is_sentencepiece(tokenizer: Mapping[str, Any]) -> bool:
 
 
 def splitting_of(tokenizer: Mapping[str, Any], path: Path) -> Splitting:
-    """What ``tokenizer.json`` does to a text before merging; ConversionError if unknown."""
+    """What ``tokenizer.json`` does to a text before merging.
+
+    Raises ConversionError for unknown steps.
+    """
     steps = [*_steps(tokenizer.get("normalizer"), "normalizers")]
     before = [*_steps(tokenizer.get("pre_tokenizer"), "pretokenizers")]
     prefixes = [step for step in steps if step == {"type": "Prepend", "prepend": SPACE}]
@@ -90,7 +95,7 @@ def splitting_of(tokenizer: Mapping[str, Any], path: Path) -> Splitting:
 
 
 def _prepend_scheme(metaspace: Mapping[str, Any]) -> str:
-    # files of tokenizers before 0.15 say only whether
+    # files of tokenizers before 0.15 only say whether there is a prefix
     older = "never" if metaspace.get("add_prefix_space") is False else "always"
     return str(metaspace.get("prepend_scheme", older))
 
@@ -110,7 +115,7 @@ def _steps(step: object, members: str) -> Iterable[Mapping[str, Any]]:
 
 
 def _is_metaspace(step: Mapping[str, Any]) -> bool:
-    """One that leaves the text in one piece: it only replaces spaces."""
+    """Whether a step only replaces spaces and leaves the text in one piece."""
     return (
         step.get("type") == "Metaspace"
         and step.get("replacement") == SPACE
@@ -122,9 +127,9 @@ def _is_metaspace(step: Mapping[str, Any]) -> bool:
 def pieces_of(
     folder: Path, tokenizer: Mapping[str, Any] | None, size: int
 ) -> tuple[dict[int, Piece], Splitting, tuple[str, ...]]:
-    """Pieces by id, what happens before merging, and notes.
+    """The pieces by id, what happens to a text before merging, and notes.
 
-    ``tokenizer`` is the parsed ``tokenizer.json`` where there is one. Raises
+    ``tokenizer`` is the parsed ``tokenizer.json``, if the folder has one. Raises
     ConversionError for a tokenizer that llama.cpp cannot compute.
     """
     path, notes = folder / "tokenizer.model", tuple[str, ...]()
@@ -140,7 +145,7 @@ def pieces_of(
         if model is not None:
             listed = {i: piece.text for i, piece in enumerate(model.pieces)}
             if all(listed.get(i, piece.text) == piece.text for i, piece in pieces.items()):
-                # What Transformers does not list as added is merged like any other piece.
+                # Transformers merges a piece that it does not list as added like any other.
                 pieces |= {
                     i: Piece(p.text, p.score, NORMAL if p.type == USER_DEFINED else p.type)
                     for i, p in enumerate(model.pieces)
@@ -174,7 +179,7 @@ def _checked(model: SentencePieceModel, path: Path) -> SentencePieceModel:
 
 
 def _from_merges(model: Mapping[str, Any], path: Path) -> dict[int, Piece]:
-    """Scores by the rank of the first merge that makes a piece."""
+    """The pieces of ``model``, scored by the rank of the first merge that makes them."""
     for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges"):
         if model.get(option):
             raise ConversionError(f"{path}: SentencePiece BPE with {option} is not supported")

@@ -1,4 +1,4 @@
-"""Which token begins, ends and pads a text, and the chat template.
+"""Reads the special tokens of a tokenizer (beginning, end, padding), and its chat template.
 
 Source: ``SpecialVocab`` in gguf-py of llama.cpp.
 """
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 MAX_TEMPLATE_BYTES = 1_000_000
-"""The longest published template has about 20 kB."""
+"""Limit of a chat template. The longest published one takes about 20 kB."""
 
 TEMPLATE_FOLDERS = ("chat_templates", "additional_chat_templates")
 
@@ -30,7 +30,7 @@ KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """``ids`` by kind (``bos``), and whether ``bos`` and ``eos`` are added to a text."""
+    """Token ids by kind, such as ``bos``, and whether ``bos`` and ``eos`` are added to a text."""
 
     ids: Mapping[str, int]
     add: Mapping[str, bool]
@@ -46,16 +46,17 @@ def read_special_tokens(
     bos_by_default: bool,
     source: object,
 ) -> SpecialTokens:
-    """From ``tokenizer.json``, ``tokenizer_config.json`` and, in ``fallback``, ``config.json``.
+    """The special tokens of ``tokenizer.json`` and ``tokenizer_config.json``.
 
-    ``added`` maps added tokens to ids. Raises ConversionError for an id beyond
-    ``n_vocab`` and for a post-processor that adds anything but BOS and EOS.
+    ``fallback`` has the ids of ``config.json``. ``added`` maps added tokens to ids. Raises
+    ConversionError for an id beyond ``n_vocab``, and for a post-processor that adds anything but
+    BOS and EOS.
     """
     texts = {kind: _content(options.get(f"{kind}_token")) for kind in KINDS}
     first, last, add = _post_processor(tokenizer.get("post_processor"), source)
     for kind, text in (("bos", first), ("eos", last)):
         if text:
-            # A template may add BOS although the config names none.
+            # A template may add BOS even if the config names no BOS token.
             texts[kind] = texts[kind] or text
             if texts[kind] != text:
                 raise ConversionError(
@@ -84,7 +85,7 @@ def read_special_tokens(
 
 
 def read_older_added_tokens(folder: Path, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """``added_tokens.json`` as Transformers before 4.34 wrote it, in the form of its successor.
+    """``added_tokens.json``, which Transformers before 4.34 wrote, in the form of its successor.
 
     A token is special if ``special_tokens_map.json`` or ``options`` name it.
     """
@@ -111,7 +112,7 @@ def _content(token: object) -> str | None:
 
 
 def _post_processor(processor: object, source: object) -> tuple[str, str, dict[str, bool]]:
-    """The tokens that are put before and after a text, and whether BOS and EOS are added."""
+    """The tokens that a text begins and ends with, and whether BOS and EOS are added."""
     if processor is None:
         return "", "", {}
     kind = processor.get("type") if isinstance(processor, dict) else None
@@ -123,7 +124,7 @@ def _post_processor(processor: object, source: object) -> tuple[str, str, dict[s
             first, last = first or found[0], last or found[1]
             add |= {key: value or add.get(key, False) for key, value in found[2].items()}
         return first, last, add
-    if kind == "ByteLevel":  # changes offsets, not tokens
+    if kind == "ByteLevel":  # it changes offsets, not tokens
         return "", "", {"bos": False, "eos": False}
     if isinstance(processor, dict) and kind == "TemplateProcessing":
         return _template(processor.get("single"), source)
@@ -131,7 +132,7 @@ def _post_processor(processor: object, source: object) -> tuple[str, str, dict[s
 
 
 def _template(pieces: object, source: object) -> tuple[str, str, dict[str, bool]]:
-    """Read ``[BOS] text [EOS]``; anything else cannot be expressed in GGUF."""
+    """Read a template of the form ``[BOS] text [EOS]``. GGUF cannot express any other."""
     names: list[str | None] = []
     for piece in pieces if isinstance(pieces, list) else []:
         special = piece.get("SpecialToken") if isinstance(piece, dict) else None
@@ -154,10 +155,11 @@ def _template(pieces: object, source: object) -> tuple[str, str, dict[str, bool]
 def read_chat_template(
     folder: Path, options: Mapping[str, Any]
 ) -> str | list[dict[str, str]] | None:
-    """The template as text, never run here; a list of named ones where there are several.
+    """The chat template as text, which is never run here, or a list of named templates.
 
-    ``chat_template.jinja`` comes before ``tokenizer_config.json``, as in Transformers, and
-    that before ``chat_template.json`` and a folder of templates.
+    As in Transformers, ``chat_template.jinja`` precedes ``tokenizer_config.json``, which
+    precedes ``chat_template.json`` and a folder of templates. Raises ConversionError for a
+    template that is no text, cannot be read, or is too long.
     """
     template = options.get("chat_template")
     jinja, json_file = folder / "chat_template.jinja", folder / "chat_template.json"

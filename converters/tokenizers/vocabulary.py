@@ -1,8 +1,8 @@
 """Turns a Hugging Face tokenizer into the vocabulary part of a GGUF file.
 
-Two kinds: byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM, Phi-4), and SentencePiece
-with byte fallback (Llama 2, Mistral, Gemma, Phi-3). A tokenizer that GGUF cannot
-express exactly is refused; differences in corner cases end up in ``notes``.
+It reads two kinds: byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM, Phi-4), and SentencePiece with
+byte fallback (Llama 2, Mistral, Gemma, Phi-3). A tokenizer that GGUF cannot express exactly is
+refused; ``notes`` list differences in corner cases.
 
 Source: ``get_vocab_base`` in conversion/base.py and ``SpecialVocab`` in
 gguf-py of llama.cpp.
@@ -26,7 +26,7 @@ from .added_tokens import (
     single_word_notes,
     stripping_tokens,
 )
-from .merges import read_merges
+from .byte_level_model import byte_level_model, normalizer_of, spelled_merges
 from .pre_tokenizers import IGNORE_MERGES, recognise
 from .sentencepiece_model import Piece
 from .sentencepiece_vocabulary import UNMERGED_SCORE, is_sentencepiece, pieces_of
@@ -42,21 +42,23 @@ if TYPE_CHECKING:
 __all__ = ["Vocabulary", "read_vocabulary", "write_vocabulary"]
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
-"""``llama_token_type``."""
+"""Values of ``llama_token_type``."""
 
 PADDING_SCORE = -10000.0
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """All of ``tokenizer.*``. ``tokens`` and ``types`` have the model's vocabulary size.
+    """Everything that a GGUF file holds under ``tokenizer.*``.
 
-    ``model`` is ``gpt2`` or ``llama`` (SentencePiece). ``merges`` are pairs joined
-    by a space, best first; SentencePiece has ``scores`` instead, the highest
-    merged first. ``chat_template`` is Jinja source, kept as data, or a list of
-    named ones. ``add_space_prefix`` is what llama.cpp can know of ``space_prefix``, which
-    our runtime reads, as it does ``normalizer`` (``nfc`` or ``none``) and ``strips``: the
-    control and added tokens that swallow white space on their ``left`` or ``right``.
+    ``model`` is ``gpt2`` or ``llama`` (SentencePiece). ``tokens`` and ``types`` have one entry
+    for each id of the model's vocabulary. ``merges`` are pairs joined by a space, best first;
+    SentencePiece has ``scores`` instead and merges the highest first. ``chat_template`` is Jinja
+    source, kept as data, or a list of named templates.
+
+    Our runtime reads three more: ``space_prefix``, of which llama.cpp's ``add_space_prefix``
+    can express less; ``normalizer``, ``nfc`` or ``none``; and ``strips``, the ids of control and
+    added tokens that swallow white space on their ``left`` or ``right``.
     """
 
     model: str
@@ -84,8 +86,10 @@ def read_vocabulary(
 ) -> Vocabulary:
     """Read ``tokenizer.json`` or ``tokenizer.model`` and their companions in ``folder``.
 
-    ``pre_tokenizer`` forces ``tokenizer.ggml.pre``. Raises ConversionError when
-    the tokenizer is of another kind, malformed, or larger than the model.
+    The model's configuration gives three facts: its vocabulary has ``size`` entries,
+    ``token_ids`` are its special tokens by kind, and ``architecture`` is its name in GGUF.
+    ``pre_tokenizer`` sets ``tokenizer.ggml.pre`` for a tokenizer that is not recognised. Raises
+    ConversionError if the tokenizer is of another kind, malformed, or larger than the model.
     """
     path, protobuf = folder / "tokenizer.json", folder / "tokenizer.model"
     if not path.is_file() and not protobuf.is_file():
@@ -119,8 +123,8 @@ def _byte_level(
     pre_tokenizer: str | None,
 ) -> Vocabulary:
     path, size = folder / "tokenizer.json", facts.size
-    model = _check_model(tokenizer, path)
-    normalizer = _normalizer(tokenizer, path)
+    model = byte_level_model(tokenizer, path)
+    normalizer = normalizer_of(tokenizer, path)
     added, beyond = read_added_tokens(folder, tokenizer, options, model["vocab"], size)
     pieces = dict[int, Piece]()
     for text, token_id in model["vocab"].items():
@@ -152,7 +156,7 @@ def _byte_level(
         tokens=tokens,
         types=types,
         scores=(),
-        merges=_merges(model, path),
+        merges=spelled_merges(model, path),
         special=special,
         chat_template=read_chat_template(folder, options),
         add_space_prefix=prefix if isinstance(prefix, bool) else None,
@@ -182,11 +186,11 @@ def _sentencepiece(
         facts.token_ids,
         controls | {token.text: token_id for token_id, token in added.items()},
         size,
-        # llama.cpp adds BOS unless told otherwise; without tokenizer.json so does Transformers.
+        # llama.cpp adds BOS by default, and without tokenizer.json so does Transformers.
         bos_by_default=tokenizer is not None,
         source=path,
     )
-    # llama.cpp adds the space unless told otherwise.
+    # llama.cpp adds the space by default.
     given = facts.reads_prefix and isinstance(options.get("add_prefix_space"), bool)
     return Vocabulary(
         model="llama",
@@ -231,51 +235,13 @@ def write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         writer.add_chat_template(vocabulary.chat_template)
 
 
-def _check_model(tokenizer: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    model = tokenizer.get("model")
-    if not isinstance(model, dict):
-        raise ConversionError(f"{path}: has no model")
-    kind = model.get("type")
-    if kind != "BPE":
-        raise ConversionError(
-            f"{path}: a {kind} tokenizer is not supported, only byte-level BPE and SentencePiece "
-            "with byte fallback"
-        )
-    for option in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
-        if model.get(option):
-            raise ConversionError(f"{path}: BPE with {option} is not supported")
-    vocab = model.get("vocab")
-    if not isinstance(vocab, dict) or not all(type(i) is int for i in vocab.values()):
-        raise ConversionError(f"{path}: model.vocab does not map tokens to ids")
-    return model
-
-
-def _normalizer(tokenizer: Mapping[str, Any], path: Path) -> str:
-    """``nfc``, which the runtime applies, or ``none``."""
-    normalizer = tokenizer.get("normalizer")
-    if normalizer is None:
-        return "none"
-    if isinstance(normalizer, dict):
-        members = (
-            normalizer.get("normalizers") if normalizer.get("type") == "Sequence" else [normalizer]
-        )
-        members = members if isinstance(members, list) else []
-        kinds = [str(m.get("type") if isinstance(m, dict) else m) for m in members]
-        if not kinds:
-            return "none"
-        if set(kinds) == {"NFC"}:
-            return "nfc"
-        raise ConversionError(f"{path}: the normalizer {kinds} has no counterpart in llama.cpp")
-    raise ConversionError(f"{path}: the normalizer is malformed")
-
-
 def _tokens(
     pieces: Mapping[int, Piece],
     added: Mapping[int, AddedToken],
     size: int,
     path: Path,
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[float, ...]]:
-    """Texts, types and scores by id; ids of the model without a token become unused padding."""
+    """Texts, types and scores by id. Ids without a token become unused padding."""
     taken = {p.text for p in pieces.values()} | {token.text for token in added.values()}
     tokens = [_padding(i, taken) for i in range(size)]
     types = [UNUSED] * size
@@ -306,19 +272,8 @@ def _tokens(
 
 
 def _padding(token_id: int, taken: Collection[str]) -> str:
-    """``[PAD7]``, as llama.cpp's converter calls it, or longer where a token has that name."""
+    """``[PAD7]``, as in llama.cpp's converter, or a longer name if a token has this one."""
     name = f"[PAD{token_id}]"
     while name in taken:
         name = f"[PAD{name}]"
     return name
-
-
-def _merges(model: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """Merges as ``"left right"``."""
-    pairs = read_merges(model, path)
-    if not pairs:
-        raise ConversionError(f"{path}: model.merges is empty")
-    # A space inside a part would be taken for the one between the parts; "Ġ" is its
-    # byte-level spelling.
-    spelled = ((left.replace(" ", "\u0120"), right.replace(" ", "\u0120")) for left, right in pairs)
-    return tuple(f"{left} {right}" for left, right in spelled)

@@ -29,16 +29,9 @@ from ..converters.forms.low_rank import (
     measure_low_rank,
     write_low_rank,
 )
+from ..converters.forms.storage_types import TypePlan, allowed_types, plan_types, stored_bytes
 from ..converters.forms.targets import Target, find_targets
-from ..converters.forms.variant import (
-    TypePlan,
-    VariantReport,
-    allowed_types,
-    convert_variant,
-    loading_order,
-    plan_types,
-    stored_bytes,
-)
+from ..converters.forms.variant import VariantReport, convert_variant, loading_order
 from ..converters.forms.weights import GGUFWeights, WeightSource, checkpoint_weights, gguf_weights
 from ..converters.gguf.header import GGUFHeader
 from ..converters.peft.adapter import Adapter

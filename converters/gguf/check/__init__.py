@@ -1,11 +1,11 @@
 """Checks a GGUF model before llama.cpp sees it.
 
-llama.cpp answers many contradictions in a file with an assertion, which ends the process,
-or with an exception that its C functions do not hold. Everything of that kind is found
-here first, from the header alone, and told by the name of the key or tensor.
+Many contradictions in a file make llama.cpp fail an assertion, which ends the process, or throw an
+exception that its C functions do not catch. These checks find all of them first, from the header
+alone, and report each by the name of its key or tensor.
 
-Architectures that the converter knows are checked completely: every size, every tensor.
-Of the others only what llama.cpp asserts for all of them.
+Models of architectures that the converter knows are checked completely: every size and every
+tensor. For other architectures the checks cover only what llama.cpp asserts for all of them.
 
 Private: may change in any release.
 """

@@ -1,4 +1,5 @@
-"""GGUF adapters that llama.cpp asserts something about: keys of another type, odd shapes.
+"""Checks a GGUF adapter for contents that fail an assertion in llama.cpp: keys of another type, odd
+shapes.
 
 Source: ``llama_adapter_lora_init_impl`` in src/llama-adapter.cpp of llama.cpp.
 """
@@ -21,9 +22,9 @@ _FLOAT32 = 6
 
 
 def check_adapter(path: Path) -> None:
-    """Raise LoadError if llama.cpp would end the process over this adapter.
+    """Raise LoadError if this adapter would make llama.cpp end the process.
 
-    Whether it is a LoRA, and fits a model, llama.cpp checks itself.
+    llama.cpp itself checks whether the adapter is a LoRA and fits a model.
     """
     try:
         header = read_gguf_header(path)
@@ -45,15 +46,15 @@ def check_adapter(path: Path) -> None:
         lines = "\n".join(f"  {problem}" for problem in findings.problems[:5])
         raise LoadError(
             f"cannot load the adapter {path}: it contradicts itself\n{lines}\n"
-            "If it lies in the cache, it is damaged: 'hivellm-lite cache clear' removes it, and it "
-            "is converted again."
+            "If the file is in the cache, it is damaged: 'hivellm-lite cache clear' removes it, "
+            "and the adapter is converted again."
         )
 
 
 def _check_tensor(findings: Findings, name: str, tensor: GGUFTensor) -> None:
     target, _, side = name.rpartition(".")
     if side not in ("lora_a", "lora_b"):
-        return  # llama.cpp refuses or ignores it
+        return  # llama.cpp refuses or ignores such a tensor
     if len(tensor.shape) != 2:
         findings.add(name, f"of shape {list(tensor.shape)}", "a matrix")
     else:
@@ -64,7 +65,7 @@ def _check_tensor(findings: Findings, name: str, tensor: GGUFTensor) -> None:
 def _check_rank(findings: Findings, tensor: GGUFTensor, target: str, side: str) -> None:
     if side == "lora_b":
         first = findings.header.tensors.get(f"{target}.lora_a")
-        # The pair of the embedding is stored the other way round.
+        # The embedding's pair is stored transposed.
         side_of_rank = 1 if target == "token_embd.weight" else 0
         rank = first.shape[side_of_rank] if first and len(first.shape) == 2 else None
         if rank != tensor.shape[1]:

@@ -1,4 +1,4 @@
-"""Hyper-parameters that llama.cpp asserts, divides by, or computes nonsense with.
+"""Checks the hyper-parameters that llama.cpp asserts, divides by, or would compute nonsense with.
 
 Source: ``load_hparams`` in src/llama-model.cpp, src/llama-hparams.h, the constructor in
 src/llama-context.cpp and the graphs in src/models/ of llama.cpp.
@@ -21,16 +21,16 @@ MAX_EXPERTS = 1024
 """``LLAMA_MAX_EXPERTS``."""
 
 MAX_SIZE = 1 << 24
-"""Of any dimension; beyond every known model."""
+"""Largest size of a dimension. No known model has as much."""
 
 MAX_POSITIONS = (1 << 31) - 1
-"""llama.cpp hands the context's length out as int32."""
+"""llama.cpp returns the length of the context as int32."""
 
 MAX_WINDOW = 1 << 30
-"""llama.cpp adds the size of a batch to a sliding window, in 32 bits."""
+"""llama.cpp adds the size of a batch to a sliding window in 32 bits."""
 
 MIN_EPSILON, MAX_EPSILON = 1e-37, 1e6
-"""llama.cpp asserts that an epsilon is not negative and not NaN; zero divides by zero."""
+"""llama.cpp asserts that an epsilon is neither negative nor NaN. Zero would divide by zero."""
 
 _EPSILONS = (
     "attention.layer_norm_rms_epsilon",
@@ -52,11 +52,11 @@ _NUMBERS = (
     "embedding_scale",
 )
 _WINDOWED = {"gemma2": 2, "gemma3": 6}
-"""Architectures whose graph has layers with a sliding window, and the usual period."""
+"""Architectures whose graph has layers with a sliding window, with the usual period."""
 
 
 def check_general(findings: Findings) -> None:
-    """What holds for every architecture: layers, experts, epsilons, RoPE, attention."""
+    """Check the parameters of every architecture: layers, experts, epsilons, RoPE, attention."""
     n_layers = findings.integer("block_count", 1, MAX_LAYERS)
     findings.integer("nextn_predict_layers", 0, n_layers or MAX_LAYERS, default=0)
     findings.integer("context_length", 1, MAX_POSITIONS)
@@ -82,9 +82,9 @@ def check_general(findings: Findings) -> None:
 
 
 def check_sizes(findings: Findings, architecture: Architecture) -> Mapping[str, int] | None:
-    """The sizes that the tensors of a known architecture must have; None where they contradict.
+    """The sizes that the tensors of a known architecture must have; None if they contradict.
 
-    It has the names of `Architecture.shapes`, and ``rotary``, ``layers`` and ``experts``.
+    The keys are those of `Architecture.shapes`, and ``rotary``, ``layers`` and ``experts``.
     """
     layers = findings.integer("block_count", 1, MAX_LAYERS)
     hidden = findings.integer("embedding_length", 1, MAX_SIZE)
@@ -160,7 +160,7 @@ def _check_experts(findings: Findings) -> None:
 
 
 def _check_window(findings: Findings, architecture: Architecture, layers: int) -> None:
-    """Gemma's graph has a cache for layers with a window and asserts that there are some."""
+    """Gemma's graph has a cache for layers with a window, and asserts that it has such layers."""
     period = _WINDOWED.get(architecture.name)
     if period is None:
         return

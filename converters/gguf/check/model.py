@@ -1,4 +1,4 @@
-"""One model, in one file or in parts: its header, and everything that is checked about it."""
+"""Checks a model, in one file or in parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .vocabulary import check_vocabulary
 __all__ = ["MAX_SHOWN", "check_model", "find_problems"]
 
 MAX_SHOWN = 5
-"""Problems that a message lists; a file with one usually has many."""
+"""Problems that a message lists. A file with one usually has many."""
 
 MAX_PARTS = 10_000
 """llama.cpp counts parts in 16 bits."""
@@ -29,13 +29,14 @@ _PART = re.compile(r"(.*)-00001-of-([0-9]{5})\.gguf", re.DOTALL)
 
 
 def check_model(files: Sequence[Path]) -> bool:
-    """Raise LoadError if llama.cpp would end the process over this model.
+    """Raise LoadError if this model would make llama.cpp end the process.
 
-    Returns whether the check is complete; it is not for an architecture without tables here.
+    Returns whether the check is complete, which it is for the architectures that the converter
+    knows.
 
-    ``files`` are the parts in loading order. Of a single file that is the first part of a
-    split model, the others are looked for under llama.cpp's names, as llama.cpp does.
-    The result for files that have not changed is remembered.
+    ``files`` are the parts in loading order. If the only file is the first part of a split
+    model, the other parts are found by their names, as in llama.cpp. The result is remembered
+    as long as the files do not change.
     """
     parts = tuple(Path(file) for file in files)
     if len(parts) == 1:
@@ -59,7 +60,7 @@ def check_model(files: Sequence[Path]) -> bool:
 
 
 def find_problems(parts: Sequence[GGUFHeader]) -> list[GGUFProblem]:
-    """Everything that is wrong with a model of these parts, the first of which has the metadata."""
+    """All problems of a model that consists of ``parts``. The first part has the metadata."""
     findings = Findings(parts[0])
     tensors = _joined(findings, parts)
     check_general(findings)
@@ -106,7 +107,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 def _siblings(path: Path) -> tuple[Path, ...]:
-    """All parts of the split model that ``path`` begins, or just it."""
+    """All parts of the split model that ``path`` begins; ``path`` alone for a whole model."""
     header = read_gguf_header(path)
     count = header.metadata.get("split.count", 0)
     if type(count) is not int or count < 2:

@@ -1,4 +1,4 @@
-"""What a check finds wrong with a model, and checked access to its metadata."""
+"""Collects the problems of a model, and reads its metadata with checks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TYPE_NAMES = {
 
 @dataclass(frozen=True)
 class GGUFProblem:
-    """``key`` is the name of a metadata value or tensor."""
+    """One problem. ``key`` is the name of a metadata value or a tensor."""
 
     key: str
     found: str
@@ -42,7 +42,7 @@ class GGUFProblem:
 
 @dataclass
 class Findings:
-    """The problems of one model; the methods read values and note what is wrong with them."""
+    """The problems of one model. The methods read values and note their problems."""
 
     header: GGUFHeader
     problems: list[GGUFProblem] = field(default_factory=list)
@@ -56,8 +56,10 @@ class Findings:
         return f"{self.header.architecture}.{name}"
 
     def integer(self, name: str, low: int, high: int, default: int | None = None) -> int | None:
-        """A uint32 from ``low`` to ``high``, None where it is not one; without a default it
-        must be there. An array counts if all its values, one for each layer, are the same.
+        """A uint32 from ``low`` to ``high``. Notes a problem and returns None for anything else.
+
+        Without a default the value must exist. An array counts if it has one value for each
+        layer and all of them are equal.
         """
         key, expected = self.own(name), f"an integer from {low} to {high}"
         array = self.header.arrays.get(key)
@@ -91,7 +93,7 @@ class Findings:
     def number(
         self, name: str, low: float, high: float, default: float | None = None
     ) -> float | None:
-        """A finite float32 from ``low`` to ``high``; None where it is not one."""
+        """A finite float32 from ``low`` to ``high``, or a problem and None."""
         key, expected = self.own(name), f"a number from {low:g} to {high:g}"
         if key in self.header.arrays:
             self.add(key, "an array", expected)

@@ -1,7 +1,7 @@
-"""The tensors that a model must have, those that it may have, and their shapes and types.
+"""Checks the tensors that a model must have and may have: their names, shapes and types.
 
-llama.cpp checks names and shapes itself, but takes any type, and its kernels end the
-process on one that they do not know.
+llama.cpp itself checks names and shapes. It accepts any type, though, and its kernels end the
+process for a type that they do not know.
 
 Source: ``load_arch_tensors`` in src/models/ and ``create_tensor_qkv`` in
 src/llama-model.cpp of llama.cpp; the types in ggml/src/ggml-cpu/ggml-cpu.c.
@@ -19,10 +19,10 @@ from .problems import Findings
 __all__ = ["check_layout", "check_matrix_type", "check_tensors", "check_types"]
 
 _INTERMEDIATE = frozenset({"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"})
-"""Types that ggml knows and cannot multiply with."""
+"""Types that ggml knows but cannot multiply with."""
 
 MIN_ALIGNMENT = 32
-"""llama.cpp asserts that mapped tensors begin at multiples of it."""
+"""llama.cpp asserts that mapped tensors begin at multiples of this number of bytes."""
 
 _Shape = tuple[int, ...]
 _SCALES = (".scale", ".input_scale")
@@ -30,14 +30,14 @@ _SCALES = (".scale", ".input_scale")
 
 @dataclass(frozen=True)
 class _Layout:
-    """Shapes by name of the tensors that must be there, and of those that may."""
+    """The shapes of the tensors that a model must have, and of the tensors that it may have."""
 
     required: Mapping[str, _Shape]
     optional: Mapping[str, _Shape]
 
 
 def check_layout(findings: Findings, header: GGUFHeader) -> None:
-    """Whether the tensors of one file follow each other without gaps, as llama.cpp expects."""
+    """Check that the tensors of a file follow each other without gaps, as llama.cpp expects."""
     if header.alignment < MIN_ALIGNMENT:
         findings.add(
             "general.alignment", str(header.alignment), f"a power of two from {MIN_ALIGNMENT} on"
@@ -55,7 +55,7 @@ def check_layout(findings: Findings, header: GGUFHeader) -> None:
 
 
 def check_types(findings: Findings, tensors: Iterable[GGUFTensor]) -> None:
-    """For any architecture: norms and biases are float32, matrices of a type to multiply with."""
+    """Check any architecture: norms and biases are float32, matrices can be multiplied with."""
     for tensor in tensors:
         is_vector = len(tensor.shape) == 1 or tensor.name.endswith((".bias", "_norm.weight"))
         _check_type(findings, tensor, is_vector=is_vector)
@@ -67,7 +67,7 @@ def check_tensors(
     sizes: Mapping[str, int],
     tensors: Mapping[str, GGUFTensor],
 ) -> None:
-    """For a known architecture: exactly the tensors that its graph uses."""
+    """Check that a model of a known architecture has exactly the tensors that its graph uses."""
     layout = _layout(architecture, sizes, tensors)
     for name, shape in layout.required.items():
         if name not in tensors:

@@ -1,7 +1,8 @@
-"""Vocabularies that llama.cpp's tokenizers can work with.
+"""Checks that llama.cpp's tokenizers can work with a vocabulary.
 
-llama.cpp asserts that no two tokens have the same text, looks bytes up that it does not
-find, and passes exceptions of a tokenizer through its C functions, which ends the process.
+llama.cpp ends the process for a faulty vocabulary: it asserts that no two tokens have the same
+text, looks up bytes that may be missing, and lets exceptions of a tokenizer pass through its C
+functions.
 
 Source: ``llama_vocab::impl::load``, ``byte_to_token`` and ``llama_decode_text`` in
 src/llama-vocab.cpp of llama.cpp.
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["TOKENIZERS", "check_vocabulary", "missing_bytes", "text_problem"]
 
 TOKENIZERS = ("gpt2", "llama", "gemma4")
-"""Byte-level BPE, SentencePiece, and Gemma 4's mixture; the others are not for text models."""
+"""Byte-level BPE, SentencePiece, and Gemma 4's mixture. Text models use no others."""
 
 MAX_TOKEN_BYTES = 1 << 16
-"""The longest tokens of published vocabularies have some hundred bytes."""
+"""Limit of a token. The longest tokens of published vocabularies have some hundred bytes."""
 
 MAX_SPELLED_BYTES = 64 << 20
-"""llama.cpp spells a token with characters outside the byte alphabet out once for each."""
+"""llama.cpp spells out a token once for each of its characters outside the byte alphabet."""
 
 NORMAL, BYTE = 1, 6
 _INT32, _FLOAT32 = 5, 6
@@ -38,16 +39,16 @@ _TYPES = "tokenizer.ggml.token_type"
 
 _BYTE_NAME = re.compile(rb"<0x[0-9A-Fa-f]{2}>")
 _NO_BYTE_LETTER = re.compile("[^\n!-~\u00a1-\u00ac\u00ae-\u0143]")
-"""Characters that stand for no byte in byte-level BPE; a line end separates tokens here."""
+"""Characters that stand for no byte in byte-level BPE. A line end separates tokens here."""
 
 _UTF8_BYTES = [b for b in range(256) if b not in (0xC0, 0xC1) and b < 0xF5]
-"""Bytes that occur in UTF-8."""
+"""The bytes that occur in UTF-8."""
 
 _PHI3_TOKENS = (b"</s>", b"<unk>", b"<s>", b"<|endoftext|>")
 
 
 def check_vocabulary(findings: Findings) -> None:
-    """All of ``tokenizer.*`` that llama.cpp would end the process for."""
+    """Note every problem in ``tokenizer.*`` for which llama.cpp would end the process."""
     header = findings.header
     model = findings.text("tokenizer.ggml.model")
     if model not in TOKENIZERS:
@@ -55,7 +56,7 @@ def check_vocabulary(findings: Findings) -> None:
         findings.add("tokenizer.ggml.model", found, " or ".join(TOKENIZERS))
         return
     if header.metadata.get("tokenizer.ggml.pre") == "whitespace":
-        # llama.cpp asserts that words have no spaces, and does not split at them then.
+        # For this name llama.cpp does not split at spaces, but asserts that words have none.
         findings.add("tokenizer.ggml.pre", "'whitespace'", "a pre-tokenizer of text models")
     array = header.arrays.get(_TOKENS)
     if array is None or array.type_code != 8 or not array.length:
@@ -89,10 +90,10 @@ def check_vocabulary(findings: Findings) -> None:
 
 
 def text_problem(tokens: Sequence[bytes]) -> tuple[str, str] | None:
-    """What is wrong with the texts of tokens, and what is expected; None if nothing is.
+    """The problem of the tokens' texts, and what is expected; None if there is no problem.
 
-    llama.cpp asserts that they differ. It reads a text up to its first NUL, and calls an
-    empty one ``[EMPTY_<id>]``.
+    llama.cpp asserts that the texts differ. It reads a text up to its first NUL, and calls an
+    empty text ``[EMPTY_<id>]``.
     """
     if b"\0" in b"".join(tokens):
         token = next(token for token, text in enumerate(tokens) if b"\0" in text)
@@ -111,7 +112,7 @@ def text_problem(tokens: Sequence[bytes]) -> tuple[str, str] | None:
 
 
 def missing_bytes(tokens: list[bytes]) -> list[int]:
-    """Bytes of UTF-8 that a SentencePiece vocabulary has no token for."""
+    """The bytes of UTF-8 for which a SentencePiece vocabulary has no token."""
     known = set(tokens)
     return [b for b in _UTF8_BYTES if b"<0x%02X>" % b not in known and bytes([b]) not in known]
 
@@ -152,7 +153,7 @@ def _finite(numbers: NDArray[Any]) -> bool:
 
 
 def _decoded(findings: Findings, tokens: list[bytes]) -> str | None:
-    """All texts, one a line; what a line end is in them does not matter here."""
+    """All texts, one on each line. Line ends inside the texts do not matter here."""
     joined = b"\n".join(tokens)
     try:
         return joined.decode("utf-8")
@@ -167,7 +168,7 @@ def _check_spelling(findings: Findings, texts: str, types: NDArray[Any]) -> None
     if _NO_BYTE_LETTER.search(texts) is None:
         return
     lines = texts.split("\n")
-    if len(lines) != len(types):  # line ends inside tokens: taken as a whole
+    if len(lines) != len(types):  # tokens contain line ends, so look at the whole text
         spelled = len(_NO_BYTE_LETTER.findall(texts)) * max(map(len, lines))
     else:
         for line, kind in zip(lines, types, strict=True):
@@ -180,7 +181,7 @@ def _check_spelling(findings: Findings, texts: str, types: NDArray[Any]) -> None
 
 
 def _check_ids(findings: Findings, tokens: list[bytes]) -> None:
-    """The phi-3 rule looks tokens up that it takes for granted; BOS must exist to be added."""
+    """Check the tokens that llama.cpp takes for granted: for its phi-3 rule, and a BOS to add."""
     metadata, n_tokens = findings.header.metadata, len(tokens)
     name = str(metadata.get("general.name", "")).lower()
     if "phi-3" in name or "phi3" in name:

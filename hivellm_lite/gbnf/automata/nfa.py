@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ...errors import GrammarError
+from ..build import parts as parts_of
 from ..syntax import Alternation, CharClass, Grammar, Literal, Node, Repeat, RuleRef, Sequence
 from .utf8 import ByteRange, byte_sequences
 
@@ -262,24 +263,12 @@ def _children_first(body: Node) -> Iterator[Node]:
     pending: list[tuple[Node, bool]] = [(body, False)]
     while pending:
         node, ready = pending.pop()
-        children = () if ready else _children(node)
+        children = () if ready else parts_of(node)
         if children:
             pending.append((node, True))
             pending += [(child, False) for child in reversed(children)]
         else:
             yield node
-
-
-def _children(node: Node) -> tuple[Node, ...]:
-    match node:
-        case Sequence(items):
-            return items
-        case Alternation(options):
-            return options
-        case Repeat(item):
-            return (item,)
-        case _:
-            return ()
 
 
 def _last(parts: list[_Part], count: int) -> list[_Part]:

@@ -1,0 +1,43 @@
+"""Merges an adapter's updates into the weights of a base, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ...errors import ConversionError
+from ..peft.updates import Update
+from ..safetensors import Float32Array
+from .targets import Target
+from .weights import WeightSource
+
+__all__ = ["merged", "updates_by_tensor"]
+
+
+def updates_by_tensor(
+    updates: Iterable[tuple[Target, Update]],
+) -> dict[str, tuple[Target, list[Update]]]:
+    """The updates of each tensor, by its GGUF name; each list keeps the order of ``updates``."""
+    found: dict[str, tuple[Target, list[Update]]] = {}
+    for target, update in updates:
+        found.setdefault(target.gguf_name, (target, []))[1].append(update)
+    return found
+
+
+def merged(target: Target, updates: Sequence[Update], source: WeightSource) -> Float32Array:
+    """The tensor with all its updates, float32, rows in Transformers' order."""
+    values = source.read(target)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for update in updates:
+                values = update.apply(values)
+    except ConversionError as error:
+        raise ConversionError(f"{target.hf_name}: {error}") from None
+    if values.shape != target.shape:
+        raise ConversionError(
+            f"{target.hf_name} becomes {list(values.shape)}, the base has {list(target.shape)}"
+        )
+    if not np.isfinite(values).all():
+        raise ConversionError(f"{target.hf_name}: the merged weights have NaN or infinite values")
+    return values
