@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 from .expert import checked
 from .inference.async_streams import AsyncTextStream
 from .inference.batches import arun_batch, run_batch
+from .inference.decoding import Request
 from .inference.off_loop import off_loop
-from .inference.results import InferenceResult
+from .inference.results import InferenceResult, TokenScore
+from .inference.scoring import score_tokens
 from .inference.streams import TextStream
 from .inference.submissions import Prepared
 from .loading.options import LoadOptions, check_names
 from .manifest.records import Manifest
 from .process.state import no_copy
-from .requests.argument_types import check_prompts
+from .requests.argument_types import check_prompts, check_types
 from .requests.batches import UNANSWERABLE, build_each
-from .requests.options import BatchPrompt, GenerationOptions
+from .requests.lengths import check_length
+from .requests.options import BatchPrompt, GenerationOptions, PromptOptions
 from .residency.choice import ExpertChooser, Share
 from .residency.names import AUTO, RESERVED
 from .residency.registry import ExpertRegistry, ExpertStatus
@@ -208,11 +211,45 @@ class ExpertManager:
             outcomes.update(zip(share.places, answers, strict=True))
         return checked(_in_order(outcomes), return_exceptions)
 
+    def score(
+        self,
+        name: str | Mapping[str, float],
+        prompt: str | None,
+        completion: str,
+        *,
+        adapter_scale: float = 1.0,
+        **options: Unpack[PromptOptions],
+    ) -> list[TokenScore]:
+        """Log-probability of every token of ``completion`` as the answer to ``prompt``; see
+        `Expert.score`. ``name`` is that of `generate`.
+        """
+        check_types({"completion": completion})
+        scaled: GenerationOptions = {"adapter_scale": adapter_scale, "grammar": "off", **options}
+        prepared = self._prepare(name, prompt, scaled)
+        try:
+            (request,) = prepared.requests
+            assert isinstance(request, Request)  # `_prepare` raises  # noqa: S101
+            session = prepared.session
+            with session.in_use():
+                wanted = session.model.tokenize(completion, after="text")
+                check_length(session, len(request.prompt), len(wanted))
+                return score_tokens(session, request.prompt, wanted, request.applied)
+        finally:
+            prepared.release()
+
     # --- knowing ---------------------------------------------------------------------
 
     def route(self, prompt: str) -> Route:
         """Which expert ``"auto"`` chooses for this prompt, and every expert's score."""
         return self._chooser.route(prompt)
+
+    def name_for(self, prompt: str | None = None, **options: Unpack[GenerationOptions]) -> str:
+        """The name that ``"auto"`` stands for with these arguments of `generate`: an expert's, or
+        ``"base"``. It counts as a routed prompt.
+
+        Raises InferenceError where no expert fits and the fallback is an error.
+        """
+        return self._chooser.name_for(prompt, options)
 
     def stats(self) -> ManagerStats:
         """Counters since the manager was made, as plain numbers, texts and lists."""

@@ -297,6 +297,11 @@ class TestRouting:
         assert routed.generate("auto", messages=messages, **GREEDY).expert == "sql@0.3.0"
         assert routed.stats()["experts"]["routed"] == 3
 
+    def test_the_name_that_auto_stands_for_is_told(self, routed):
+        assert routed.name_for("Show me the table") == "sql"
+        assert routed.name_for(messages=[{"role": "user", "content": "a graph"}]) == "graph"
+        assert routed.name_for("Hello") == "base"
+
     def test_what_fits_no_expert_goes_to_the_base_alone(self, routed):
         result = routed.generate("auto", "Hello", **GREEDY)
         assert result.expert == "tiny-base@base"
@@ -320,6 +325,23 @@ class TestRouting:
             manager.generate("auto", "Hello")
         with pytest.raises(InferenceError, match="no expert is loaded"):
             make().generate("auto", "Hello")
+
+
+class TestScoring:
+    def test_a_score_is_that_of_the_expert_alone(self, manager, packages, tiny_base):
+        with Expert.load(packages["a"], base=tiny_base, **OPTIONS) as alone:
+            expected = alone.score("Hello", " world and more")
+        assert manager.score("a", "Hello", " world and more") == expected
+
+    def test_the_base_and_blends_are_scored_too(self, manager):
+        names = ["a", "base", {"a": 0.5}, {"a": 1.0}]
+        found = [manager.score(name, "Hello", " world", system="")[0].logprob for name in names]
+        assert found[0] == found[3]
+        assert len(set(found)) == 3
+
+    def test_a_completion_must_be_a_text(self, manager):
+        with pytest.raises(TypeError, match="completion=3: must be a text"):
+            manager.score("a", "Hello", 3)
 
 
 class TestTogether:

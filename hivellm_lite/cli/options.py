@@ -138,7 +138,7 @@ def model_options(command: _Command) -> _Command:
 def sampling_options(command: _Command) -> _Command:
     """How an answer is chosen and where it ends."""
     for option in (
-        click.option("--template", help="Prompt template: chatml or hivellm-tags."),
+        click.option("--template", help="Prompt template: chatml, hivellm-tags or raw."),
         click.option(
             "--thinking", is_flag=True, help="Let a reasoning model think before it answers."
         ),

@@ -55,6 +55,12 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
             raise submission.decoding.error
         raise StopAsyncIteration
 
+    @property
+    def progress(self) -> InferenceResult | None:
+        """What is computed of the answer so far; None before the prompt was prepared."""
+        submission = self._underway.submission
+        return None if submission is None else submission.decoding.result()
+
     async def run(self) -> InferenceResult:
         """Take all pieces that are left; returns the result."""
         async for _ in self:

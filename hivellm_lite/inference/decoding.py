@@ -78,6 +78,7 @@ class AnswerDecoding:
         self._sampler.accept(self.tokens)
         self._started = time.perf_counter()
         self._first = 0.0
+        self._ended = 0.0
 
     @property
     def finished(self) -> bool:
@@ -138,7 +139,7 @@ class AnswerDecoding:
 
     def result(self) -> InferenceResult:
         """What there is so far; the whole answer once ``finish_reason`` is set."""
-        ended = self._ended if self.finished else time.perf_counter()
+        ended = self._ended or time.perf_counter()  # another thread may be ending it
         first = self._first or ended
         waited, decoded = first - self._started, ended - first
         computed = len(self.request.prompt) - self.cached

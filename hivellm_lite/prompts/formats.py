@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ConversionError, InferenceError, PackageError
 from ..lazy import lazy
-from .tags import NO_THOUGHT, TEMPLATES, Segment, Template, merged, render
+from .tags import NO_THOUGHT, RAW, TEMPLATES, Segment, Template, merged, render
 from .template_files import base_template
 
 if TYPE_CHECKING:
@@ -90,10 +90,12 @@ class PromptFormats:
 
     def _make(self, name: str | None) -> PromptFormat:
         named = name or self._manifest.base.prompt_template
+        if name == RAW:
+            return _Raw(self._model)
         if named in TEMPLATES:
             return _Named(TEMPLATES[named], self._model, self._thoughts)
         if name is not None:
-            raise ValueError(f"template={name!r}: must be one of {', '.join(TEMPLATES)}")
+            raise ValueError(f"template={name!r}: must be one of {', '.join((*TEMPLATES, RAW))}")
         template = self._template()
         if template is not None:
             return _Own(template, self._model)
@@ -206,6 +208,23 @@ def _tags_are_tokens(template: Template, model: Model) -> bool:
 
 def _is_begun(text: str) -> bool:
     return _THOUGHT_BEGUN.search(text) is not None
+
+
+class _Raw:
+    """The texts of the messages as they are; names of control tokens in them count."""
+
+    stop = None
+    end_token = None
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def prompt(self, turns: Turns, *, thinking: bool) -> FormattedPrompt:  # noqa: ARG002
+        text = "".join(content for _, content in turns)
+        segments = [Segment(part, control) for part, control in self._model.named_parts(text)]
+        first = segments[0] if segments else Segment("")
+        begins = first.control and self._model.special_token(first.text) == self._model.begin_token
+        return FormattedPrompt(tuple(segments), not begins, _is_begun(text))
 
 
 # --- chat templates ------------------------------------------------------------------

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ..manifest.records import Manifest
 
-__all__ = ["TEMPLATES", "Segment", "Template", "merged", "render", "system_message"]
+__all__ = ["RAW", "TEMPLATES", "Segment", "Template", "merged", "render", "system_message"]
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -54,6 +54,9 @@ TEMPLATES = {
     ),
 }
 TEMPLATES["qwen3"] = TEMPLATES["chatml"]
+
+RAW = "raw"
+"""The name of the form that adds nothing to a prompt; no manifest can name it."""
 
 NO_THOUGHT = ("<think>", "\n\n", "</think>", "\n\n")
 """What Qwen3's template writes before an answer with ``enable_thinking=False``."""

@@ -26,7 +26,7 @@ _NUMBERS = {
     "timeout": float,
     "adapter_scale": float,
 }
-_TEXTS = ("prompt", "schema", "system", "template")
+_TEXTS = ("prompt", "schema", "system", "template", "completion")
 _FLAGS = ("thinking", "allow_unenforced")
 
 

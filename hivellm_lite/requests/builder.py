@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import ExpertError, InferenceError
 from ..inference.decoding import Request
 from ..prompts.formats import FormattedPrompt, PromptFormat, PromptFormats
-from ..prompts.tags import check_messages, system_message
+from ..prompts.tags import RAW, check_messages, system_message
 from ..sampling import SamplingParams
 from .lengths import check_length
 
@@ -157,11 +157,15 @@ class RequestBuilder:
             raise ValueError("give either a prompt or messages")
         if system is not None and schema is not None:
             raise ValueError("system replaces schema; give only one of them")
+        if template == RAW and (system is not None or schema is not None):
+            raise ValueError(
+                f"template={RAW!r}: the prompt is used as it is; give no schema and no system"
+            )
         turns = [("user", prompt or "")] if messages is None else check_messages(messages)
         has_system = turns[0][0] == "system"
         if has_system and (schema is not None or system is not None):
             raise ValueError("messages begin with a system message; give no schema and no system")
-        if messages is None or schema is not None or system is not None:
+        if template != RAW and (messages is None or schema is not None or system is not None):
             said = system if system is not None else system_message(self._manifest, schema)
             turns = [("system", said), *turns] if said else turns
         form = self._formats.choose(template)

@@ -24,8 +24,9 @@ class PromptOptions(TypedDict, total=False):
     """A conversation instead of the prompt: dicts with ``role`` and ``content``. They are used as
     they are; the system message of ``schema`` or ``system`` is put before them. Default: none."""
     template: str | None
-    """Prompt template: ``"chatml"`` or ``"hivellm-tags"``. Default: the template that the manifest
-    names, or the chat template of the package or the base."""
+    """Prompt template: ``"chatml"`` or ``"hivellm-tags"``; ``"raw"`` uses the prompt as it is, the
+    names of control tokens in it included. Default: the template that the manifest names, or the
+    chat template of the package or the base."""
 
 
 class RequestOptions(PromptOptions, total=False):

@@ -90,21 +90,21 @@ class Fields:
             f"Invalid value: {_short(value)} of '{self.path(name)}'. It must be one of {listed}.",
         )
 
-    def list(self, name: str) -> Sequence[object] | None:
+    def array(self, name: str) -> Sequence[object] | None:
         """An array."""
         value = self.value(name)
         if value is None or isinstance(value, list):
             return value
         raise type_error(self.path(name), "an array", value)
 
-    def object(self, name: str) -> Fields | None:
+    def nested(self, name: str) -> Fields | None:
         """An object."""
         value = self.value(name)
         return None if value is None else self._fields(value, self.path(name))
 
     def objects(self, name: str) -> list[Fields] | None:
         """An array of objects."""
-        values = self.list(name)
+        values = self.array(name)
         if values is None:
             return None
         return [self._fields(one, f"{self.path(name)}[{i}]") for i, one in enumerate(values)]

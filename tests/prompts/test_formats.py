@@ -359,3 +359,31 @@ def test_a_base_that_greets_greets(real_base, tmp_path):
     rest = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert alone == f"<|im_start|>system\n{greeting}<|im_end|>\n{rest}"
     assert told == f"<|im_start|>system\nS<|im_end|>\n{rest}"
+
+
+class TestRaw:
+    def test_a_raw_prompt_is_written_as_it_is(self, base_with):
+        form = formats(base_with("tiny-llama", None)).choose("raw")
+        text = "<|im_start|>user\nHi<|im_end|>"
+        prompt = form.prompt([("user", text)], thinking=False)
+        assert text_of(prompt) == text
+        assert controls_of(prompt) == ["<|im_start|>", "<|im_end|>"]
+        assert prompt.begin
+
+    def test_its_begin_token_is_not_doubled(self, base_with):
+        model = base_with("tiny-gemma2", None)
+        begin = model.piece(model.begin_token, special=True).decode()
+        prompt = formats(model).choose("raw").prompt([("user", f"{begin}Hi")], thinking=False)
+        assert controls_of(prompt) == [begin]
+        assert not prompt.begin
+
+    def test_an_expert_adds_no_system_message_to_it(self, tmp_path, tiny_base):
+        files = adapter_files("tiny-llama", "plain")
+        files["manifest.json"] = manifest_bytes(manifest_v2(name="own"))
+        package = write_package(tmp_path / "own.expert", files)
+        with Expert.load(package, base=tiny_base, **OPTIONS) as expert:
+            tokens = expert.tokenize_prompt("Hi", template="raw")
+            model = expert.session.model
+            assert tokens == model.tokenize("Hi", after="token")
+            with pytest.raises(ValueError, match=r"template='raw': .* give no schema"):
+                expert.tokenize_prompt("Hi", template="raw", schema="t")

@@ -21,8 +21,8 @@ READERS = {
     "number": lambda fields: fields.number("x"),
     "whole": lambda fields: fields.whole("x", 0, 10),
     "choice": lambda fields: fields.choice("x", ["a", "b"]),
-    "list": lambda fields: fields.list("x"),
-    "object": lambda fields: fields.object("x"),
+    "array": lambda fields: fields.array("x"),
+    "nested": lambda fields: fields.nested("x"),
     "objects": lambda fields: fields.objects("x"),
     "texts": lambda fields: fields.texts("x", at_most=4),
 }
@@ -32,8 +32,8 @@ WRONG = {
     "number": ["1", True, [], {}, 10**60],
     "whole": ["1", True, 1.5, [], {}, 11, -1, 10**60],
     "choice": ["c", 1, []],
-    "list": ["a", {}, 1],
-    "object": ["a", [], 1],
+    "array": ["a", {}, 1],
+    "nested": ["a", [], 1],
     "objects": [{}, [1], ["a"]],
     "texts": [1, {}, [1], [""], "", ["a"] * 5],
 }
@@ -68,7 +68,7 @@ def test_right_values_are_returned():
 
 def test_fields_inside_know_where_they_stand():
     (inner,) = Fields({"tools": [{"function": {"name": 1}}]}).objects("tools")
-    function = inner.object("function")
+    function = inner.nested("function")
     assert refused(lambda: function.text("name")).param == "tools[0].function.name"
     assert refused(lambda: function.required("parameters")).code == "missing_required_parameter"
 
