@@ -1,4 +1,6 @@
-"""Forms of an adapter that llama.cpp can run: LoRA, low-rank, variant.
+"""Applies an adapter to a base: its targets, the base's weights, and the forms that llama.cpp runs.
+
+The forms are LoRA, low-rank and variant.
 
 Private: may change in any release.
 """

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 __all__ = ["BOUND", "TENSOR_BOUND", "ChangeLoss", "TensorLoss"]
 
 BOUND = 0.02
-"""Largest share of an adapter's effect that a form may lose without being asked for."""
+"""Largest share of an adapter's effect that a form may lose unless the user asks for the form."""
 
 TENSOR_BOUND = 0.1
-"""Largest share of the change of one tensor: no tensor is left out where others hide it."""
-
+"""Largest share that one tensor may lose, so that the others do not hide its loss."""
 
 ROUNDING = 1e-6
-"""Relative change of a tensor that float32 arithmetic makes by itself, with room to spare."""
+"""Relative change of a tensor that comes from float32 arithmetic alone, with room to spare."""
 
 
 @dataclass(frozen=True)
 class TensorLoss:
-    """One tensor: the squared Frobenius norms of what is missing and of the whole change."""
+    """One tensor's loss: squared Frobenius norms of the missing part and of the whole change."""
 
     name: str
     missing: float
@@ -27,25 +26,25 @@ class TensorLoss:
 
     @classmethod
     def of(cls, name: str, missing: float, changed: float, weight: float) -> TensorLoss:
-        """With the squared norm of the ``weight``, below whose rounding nothing counts."""
+        """The loss in a tensor of squared norm ``weight``, whose rounding counts as no loss."""
         smallest = weight * ROUNDING**2
         return cls(name, missing if missing > smallest else 0.0, max(changed, smallest))
 
     @property
     def share(self) -> float:
-        """Of the squared change, what is missing: 1 where nothing is left, more with noise."""
+        """The missing share of the squared change: 1 if nothing is left, more if noise is added."""
         return self.missing / self.changed if self.missing else 0.0
 
 
 @dataclass(frozen=True)
 class ChangeLoss:
-    """All tensors of an adapter."""
+    """The losses of all tensors of an adapter."""
 
     tensors: tuple[TensorLoss, ...]
 
     @property
     def share(self) -> float:
-        """Of the squared change of all tensors, what is missing."""
+        """The missing share of the squared change of all tensors."""
         missing = sum(tensor.missing for tensor in self.tensors)
         return missing / sum(tensor.changed for tensor in self.tensors) if missing else 0.0
 
@@ -56,6 +55,6 @@ class ChangeLoss:
 
     @property
     def is_within_bound(self) -> bool:
-        """Whether all together lose no more than `BOUND`, and none more than `TENSOR_BOUND`."""
+        """Whether all tensors together lose at most `BOUND`, and each at most `TENSOR_BOUND`."""
         worst = self.worst
         return self.share <= BOUND and (worst is None or worst.share <= TENSOR_BOUND)

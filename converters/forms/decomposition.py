@@ -1,8 +1,8 @@
-"""The best low-rank form of any update, and how far it is from the update itself.
+"""Computes the best low-rank form of any update, and its distance from the update.
 
-For DoRA ``ΔW = g·s·BA + (g − 1)·W``: the first term is exactly low rank, with g
-folded into B; the rest is full rank and small. A truncated singular value
-decomposition of the rest is appended to A and B. What remains is measured.
+DoRA is ``ΔW = g·s·BA + (g − 1)·W``. The first term is exactly low rank, with g folded into B. The
+rest has full rank and is small. Its truncated singular value decomposition is appended to A and B,
+and the part that is still missing is measured.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ OVERSAMPLING = 10
 """Extra columns of the random projection (Halko, Martinsson, Tropp 2011, section 4.2)."""
 
 POWER_ITERATIONS = 2
-"""Passes that sharpen a slowly falling spectrum, as that of (g − 1)·W is."""
+"""Passes that sharpen a slowly falling spectrum, such as the spectrum of (g − 1)·W."""
 
 
 @dataclass(frozen=True)
 class LowRankForm:
     """``W + b @ a[…]`` approximates the updated weight.
 
-    ``a`` (rank, in) and ``b`` (out, rank) begin with the ``exact_rank`` rows that are
-    exact; each further one comes from the decomposition, in falling order of its
-    singular value in ``values``. ``rest_squared`` is the squared Frobenius norm of what
-    all of the exact part leaves; ``delta_squared`` that of the whole change and
-    ``weight_squared`` that of the weight.
+    The first ``exact_rank`` ranks of ``a`` (rank, in) and ``b`` (out, rank) are exact. The others
+    come from the decomposition, in falling order of their singular ``values``.
+
+    Three numbers are squared Frobenius norms: ``rest_squared`` of the part that the exact ranks
+    leave out, ``delta_squared`` of the whole change, and ``weight_squared`` of the weight.
     """
 
     a: Float32Array
@@ -43,21 +43,21 @@ class LowRankForm:
     weight_squared: float
 
     def error_squared(self, extra_rank: int) -> float:
-        """Squared Frobenius norm of what is missing with ``extra_rank`` extra rows."""
+        """Squared Frobenius norm of the part that is missing with ``extra_rank`` extra ranks."""
         taken = self.values[:extra_rank].astype(np.float64)
         return max(0.0, self.rest_squared - float(taken @ taken))
 
     def truncated(self, extra_rank: int) -> tuple[Float32Array, Float32Array]:
-        """A and B with ``extra_rank`` extra rows; the scale is in B."""
+        """A (rank, in) and B (out, rank) with ``extra_rank`` extra ranks. B includes the scale."""
         rank = self.exact_rank + extra_rank
         return np.ascontiguousarray(self.a[:rank]), np.ascontiguousarray(self.b[:, :rank])
 
 
 def low_rank_form(update: Update, weight: Float32Array, extra_rank: int) -> LowRankForm:
-    """The form of ``update`` on ``weight``, with up to ``extra_rank`` extra rows.
+    """The form of ``update`` on ``weight`` (out, in), with up to ``extra_rank`` extra ranks.
 
-    For an exactly low-rank update the rest is zero. Embeddings are given
-    transposed by the caller, so that rows are outputs.
+    For an exactly low-rank update the rest is zero. The caller transposes an embedding, so that
+    its rows are outputs.
     """
     n_out, n_in = weight.shape
     whole = float(np.sum(np.square(weight, dtype=np.float64)))
@@ -88,9 +88,9 @@ def low_rank_form(update: Update, weight: Float32Array, extra_rank: int) -> LowR
 def truncated_svd(
     matrix: Float32Array, rank: int
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
-    """U (rows, rank), singular values (rank,), V (rank, columns) by random projection.
+    """U (rows, rank), singular values (rank,) and V (rank, columns), by random projection.
 
-    The random numbers are fixed: the same matrix gives the same bytes.
+    The random numbers are fixed, so the same matrix gives the same bytes.
     """
     width = min(rank + OVERSAMPLING, *matrix.shape)
     random = np.random.default_rng(0)
@@ -108,10 +108,10 @@ def truncated_svd(
 
 
 def _orthonormal(columns: Float32Array) -> Float32Array:
-    """The same span with orthonormal columns.
+    """Orthonormal columns that span the same space.
 
-    By the eigenvectors of the small Gram matrix in float64: all the work is matrix
-    products, where a QR decomposition of a tall matrix takes ten times as long.
+    They come from the eigenvectors of the small Gram matrix, in float64. Nearly all of this work
+    is matrix products; a QR decomposition of a tall matrix takes ten times as long.
     """
     wide = columns.astype(np.float64)
     squares, vectors = np.linalg.eigh(wide.T @ wide)

@@ -1,9 +1,9 @@
-"""The exact change of any adapter as a GGUF LoRA of full rank: what shorter forms are held against.
+"""Writes the exact change of any adapter as a GGUF LoRA of full rank.
 
-One factor is the change itself and the other an identity, so nothing is lost to a
-decomposition. Such a file is larger than the tensors that it changes and serves no
-answers. Beside a quantised base it has the products of the base computed exactly as
-they are without it, so that a difference of answers is the adapter's alone.
+The other forms are compared with this reference. One factor is the change itself and the other an
+identity, so nothing is lost to a decomposition. The file is larger than the tensors
+that it changes and never serves answers. With it, a quantised base computes its own products
+exactly as it does alone, so any difference of answers comes from the adapter.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .weights import WeightSource
 __all__ = ["exact_lora_bytes", "write_exact_lora"]
 
 _FLOAT32 = 6
-"""GGUF's number of the type of a key's value."""
+"""GGUF's number for a value of this type."""
 
 
 def exact_lora_bytes(updates: Sequence[tuple[Target, Update]]) -> int:
@@ -46,8 +46,8 @@ def write_exact_lora(
 ) -> None:
     """Write the change that ``updates`` make to the weights of ``source``, as F32.
 
-    All of them must be matrices that a LoRA can change. One weight at a time is in
-    memory. ``progress`` is called with the bytes written and in all.
+    All targets must be matrices that a LoRA can change. Only one weight at a time is in memory.
+    ``progress`` is called with the bytes written so far and their total.
     """
     steps = updates_by_tensor(updates)
     total, done = exact_lora_bytes(updates), 0
@@ -76,7 +76,7 @@ def write_exact_lora(
 
 @dataclass(frozen=True)
 class _Change:
-    """The change of one tensor as ``b @ a``; of an embedding, which is looked up, its transpose."""
+    """The change of one tensor as ``b @ a``, transposed for an embedding, which is looked up."""
 
     target: Target
     updates: Sequence[Update]
@@ -88,7 +88,7 @@ class _Change:
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """As llama.cpp has them: A of an embedding is stored flipped."""
+        """The shapes in the file. llama.cpp stores A of an embedding transposed."""
         n_out, n_in = self.target.shape[::-1] if self.is_embedding else self.target.shape
         rank = min(n_out, n_in)
         return {"a": (n_in, rank) if self.is_embedding else (rank, n_in), "b": (n_out, rank)}

@@ -1,4 +1,4 @@
-"""Writes a whole model in float32, adapted or not: the reference that others are held against."""
+"""Writes a whole model in float32, adapted or not, as a reference for other forms."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["write_float_model"]
 def write_float_model(
     base: GGUFWeights, source: WeightSource, updates: Sequence[tuple[Target, Update]], folder: Path
 ) -> tuple[list[Path], int]:
-    """The model of ``base`` with the weights of ``source``, updated, as F32 parts in ``folder``.
+    """Write ``base`` with the updated weights of ``source`` as F32 parts into ``folder``.
 
-    Tensors that only the GGUF has (factors of rotary positions) are copied from it.
-    Returns the parts in loading order and the number of tensors. One tensor at a
-    time is in memory.
+    Tensors that only the GGUF file has, the factors of rotary positions, are copied from it. Only
+    one tensor at a time is in memory. Returns the parts in loading order, and the number of
+    tensors.
     """
     header = base.header
     steps = updates_by_tensor(updates)
@@ -53,7 +53,7 @@ def write_float_model(
 
 
 def _targets(header: GGUFHeader) -> dict[str, Target]:
-    """Every tensor of the base that has a place in Transformers' model, by GGUF name."""
+    """The tensors of the base that Transformers' model has, too, by GGUF name."""
     architecture = architecture_of_gguf(header.architecture)
     found = {}
     for module in architecture.modules(header.n_layers):

@@ -1,8 +1,8 @@
 """Writes low-rank pairs as the GGUF file that ``llama_adapter_lora_init`` loads.
 
-The scale is folded into B and ``adapter.lora.alpha`` is 0, which makes
-llama.cpp apply B · A unchanged. That is right for every way PEFT computes a scale.
-Nothing is written before every tensor was checked against the base.
+B includes the scale and ``adapter.lora.alpha`` is 0, so that llama.cpp applies B · A unchanged.
+This is right for every way in which PEFT computes a scale. Every tensor is checked against the base
+before anything is written.
 
 Source: src/llama-adapter.cpp and ``build_lora_mm``, ``build_inp_embd`` in
 src/llama-graph.cpp of llama.cpp.
@@ -26,19 +26,20 @@ from .targets import Target, find_targets
 __all__ = ["FORMAT_VERSION", "LoraPair", "LoraReport", "convert_lora", "stored_rank", "write_lora"]
 
 FORMAT_VERSION = 2
-"""Part of cache keys: raised when the same adapter would become another file."""
+"""Part of cache keys. It rises when the same adapter would become a different file."""
 
 _TILE = 4
-"""llama.cpp multiplies several rows by other kernels than one row, with other rounding, if the rank
-is a multiple of this (``tinyBLAS::matmul`` in ggml/src/ggml-cpu/llamafile/sgemm.cpp). A rank of
-zeros more, and an answer in a batch has the bits that it has alone."""
+"""If the rank is a multiple of this, llama.cpp multiplies several rows by other kernels than one
+row, with other rounding (``tinyBLAS::matmul`` in ggml/src/ggml-cpu/llamafile/sgemm.cpp). An extra
+rank of zeros avoids this: an answer in a batch then has the same bits as alone."""
 
 
 @dataclass(frozen=True)
 class LoraReport:
-    """What was written. ``tensors`` counts A and B; ``ranks`` and ``scales`` are distinct values.
+    """The file that was written: ``bytes`` on disk, and ``tensors``, the number of A and B.
 
-    ``dropped`` names copies of base weights in the adapter's file, which are not needed.
+    ``ranks`` and ``scales`` are the distinct values in it. ``dropped`` names the copies of base
+    weights in the adapter's file, which are not needed.
     """
 
     path: Path
@@ -49,7 +50,7 @@ class LoraReport:
     dropped: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """All but the path, as JSON can hold it."""
+        """Everything but the path, ready for JSON."""
         facts = asdict(self)
         del facts["path"]
         return facts
@@ -57,8 +58,9 @@ class LoraReport:
 
 @dataclass(frozen=True)
 class LoraPair:
-    """One adapted tensor: ``a`` (rank, in) and ``b`` (out, rank), scale included, rows of
-    ``b`` in Transformers' order. For an embedding ``in`` is the vocabulary.
+    """One adapted tensor: ``a`` (rank, in) and ``b`` (out, rank), which includes the scale.
+
+    The rows of ``b`` are in Transformers' order. For an embedding ``in`` is the vocabulary.
     """
 
     target: Target
@@ -68,7 +70,7 @@ class LoraPair:
 
 
 def stored_rank(rank: int) -> int:
-    """Ranks that the file has for an adapter of ``rank``; see `_TILE`."""
+    """The rank in the file for an adapter of ``rank``; see `_TILE`."""
     return rank + (rank % _TILE == 0)
 
 
@@ -79,13 +81,12 @@ def convert_lora(
     *,
     dtype: str = "f32",
 ) -> LoraReport:
-    """Write ``adapter``, which must be LoRA and belong to ``base``, to ``out``.
+    """Write ``adapter``, which must be plain LoRA for ``base``, to ``out``.
 
-    The bytes are deterministic. ``dtype`` is ``f32`` or ``f16``. f32 is the
-    default for a reason: with it llama.cpp's logits do not depend on what else
-    is in the batch. Raises ConversionError when the adapter does not fit the
-    base, naming every tensor that does not, and OSError when ``out`` cannot be
-    written.
+    The bytes are deterministic. ``dtype`` is ``f32`` or ``f16``. With f32, the default, the
+    logits of llama.cpp do not depend on the rest of the batch. Raises ConversionError if the
+    adapter does not fit the base, and names the tensors that do not fit. Raises OSError if
+    ``out`` cannot be written.
     """
     pairs = []
     scales = set()
@@ -109,13 +110,13 @@ def convert_lora(
 def write_lora(
     pairs: Sequence[LoraPair], architecture: str, out: Path, *, source: Path, dtype: str = "f32"
 ) -> None:
-    """Write ``pairs`` to ``out``; ``source`` is named in errors."""
+    """Write ``pairs`` to ``out``. ``source`` is the file that errors name."""
     if dtype not in ("f32", "f16"):
         raise ConversionError(f"an adapter is written as f32 or f16, not {dtype!r}")
     tensors: dict[str, Array] = {}
     for pair in pairs:
         name = pair.target.gguf_name
-        # Rows of an embedding's A are looked up by token, so it is stored flipped: (vocab, rank).
+        # llama.cpp looks up rows of an embedding's A by token, so A is transposed: (vocab, rank).
         a = np.ascontiguousarray(pair.a.T) if pair.is_embedding else pair.a
         b = pair.b if pair.is_embedding else pair.target.to_gguf(pair.b)
         if stored_rank(len(pair.a)) > len(pair.a):

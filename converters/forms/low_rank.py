@@ -1,9 +1,8 @@
-"""A whole adapter in its low-rank form, and the part of its change that the form leaves out.
+"""Puts a whole adapter into low-rank form, and measures the part of its change that is left out.
 
-The measure is the adapter's own change: the squared weights that are missing, as a
-share of the squared change, for every tensor and for all of them together. The
-divergence of the answers grows with the square of a change, too, so this is the share
-of the adapter's effect that is lost if the missing part matters as much as the rest.
+The measure is the missing share of the squared change of weights, for every tensor and for all of
+them together. The divergence of the answers grows with the square of a change, too. If the missing
+part matters as much as the rest, the measure is therefore the lost share of the adapter's effect.
 """
 
 from __future__ import annotations
@@ -26,21 +25,20 @@ from .weights import WeightSource
 __all__ = ["EXTRA_RANKS", "LowRankAdapter", "measure_low_rank", "write_low_rank"]
 
 EXTRA_RANKS = (0, 8, 16, 32, 64)
-"""Ranks beyond the adapter's own that are tried; each doubles what it costs per token."""
+"""Extra ranks that are tried beyond the adapter's own. Each doubles the cost per token."""
 
 PROBE_TENSORS = 12
-"""Tensors, two layers of a usual adapter, after which a hopeless measurement may end."""
+"""Tensors after which a hopeless measurement may end: two layers of a usual adapter."""
 
 HOPELESS = 2.0
-"""A share this many times the bound on the first tensors does not become small enough."""
+"""If the first tensors lose this many times the bound, the whole does not stay within it."""
 
 
 @dataclass(frozen=True)
 class LowRankAdapter:
     """All updates in low-rank form, with up to ``EXTRA_RANKS[-1]`` extra ranks each.
 
-    ``complete`` is False where the measurement ended early because no rank was going to
-    be enough.
+    ``complete`` is False if the measurement ended early because no rank would be enough.
     """
 
     forms: tuple[tuple[Target, LowRankForm], ...]
@@ -62,14 +60,15 @@ class LowRankAdapter:
         )
 
     def error(self, extra_rank: int) -> float:
-        """Relative error of the adapted weights: what is missing, to the whole."""
+        """Relative error of the adapted weights: the missing part's norm over the whole norm."""
         missing = sum(form.error_squared(extra_rank) for _, form in self.forms)
         whole = sum(form.weight_squared for _, form in self.forms)
         return float(np.sqrt(missing / whole)) if whole else 0.0
 
     def ranks_within_bound(self, max_bytes: float) -> tuple[int, ...]:
-        """The values of `EXTRA_RANKS` that lose no more than is allowed and take less than
-        ``max_bytes``, cheapest first.
+        """The values of `EXTRA_RANKS` within the bound that take less than ``max_bytes``.
+
+        The cheapest comes first.
         """
         if not self.complete:
             return ()
@@ -95,10 +94,11 @@ def measure_low_rank(
     may_give_up: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> LowRankAdapter:
-    """Decompose every update; g comes from ``source``. One weight is in memory at a time.
+    """Decompose every update. The weights, which DoRA's gain needs, come from ``source``.
 
-    ``may_give_up`` ends after `PROBE_TENSORS` tensors if no rank is going to be enough.
-    ``progress`` is called with the bytes of float32 weights done and in all.
+    Only one weight at a time is in memory. With ``may_give_up`` the measurement ends after
+    `PROBE_TENSORS` tensors if no rank would be enough. ``progress`` is called with the bytes of
+    float32 weights that are done and their total.
     """
     forms: list[tuple[Target, LowRankForm]] = []
     total = sum(4 * int(np.prod(target.shape)) for target, _ in updates)
@@ -131,7 +131,7 @@ def write_low_rank(adapter: LowRankAdapter, extra_rank: int, base: GGUFHeader, o
 
 
 def _form(target: Target, update: Update, weight: Float32Array, extra: int) -> LowRankForm:
-    """The form with rows as outputs: an embedding, which is looked up, stands transposed."""
+    """The form with outputs as rows. An embedding, which is looked up, is transposed for this."""
     if target.module != "embed_tokens":
         return low_rank_form(update, weight, extra)
     if isinstance(update, LowRank):
@@ -142,7 +142,7 @@ def _form(target: Target, update: Update, weight: Float32Array, extra: int) -> L
 
 @dataclass(frozen=True)
 class _Turned(Update):
-    """An update of an embedding, on its transpose."""
+    """An embedding's update that works on the transposed weight."""
 
     update: Update
 

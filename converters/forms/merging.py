@@ -18,7 +18,7 @@ __all__ = ["merged", "updates_by_tensor"]
 def updates_by_tensor(
     updates: Iterable[tuple[Target, Update]],
 ) -> dict[str, tuple[Target, list[Update]]]:
-    """The updates of each tensor, by its GGUF name; each list keeps the order of ``updates``."""
+    """The target and the updates of each tensor, by its GGUF name, in the order of ``updates``."""
     found: dict[str, tuple[Target, list[Update]]] = {}
     for target, update in updates:
         found.setdefault(target.gguf_name, (target, []))[1].append(update)
@@ -26,7 +26,10 @@ def updates_by_tensor(
 
 
 def merged(target: Target, updates: Sequence[Update], source: WeightSource) -> Float32Array:
-    """The tensor with all its updates, float32, rows in Transformers' order."""
+    """The weight of ``target`` after all ``updates``, in float32 and Transformers' order of rows.
+
+    Raises ConversionError if the result has another shape than the base, or is not finite.
+    """
     values = source.read(target)
     try:
         with np.errstate(over="ignore", invalid="ignore"):

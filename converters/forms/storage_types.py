@@ -24,19 +24,19 @@ from .weights import WeightSource
 __all__ = ["STORED", "TypePlan", "allowed_types", "plan_types", "row_blocks", "stored_bytes"]
 
 STORED = ("q8_0", "bf16", "f16", "f32")
-"""What a tensor can be stored at, coarsest first."""
+"""Types that a tensor can be stored as, coarsest first."""
 
 BLOCK_ELEMENTS = 4 << 20
-"""Elements encoded at a time."""
+"""Elements that are encoded at a time."""
 
 
 def allowed_types(
     source: WeightSource, base: WeightSource, wanted: str | None, *, force: bool = False
 ) -> tuple[str, ...]:
-    """What the tensors may be stored at, smallest first: ``wanted`` alone, or what is sound.
+    """The types that tensors may be stored as, smallest first: ``wanted`` alone, or sound types.
 
-    Beside a float base nothing is quantised. Raises ConversionError when less than
-    float16 is wanted from quantised weights, unless forced.
+    Beside a float base nothing is quantised. Raises ConversionError if ``wanted`` is coarser than
+    float16 and the weights are quantised, unless ``force`` is set.
     """
     if not source.is_float and wanted not in (None, "f16", "f32") and not force:
         raise ConversionError(
@@ -51,8 +51,9 @@ def allowed_types(
 
 @dataclass(frozen=True)
 class TypePlan:
-    """What each changed tensor is stored at (``q8_0`` and so on, by GGUF name), and what
-    the rounding to it loses of the adapter's change.
+    """The type of each changed tensor, such as ``q8_0``, by GGUF name.
+
+    ``loss`` is the part of the adapter's change that rounding to these types loses.
     """
 
     types: Mapping[str, str]
@@ -71,8 +72,10 @@ def plan_types(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> TypePlan:
-    """For each tensor the first of the ``allowed`` types that loses no more than `BOUND` of
-    its change, else the last. ``progress`` is called with the weights done and in all.
+    """Choose the first of the ``allowed`` types that loses at most `BOUND` of a tensor's change.
+
+    If no type is good enough, the last one is chosen. ``progress`` is called with the number of
+    weights that are done and their total.
     """
     steps = updates_by_tensor(updates)
     total = sum(math.prod(target.shape) for target, _ in steps.values())
@@ -101,7 +104,7 @@ def stored_bytes(shape: tuple[int, ...], stored: TensorType) -> int:
 
 
 def _rounding(values: Float32Array, kind: TensorType) -> float:
-    """Squared norm of what storing ``values`` as ``kind`` changes."""
+    """Squared norm of the difference that storing ``values`` as ``kind`` makes."""
     if kind == "F32":
         return 0.0
     lost = 0.0
@@ -115,7 +118,7 @@ def _squares(values: Float32Array) -> float:
 
 
 def row_blocks(values: Float32Array) -> Iterator[Float32Array]:
-    """Rows of about `BLOCK_ELEMENTS` at a time."""
+    """The rows of ``values``, in blocks of about `BLOCK_ELEMENTS` elements."""
     step = max(1, BLOCK_ELEMENTS // max(1, math.prod(values.shape[1:])))
     for start in range(0, values.shape[0], step):
         yield np.ascontiguousarray(values[start : start + step])

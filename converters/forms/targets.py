@@ -1,7 +1,7 @@
-"""Which tensor of a base an adapter's tensor belongs to, and in which order its rows lie.
+"""Finds the tensor of a base that an adapter's tensor changes, and the order of its rows.
 
-One rule for every form of adapter: the module must exist in the architecture,
-the layer in the base, the shape must be the base's.
+One rule holds for every form of adapter: the architecture must have the module, the base must have
+the layer, and the shapes must match.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["Target", "find_target", "find_targets"]
 _Number = TypeVar("_Number", bound=np.generic)
 
 PROBLEMS_SHOWN = 8
-"""An adapter of another base does not fit in hundreds of places."""
+"""Problems that an error lists. An adapter of another base has hundreds."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One tensor: its names on both sides, its shape (out, in), and what differs between them.
+    """One tensor of a base: its names on both sides, its shape (out, in), and their differences.
 
-    ``n_heads`` is set where llama.cpp wants the rows of each head in another order,
-    ``offset`` is added to the values where it wants them so (Gemma's norms).
-    ``exists`` is False for a tensor that the base can have but has not: an own head, a bias.
+    ``n_heads`` is set if llama.cpp wants the rows of each head in another order. ``offset`` is
+    the number that GGUF adds to the values (Gemma's norms). ``exists`` is False for a tensor
+    that the base could have but does not: its own head, or a bias.
     """
 
     hf_name: str
@@ -52,11 +52,11 @@ class Target:
         return rotary_order(self.shape[0], self.n_heads)
 
     def to_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
-        """``values`` with the rows of this tensor (a weight, a bias, a lora_B) in GGUF's order."""
+        """``values`` with this tensor's rows (a weight, a bias, a lora_B), in GGUF's order."""
         return values if self._order is None else values[self._order]
 
     def stored(self, values: Float32Array) -> Float32Array:
-        """The whole tensor as GGUF stores it: rows in its order, offset added."""
+        """The whole tensor as GGUF stores it: with rows in GGUF's order and the offset added."""
         ordered = self.to_gguf(values)
         return ordered + np.float32(self.offset) if self.offset else ordered
 
@@ -79,8 +79,8 @@ def find_targets(
 ) -> list[tuple[Target, Update]]:
     """Every update of ``adapter`` with the tensor of ``base`` that it changes.
 
-    ``for_lora`` also refuses what llama.cpp cannot do with an adapter file, but
-    can with a variant. Raises ConversionError that lists what does not fit.
+    With ``for_lora``, updates that llama.cpp supports only in a variant are refused, too. Raises
+    ConversionError, which lists the problems, if the adapter does not fit.
     """
     architecture = architecture_of_gguf(base.architecture)
     found: list[tuple[Target, Update]] = []
@@ -115,7 +115,7 @@ def find_targets(
 
 
 def _misfit(tensor: AdapterTensor, target: Target) -> str:
-    """Why the update cannot apply to its target; empty if it can."""
+    """The reason why the update cannot apply to its target; empty if it can."""
     update, name = tensor.update, tensor.module
     if isinstance(update, LowRank):
         if update.is_embedding != (target.module == "embed_tokens"):
@@ -153,8 +153,8 @@ def _not_for_lora(
             "cannot adapt separately with a LoRA"
         )
     if target.module == "embed_tokens" and tied:
-        # llama.cpp finds adapters by tensor name, so it would also apply this one,
-        # transposed, to the head: an assertion that ends the process.
+        # llama.cpp finds adapters by tensor name. It would also apply this one to the head,
+        # transposed, and fail an assertion that ends the process.
         return (
             f"{tensor.module}: the base's embedding is also its head, which llama.cpp "
             "cannot adapt separately with a LoRA"
@@ -167,7 +167,7 @@ def _not_for_lora(
 def find_target(
     module: str, suffix: str, architecture: Architecture, base: GGUFHeader
 ) -> Target | str:
-    """The target of ``module`` + ``suffix`` (``.weight`` or ``.bias``), or why there is none."""
+    """The target of ``module`` + ``suffix``, ``.weight`` or ``.bias``, or why there is none."""
     place = architecture.tensor_name(module)
     if place is None:
         return f"{module} is no module of the architecture {architecture.name}"

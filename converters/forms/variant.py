@@ -1,13 +1,13 @@
 """Writes a variant: the tensors that an adapter changes, merged in float32.
 
-A variant is loaded beside the parts of its base (see ``gguf.split``): it brings
-the kinds of tensors that it changes and shares all others. It costs nothing per
-token and is exact for every form of adapter.
+A variant is loaded beside the parts of its base (see ``gguf.split``). It holds the kinds of tensors
+that it changes and shares all others. It costs nothing per token and is exact for every form of
+adapter.
 
-Never merged into a quantised grid: a fine-tuning delta is smaller than half a
-step of the grid and would snap back. Each tensor gets the smallest type whose
-rounding is small beside the adapter's change of that tensor: Q8_0 at the least from
-float weights beside a quantised base, float16 otherwise.
+A change is never merged into a quantised grid: it is smaller than half a step of the grid and would
+be rounded away. The changed tensors are stored in types that are fine enough (see
+``storage_types``): at least Q8_0 for float weights beside a quantised base, at least float16
+otherwise.
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 2
-"""Part of cache keys: raised when the same input would become another file."""
+"""Part of cache keys. It rises when the same input would become a different file."""
 
 
 @dataclass(frozen=True)
 class VariantReport:
-    """What was written: ``files`` in no order, ``merged`` tensors, ``bytes`` in all.
+    """The variant that was written: its ``files`` in no order, and their ``bytes`` in total.
 
-    ``quantization`` is what the matrices are stored at, such as ``f16`` or ``f16 and f32``,
-    ``source`` says which weights were merged, ``n_tensors`` how many the whole model has.
+    ``merged`` counts the changed tensors, ``n_tensors`` the tensors of the whole model.
+    ``quantization`` names the types of the matrices, such as ``f16`` or ``f16 and f32``.
+    ``source`` names the weights that were merged.
     """
 
     files: tuple[str, ...]
@@ -68,10 +69,10 @@ def convert_variant(
 ) -> VariantReport:
     """Write the variant's parts into ``folder``.
 
-    ``base_parts`` are the part names of the split base in loading order, ``quantization``
-    what the changed tensors are stored at: one for all, or by the tensors' GGUF names.
-    ``progress`` is called with the bytes written so far and in all. One tensor at
-    a time is in memory. Raises ConversionError when a merged value is not finite.
+    ``base_parts`` are the names of the split base's parts in loading order. ``quantization`` is
+    the type of the changed tensors: one for all, or one for each GGUF name. ``progress`` is
+    called with the bytes written so far and their total. Only one tensor at a time is in memory.
+    Raises ConversionError if a merged value is not finite.
     """
     changed: dict[str, dict[str, list[tuple[Target, Update]]]] = {}
     for target, update in updates:
@@ -119,7 +120,7 @@ def _described(
 
 
 def loading_order(base_parts: Sequence[Path], variant: Path) -> list[Path]:
-    """The files of a variant's model: the base's, each replaced where the variant has its own."""
+    """The files of a variant's model: the base's parts, except where the variant has its own."""
     order = [variant / part.name if (variant / part.name).exists() else part for part in base_parts]
     names = {part.name for part in base_parts}
     return order + sorted(
@@ -132,8 +133,9 @@ def _part_number(path: Path) -> int:
 
 
 def _untie(changed: dict[str, dict[str, list[tuple[Target, Update]]]], base: GGUFHeader) -> None:
-    """Where the embedding changes and is also the head, the head stays what it was: PEFT
-    changes only the module that it was told to.
+    """Give the model its own head if the embedding changes and was also the head.
+
+    PEFT changes only the named module, so the head keeps the original weights.
     """
     if "token_embd" in changed and "output.weight" not in base.tensors:
         changed.setdefault("output", {}).setdefault("output.weight", [])
@@ -146,7 +148,7 @@ def _plan(
     source: WeightSource,
     quantization: str | Mapping[str, str],
 ) -> list[PartTensor]:
-    """All tensors of a kind: the changed ones merged, the others as the base has them."""
+    """All tensors of a kind: the changed tensors merged, the others copied from the base."""
     names = [name for name in base.tensors if kind_of(name) == kind]
     names += [name for name in changed if name not in base.tensors]
     plan = []

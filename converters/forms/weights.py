@@ -1,8 +1,7 @@
-"""The base's weights in float32, from wherever they are at hand.
+"""Reads a base's weights in float32, from safetensors or from a GGUF file.
 
-Merging wants the float weights that the adapter was trained on. A quantised
-GGUF gives them back only as far as its grid allows; which of the two was used
-is recorded with every result.
+Merging needs the float weights that the adapter was trained on. A quantised GGUF file returns them
+only as exactly as its grid allows. Every result records which of the two was used.
 """
 
 from __future__ import annotations
@@ -26,11 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["FLOAT_TYPES", "GGUFWeights", "WeightSource", "checkpoint_weights", "gguf_weights"]
 
 FLOAT_TYPES = frozenset({"F32", "F16", "BF16"})
-"""GGUF types that are floats themselves: nothing was lost to a grid."""
+"""GGUF types that hold floats, with no loss to a grid."""
 
 
 class WeightSource(Protocol):
-    """``is_float``: whether these are float weights; ``origin`` names them for reports."""
+    """Weights of a base.
+
+    ``is_float`` says whether they were never quantised. ``origin`` names them in reports.
+    """
 
     @property
     def is_float(self) -> bool: ...
@@ -39,7 +41,7 @@ class WeightSource(Protocol):
     def origin(self) -> str: ...
 
     def read(self, target: Target) -> Float32Array:
-        """The target's tensor, rows in Transformers' order; zeros for a bias that is not there."""
+        """The tensor of ``target``, with rows in Transformers' order; zeros for a missing bias."""
 
 
 class _CheckpointWeights:
@@ -70,7 +72,7 @@ class _CheckpointWeights:
 
 
 class GGUFWeights:
-    """Reads tensors of an open GGUF file as float32."""
+    """Reads the tensors of an open GGUF file as float32."""
 
     def __init__(self, header: GGUFHeader, file: BinaryIO) -> None:
         self.header = header
@@ -121,14 +123,14 @@ class GGUFWeights:
 
 @contextmanager
 def checkpoint_weights(folder: Path) -> Iterator[WeightSource]:
-    """The safetensors of a Hugging Face folder."""
+    """The weights in the safetensors of a Hugging Face folder."""
     with open_checkpoint(folder) as tensors:
         yield _CheckpointWeights(folder, tensors)
 
 
 @contextmanager
 def gguf_weights(path: Path, *, part: bool = False) -> Iterator[GGUFWeights]:
-    """The tensors of a GGUF file, dequantised; ``part``: of one file of a split model."""
+    """The dequantised weights of a GGUF file, which is one of a split model with ``part``."""
     header = read_gguf_header(path, part=part)
     with path.open("rb") as file:
         yield GGUFWeights(header, file)

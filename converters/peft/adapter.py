@@ -1,9 +1,8 @@
-"""Reads an adapter as PEFT saves it: what it does to which module.
+"""Reads an adapter that PEFT saved: the changes that it makes to each module.
 
-Every tensor of the file is part of an update, a known harmless copy, or an
-error: nothing is dropped silently. Covered are LoRA with all its options that
-leave the base's weights in place, DoRA, IA³, LoHa, LoKr, trained biases and
-modules saved whole.
+No tensor of the file is dropped silently: each is part of an update, a known harmless copy, or an
+error. The reader covers LoRA with all options that leave the base's weights in place, DoRA, IA³,
+LoHa, LoKr, trained biases and modules saved whole.
 
 Source: ``get_peft_model_state_dict`` and ``tuners/`` of PEFT 0.21.
 """
@@ -27,7 +26,7 @@ MAX_NAME_LENGTH = 200
 """``base_model.model.model.layers.27.self_attn.q_proj.lora_A.default.weight`` has 69."""
 
 MAX_NAME_PARTS = 40
-"""Words between the dots of a name. The longest real name has eleven."""
+"""Parts between the dots of a name. The longest real name has eleven."""
 
 _ADAPTER = r"(?:\.(?P<adapter>\w+))?"
 _ROLES = tuple(
@@ -45,14 +44,14 @@ _ROLES = tuple(
         r"(?P<role>weight|bias)",
     )
 )
-"""How a tensor's name says its module and its role, first hit first."""
+"""Patterns that find module and role in a tensor's name. The first that matches counts."""
 
 _COPY = re.compile(r"(?P<module>(?:[\w.]+\.)?(?:embed_tokens|lm_head))\.base_layer\.weight")
 
 _NUMBER = re.compile(r"(?<![^.])[0-9]+(?![^.])")
 
 _WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|_fsdp_wrapped_module)\.)*(?:base_model\.model\.)?")
-"""What PEFT, compilation and distributed training put before a module's own name."""
+"""The prefixes that PEFT, compilation and distributed training put before a module's name."""
 
 _OTHER_METHODS: Mapping[str, str] = {
     r"\.lora_E\b|\.ranknum\b": "AdaLoRA",
@@ -65,16 +64,16 @@ _OTHER_METHODS: Mapping[str, str] = {
     r"trainable_tokens": "trainable tokens",
     r"prompt_embeddings|prompt_encoder": "prompt, prefix or P-tuning",
 }
-"""Tensor names by which an adapter betrays a method that is not covered, first hit first."""
+"""Methods that are not covered, by the tensor names that reveal them. The first match counts."""
 
 _ANY_OTHER_METHOD = re.compile("|".join(_OTHER_METHODS))
 
 
 @dataclass(frozen=True)
 class AdapterTensor:
-    """What happens to the tensor ``module`` + ``suffix`` (``.weight`` or ``.bias``).
+    """The update of the tensor ``module`` + ``suffix``, which is ``.weight`` or ``.bias``.
 
-    ``optional``: only if the base has that tensor.
+    An ``optional`` update applies only if the base has this tensor.
     """
 
     module: str
@@ -87,8 +86,8 @@ class AdapterTensor:
 class Adapter:
     """A whole adapter.
 
-    ``base_copies`` are modules of which the file repeats the base's weight, as
-    PEFT does beside a LoRA on the embedding or head: (module, shape) pairs.
+    ``base_copies`` are (module, shape) pairs: the modules whose base weight the file repeats.
+    PEFT writes such copies beside a LoRA on the embedding or the head.
     """
 
     path: Path
@@ -98,12 +97,12 @@ class Adapter:
 
     @property
     def is_lora(self) -> bool:
-        """Whether every update is exactly low rank, as a GGUF LoRA can hold it."""
+        """Whether every update is exactly low rank, so that a GGUF LoRA can hold it."""
         return all(type(tensor.update) is LowRank for tensor in self.tensors)
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Names of the methods in it, such as ``("DoRA",)``."""
+        """The names of its methods, such as ``("DoRA",)``."""
         return tuple(sorted({_method(tensor) for tensor in self.tensors}))
 
 
@@ -124,11 +123,12 @@ def read_adapter(
 ) -> Adapter:
     """Read ``adapter_model.safetensors`` and, if it exists, ``adapter_config.json``.
 
-    ``r`` and ``alpha`` are used only without a config. ``values`` other than "keep" give
-    an adapter without its numbers: "check" has read and checked them, "skip" only looked
-    at the header, enough to see whether it fits a base. Raises ConversionError
-    for a method that is not covered and for weights that cannot be used: half a
-    pair, mismatched ranks, empty, NaN or infinite.
+    ``r`` and ``alpha`` count only without a config. ``values`` says what happens to the numbers:
+    "keep" returns them, "check" reads and checks them, "skip" reads only the header, which is
+    enough to see whether the adapter fits a base.
+
+    Raises ConversionError for a method that is not covered, and for unusable weights: half a
+    pair, mismatched ranks, empty tensors, NaN or infinity.
     """
     options = read_adapter_config(config, r=r, alpha=alpha)
     with SafetensorsFile(weights) as file:
@@ -149,7 +149,7 @@ def read_adapter(
 
 
 def _sort_tensors(file: SafetensorsFile) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Tensor names by module and role, and names of copied base weights by module."""
+    """The names of tensors by module and role, and the names of copied base weights by module."""
     modules: dict[str, dict[str, str]] = {}
     copies: dict[str, str] = {}
     adapters: dict[str, str] = {}
@@ -186,7 +186,7 @@ def _sort_tensors(file: SafetensorsFile) -> tuple[dict[str, dict[str, str]], dic
 
 
 def _refuse_other_methods(file: SafetensorsFile) -> None:
-    """Any tensor of the file may be the one whose name betrays the method."""
+    """Raise ConversionError if the name of any tensor reveals a method that is not covered."""
     suspicious = [name for name in file.tensors if _ANY_OTHER_METHOD.search(name)]
     for pattern, method in _OTHER_METHODS.items():
         for name in suspicious:
@@ -200,5 +200,5 @@ def _module_name(name: str) -> str:
 
 
 def _natural(name: str) -> str:
-    """Sort key that puts layer 2 before layer 10."""
+    """A sort key that puts layer 2 before layer 10."""
     return _NUMBER.sub(lambda match: match[0].zfill(12), name)

@@ -1,7 +1,7 @@
 """Reads PEFT's ``adapter_config.json``.
 
-Whatever in it means something that is not covered is refused by name: an
-adapter is converted exactly or not at all.
+Options with a meaning that is not covered are refused by name: an adapter is converted exactly or
+not at all.
 
 Source: the config classes and ``get_pattern_key`` of PEFT 0.21.
 """
@@ -22,19 +22,19 @@ from .patterns import ModulePatterns
 __all__ = ["AdapterConfig", "read_adapter_config"]
 
 MAX_CONFIG_BYTES = 10_000_000
-"""A config with a rank for each module of a large model has about 0.1 MB."""
+"""A config with a rank for each module of a large model takes about 0.1 MB."""
 
 MAX_RANK = 65_536
-"""Wider than any layer that an adapter could be smaller than."""
+"""No layer is wider, so an adapter of this rank could not be smaller than the layer."""
 
 MAX_ALPHA = 1e9
-"""Far beyond any use; keeps scaled weights within float32."""
+"""Far beyond any real alpha. The limit keeps scaled weights within float32."""
 
 MAX_CONFIG_MEMORY = 64 << 20
-"""What its values may take: some 100,000 keys with their ranks."""
+"""Memory that its values may take: enough for some 100,000 keys with their ranks."""
 
 MAX_PATTERNS = 20_000
-"""Keys of rank_pattern or alpha_pattern: one for each module of a mixture of experts."""
+"""Keys of rank_pattern or alpha_pattern: enough for each module of a mixture of experts."""
 
 METHODS: Mapping[str, str] = {
     "ADALORA": "AdaLoRA",
@@ -57,7 +57,7 @@ METHODS: Mapping[str, str] = {
 """Names for messages. A ``peft_type`` that is missing here is refused by its own spelling."""
 
 COVERED = ("LORA", "IA3", "LOHA", "LOKR")
-"""Values of ``peft_type`` that are converted."""
+"""The values of ``peft_type`` that are covered."""
 
 REFUSED_OPTIONS: Mapping[str, str] = {
     "trainable_token_indices": "trainable tokens",
@@ -71,7 +71,7 @@ REFUSED_OPTIONS: Mapping[str, str] = {
     "monteclora_config": "MonteCLoRA",
     "megatron_config": "Megatron layers",
 }
-"""Options of ``LoraConfig`` under which the adapter is more, or other, than what is covered."""
+"""Options of ``LoraConfig`` that make an adapter more than, or other than, what is covered."""
 
 HARMLESS_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "true", "false", "none"})
 """Initialisations that leave the base unchanged. All others move part of it into A and B."""
@@ -79,11 +79,10 @@ HARMLESS_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "true", "fa
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """How the saved matrices become a delta: ``scale_of(module)`` times their product.
+    """The numbers that turn saved matrices into a change of weights.
 
-    ``r`` and ``alpha`` are 1 for IA³, which has neither.
-
-    ``source`` says where the numbers come from, for messages.
+    The change is ``scale_of(module)`` times the product of the matrices. IA³ has neither ``r``
+    nor ``alpha``; both are 1. ``source`` names the origin of the numbers for messages.
     """
 
     r: int
@@ -103,12 +102,12 @@ class AdapterConfig:
         return ModulePatterns(self.alpha_pattern, "alpha_pattern", self.source)
 
     def rank_of(self, module: str) -> int:
-        """The rank that PEFT gives ``module``, for example ``model.layers.0.mlp.up_proj``."""
+        """The rank that PEFT gives to ``module``, such as ``model.layers.0.mlp.up_proj``."""
         rank = self._ranks.lookup(module)
         return self.r if rank is None else rank
 
     def scale_of(self, module: str) -> float:
-        """The factor before B · A: ``alpha / r``, or ``alpha / √r`` for rsLoRA."""
+        """The factor of B · A: ``alpha / r``, or ``alpha / √r`` for rsLoRA."""
         own = self._alphas.lookup(module)
         alpha = self.alpha if own is None else own
         rank = self.rank_of(module)
@@ -118,10 +117,10 @@ class AdapterConfig:
 def read_adapter_config(
     path: Path | None, *, r: int | None = None, alpha: float | None = None
 ) -> AdapterConfig:
-    """The config at ``path``; without one, ``r`` and ``alpha``, which a manifest may give.
+    """The config in the file ``path``, or without a file the one of ``r`` and ``alpha``.
 
-    Raises ConversionError when neither says enough, when a value makes no
-    sense, and when it asks for something that is not covered.
+    A manifest may give the two numbers. Raises ConversionError if the config is incomplete, has
+    an impossible value, or asks for something that is not covered.
     """
     if path is None:
         if r is None or alpha is None:

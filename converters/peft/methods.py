@@ -1,4 +1,4 @@
-"""From the tensors that an adapter has for one module to updates of the base.
+"""Builds the updates of the base from an adapter's tensors for one module.
 
 Source: the ``tuners/`` of PEFT 0.21, whose parameter names are the roles here.
 """
@@ -20,11 +20,12 @@ from .updates import AddedBias, Dora, Hadamard, Kronecker, LowRank, Replaced, Sc
 __all__ = ["Values", "build_updates"]
 
 Values = Literal["keep", "check", "skip"]
-"""What becomes of the numbers of an adapter: they are kept in memory, read and checked piece
-by piece, or not read. Without them the updates have their shapes, and zeros that take no memory."""
+"""What happens to an adapter's numbers: they are kept in memory, only read and checked piece by
+piece, or not read at all. Updates without numbers have their shapes, and zeros that take no memory.
+"""
 
 MAX_FACTOR = 1 << 26
-"""Elements of a LoKr factor that is multiplied out; two of them make the whole weight."""
+"""Elements of a multiplied-out LoKr factor. Two factors make the whole weight."""
 
 _WEIGHT, _BIAS = ".weight", ".bias"
 
@@ -36,7 +37,7 @@ def build_updates(
     roles: Mapping[str, str],
     values: Values = "keep",
 ) -> Iterator[tuple[str, Update, bool]]:
-    """(suffix, update, optional) for each tensor of ``module`` that changes.
+    """The (suffix, update, optional) of each tensor of ``module`` that changes.
 
     ``roles`` maps roles such as ``lora_A`` to tensor names. Raises ConversionError
     for tensors that do not belong together or cannot be used.
@@ -64,7 +65,7 @@ def build_updates(
 
 
 class _Reader:
-    """The tensors of one module, read and checked one by one."""
+    """Reads and checks the tensors of one module, one by one."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class _Reader:
         self._mode = values
 
     def take(self, role: str, *, beside: str) -> Float32Array:
-        """The matrix with this role; an error names the one that stands alone."""
+        """The matrix with this role. If it is missing, the error names its partner, ``beside``."""
         if (name := self.roles.pop(role, None)) is None:
             raise ConversionError(f"{self.file.path}: {beside!r} has no {role} beside it")
         return self._values(name, 2, "a matrix")
@@ -88,7 +89,7 @@ class _Reader:
         return self.take(first, beside=names[1]), self.take(second, beside=names[0])
 
     def take_vector(self, role: str) -> Float32Array | None:
-        """The values with this role as a vector, whatever dimensions of size 1 it has."""
+        """The tensor with this role as a vector. Dimensions of size 1 are dropped."""
         if (name := self.roles.pop(role, None)) is None:
             return None
         shape = self.file.info(name).shape
@@ -118,7 +119,7 @@ class _Reader:
         return values
 
     def product(self, a: Float32Array, b: Float32Array) -> Float32Array:
-        """``a @ b`` of two narrow matrices, which a few bytes can make of any size."""
+        """``a @ b``, limited in size: two small narrow matrices can have a huge product."""
         shape = (a.shape[0], b.shape[1])
         if self._mode != "keep":
             return _outline(shape)
@@ -140,7 +141,7 @@ class _Reader:
 
 @functools.lru_cache(maxsize=1024)
 def _outline(shape: tuple[int, ...]) -> Float32Array:
-    """Zeros of this shape that take no memory."""
+    """Zeros of ``shape`` that take no memory."""
     return np.broadcast_to(np.float32(0), shape)
 
 
@@ -223,4 +224,4 @@ def _lokr(reader: _Reader) -> Iterator[tuple[str, Update, bool]]:
 
 
 _METHODS = {"lora_": _lora, "ia3_": _ia3, "hada_": _loha, "lokr_": _lokr}
-"""By the beginning of the roles' names."""
+"""The method of each role, by the beginning of the role's name."""

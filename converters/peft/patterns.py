@@ -1,4 +1,4 @@
-r"""Which module of an adapter has which rank and which alpha.
+r"""Finds the rank and the alpha of each module of an adapter.
 
 PEFT's rule: a key of ``rank_pattern`` or ``alpha_pattern`` is a regular expression that
 matches a module's whole name, or its end after a dot. The first key that matches wins.
@@ -18,11 +18,11 @@ from .regex_automaton import Automaton, Budget, UnsuitablePattern
 __all__ = ["ModulePatterns"]
 
 MAX_PATTERN_LENGTH = 1000
-"""Of one key: a list of eighty layers by number has 300 characters."""
+"""Characters of one key. A list of eighty layers by number has 300."""
 
 MAX_STEPS = 2_000_000
-"""Visited states and comparisons for all keys and modules of an adapter, seconds at most.
-An adapter with a few expressions needs some ten thousand."""
+"""Visited states and comparisons for all keys and modules of an adapter: seconds at most. An
+adapter with a few expressions needs some ten thousand."""
 
 T = TypeVar("T")
 
@@ -31,10 +31,10 @@ _PLAIN = re.compile(r"(?:[\w-]|\\?\.)+")
 
 
 class ModulePatterns(Generic[T]):
-    """Values by expression. ``name`` and ``source`` are for messages.
+    """Values by regular expression. ``name`` and ``source`` appear in messages.
 
-    Raises ConversionError for a key that is malformed, cannot be matched by an automaton,
-    or takes too long, also when it is first used.
+    Raises ConversionError for a key that is malformed, that an automaton cannot match, or that
+    takes too long. The last may show only at a lookup.
     """
 
     def __init__(self, values: Mapping[str, T], name: str, source: str) -> None:
@@ -44,7 +44,7 @@ class ModulePatterns(Generic[T]):
         self._values = [(self._compile(key), value) for key, value in values.items()]
 
     def lookup(self, module: str) -> T | None:
-        """The value of the first key that matches; None if none does."""
+        """The value of the first key that matches ``module``; None if none does."""
         if module not in self._found:
             hits = (value for matches, value in self._values if matches(module))
             try:

@@ -1,16 +1,15 @@
 r"""``re.match`` without backtracking, for untrusted regular expressions.
 
-Python's own engine tries one way after another, and no look at an expression tells
-whether it will end: ``(.|[\w.]){25}!`` takes hours. Here all ways are followed at once
-(Thompson 1968), a character at a time. Python's own parser says what the expression
-means, and its own engine judges single characters and places, so flags, classes and
-word boundaries are exactly Python's::
+Python's own engine tries one way after another, and an expression does not show how long that
+takes: ``(.|[\w.]){25}!`` takes hours. This automaton follows all ways at once, one character at a
+time (Thompson 1968). Python's own parser reads the expression, and Python's own engine judges
+single characters and places, so flags, classes and word boundaries are exactly Python's::
 
     automaton = Automaton.compile(r"(.*\.)?(layers\.[0-3]\..*)$", Budget(1_000_000))
     automaton.matches("model.layers.2.mlp.up_proj")  # True
 
-What needs memory of the way that was taken (back-references, conditions, atomic groups,
-possessive quantifiers) is refused by name.
+Constructs that have to remember the way taken (back-references, conditions, atomic groups,
+possessive quantifiers) are refused by name.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from typing import Any
 __all__ = ["Automaton", "Budget", "UnsuitablePattern"]
 
 MAX_TEXT = 256
-"""Longest text. Counts beyond it are the same as no limit: see `_Builder.repeat`."""
+"""Characters of the longest text. Higher counts equal no limit: see `_Builder.repeat`."""
 
 MAX_STATES = 10_000
-"""Counted repetitions are written out."""
+"""States of an automaton, which writes out counted repetitions."""
 
 _PARSING_COST = 200
-"""What parsing costs, in visited states."""
+"""The cost of parsing, in visited states."""
 
 _NEW = sys.version_info >= (3, 11)
 _parser: Any = importlib.import_module("re._parser" if _NEW else "sre_parse")
@@ -56,13 +55,13 @@ class UnsuitablePattern(ValueError):
 
 
 class Budget:
-    """Visited states that a whole set of expressions may take; raises UnsuitablePattern."""
+    """The states that matching a whole set of expressions may visit."""
 
     def __init__(self, n_states: int) -> None:
         self._left = n_states
 
     def spend(self, n_states: int) -> None:
-        """Count some more."""
+        """Count ``n_states`` more. Raises UnsuitablePattern beyond the budget."""
         self._left -= n_states
         if self._left < 0:
             raise UnsuitablePattern("takes too long to match")
@@ -72,8 +71,8 @@ class Budget:
 class _State:
     """One place in the expression.
 
-    With ``consumes`` the next character must pass ``test``, otherwise the place in the
-    text must. ``following`` are the next places; the end has none.
+    With ``consumes`` the next character must pass ``test``; otherwise the position in the text
+    must. ``following`` are the next places; the end has none.
     """
 
     test: _Test | None
@@ -82,19 +81,19 @@ class _State:
 
 
 class Automaton:
-    """A compiled expression. Not for several threads: it remembers what it has seen."""
+    """A compiled expression. It remembers steps, so only one thread may use it."""
 
     def __init__(self, states: list[_State], start: int, budget: Budget, *, is_local: bool) -> None:
         self._states = states
         self._start = start
         self._budget = budget
-        # Whether a character and its neighbours decide, so that steps can be remembered.
+        # If only a character and its neighbours decide, steps can be remembered.
         self._is_local = is_local
         self._steps: dict[tuple[frozenset[int], str, str], tuple[bool, frozenset[int]]] = {}
 
     @classmethod
     def compile(cls, pattern: str, budget: Budget) -> Automaton:
-        """The automaton of ``pattern``; raises UnsuitablePattern."""
+        """The automaton of ``pattern``. Raises UnsuitablePattern if it cannot have one."""
         budget.spend(_PARSING_COST)
         try:
             with warnings.catch_warnings():
@@ -109,7 +108,7 @@ class Automaton:
         return cls(builder.states, start, budget, is_local=builder.is_local)
 
     def matches(self, text: str) -> bool:
-        """Whether ``re.match`` would find something."""
+        """Whether ``re.match`` would find a match in ``text``. Raises UnsuitablePattern."""
         if len(text) > MAX_TEXT:
             raise UnsuitablePattern(f"is matched with a text of over {MAX_TEXT} characters")
         self._budget.spend(1 + len(text) // 8)
@@ -129,8 +128,9 @@ def _run(
     budget: Budget,
     memory: dict[Any, Any] | None = None,
 ) -> bool:
-    """Whether some way from ``start`` at ``position`` reaches the end of the expression:
-    exactly at ``end``, or anywhere if ``end`` is None.
+    """Whether some way from ``start`` at ``position`` reaches the end of the expression.
+
+    It has to get there exactly at ``end``, or anywhere if ``end`` is None.
     """
     seeds = frozenset([start])
     previous = text[position - 1] if position else ""
@@ -153,7 +153,7 @@ def _run(
 def _step(
     states: list[_State], seeds: frozenset[int], text: str, position: int, budget: Budget
 ) -> tuple[bool, frozenset[int]]:
-    """Whether the expression may end here, and the places after the next character."""
+    """Whether the expression may end at ``position``, and the places after the next character."""
     accepted = False
     following: set[int] = set()
     seen = set(seeds)
@@ -173,7 +173,7 @@ def _step(
 
 
 class _Builder:
-    """Turns Python's parse tree into states, from the end to the beginning."""
+    """Turns Python's parse tree into states, from its end to its beginning."""
 
     def __init__(self, budget: Budget) -> None:
         self.states: list[_State] = []
@@ -218,8 +218,8 @@ class _Builder:
     ) -> int:
         """``inside`` from ``least`` to ``most`` times.
 
-        Of more repetitions than a text has characters some are empty, and an empty one can
-        be left out or said again: counts beyond `MAX_TEXT` make no difference.
+        If there are more repetitions than characters in the text, some are empty. An empty one
+        can be left out or repeated, so counts beyond `MAX_TEXT` make no difference.
         """
         least = min(least, MAX_TEXT + 1)
         if most is None or most > MAX_TEXT:
@@ -234,7 +234,7 @@ class _Builder:
         return end
 
     def _look(self, wanted: bool, behind: bool, inside: Any, flags: int, end: int) -> int:
-        """A look-ahead or look-behind: a separate run from each place."""
+        """A look-ahead or look-behind: a separate run from each position."""
         self.is_local = False
         first = self.sequence(inside, flags, self.add(None, False, []))
         states, budget = self.states, self._budget
@@ -248,7 +248,9 @@ class _Builder:
         return self.add(test, False, [end])
 
     def _judged_by_re(self, node: tuple[Any, Any], flags: int) -> _Test:
-        """A character or a place, by an expression of this node alone, which cannot backtrack."""
+        """A test of a character or a position: Python's expression of this node, which cannot
+        backtrack.
+        """
         key = f"{node} {flags}"
         if key not in self._tests:
             alone = _parser.SubPattern(_parser.State(), [node])

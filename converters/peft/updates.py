@@ -1,7 +1,7 @@
-"""What an adapter does to one tensor of the base, in numpy and float32.
+"""The changes that an adapter makes to one tensor of the base, in numpy and float32.
 
-Each form has ``apply``: the tensor as PEFT's own merge computes it, rows in
-Transformers' order. PEFT's Python implementation is the reference.
+``apply`` of each form computes what PEFT's own merge computes, with rows in Transformers' order.
+PEFT's Python implementation is the reference.
 
 Source: ``tuners/{lora,ia3,loha,lokr}/layer.py`` and ``tuners/lora/dora.py`` of
 PEFT 0.21.
@@ -33,24 +33,24 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Update(ABC):
-    """Base of all forms."""
+    """The change of one tensor."""
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Shape of the tensor that it applies to; None for any."""
+        """Shape of the tensor that the change applies to; None for any shape."""
         return None
 
     @abstractmethod
     def apply(self, weight: Float32Array) -> Float32Array:
-        """The adapted tensor; ``weight`` is not changed."""
+        """The changed tensor. ``weight`` itself stays as it is."""
 
 
 @dataclass(frozen=True)
 class LowRank(Update):
     """LoRA: ``W + scale · B · A``.
 
-    ``a`` is (rank, in), ``b`` is (out, rank), float32 as trained, without the
-    scale. For an embedding the delta is its transpose: ``in`` is the vocabulary.
+    ``a`` is (rank, in) and ``b`` (out, rank), in float32 and without the scale. For an embedding
+    the change is the transpose of their product, and ``in`` is the vocabulary.
     """
 
     a: Float32Array
@@ -60,7 +60,7 @@ class LowRank(Update):
 
     @property
     def rank(self) -> int:
-        """Rows of ``a``."""
+        """The rank: the number of rows of ``a``."""
         return int(self.a.shape[0])
 
     @property
@@ -69,7 +69,7 @@ class LowRank(Update):
         return shape[::-1] if self.is_embedding else shape
 
     def delta(self) -> Float32Array:
-        """``scale · B · A``, in the shape of the weight."""
+        """``scale · B · A`` in the shape of the weight."""
         product = self.b @ self.a
         product *= np.float32(self.scale)
         return product.T if self.is_embedding else product
@@ -88,7 +88,7 @@ class Dora(LowRank):
     magnitude: Float32Array = None  # type: ignore[assignment]  # follows a default; always given
 
     def gain(self, weight: Float32Array) -> Float32Array:
-        """g, (out,)."""
+        """The factors g, (out,)."""
         return self._gain(weight + self.delta())
 
     def apply(self, weight: Float32Array) -> Float32Array:
@@ -111,7 +111,7 @@ class Dora(LowRank):
 
 @dataclass(frozen=True)
 class Scaled(Update):
-    """IA³: every row (``axis`` 0, also of a bias) or column (1) times its factor."""
+    """IA³: every row (``axis`` 0, also for a bias) or column (``axis`` 1) times its factor."""
 
     factors: Float32Array
     axis: int
@@ -150,7 +150,7 @@ class Hadamard(Update):
 
 @dataclass(frozen=True)
 class Kronecker(Update):
-    """LoKr: ``W + scale · w1 ⊗ w2``; factored ``w1``, ``w2`` come multiplied out."""
+    """LoKr: ``W + scale · w1 ⊗ w2``. Factored ``w1`` and ``w2`` are given multiplied out."""
 
     w1: Float32Array
     w2: Float32Array
@@ -170,7 +170,7 @@ class Kronecker(Update):
 
 @dataclass(frozen=True)
 class AddedBias(Update):
-    """``lora_bias``: B's own bias, added to the module's bias with the same scale."""
+    """``lora_bias``: the bias of B, which is added to the module's bias with the same scale."""
 
     values: Float32Array
     scale: float
@@ -188,7 +188,7 @@ class AddedBias(Update):
 class Replaced(Update):
     """A tensor that was trained and saved whole: a bias, or one of ``modules_to_save``.
 
-    Read on demand: an embedding can be larger than everything else together.
+    The tensor is read on demand, since an embedding can be larger than all other tensors together.
     """
 
     file: Path

@@ -1,4 +1,4 @@
-"""GBNF grammars: read, check, repair, print, recognise, enforce. Pure Python on text and bytes.
+"""Reads, checks, repairs, prints, recognises and enforces GBNF grammars, in pure Python.
 
 Private: may change in any release. `Grammar` alone is public.
 """

@@ -1,7 +1,7 @@
-"""One budget for all that compiling a grammar makes: states, transitions, and looking at them.
+"""One budget for all the work of compiling a grammar: states, transitions, and visits to them.
 
-States alone say little. A thousand optional literals in a row have few, and half a
-million transitions, since each may be followed by any of the rest.
+The number of states says little. A thousand optional literals in a row have few states but half a
+million transitions, since any of the later literals may follow each.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from ..errors import GrammarError
 __all__ = ["MAX_WORK", "TRANSITION", "Budget"]
 
 MAX_WORK = 5_000_000
-"""Steps of a few hundred nanoseconds to a microsecond: some seconds at most. The largest
+"""Steps, each of a few hundred nanoseconds to a microsecond: some seconds at most. The largest
 published grammar takes a twentieth."""
 
 TRANSITION = 3
-"""Steps that a transition costs: it is also kept, at about 100 bytes."""
+"""Steps that a transition costs. It also takes about 100 bytes of memory."""
 
 
 class Budget:
-    """The work that may still be done for a grammar."""
+    """The work that is left for a grammar."""
 
     def __init__(self, source: str = "<grammar>", work: int | None = None) -> None:
         self._source = source
         self.left = MAX_WORK if work is None else work
 
     def spend(self, work: int) -> None:
-        """Raises `GrammarError` when the budget is used up."""
+        """Take ``work`` steps. Raises `GrammarError` when the budget is used up."""
         self.left -= work
         if self.left < 0:
             raise GrammarError(

@@ -1,14 +1,12 @@
 """Constructors that keep grammar trees in normal form.
 
-Trees that are made with these functions have no sequence directly in a
-sequence, no alternation directly in an alternation, neither with one part
-only, no repetition that repeats nothing or once, and one spelling for each set
-of characters: ``EMPTY`` for the empty text, however it was written. None of it
-changes the texts that a tree describes. Written forms that mean the same to a
-reader but not to the tree (``"ab"`` and ``"a" "b"``, ``[a]`` and ``"a"``) stay
-as they were.
+In a tree made with these functions, no sequence stands directly in a sequence and no alternation
+directly in an alternation. Neither has only one part. No repetition repeats the empty text, or
+repeats exactly zero times or once. The empty text is always ``EMPTY``, and each set of characters
+has one spelling. The texts that a tree describes do not change.
 
-The given order is kept, and so are repeated options.
+The functions keep the given order, repeated options, and forms that look equal only to a reader:
+``"ab"`` and ``"a" "b"``, ``[a]`` and ``"a"``.
 """
 
 from __future__ import annotations
@@ -36,20 +34,20 @@ ANY = CharClass((), negated=True)
 """``.``: any one character."""
 
 NOTHING = CharClass(())
-"""The class without characters: no text at all matches it, not even the empty one."""
+"""The class without characters. No text matches it, not even the empty text."""
 
 
 def literal(text: str) -> Node:
-    """Exactly this text; ``EMPTY`` for the empty one."""
+    """Exactly this text; ``EMPTY`` for the empty text."""
     return Literal(text) if text else EMPTY
 
 
 def char_class(ranges: Iterable[tuple[int, int]], *, negated: bool = False) -> CharClass:
-    """One character in (or, negated, outside) ranges of code points, both ends included.
+    """One character inside the ranges of code points, or outside them if ``negated``.
 
-    The ranges may overlap and come in any order. Surrogates (U+D800 to U+DFFF) are
-    characters of no text, so they never decide which ranges touch: ``a`` to U+D7FF and
-    U+E000 to U+FFFF become one range. All characters make `ANY`, none make `NOTHING`.
+    Ranges include both ends, may overlap and come in any order. No text contains surrogates
+    (U+D800 to U+DFFF), so ranges touch across them: ``a`` to U+D7FF and U+E000 to U+FFFF become
+    one range. All characters make `ANY`, no characters make `NOTHING`.
 
     Raises ValueError for a range that is reversed or leaves U+0000 to U+10FFFF.
     """
@@ -77,7 +75,7 @@ def _next_character(code: int) -> int:
 
 
 def sequence(*items: Node) -> Node:
-    """One after another; nothing at all is ``EMPTY``, one item is that item."""
+    """The items one after another. No items make ``EMPTY``; one item is returned itself."""
     flat: list[Node] = []
     for item in items:
         if isinstance(item, Sequence):
@@ -88,9 +86,9 @@ def sequence(*items: Node) -> Node:
 
 
 def alternation(*options: Node) -> Node:
-    """One of them; one option is that option.
+    """One of the options. A single option is returned itself.
 
-    Raises ValueError without options; for what nothing matches, use `NOTHING`.
+    Raises ValueError without options. Use `NOTHING` for a node that no text matches.
     """
     flat: list[Node] = []
     for option in options:
@@ -106,7 +104,7 @@ def alternation(*options: Node) -> Node:
 def repeat(item: Node, minimum: int = 0, maximum: int | None = None) -> Node:
     """The item ``minimum`` to ``maximum`` times, both included. None means no upper bound.
 
-    ``*``, ``+`` and ``?`` of one another become one of them: ``(x+)?`` is ``x*``.
+    If ``*``, ``+`` and ``?`` are nested, one of them remains: ``(x+)?`` is ``x*``.
 
     Raises ValueError if ``0 <= minimum <= maximum`` does not hold.
     """
@@ -135,7 +133,7 @@ def optional(item: Node) -> Node:
 
 
 def normal(node: Node) -> Node:
-    """The same tree made with the functions above, however deep it is."""
+    """The same tree in normal form. It may be of any depth."""
     made: list[Node] = []
     waiting: list[tuple[Node, bool]] = [(node, False)]
     while waiting:
@@ -151,7 +149,7 @@ def normal(node: Node) -> Node:
 
 
 def parts(node: Node) -> tuple[Node, ...]:
-    """What a node is made of, in order; nothing for a literal, a class or a name."""
+    """The parts of a node, in order. A literal, a class and a name have none."""
     match node:
         case Sequence(items):
             return items

@@ -1,4 +1,4 @@
-"""What is wrong with a grammar: everything at once, in words for its author."""
+"""Finds all problems of a grammar at once, and explains them to its author."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .syntax import Grammar, Node, Repeat, RuleRef, Sequence
 __all__ = ["LLAMA_CPP_REPETITIONS", "Problem", "Severity", "check_grammar"]
 
 LLAMA_CPP_REPETITIONS = 2000
-"""``MAX_REPETITION_THRESHOLD`` of ``src/llama-grammar.cpp``."""
+"""The limit ``MAX_REPETITION_THRESHOLD`` in ``src/llama-grammar.cpp`` of llama.cpp."""
 
 Severity = OneOf["error", "repairable", "warning"]
 
@@ -40,10 +40,10 @@ _ORDER: tuple[Severity, ...] = ("error", "repairable", "warning")
 
 @dataclass(frozen=True)
 class Problem:
-    """Something about a grammar, in one rule or (``rule`` and ``line`` None) all of it.
+    """A problem of one rule, or of the whole grammar if ``rule`` and ``line`` are None.
 
-    ``error``: the grammar cannot be used. ``repairable``: `repair_grammar`
-    rewrites it and keeps its language. ``warning``: the grammar can be used.
+    A grammar with an ``error`` cannot be used. `repair_grammar` rewrites a ``repairable`` one and
+    keeps its language. A grammar with a ``warning`` can be used.
     """
 
     kind: str
@@ -55,9 +55,9 @@ class Problem:
 
 
 def check_grammar(grammar: Grammar) -> list[Problem]:
-    """Everything that is wrong with a grammar, the worst first, then by line.
+    """All problems of a grammar, the worst first, then by line.
 
-    A grammar beyond ``limits.py`` is not looked into further.
+    For a grammar beyond ``limits.py`` these are only the limits that it exceeds.
     """
     found = list(_sizes(grammar))
     if not found:

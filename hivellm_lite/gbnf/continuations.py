@@ -1,9 +1,9 @@
-"""The places in the rules of a grammar, and what can happen at each, for Earley's items.
+"""The places in a grammar's rules, and what can happen at each. Earley's items consist of them.
 
-A place is a *continuation*: a node, how far it is done (characters of a literal,
-items of a sequence, rounds of a repetition), and the continuation after it.
-Continuations are numbered when first met, so ``x{0,2000}`` costs what a text
-uses of it. Parts of rules that match no text are left out.
+A place is a *continuation*. It consists of a node, of the part of it that is done (characters of a
+literal, items of a sequence, rounds of a repetition), and of the continuation after it.
+Continuations are numbered when first met, so ``x{0,2000}`` costs only as much as a text uses of it.
+Parts of rules that match no text are left out.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from .syntax import Alternation, CharClass, Grammar, Literal, Node, Repeat, Rule
 __all__ = ["MAX_CONTINUATIONS", "Continuations", "Moves"]
 
 MAX_CONTINUATIONS = 400_000
-"""Places in rules, counted repetitions unrolled as far as texts asked for."""
+"""Places in rules. Counted repetitions count as far as texts have unrolled them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What can happen at a continuation before the next character."""
+    """The moves at a continuation before the next character."""
 
     chars: tuple[tuple[Literal | CharClass, int, int], ...]
-    """(node, characters of it that are done, continuation after the next one)"""
+    """(node, its characters that are done, continuation after its next character)"""
     calls: tuple[tuple[str, int], ...]
     """(name of a rule, continuation after it)"""
     ends: bool
@@ -34,11 +34,11 @@ class Moves:
 
 
 class Continuations:
-    """The continuations of one grammar; raises `GrammarError` where a rule is missing."""
+    """The continuations of one grammar. Raises `GrammarError` if a rule is missing."""
 
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar
-        # Keeps the nodes alive: below, their `id` identifies them.
+        # This keeps the nodes alive, which their `id` identifies below.
         self._start = RuleRef(grammar.root)
         self._nodes = [self._start, *_every_node(grammar.rules.values())]
         for node in self._nodes:
@@ -56,7 +56,7 @@ class Continuations:
         self._begins: dict[str | None, int] = {}
 
     def begin(self, rule: str | None) -> int:
-        """The continuation at the beginning of a rule; of the whole text for None."""
+        """The continuation at the beginning of a rule, or of the whole text for None."""
         if rule not in self._begins:
             self._places.append((None, 0, 0))
             self._rule_of.append(rule)
@@ -134,11 +134,11 @@ class Continuations:
         return Moves(tuple(chars), tuple(calls), ends)
 
     def _rounds(self, node: Repeat, done: int, after: int) -> list[int]:
-        """What can come after ``done`` rounds of a repetition: one more, or what is after it."""
+        """The continuations after ``done`` rounds of a repetition: another round, or its end."""
         inner = []
         wanted = node.maximum is None or done < node.maximum
         if wanted and id(node.item) in self._productive:
-            # Without an upper bound, rounds beyond the lower one need no telling apart.
+            # Without an upper bound, all rounds beyond the lower bound are alike.
             rounds = done + 1 if node.maximum is not None else min(done + 1, node.minimum)
             inner.append(self._number(node.item, 0, self._number(node, rounds, after)))
         if done >= node.minimum:
@@ -171,9 +171,9 @@ def _is_text(node: Node) -> bool:
 
 
 def _derivable(grammar: Grammar, nodes: list[Node], fact: Callable[[Node], bool]) -> set[int]:
-    """The ids of the nodes that match some text made only of leaves that are facts.
+    """The ids of the nodes that match some text made only of leaves for which ``fact`` holds.
 
-    Each node waits for a number of its parts; what is found wakes what waits for
+    Each node waits for a number of its parts. A part that is found wakes the nodes that wait for
     it, so the work is linear in the size of the grammar.
     """
     missing: dict[int, int] = {}

@@ -1,11 +1,11 @@
 """An Earley recogniser: whether a text is a sentence of a grammar, for any grammar at all.
 
-It reads the tree of a grammar unchanged: left recursion, rules with the empty
-text, cycles and ambiguity need no repair first. It therefore judges what the other
-modules make of a grammar, and shares no code with them.
+The recogniser reads a grammar's tree unchanged: left recursion, rules with the empty text, cycles
+and ambiguity need no repair first. It can therefore judge the rewriting and the automata, and
+shares no code with them.
 
-An *item* is a place in a rule (a number; see ``continuations.py``) and the
-position in the text where the rule began.
+An *item* consists of a place in a rule, as a number (see ``continuations.py``), and of the position
+in the text where the rule began.
 
 Sources: J. Earley, *An efficient context-free parsing algorithm* (1970);
 J. Aycock and R. N. Horspool, *Practical Earley parsing* (2002) for rules
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 MAX_STEPS = 20_000_000
-"""Ways from item to item tried for one text: some ten seconds."""
+"""Steps from item to item for one text: some ten seconds."""
 
 END_OF_TEXT = "the end of the text"
 
@@ -44,11 +44,11 @@ _Item = tuple[int, int]
 
 @dataclass(frozen=True)
 class Recognition:
-    """What became of a text.
+    """The result for a text.
 
-    ``position`` is the number of characters that begin some sentence; it is the
-    length of the text where all of them do. ``expected`` says what could have
-    followed there, in the notation of grammars, or `END_OF_TEXT`.
+    ``position`` is the number of its first characters with which some sentence begins; at most
+    the length of the text. ``expected`` lists what could have followed there, in the notation of
+    grammars, or `END_OF_TEXT`.
     """
 
     accepted: bool
@@ -57,10 +57,10 @@ class Recognition:
 
 
 class Recogniser:
-    """A grammar made ready to judge texts; keeps what it found out from one text to the next.
+    """A grammar that is ready to judge texts. It keeps its continuations from text to text.
 
-    Raises `GrammarError` where a rule is missing, where a text needs more than
-    `MAX_STEPS`, or the grammar more than `continuations.MAX_CONTINUATIONS`.
+    Raises `GrammarError` if a rule is missing, if a text needs more than `MAX_STEPS`, and if the
+    grammar needs more than `continuations.MAX_CONTINUATIONS`.
     """
 
     def __init__(self, grammar: Grammar) -> None:
@@ -76,7 +76,7 @@ class Recogniser:
         return found.position == len(text) and bool(found.expected)
 
     def explain(self, text: str) -> Recognition:
-        """Whether ``text`` is a sentence, and if not, how far it could be one."""
+        """Whether ``text`` is a sentence, and if not, how much of it could begin one."""
         if not self._continuations.has_sentences:
             return Recognition(accepted=False, position=0, expected=())
         run = _Run(self._continuations)
@@ -91,18 +91,18 @@ class Recogniser:
 
 
 class _Run:
-    """The items of one text, from its first character to the last one read."""
+    """The items of one text, up to the last character that was read."""
 
     def __init__(self, continuations: Continuations) -> None:
         self._continuations = continuations
         self._steps = 0
-        # For each position, who waits there for the end of which rule.
+        # For each position, the items that wait there for the end of each rule.
         self._waiting: list[dict[str, list[_Item]]] = []
         self._shortcuts: dict[tuple[int, str], _Item | None] = {}
         self._read([(continuations.begin(None), 0)])
 
     def advance(self, char: str) -> bool:
-        """Read one character; False, and nothing changed, if it cannot follow."""
+        """Read one character. Returns False and changes nothing if it cannot follow."""
         moved = [
             (after, origin)
             for (node, done, after), origins in self._awaited.items()
@@ -118,7 +118,7 @@ class _Run:
         return self._awaited
 
     def _read(self, items: Iterable[_Item]) -> None:
-        """Predict and complete until nothing new comes up at this position."""
+        """Predict and complete until this position has no new items."""
         here = len(self._waiting)
         waiting: dict[str, list[_Item]] = {}
         self._waiting.append(waiting)
@@ -159,8 +159,8 @@ class _Run:
     def _shortcut(self, rule: str, origin: int) -> _Item | None:
         """Leo's transitive item: the last of a chain of callers that have nothing left to do.
 
-        A chain never closes on itself: the first call of any of its rules at a
-        position came from elsewhere, so that rule has two callers there.
+        A chain never forms a circle. The first call of any of its rules at a position came from
+        outside the chain, so that rule has two callers there.
         """
         chain: list[tuple[int, str]] = []
         last: _Item | None = None
@@ -197,17 +197,17 @@ class _Run:
 
 
 def recognise(grammar: Grammar, text: str) -> bool:
-    """Whether ``text`` is a sentence of ``grammar``; see `Recogniser` for the errors."""
+    """Whether ``text`` is a sentence of ``grammar``. Raises the errors of `Recogniser`."""
     return Recogniser(grammar).recognise(text)
 
 
 def valid_prefix(grammar: Grammar, text: str) -> bool:
-    """Whether some sentence of ``grammar`` begins with ``text``; see `Recogniser`."""
+    """Whether some sentence of ``grammar`` begins with ``text``. Raises as `Recogniser` does."""
     return Recogniser(grammar).valid_prefix(text)
 
 
 def explain(grammar: Grammar, text: str) -> Recognition:
-    """The answer of `recognise`, and if it is no, how much of ``text`` fits; see `Recogniser`."""
+    """The answer of `recognise`, and how much of ``text`` fits. Raises as `Recogniser` does."""
     return Recogniser(grammar).explain(text)
 
 
@@ -218,5 +218,5 @@ def _matches(node: Literal | CharClass, done: int, char: str) -> bool:
 
 
 def _shown(node: Literal | CharClass, done: int) -> str:
-    """A class, or what is left of a literal, in the notation of grammars."""
+    """A class, or the rest of a literal, in the notation of grammars."""
     return print_node(Literal(node.text[done:]) if isinstance(node, Literal) else node)

@@ -1,8 +1,7 @@
-"""A grammar's text as tokens, each with its place, and messages that show a place.
+"""Splits a grammar's text into tokens, and makes error messages that show a place in it.
 
-Lines end with LF, CRLF or CR. A token knows whether it is the first of its
-line, because that is where rules begin; other white space and comments (``#``
-to the end of the line) only separate tokens.
+Lines end with LF, CRLF or CR. A token knows whether it is the first of its line, where rules begin.
+Other white space and comments, from ``#`` to the end of the line, only separate tokens.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _KNOWN_ESCAPES = (
 
 
 class Kind(Enum):
-    """What a token is; the value is how messages call it."""
+    """The kind of a token. Its value is its name in messages."""
 
     RULE = "a rule"
     NAME = "a rule name"
@@ -64,9 +63,9 @@ _SHORT_COUNTS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, Non
 class Token:
     """One token, after ``place`` characters of the text.
 
-    ``leading``: the first of its line; ``indented``: white space precedes it.
-    ``value``: the name for RULE (which includes its ``::=``) and NAME, the text that a
-    LITERAL means, the `CharClass` of a CLASS, the (minimum, maximum) of a REPEAT.
+    A ``leading`` token is the first of its line. White space precedes an ``indented`` one.
+    ``value`` is the name of a RULE, which includes its ``::=``, and of a NAME, the text that a
+    LITERAL means, the `CharClass` of a CLASS, and the (minimum, maximum) of a REPEAT.
     """
 
     kind: Kind
@@ -77,10 +76,10 @@ class Token:
 
 
 class Lexer:
-    """The tokens of a text, by iteration; the last one is END.
+    """The tokens of a text. Iterating yields them; the last is END.
 
-    ``text``: bytes are UTF-8; a byte order mark is passed over. Raises GrammarError, here
-    and from the iteration, for what is too large or no token.
+    Bytes are read as UTF-8, and a byte order mark is skipped. The constructor and the iteration
+    raise GrammarError for a text that is too large and for characters that are no token.
     """
 
     def __init__(self, text: str | bytes, source: str) -> None:
@@ -106,7 +105,7 @@ class Lexer:
             raise self.error(found.start(), what, r"Write \x00 where NUL is meant.")
 
     def _note(self, start: int, stop: int) -> None:
-        """Remember the first literal or class with a line's end in it; few are meant so."""
+        """Remember the first literal or class that contains a line end: few are meant to."""
         if self._over_lines is None and _LINE_END.search(self._text, start, stop):
             self._over_lines = start
 
@@ -119,7 +118,7 @@ class Lexer:
         return 1 + bisect_left(self._line_ends, place)
 
     def error(self, place: int, what: str, hint: str) -> GrammarError:
-        """A message with the line of the place, a caret under it, and what to do next."""
+        """An error that shows the line of the place, a caret under it, and what to do next."""
         start = max(self._text.rfind(end, 0, place) for end in "\r\n") + 1
         ending = _LINE_END.search(self._text, place)
         stop = ending.start() if ending else len(self._text)
@@ -151,7 +150,7 @@ class Lexer:
             place = after
 
     def _scan(self, place: int) -> tuple[Kind, str | CharClass | tuple[int, int | None], int]:
-        """Kind and value of the token at a place, and the place after it."""
+        """The kind and value of the token at a place, and the place after it."""
         char = self._text[place : place + 1]
         if not char:
             return Kind.END, "", place
@@ -180,7 +179,7 @@ class Lexer:
         raise self._stray(place)
 
     def _stray(self, place: int) -> GrammarError:
-        """The error for characters that begin no token."""
+        """The error for characters with which no token begins."""
         if terminal := _TOKEN_TERMINAL.match(self._text, place):
             what = f"{terminal[0]} stands for a token of a model, and grammars here are about text"
             hint = "Write text between double quotes, and rule names without angle brackets."
@@ -200,7 +199,7 @@ class Lexer:
             hint = "Counts are {m}, {m,}, {m,n} or {,n}; a literal brace stands in quotes."
             raise self.error(place, "'{' begins no number of repetitions", hint)
         digits = [(found[group] or "").lstrip("0") or "0" for group in (1, 3)]
-        # Counted before they are read: Python refuses to read thousands of digits.
+        # The digits are counted first, since Python refuses to read thousands of them.
         if any(len(number) > 9 or int(number) > MAX_REPETITIONS for number in digits):
             what = f"a number of repetitions is above {MAX_REPETITIONS:,}, the limit"
             raise self.error(place, what, "Leave the upper bound out for no limit: {m,}.")

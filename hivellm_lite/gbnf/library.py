@@ -1,4 +1,4 @@
-"""Grammars by name or path: those that come with this library, and files."""
+"""Finds grammars: the ones that come with this library by name, and files by path."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TYPES = {
     "tool-calls": "tool-call",
     "mcp": "tool-call",
 }
-"""What manifests write as ``grammar_type``, where it is not a grammar's own name."""
+"""Values of ``grammar_type`` in manifests that differ from the name of the grammar."""
 
 
 def grammar_names() -> list[str]:
@@ -48,19 +48,19 @@ def grammar_text(name: str) -> str:
 
 
 def load_grammar(name_or_path: str | os.PathLike[str], *, root: str = "root") -> Grammar:
-    """The grammar of this name, or in this file.
+    """The grammar with this name, or in this file.
 
-    Raises GrammarError for an unknown name, a file that cannot be read, and a text that
-    is no grammar.
+    Raises GrammarError for an unknown name, for a file that cannot be read, and for text that is
+    not a grammar.
     """
     if isinstance(name_or_path, str) and name_or_path in grammar_names():
         return parse_grammar(grammar_text(name_or_path), source=name_or_path, root=root)
     try:
         path = Path(name_or_path).expanduser()
         if not path.suffix and not path.exists():
-            grammar_text(str(name_or_path))  # raises, with the names that there are
+            grammar_text(str(name_or_path))  # raises an error with all names
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)  # one more than allowed, which the parser refuses
+            data = file.read(MAX_BYTES + 1)  # one byte over the limit, which the parser refuses
     except (OSError, ValueError, RuntimeError) as error:
         shown = repr(os.fspath(name_or_path))
         shown = shown if len(shown) <= 80 else f"{shown[:80]}…"
@@ -73,7 +73,7 @@ def load_grammar(name_or_path: str | os.PathLike[str], *, root: str = "root") ->
 
 
 def name_for_type(grammar_type: str) -> str | None:
-    """The grammar of this library for a manifest's ``grammar_type``, or None."""
+    """The name of the grammar that a manifest's ``grammar_type`` means; None if there is none."""
     wanted = grammar_type.strip().lower().replace("_", "-")
     names = grammar_names()
     for candidate in (wanted, _TYPES.get(wanted, "")):

@@ -1,9 +1,8 @@
-"""How large a grammar may be.
+"""Limits on the size of a grammar.
 
-Grammars come from packages that anyone can write. Whatever a grammar within
-these limits says, reading it takes a few seconds and some dozen megabytes at
-most, and a function that calls itself for every level of the tree stays clear
-of Python's recursion limit.
+Grammars come from packages that anyone can write. Reading any grammar within these limits takes at
+most a few seconds and some dozen megabytes. A function that calls itself for every level of its
+tree stays within Python's recursion limit.
 """
 
 from __future__ import annotations
@@ -14,24 +13,23 @@ MAX_BYTES = 1 << 20
 """Bytes of a grammar's text in UTF-8. Published grammars have under 10,000."""
 
 MAX_RULES = 10_000
-"""Rules of a grammar. One made from a JSON schema has a few for every property."""
+"""Rules of a grammar. A grammar from a JSON schema has a few rules for every property."""
 
 MAX_NAME = 200
 """Characters of a rule's name, so that a message can quote it."""
 
 MAX_NODES = 50_000
-"""Literals, classes, rule names, groups and repetitions in all rules together."""
+"""Nodes of all rules together: literals, classes, rule names, groups and repetitions."""
 
 MAX_DEPTH = 64
-"""Parentheses and repetition operators around one another.
+"""Levels of nested parentheses and repetition operators.
 
-Comparing two trees takes Python about eight levels of its stack for each of
-these, and it has 1,000. llama.cpp has no limit, and ends the process at
-20,000 parentheses.
+To compare two trees, Python uses about eight of its 1,000 stack levels for each of these. llama.cpp
+has no limit, and 20,000 parentheses end its process.
 """
 
 MAX_REPETITIONS = 10_000
 """The highest ``n`` in ``x{m,n}``.
 
-llama.cpp refuses an ``m`` above 2,000 and takes an ``n`` above 2,000 for no limit.
+llama.cpp refuses an ``m`` above 2,000 and treats an ``n`` above 2,000 as no limit.
 """

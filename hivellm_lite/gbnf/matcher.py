@@ -33,21 +33,22 @@ from .syntax import Grammar
 __all__ = ["Automaton", "Configuration", "compile_grammar"]
 
 MAX_CACHED_ITEMS = 500_000
-"""Of all cached configurations and frames together, about 100 MB; then the caches are emptied."""
+"""Items in all cached configurations and frames, about 100 MB. Full caches are emptied."""
 
 MAX_RETURNS = 100_000
-"""Of one byte to callers, about 0.01 s. Unambiguous texts have one for each level of nesting that
-may end there; only thousands of levels that are begun and left in every way come near."""
+"""Returns to callers at one byte, about 0.01 s. An unambiguous text has one for each level of
+nesting that may end at the byte. Only thousands of levels that begin and end in every way come
+near."""
 
 MAX_FORCED_BYTES = 512
-"""Of `Configuration.forced`: more than a token, and no loop without end."""
+"""Bytes of `Configuration.forced`: longer than a token, and a limit for endless texts."""
 
 
 def compile_grammar(grammar: Grammar) -> Automaton:
     """The automaton of a grammar. Left recursion is removed first.
 
-    Raises `GrammarError` for a rule that does not exist, for a grammar without
-    any text, and for one that is too large.
+    Raises `GrammarError` for a rule that does not exist, for a grammar without any text, and for
+    a grammar that is too large.
     """
     try:
         automata = build_rule_automata(grammar)
@@ -57,7 +58,7 @@ def compile_grammar(grammar: Grammar) -> Automaton:
 
 
 class _Frame:
-    """Where the callers of a rule continue. Compared by identity: equal content is one object."""
+    """The places where the callers of a rule continue. Frames with equal content are one object."""
 
     __slots__ = ("items",)
 
@@ -74,7 +75,7 @@ _ACCEPTED: _Item = (ACCEPT, _Frame(frozenset()))
 
 
 class Automaton:
-    """What follows what in the texts of a grammar, found out as texts ask for it."""
+    """The transitions between a grammar's configurations, computed when a text needs them."""
 
     def __init__(self, automata: RuleAutomata, *, max_cached_items: int = MAX_CACHED_ITEMS) -> None:
         self._automata = automata
@@ -84,7 +85,7 @@ class Automaton:
         self._configurations: dict[_Items, Configuration] = {}
         outside = _Frame(frozenset({_ACCEPTED}))
         self.start = Configuration(self, frozenset({(automata.root, outside)}))
-        """Before the first byte."""
+        """The configuration before the first byte."""
 
     @property
     def byte_classes(self) -> bytes:
@@ -97,7 +98,7 @@ class Automaton:
 
     @property
     def n_cached_items(self) -> int:
-        """How much is cached, in the unit of ``max_cached_items``."""
+        """The number of cached items, which ``max_cached_items`` limits."""
         return self._n_cached_items
 
     def accepts(self, data: bytes) -> bool:
@@ -128,10 +129,10 @@ class Automaton:
         return known
 
     def _make_room(self, n_items: int) -> None:
-        """Count what is about to be cached; forget everything else if it is too much.
+        """Count ``n_items`` that are about to be cached, and empty the caches if they are full.
 
-        Configurations in use stay valid: they hold what they consist of, and only
-        lose what follows them.
+        Configurations in use stay valid. They keep their own content and lose only the cached
+        transitions.
         """
         self._n_cached_items += n_items + 1
         if self._n_cached_items > self._max_cached_items:
@@ -143,7 +144,7 @@ class Automaton:
 
 
 class Configuration:
-    """The state of a grammar after some text. Immutable for its users; compared by identity."""
+    """The state of a grammar after some text. It is immutable and compared by identity."""
 
     __slots__ = ("_kernel", "_opened", "_targets", "accepting", "automaton")
 
@@ -158,32 +159,32 @@ class Configuration:
     def advance(self, data: bytes) -> Configuration | None:
         """The configuration after these bytes; None if no text of the grammar continues so.
 
-        Raises `GrammarError` where the grammar is too ambiguous for a text of this length.
+        Raises `GrammarError` if the grammar is too ambiguous for a text of this length.
         """
         configuration = self
         for byte_class in data.translate(self.automaton.byte_classes):
-            # Without any item there is one configuration, which every byte leads back to.
+            # A configuration without items has one successor for every byte: itself.
             configuration = configuration._targets[byte_class] or configuration._follow(byte_class)
         return configuration if configuration._kernel else None
 
     def advance_class(self, byte_class: int) -> Configuration | None:
-        """`advance` by any byte of a class."""
+        """Advance by any byte of this class, as `advance` does."""
         configuration = self._targets[byte_class] or self._follow(byte_class)
         return configuration if configuration._kernel else None
 
     @property
     def next_bytes(self) -> frozenset[int]:
-        """The bytes that may follow; each can be continued to a whole text."""
+        """The bytes that may come next. After each of them a whole text is possible."""
         members = self.automaton._automata.class_members
         return frozenset(byte for number in self._next_classes() for byte in members[number])
 
     @property
     def finished(self) -> bool:
-        """Whether the text is whole and nothing may follow."""
+        """Whether the text is complete and nothing may follow."""
         return self.accepting and not self._next_classes()
 
     def forced(self) -> bytes:
-        """The bytes that must follow, while there is one choice; at most `MAX_FORCED_BYTES`."""
+        """The next bytes, as long as there is only one choice, and at most `MAX_FORCED_BYTES`."""
         members = self.automaton._automata.class_members
         found = bytearray()
         configuration = self
@@ -217,8 +218,8 @@ class Configuration:
         return found
 
     def _items(self) -> tuple[_Item, ...]:
-        """The states from which bytes are read here, including the rules that begin here."""
-        # Another thread may empty the cache between two looks at it.
+        """The states that read the next byte, including the states of rules that begin here."""
+        # Another thread may empty the cache between two reads.
         opened = self._opened
         if opened is None:
             opened = self._opened = self._open()
@@ -241,7 +242,7 @@ class Configuration:
         for state, frame in self._kernel:
             call(state, frame)
         while order:
-            # Nothing that is still waiting can begin with this rule, so its callers are complete.
+            # No waiting rule can begin with this rule, so its callers are complete.
             rule = heappop(order)
             frame = self.automaton._frame(waiting[rule])
             state = automata.first[rule]
@@ -256,7 +257,7 @@ class Configuration:
 
 
 def _returned(kernel: _Items, final: Sequence[bool]) -> _Items:
-    """With the states of the callers wherever a rule may end."""
+    """``kernel`` with the states of the callers of each rule that may end."""
     seen = set(kernel)
     pending = list(kernel)
     n_returns = 0

@@ -1,4 +1,4 @@
-"""Reading a grammar: GBNF text to the tree of ``syntax.py``.
+"""Reads a grammar: from GBNF text to the tree of ``syntax.py``.
 
 Source: ``grammars/README.md`` and ``src/llama-grammar.cpp`` of llama.cpp.
 """
@@ -17,10 +17,10 @@ __all__ = ["parse_grammar"]
 
 
 def parse_grammar(text: str | bytes, *, source: str = "<grammar>", root: str = "root") -> Grammar:
-    r"""Read a grammar; ``source`` is its name in messages, bytes are UTF-8.
+    r"""Read a grammar. ``source`` is its name in messages. Bytes are UTF-8.
 
-    Whatever llama.cpp reads is read with the same meaning. Read as well, because
-    published grammars have it and it can mean one thing only:
+    Text that llama.cpp reads has the same meaning here. Some more forms are read, because
+    published grammars have them and they can mean only one thing:
 
     - ``_`` and letters of any alphabet in rule names;
     - a rule that continues in the next line, if that line begins with ``|`` or is indented;
@@ -29,13 +29,14 @@ def parse_grammar(text: str | bytes, *, source: str = "<grammar>", root: str = "
     - a surrogate pair as two ``\u`` escapes in a literal; a rule given twice in equal words;
     - a byte order mark.
 
-    Raises GrammarError for text that is not a grammar or is larger than ``limits.py`` allows, and
-    for what llama.cpp takes and no author can have meant: the empty class ``[]`` (the empty
-    text to it), reversed ranges, half a surrogate pair, two different rules of one name (it
-    takes the last), a rule with nothing after ``::=``. Terminals that stand for a token of a
-    model (``<think>``, ``<[123]>``) are refused, too: grammars here are about text.
+    Raises GrammarError for text that is not a grammar or is larger than ``limits.py`` allows. The
+    error also refuses forms that llama.cpp accepts although no author can mean them: the empty
+    class ``[]`` (llama.cpp reads the empty text), reversed ranges, half a surrogate pair, two
+    different rules of one name (llama.cpp takes the last), and a rule with nothing after
+    ``::=``. Terminals that stand for a token of a model, such as ``<think>`` and ``<[123]>``,
+    are refused, too: grammars here describe text.
 
-    Rules that are named but not given, ``root`` included, are not this function's business.
+    This function does not check that every named rule exists, nor that ``root`` does.
     """
     lexer = Lexer(text, source)
     return _Parser(lexer).grammar(source, root)
@@ -43,9 +44,10 @@ def parse_grammar(text: str | bytes, *, source: str = "<grammar>", root: str = "
 
 @dataclass(slots=True)
 class _Group:
-    """The alternatives of a rule or between parentheses that are read so far.
+    """The alternatives of a rule, or between parentheses, that have been read so far.
 
-    ``height``: levels of parentheses and repetitions in it; ``last``: in its last item.
+    ``height`` counts the levels of parentheses and repetitions in the group, ``last`` the levels
+    in its last item.
     """
 
     opened: Token
@@ -124,7 +126,7 @@ class _Parser:
             raise self._lexer.error(rule.opened.place, what, "Describe less.")
 
     def _part(self, token: Token) -> None:
-        """Add what is neither the beginning nor the end of a rule to the open group."""
+        """Add a token inside a rule to the open group."""
         self._check_line(token)
         self._nodes += 1
         if self._nodes > MAX_NODES:

@@ -1,8 +1,8 @@
-r"""Writing a grammar: the tree of ``syntax.py`` to GBNF text that llama.cpp reads.
+r"""Writes a grammar: from the tree of ``syntax.py`` to GBNF text that llama.cpp reads.
 
-One tree has one text, and that text, within ``limits.py``, is read back as the
-tree in the normal form of ``build.py``. Characters that cannot be seen are written as escapes, by
-the character data of Unicode 3.2, so that every Python writes the same.
+Every tree has one text. Within ``limits.py``, reading that text gives the tree in the normal form
+of ``build.py``. Invisible characters are written as escapes. The character data of Unicode 3.2
+decides which these are, so that every version of Python writes the same text.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ __all__ = ["print_grammar", "print_node"]
 _WIDTH = 100  # a longer alternation has a line for each option
 _ROOT = "root"
 _LEGAL_NAME = re.compile(rf"[A-Za-z0-9-]{{1,{MAX_NAME}}}")
-_ROOM = len(f"-{MAX_RULES}-")  # what a number makes a name longer by
+_ROOM = len(f"-{MAX_RULES}-")  # characters that a number adds to a name
 _IN_LITERAL = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\", '"': r"\""}
 _IN_CLASS = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\", "]": r"\]", "-": r"\x2D"}
 
 
 def print_grammar(grammar: Grammar) -> str:
-    """The grammar as text: a rule a line, the root first and named ``root``.
+    """The grammar as text: one rule on each line, the root first and named ``root``.
 
-    Names with other characters than ASCII letters, digits and ``-``, which llama.cpp does
-    not read, become similar ones that are free: ``a_b`` becomes ``a-b``, or ``a-b-2``
-    where there is another ``a-b``.
+    llama.cpp reads only names of ASCII letters, digits and ``-``. Other names become similar
+    free names: ``a_b`` becomes ``a-b``, or ``a-b-2`` if the grammar already has an ``a-b``.
     """
     rules = {name: normal(node) for name, node in grammar.rules.items()}
     names = _legal_names(grammar.root, rules)
@@ -55,7 +54,7 @@ def _rule(name: str, node: Node, rename: Callable[[str], str]) -> str:
 
 
 def _legal_names(root: str, rules: dict[str, Node]) -> dict[str, str]:
-    """A name that llama.cpp reads for every name in the rules, each a different one."""
+    """A name that llama.cpp reads for every name in the rules. All of them differ."""
     used = dict.fromkeys([*rules, *(name for node in rules.values() for name in _names(node))])
     legal = {name: name for name in used if _LEGAL_NAME.fullmatch(name) and name != _ROOT}
     legal[root] = _ROOT
@@ -89,7 +88,7 @@ def _names(node: Node) -> Iterator[str]:
 
 
 class _Place(IntEnum):
-    """The place of a node. A node that binds less than its place gets parentheses."""
+    """The place of a node. A node that binds more loosely than its place gets parentheses."""
 
     BODY = 0
     OPTION = 1
@@ -101,7 +100,7 @@ _Piece = str | tuple[Node, _Place]
 
 
 def _text(node: Node, place: _Place, rename: Callable[[str], str]) -> str:
-    """A node in normal form, however deep, as text in one line."""
+    """A node in normal form, of any depth, as text on one line."""
     written = []
     waiting: list[_Piece] = [(node, place)]
     while waiting:
@@ -114,7 +113,7 @@ def _text(node: Node, place: _Place, rename: Callable[[str], str]) -> str:
 
 
 def _pieces(node: Node, place: _Place, rename: Callable[[str], str]) -> list[_Piece]:
-    """One level of a node: text, and the nodes that stand between."""
+    """One level of a node: pieces of text, and the nodes between them."""
     match node:
         case Literal(text):
             return ['"', *(_character(ord(char), _IN_LITERAL) for char in text), '"']

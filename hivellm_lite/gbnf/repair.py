@@ -1,7 +1,6 @@
 """Rewrites a grammar so that it can be run. Its language stays exactly the same.
 
-The steps are in the modules that they are named after here; each of them says why
-it changes no language.
+The modules of ``rewriting`` contain the steps. Each explains why it keeps the language.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = ["Repair", "remove_left_recursion", "repair_grammar"]
 
 @dataclass(frozen=True)
 class Repair:
-    """A grammar with the same language, and what was changed in which rules, one line each."""
+    """A grammar with the same language, and one line for each change that names its rules."""
 
     grammar: Grammar
     changes: tuple[str, ...]
@@ -34,13 +33,13 @@ class Repair:
 def repair_grammar(grammar: Grammar) -> Repair:
     """The same language in rules that a parser from left to right can follow with few stacks.
 
-    The result has no left recursion of any kind, no endless repetition of parts
-    that may be empty, no rules or options that no text uses; recursion that is
-    only a loop is repetition, and alternatives have no long beginnings in common.
-    Rules keep their names; ``print_grammar`` writes names that llama.cpp reads.
+    The result has no left recursion of any kind, no endless repetition of parts that may be
+    empty, and no rules or options that no text uses. Recursion that only loops becomes
+    repetition, and alternatives share no long beginnings. Rules keep their names;
+    ``print_grammar`` writes names that llama.cpp reads.
 
-    Raises `GrammarError` for a grammar that lacks a rule or has no texts, and
-    where the rules would grow beyond ``limits.py``.
+    Raises `GrammarError` if the grammar lacks a rule or has no texts, and if the rules would
+    grow beyond ``limits.py``.
     """
     changes: list[str] = []
     grammar = replace(grammar, rules={name: normal(b) for name, b in grammar.rules.items()})
@@ -74,7 +73,7 @@ def _with_loops(grammar: Grammar) -> Grammar:
 
 
 def _with_full_rounds(grammar: Grammar) -> Grammar:
-    """With ``(x | y)*`` in place of ``(x* y?)*``: no round of a repetition is empty."""
+    """Replace ``(x* y?)*`` by ``(x | y)*``, so that no round of a repetition is empty."""
     nullable = nullable_rules(grammar)
     new = NewRules(grammar)
 
@@ -93,7 +92,7 @@ def _with_full_rounds(grammar: Grammar) -> Grammar:
     bodies: dict[str, Node] = {}
     allowance = Allowance(grammar.source, "repetition of empty parts")
     nonempty = NonEmpty(bodies, nullable, new.name, allowance)
-    # Rules that are split already, ``x ::= x-nonempty?``, need no second name.
+    # Rules that are already split, ``x ::= x-nonempty?``, need no second name.
     split = {
         name: body.item.name
         for name, body in grammar.rules.items()

@@ -1,9 +1,8 @@
 """The parts of a GBNF grammar, as an immutable tree.
 
-A grammar describes a set of texts over Unicode code points. Every node is
-hashable and compares by value, so a tree can be a key of a dict. ``parser.py`` reads a
-tree from text, ``printer.py`` writes one. The methods of `Grammar` import these modules, which
-import this one; a user gets from the class to everything that a grammar can do.
+A grammar describes a set of texts over Unicode code points. Every node is hashable and compares by
+value, so a tree can be a key of a dict. ``parser.py`` reads a tree from text, ``printer.py`` writes
+one.
 
 Source: ``grammars/README.md`` and ``src/llama-grammar.cpp`` of llama.cpp.
 """
@@ -32,7 +31,7 @@ MAX_CODE_POINT = 0x10FFFF
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """``"text"``: exactly these characters; the text may be empty."""
+    """``"text"``: exactly these characters. The text may be empty."""
 
     text: str
 
@@ -41,8 +40,8 @@ class Literal:
 class CharClass:
     r"""``[a-z_]``, ``[^"\\]`` or ``.``: one character.
 
-    ``ranges``: (first, last) code points, both included, sorted, neither
-    overlapping nor adjacent. ``.`` is the negation of no range.
+    ``ranges`` are pairs of code points (first, last), both included. They are sorted and neither
+    overlap nor touch. ``.`` is the negation of no range.
     """
 
     ranges: tuple[tuple[int, int], ...]
@@ -50,7 +49,7 @@ class CharClass:
 
     @property
     def positive(self) -> tuple[tuple[int, int], ...]:
-        """The ranges of the characters that match, surrogates left out."""
+        """The ranges of the characters that match, without surrogates."""
         found = []
         if self.negated:
             start = 0
@@ -75,21 +74,21 @@ class CharClass:
 
 @dataclass(frozen=True, slots=True)
 class RuleRef:
-    """The name of a rule, standing for what it describes."""
+    """The name of a rule, which stands for the texts of this rule."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """One after another; the empty sequence is the empty text."""
+    """The items one after another. The empty sequence is the empty text."""
 
     items: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Alternation:
-    """``a | b``: one of them; at least one option."""
+    """``a | b``: one of the options, of which there is at least one."""
 
     options: tuple[Node, ...]
 
@@ -111,11 +110,16 @@ EMPTY = Sequence(())
 
 @dataclass(frozen=True)
 class Grammar:
-    """Rules by name, in the order of the file, and the name of the one to begin with.
+    """Rules by name, in the order of the file, and ``root``, the name of the rule to begin with.
 
-    ``source`` names the file (or says what else the grammar came from) in messages;
-    ``lines`` holds the line, counted from 1, where each rule stands, where it was read
-    from text. Neither takes part in comparing two grammars.
+    ``source`` names the file, or another origin, in messages. ``lines`` holds the line of each
+    rule, counted from 1, for a grammar that was read from text. Two grammars that differ only in
+    these are equal.
+
+    The methods import the modules that read, write, rewrite and judge grammars when they are
+    called. Those modules are built on this class. A second class on top of them would remove
+    this circle, but grammars of the two classes would never compare equal, and every function
+    that returns a grammar would have to convert it for the user.
     """
 
     rules: Mapping[str, Node]
@@ -125,14 +129,14 @@ class Grammar:
 
     @classmethod
     def parse(cls, text: str, *, root: str = "root", source: str = "<grammar>") -> Grammar:
-        """Read GBNF text. Raises GrammarError with line and column."""
+        """Read GBNF text. Raises GrammarError, which names the line and the column."""
         from .parser import parse_grammar
 
         return parse_grammar(text, source=source, root=root)
 
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str], *, root: str = "root") -> Grammar:
-        """A grammar that comes with this library, by its name, or one in a file.
+        """A grammar of this library, by its name, or the grammar in a file, by its path.
 
         ``root`` is the rule to begin with: ``Grammar.load("iso", root="date")``. Raises
         GrammarError for an unknown name, an unreadable file, and text that is not a grammar.
@@ -142,9 +146,9 @@ class Grammar:
         return load_grammar(name_or_path, root=root)
 
     def repaired(self) -> Grammar:
-        """The same language without left recursion and anything else that prevents running it.
+        """A grammar with the same language, without left recursion and other obstacles to using it.
 
-        Raises GrammarError where that is not possible.
+        Raises GrammarError if this is not possible.
         """
         from .repair import repair_grammar
 
@@ -157,7 +161,7 @@ class Grammar:
         return recognise(self, text)
 
     def __str__(self) -> str:
-        """The grammar as GBNF text that llama.cpp reads, if it has nothing else against it."""
+        """The grammar as GBNF text in the form that llama.cpp reads."""
         from .printer import print_grammar
 
         return print_grammar(self)

@@ -1,8 +1,8 @@
-"""Which tokens of a vocabulary a grammar allows.
+"""Computes which tokens of a vocabulary a grammar allows.
 
-The pieces of all tokens form a trie, held in arrays. A mask walks it level by
-level, all nodes of a level at once: tokens that begin alike are decided
-together, and a prefix that is not allowed ends everything below it.
+The bytes of all tokens form a trie, which is held in arrays. Computing a mask visits the trie level
+by level, all nodes of a level at once. Tokens that begin alike are decided together, and a prefix
+that is not allowed excludes everything below it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,18 @@ from .matcher import Configuration
 __all__ = ["TokenMasks"]
 
 FEW_NODES = 256
-"""So many nodes are faster walked one by one: long runs of spaces have a level for each space."""
+"""Up to this number, nodes are faster visited one by one. Long runs of spaces, for example, have a
+level for each space."""
 
 MAX_CACHED_MASKS = 32
-"""Of one byte for each token: 5 MB for the largest vocabularies."""
+"""Masks that are kept, of one byte for each token: 5 MB for the largest vocabularies."""
 
 
 class TokenMasks:
-    """``pieces[token]``: the bytes of a token; empty for control tokens, which are never legal."""
+    """The masks of one vocabulary, for any number of grammars.
+
+    ``pieces[token]`` are the bytes of a token. Control tokens have none and are never legal.
+    """
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self.pieces = tuple(pieces)
@@ -38,12 +42,12 @@ class TokenMasks:
         return len(self.pieces)
 
     def step(self, configuration: Configuration, token: int) -> Configuration | None:
-        """The configuration after a token; None if it is not legal."""
+        """The configuration after ``token``; None if the token is not legal."""
         piece = self.pieces[token]
         return configuration.advance(piece) if piece else None
 
     def mask(self, configuration: Configuration) -> NDArray[np.bool_]:
-        """[n_vocab], read-only: which tokens are legal, exactly."""
+        """Exactly the legal tokens, as a read-only mask of shape (n_vocab,)."""
         known = self._masks.pop(configuration, None)
         if known is None:
             legal = np.zeros(len(self._trie.byte), dtype=np.bool_)
@@ -57,13 +61,13 @@ class TokenMasks:
         return known
 
     def quick_mask(self, configuration: Configuration) -> NDArray[np.bool_]:
-        """[n_vocab]: which tokens begin with a legal byte; no legal token is missing."""
+        """The tokens that begin with a legal byte, among them all legal ones: shape (n_vocab,)."""
         legal = np.zeros(257, dtype=np.bool_)
         legal[list(configuration.next_bytes)] = True
         return legal[self._first_byte]
 
     def extends(self, configuration: Configuration, data: bytes) -> bool:
-        """Whether a token that begins with ``data`` and is longer is legal."""
+        """Whether some longer token that begins with ``data`` is legal."""
         trie = self._trie
         node = trie.find(data)
         after = configuration.advance(data)
@@ -93,23 +97,23 @@ class TokenMasks:
 
     @lazy
     def _first_byte(self) -> NDArray[np.intp]:
-        """Shape (n_vocab,); 256 means none."""
+        """The first byte of each token, shape (n_vocab,); 256 for a token without bytes."""
         return np.fromiter((p[0] if p else 256 for p in self.pieces), np.intp, len(self.pieces))
 
 
 @dataclass(frozen=True, eq=False)
 class _Trie:
-    """Node 0 is the root. Nodes are numbered by level, then by parent, then by byte."""
+    """The trie of all tokens. Node 0 is the root; numbers go by level, then parent, then byte."""
 
     byte: NDArray[np.uint8]
-    """[n_nodes]: the last byte of the prefix."""
+    """The last byte of each prefix, shape (n_nodes,)."""
     first_child: NDArray[np.int32]
     n_children: NDArray[np.int32]
     n_below: NDArray[np.int32]
-    """[n_nodes]: children, their children and so on."""
+    """The number of all nodes below each node, shape (n_nodes,)."""
     is_token: NDArray[np.bool_]
     node_of_token: NDArray[np.intp]
-    """[n_vocab]"""
+    """Shape (n_vocab,)."""
 
     @classmethod
     def build(cls, pieces: Sequence[bytes]) -> _Trie:
@@ -131,7 +135,7 @@ class _Trie:
         n_below = np.zeros(n_nodes, dtype=np.int64)
         first = n_nodes
         for above in reversed(parents):
-            # A level's parents are the level before it.
+            # The parents of a level are the previous level.
             last, first = first, first - above.size
             np.add.at(n_below, above, 1 + n_below[first:last])
         n_children = np.bincount(np.concatenate(parents), minlength=n_nodes)
@@ -147,7 +151,7 @@ class _Trie:
         )
 
     def children(self, nodes: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """All children of some nodes, and how many each of them has."""
+        """All children of ``nodes``, and the number of children of each node."""
         counts = self.n_children[nodes]
         ends = np.cumsum(counts, dtype=np.int32)
         total = int(ends[-1]) if ends.size else 0
@@ -155,7 +159,7 @@ class _Trie:
         return np.arange(total, dtype=np.int32) + shift, counts
 
     def walk(self, places: Iterable[tuple[int, Configuration]]) -> NDArray[np.int32]:
-        """The legal nodes below some nodes, each at its configuration."""
+        """The legal nodes below ``places``, which are nodes with their configurations."""
         first_child, n_children = self.first_child.data, self.n_children.data
         data = self.byte.data
         found = []
@@ -172,7 +176,7 @@ class _Trie:
         return np.array(found, dtype=np.int32)
 
     def find(self, prefix: bytes) -> int | None:
-        """The node of a prefix; None if no token begins with it."""
+        """The node of ``prefix``; None if no token begins with it."""
         node = 0
         for byte in prefix:
             first = int(self.first_child[node])
@@ -185,7 +189,7 @@ class _Trie:
 
 
 class _Transitions:
-    """The part of an automaton that a walk meets, as a table that numpy can look up."""
+    """The part of an automaton that a mask needs, as a table for numpy."""
 
     dead = 0
     start = 1
@@ -200,7 +204,7 @@ class _Transitions:
         self._table = np.full(64 * self._n_classes, self._unknown, dtype=np.int32)
 
     def follow(self, places: NDArray[np.int32], data: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """The numbers of the configurations after one more byte each."""
+        """The numbers of the configurations that follow ``places``, each after one byte."""
         keys = places * self._n_classes + self._class_of[data]
         found: NDArray[np.int32] = self._table[keys]
         unknown = found == self._unknown
@@ -211,7 +215,7 @@ class _Transitions:
         return found
 
     def at(self, places: NDArray[np.int32]) -> list[Configuration]:
-        """The configurations of numbers, without the dead one."""
+        """The configurations with these numbers, without the dead one."""
         known = [self._known[place] for place in places.tolist()]
         return [configuration for configuration in known if configuration is not None]
 

@@ -1,4 +1,4 @@
-"""Grammars as automata over bytes.
+"""Turns grammars into automata over bytes.
 
 Private: may change in any release.
 """

@@ -20,9 +20,10 @@ _Calls = tuple[tuple[int, tuple[int, ...]], ...]
 
 
 class Chains:
-    """``texts``: classes of bytes; each has a state before every byte and one at its end.
+    """The states of ``texts``, which are strings of byte classes.
 
-    The states are numbered from ``first`` on.
+    Each text has a state before every byte and one at its end. States are numbered from
+    ``first`` on.
     """
 
     def __init__(self, first: int, texts: tuple[bytes, ...]) -> None:
@@ -41,11 +42,11 @@ class Chains:
         return _Continued(table, self._end, self._move) if self._texts else table
 
     def calls(self, table: tuple[_Calls, ...]) -> Sequence[_Calls]:
-        """The same for calls, which texts have none of."""
+        """``table``, followed by the calls of the texts: they have none."""
         return _Continued(table, self._end, lambda _: ()) if self._texts else table
 
     def ends(self, table: tuple[bool, ...]) -> Sequence[bool]:
-        """The same for whether a rule may or must end: at the end of a text."""
+        """``table``, followed by whether the rule may or must end: only at the end of a text."""
         if not self._texts:
             return table
         return _Continued(table, self._end, lambda state: not self._move(state))

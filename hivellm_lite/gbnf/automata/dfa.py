@@ -1,9 +1,8 @@
-"""From an `Nfa` to a machine without empty edges: deterministic and minimal where that is small.
+"""Makes a machine without empty edges from an `Nfa`, deterministic and minimal if that stays small.
 
-The subset construction makes left factoring free: alternatives that begin alike
-run together, calls of the same rule included. It can also explode, so it gives
-up in time; the machine then keeps several targets for a symbol, and the matcher
-makes the subsets that a text needs.
+The subset construction gives left factoring for free: alternatives that begin alike run together,
+also if they call the same rule. It can explode, so it gives up in time. The machine then has
+several targets for a symbol, and the matcher makes the subsets that a text needs.
 
 Sources: M. Rabin, D. Scott, "Finite automata and their decision problems" (1959);
 A. Valmari, P. Lehtinen, "Efficient Minimization of DFAs with Partial Transition
@@ -20,27 +19,27 @@ from ..budget import TRANSITION, Budget
 __all__ = ["Machine", "Moves", "Symbol", "SymbolNfa", "minimal", "to_machine"]
 
 Symbol = int | str | bytes
-"""The number of a class of bytes, the name of a rule of which a non-empty text is read, or
-bytes that are read one after another."""
+"""The number of a class of bytes, the name of a rule, of which a non-empty text is read, or bytes
+that are read one after another."""
 
 Moves = dict[Symbol, tuple[int, ...]]
 
 MEMBERS = 16
-"""Members of a set that are looked at in one step of the budget."""
+"""Members of a set that one step of the budget pays for."""
 
 GROWTH = 16
-"""All subsets together have at most this many times the states of the rule …"""
+"""All subsets together have at most this many times the states of the rule, …"""
 
 ALLOWANCE = 100_000
-"""… and these: about 0.2 s. The largest rule of a published grammar needs half of that."""
+"""… plus this number: about 0.2 s. The largest rule of a published grammar needs half of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolNfa:
-    """``empty[state]``: targets of empty edges; ``moves[state]``: (number of a label, target)."""
+    """An automaton: ``empty`` has the targets of empty edges, ``moves`` (label number, target)."""
 
     labels: Sequence[tuple[Symbol, ...]]
-    """What an edge reads: one of these symbols."""
+    """The symbols of each label. An edge reads one of them."""
     empty: Sequence[Sequence[int]]
     moves: Sequence[Sequence[tuple[int, int]]]
     start: int
@@ -49,14 +48,14 @@ class SymbolNfa:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """State 0 is the first; ``final[state]``: the text may end here; every state can reach one."""
+    """State 0 is the first. A text may end in a ``final`` state; every state can reach one."""
 
     moves: tuple[Moves, ...]
     final: tuple[bool, ...]
 
 
 def to_machine(nfa: SymbolNfa, budget: Budget | None = None) -> Machine:
-    """A machine with the same texts; minimal if it is deterministic. At least one text.
+    """A machine with the same texts, minimal if it is deterministic. ``nfa`` must have a text.
 
     Raises `GrammarError` when the budget is used up.
     """
@@ -67,7 +66,7 @@ def to_machine(nfa: SymbolNfa, budget: Budget | None = None) -> Machine:
 
 
 class _Closures:
-    """The states with moves, and the end, that empty edges lead to from a state."""
+    """The states with moves, and the end, to which empty edges lead from a state."""
 
     def __init__(self, nfa: SymbolNfa, budget: Budget) -> None:
         self._nfa = nfa
@@ -112,7 +111,7 @@ def _useful_states(nfa: SymbolNfa) -> set[int]:
 
 
 def _subsets(nfa: SymbolNfa, closures: _Closures, budget: Budget) -> Machine | None:
-    """The deterministic machine; None if it is too large, or takes too much of what is left."""
+    """The deterministic machine; None if it is too large or takes too much of the budget."""
     limit = GROWTH * len(nfa.empty) + ALLOWANCE
     n_members = 0
     allowed = budget.left // 3
@@ -162,20 +161,20 @@ def _subsets(nfa: SymbolNfa, closures: _Closures, budget: Budget) -> Machine | N
 
 
 def _union(sets: Sequence[frozenset[int]], budget: Budget) -> frozenset[int]:
-    """All members of ``sets``. Looking at a member is quicker than a step, and there are many."""
+    """All members of ``sets``. There are many, and each takes less time than a step."""
     budget.spend(len(sets) + sum(map(len, sets)) // MEMBERS)
     return frozenset().union(*sets)
 
 
 class _Parts:
-    """The symbols of some labels, taken together where the same labels have them."""
+    """Groups the symbols of labels: symbols in the same labels form one group."""
 
     def __init__(self, labels: Sequence[tuple[Symbol, ...]]) -> None:
         self._labels = labels
         self._known: dict[frozenset[int], list[tuple[list[Symbol], tuple[int, ...]]]] = {}
 
     def of(self, labels: frozenset[int]) -> list[tuple[list[Symbol], tuple[int, ...]]]:
-        """(symbols, labels) pairs: each of these symbols is in all of these labels, in no other."""
+        """Pairs (symbols, labels). Each symbol is in exactly these labels."""
         if labels not in self._known:
             having: dict[Symbol, list[int]] = {}
             for label in labels:
@@ -189,7 +188,7 @@ class _Parts:
 
 
 def _unions(nfa: SymbolNfa, closures: _Closures, budget: Budget) -> Machine:
-    """The same machine without empty edges, several targets for a symbol."""
+    """The machine without empty edges, with several targets for a symbol."""
     numbers = {nfa.start: 0}
     states = [nfa.start]
     moves: list[Moves] = []
@@ -209,7 +208,7 @@ def _unions(nfa: SymbolNfa, closures: _Closures, budget: Budget) -> Machine:
 
 
 def minimal(machine: Machine) -> Machine:
-    """Merge the states that are followed by the same texts."""
+    """Merge the states after which the same texts follow."""
     sources: list[list[tuple[Symbol, int]]] = [[] for _ in machine.moves]
     for state, row in enumerate(machine.moves):
         for symbol, (target,) in row.items():
@@ -236,7 +235,7 @@ def minimal(machine: Machine) -> Machine:
                 blocks.append(inside)
                 for state in inside:
                     block_of[state] = new
-                # A block still to be looked at stays so in both parts; else the smaller is enough.
+                # If the block is still pending, both parts stay so. Otherwise the smaller one does.
                 pending.add(
                     new if number in pending or len(inside) <= len(blocks[number]) else number
                 )

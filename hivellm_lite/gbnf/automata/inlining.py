@@ -1,9 +1,8 @@
-"""Which rules become part of the rules that use them.
+"""Chooses the rules that become part of the rules that use them.
 
-Every rule that is left costs the matcher a stack frame at each use, and hides
-from the subset construction what it begins with. Rules that do not contain
-themselves and are used once or small (white space, digits, keywords) go into
-their callers; of a circle of rules, the last one stays.
+Every remaining rule costs the matcher a stack frame at each use, and hides its beginning from the
+subset construction. Rules that do not contain themselves go into their callers if they are small
+(white space, digits, keywords) or used once. Of a circle of rules, the last one stays.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ MAX_BUILT_STATES = 200_000
 
 
 def inlined_rules(nfas: Mapping[str, Nfa], root: str, *, kept: AbstractSet[str]) -> list[str]:
-    """The rules to inline; one may use others of them, never itself through them."""
+    """The rules to inline. They may use each other, but no rule uses itself through them."""
     uses = {name: _calls(nfa) for name, nfa in nfas.items()}
     sizes = {name: len(nfa.edges) for name, nfa in nfas.items()}
     callers: dict[str, set[str]] = {name: set() for name in nfas}

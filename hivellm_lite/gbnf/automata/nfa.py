@@ -1,9 +1,9 @@
 """Rule bodies as nondeterministic automata over bytes and rule names (Thompson's construction).
 
-The states of a part of a body are numbered without gaps, so a repetition copies
-its item by shifting numbers. An item too large to be copied becomes a new rule that
-the repetition calls: ``x{0,2000}`` costs 2,000 calls and one ``x``, and nested
-repetitions add up instead of multiplying.
+The states of each part of a body are numbered without gaps, so a repetition copies its item by
+shifting numbers. An item that is too large to copy becomes a new rule, which the repetition calls:
+``x{0,2000}`` costs 2,000 calls and one ``x``. The costs of nested repetitions then add up instead
+of multiplying.
 
 Source: K. Thompson, "Regular Expression Search Algorithm", CACM 11(6), 1968.
 """
@@ -22,16 +22,18 @@ from .utf8 import ByteRange, byte_sequences
 __all__ = ["MAX_STATES", "Edge", "Label", "Nfa", "Skip", "rule_nfas"]
 
 MAX_STATES = 100_000
-"""Of all rules together: some seconds and 300 MB at most. Published grammars have 10,000."""
+"""States of all rules together: some seconds and 300 MB at most. Published grammars have 10,000."""
 
 LONG_TEXT = 128
-"""Bytes of a literal that has its last bytes on one edge: what begins alike runs together only
-so far, and a literal of any length costs a few states."""
+"""Bytes from which on a literal is long. A long literal has an edge for each of its first bytes, a
+quarter of this number, and one edge for all others. It costs few states, whatever its length, but
+literals that begin alike run together only that far."""
 
 LONG_TEXT_IN_LARGE_RULE = 24
-"""The same where a rule has so many states already …"""
+"""The same for a literal in a large rule."""
 
 LARGE_RULE = 5_000
+"""States from which on a rule is large."""
 
 MAX_COPIED_STATES = 512
 """A repetition whose copies have more states than this calls its item instead."""
@@ -45,8 +47,8 @@ class Skip:
 
 
 Label = int | str | bytes | Skip | None
-"""What an edge reads: a set of bytes (bit b is byte b), a non-empty text of a rule, these bytes
-one after another, or nothing."""
+"""The reading of an edge: one of a set of bytes (bit b is byte b), a non-empty text of a rule,
+these bytes one after another, or nothing."""
 
 Edge = tuple[Label, int]
 """(label, target state)."""
@@ -54,7 +56,7 @@ Edge = tuple[Label, int]
 
 @dataclass(slots=True)
 class Nfa:
-    """``edges[state]``; the texts are the labels on the ways from ``start`` to ``end``."""
+    """An automaton. Its texts are the labels of ``edges`` on ways from ``start`` to ``end``."""
 
     edges: list[list[Edge]] = field(default_factory=list)
     start: int = 0
@@ -65,16 +67,15 @@ class Nfa:
         return len(self.edges) - 1
 
     def copy_states(self, source: list[list[Edge]], shift: int) -> None:
-        """Append copies of states, their targets moved by ``shift``."""
+        """Append copies of the states in ``source``, with targets moved by ``shift``."""
         self.edges += [[(label, target + shift) for label, target in edges] for edges in source]
 
 
 def rule_nfas(grammar: Grammar) -> dict[str, Nfa]:
-    """An automaton for every rule that can be reached from the root.
+    """An automaton for every rule that the root can reach.
 
-    Rules made of repeated items are named ``rule{1}``, ``rule{2}``, …
-
-    Raises `GrammarError` for a rule that is not there and for too many states.
+    Rules made from repeated items are named ``rule{1}``, ``rule{2}`` and so on. Raises
+    `GrammarError` for a missing rule and for too many states.
     """
     nfas: dict[str, Nfa] = {}
     pending = [grammar.root]
@@ -113,7 +114,7 @@ def _too_large(source: str, rule: str) -> GrammarError:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """States ``first`` to the newest one when it was made; entered and left at two of them."""
+    """A range of states that begins at ``first``, is entered at ``start`` and left at ``end``."""
 
     first: int
     start: int
@@ -171,7 +172,7 @@ class _Builder:
 
     def _char_class(self, node: CharClass) -> _Part:
         start, end = self._nfa.add_state(), self._nfa.add_state()
-        # Sequences that end alike share the states of that end.
+        # Sequences that end alike share the states of their end.
         before: dict[tuple[ByteRange, ...], int] = {(): end}
         first_bytes: dict[int, int] = {}
         for sequence in byte_sequences(node.positive):
@@ -240,7 +241,7 @@ class _Builder:
         return name
 
     def _counted_calls(self, rule: str, minimum: int, maximum: int | None) -> _Part:
-        """A chain of calls of ``rule``, each for a text that is not empty."""
+        """A chain of calls of ``rule``, each of which reads a non-empty text."""
         n_calls = minimum if maximum is None else maximum
         if len(self._nfa.edges) + n_calls > MAX_STATES:
             raise GrammarError(

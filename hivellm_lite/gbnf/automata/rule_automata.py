@@ -1,4 +1,4 @@
-"""A grammar as tables: one machine over classes of bytes and rules for every rule that is called.
+"""Turns a grammar into tables: a machine over byte classes and rules for every rule that is called.
 
 1. Every rule body becomes an automaton (``nfa.py``). Calls of rules that match no text
    or the empty text are resolved (``rule_calls.py``).
@@ -36,23 +36,23 @@ ALL_BYTES = (1 << 256) - 1
 
 @dataclass(frozen=True, slots=True)
 class RuleAutomata:
-    """The machines of a grammar. States count from 1, `ACCEPT` is 0; rules from 0.
+    """The machines of a grammar. States count from 1, and `ACCEPT` is 0. Rules count from 0.
 
-    A call is (rule, targets): a text of the rule that is not empty is read, and
-    the caller continues at one of the targets. The first state of a rule calls
-    only rules of higher numbers.
+    A call is a pair (rule, targets): it reads a non-empty text of the rule, and the caller
+    continues at one of the targets. The first state of a rule calls only rules with higher
+    numbers.
     """
 
     byte_classes: bytes
-    """The class of each of the 256 bytes; ``data.translate(byte_classes)`` gives data's classes."""
+    """The class of each of the 256 bytes, for ``data.translate(byte_classes)``."""
     class_members: tuple[bytes, ...]
     moves: Sequence[Mapping[int, tuple[int, ...]]]
-    """By state and class of a byte: the states after it."""
+    """The next states, by state and byte class."""
     calls: Sequence[tuple[tuple[int, tuple[int, ...]], ...]]
     final: Sequence[bool]
     """Whether the rule may end in a state."""
     last: Sequence[bool]
-    """Whether it must: nothing leads out of the state."""
+    """Whether the rule must end in a state, because nothing leads out of it."""
     first: tuple[int, ...]
     """The first state of each rule."""
     root: int
@@ -62,8 +62,8 @@ class RuleAutomata:
 def build_rule_automata(grammar: Grammar) -> RuleAutomata:
     """The tables for ``grammar``.
 
-    Raises `GrammarError` for a rule that does not exist, for a grammar without
-    any text, and for one that is too large; `LeftRecursionError` for that.
+    Raises `GrammarError` for a rule that does not exist, for a grammar without any text, and for
+    a grammar that is too large. Raises `LeftRecursionError` for left recursion.
     """
     nfas = rule_nfas(grammar)
     items = nfas.keys() - grammar.rules.keys()
@@ -75,7 +75,7 @@ def build_rule_automata(grammar: Grammar) -> RuleAutomata:
 
 
 def _byte_classes(nfas: Mapping[str, Nfa]) -> tuple[int, ...]:
-    """Sets of bytes, as bits, that are disjoint and together all bytes."""
+    """Disjoint sets of bytes, as bits. Together they contain all bytes."""
     labels: set[int] = set()
     for nfa in nfas.values():
         for edges in nfa.edges:
@@ -100,7 +100,7 @@ def _machines(
     root: str,
     budget: Budget,
 ) -> dict[str, Machine]:
-    """The machine of each rule that is called once the others are inlined, the root first."""
+    """The machines of the rules that are not inlined, the root first."""
     labels: dict[Symbol, int] = {}
     symbols: list[tuple[Symbol, ...]] = []
 
@@ -160,7 +160,7 @@ def _machines(
 
 
 def _with_inlined(nfa: Nfa, inner: Mapping[str, Nfa]) -> Nfa:
-    """With a copy of the rule in place of each call of a rule in ``inner``."""
+    """``nfa`` with a copy of the rule in place of each call of a rule in ``inner``."""
     found = Nfa([], nfa.start, nfa.end)
     found.copy_states(nfa.edges, 0)
     for state, edges in enumerate(nfa.edges):
@@ -211,7 +211,7 @@ def _linked(
         for row in machines[name].moves:
             linked = [(s, tuple(target + offset for target in t)) for s, t in row.items()]
             moves.append({s: targets for s, targets in linked if isinstance(s, int)})
-            # A text is a rule that calls no other, so its number may be any that is higher.
+            # A text is a rule that calls no other, so any higher number will do.
             calls.append(
                 tuple(
                     (numbers.setdefault(s, len(numbers)), t)
@@ -240,7 +240,7 @@ def _linked(
 
 
 def _callers_first(machines: Mapping[str, Machine]) -> list[str]:
-    """The rules, each before those that its texts can begin with."""
+    """The rules in an order in which each precedes the rules that its texts can begin with."""
     callers: dict[str, set[str]] = {name: set() for name in machines}
     for name, machine in machines.items():
         for symbol in machine.moves[0]:

@@ -19,7 +19,7 @@ __all__ = ["LeftRecursionError", "resolve_calls", "with_loops"]
 
 
 class LeftRecursionError(GrammarError):
-    """A rule begins with itself; ``cycle`` are the rules on the way, the first one again last."""
+    """A rule begins with itself. ``cycle`` lists the rules on the way and ends with the first."""
 
     def __init__(self, source: str, cycle: Sequence[str]) -> None:
         super().__init__(
@@ -49,7 +49,7 @@ def resolve_calls(grammar: Grammar, nfas: Mapping[str, Nfa], budget: Budget) -> 
 
 
 def with_loops(nfa: Nfa, name: str, budget: Budget) -> Nfa:
-    """With a way back to the start in place of each call of the rule by itself at its end."""
+    """``nfa`` with an edge back to its start in place of each call of itself at its end."""
 
     def ends_at(state: int) -> bool:
         seen = {state}
@@ -79,7 +79,7 @@ def with_loops(nfa: Nfa, name: str, budget: Budget) -> Nfa:
 
 
 def _deriving(nfas: Mapping[str, Nfa], *, read_bytes: bool) -> frozenset[str]:
-    """The rules that have a text at all; without ``read_bytes``, those with the empty text."""
+    """The rules that have a text, or without ``read_bytes`` the rules with the empty text."""
     done: set[str] = set()
     waiting: dict[str, list[tuple[str, int]]] = {}
     pending = [(name, nfa.start) for name, nfa in nfas.items()]
@@ -105,7 +105,7 @@ def _deriving(nfas: Mapping[str, Nfa], *, read_bytes: bool) -> frozenset[str]:
 
 
 def _resolved(nfa: Nfa, with_text: frozenset[str], with_empty_text: frozenset[str]) -> Nfa:
-    """Without `Skip` labels, and without edges that read what does not exist."""
+    """``nfa`` without `Skip` labels, and without edges whose label has no text."""
 
     def resolve(edges: list[Edge]) -> list[Edge]:
         found: list[Edge] = []

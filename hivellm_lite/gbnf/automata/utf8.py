@@ -1,11 +1,10 @@
-"""Ranges of characters as ranges of bytes.
+"""Turns ranges of characters into ranges of bytes.
 
-A range of code points is cut where the length of the encoding changes and where
-a continuation byte does not run through its whole range. What remains is a few
-sequences in which every byte is free within its own range: ``[à-ÿ]`` is
-``C3 A0-BF``, and all of Unicode is nine such sequences.
+A range of code points is cut where the length of the encoding changes, and where a continuation
+byte does not run through its whole range. This gives a few sequences in which every byte is free
+within its own range: ``[à-ÿ]`` is ``C3 A0-BF``, and all of Unicode is nine such sequences.
 
-Source: Unicode 15, table 3-7; the cutting is that of Russ Cox's RE2.
+Source: Unicode 15, table 3-7. Russ Cox's RE2 cuts ranges in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _LAST_OF_LENGTH = (0x7F, 0x7FF, 0xFFFF)
 
 
 def byte_sequences(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[ByteRange, ...]]:
-    """The encodings of the code points in ``ranges``, without surrogates, as byte ranges."""
+    """The encodings of the code points in ``ranges``, as byte ranges, without surrogates."""
     pending = list(ranges)
     while pending:
         first, last = pending.pop()
@@ -34,7 +33,7 @@ def byte_sequences(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[ByteRang
 
 
 def _cut(first: int, last: int) -> int | None:
-    """The end of the part of a range to be looked at alone; None if the range is one sequence."""
+    """The end of the first part of a range; None if the whole range is one sequence."""
     for limit in _LAST_OF_LENGTH:
         if first <= limit < last:
             return limit

@@ -1,9 +1,8 @@
-"""What follows from the rules of a grammar together: which are empty, which begin with which.
+"""Computes properties of a grammar's rules: which can be empty, and which begin with which.
 
-Nothing here changes a grammar or minds what it says. Rules that are named but
-not there count as rules without any text. Walks over rules use lists, so their
-number does not matter; the work is linear in the size of the grammar unless a
-function says otherwise.
+These functions change no grammar and accept any. A rule that is named but missing counts as a rule
+without any text. Walks over rules use lists instead of recursion, so any number of rules will do.
+The work is linear in the size of the grammar unless a function says otherwise.
 
 Source: the definitions in J. E. Hopcroft and J. D. Ullman, *Introduction to
 Automata Theory, Languages, and Computation* (1979), chapter 4; R. Tarjan,
@@ -38,7 +37,7 @@ __all__ = [
 T = TypeVar("T")
 
 Graph = Mapping[str, Mapping[str, T]]
-"""For each rule the rules that it leads to, in order, with something about the way there."""
+"""For each rule, the rules that it leads to, in order, each with a fact about the way there."""
 
 
 def nodes(node: Node) -> Iterator[Node]:
@@ -56,7 +55,7 @@ def references(node: Node) -> dict[str, None]:
 
 
 def reachable_rules(grammar: Grammar) -> frozenset[str]:
-    """The rules that the root leads to, itself included."""
+    """The root and all rules that it leads to."""
     found = {grammar.root} & grammar.rules.keys()
     waiting = list(found)
     while waiting:
@@ -68,7 +67,7 @@ def reachable_rules(grammar: Grammar) -> frozenset[str]:
 
 
 def nullable_rules(grammar: Grammar) -> frozenset[str]:
-    """The rules whose texts include the empty one."""
+    """The rules whose texts include the empty text."""
     return _deriving(grammar, lambda leaf: isinstance(leaf, Literal) and not leaf.text)
 
 
@@ -78,7 +77,7 @@ def productive_rules(grammar: Grammar) -> frozenset[str]:
 
 
 def is_nullable(node: Node, nullable: AbstractSet[str]) -> bool:
-    """Whether the texts of a node include the empty one; ``nullable``: the rules that do."""
+    """Whether a node's texts include the empty text, as those of the ``nullable`` rules do."""
     if isinstance(node, RuleRef):
         return node.name in nullable
     if isinstance(node, Sequence):
@@ -91,9 +90,9 @@ def is_nullable(node: Node, nullable: AbstractSet[str]) -> bool:
 
 
 def left_corners(node: Node, nullable: AbstractSet[str]) -> dict[str, Node | None]:
-    """The rules that a node can begin with, each with what is passed over before it.
+    """The rules that a node can begin with, each with the first node that is skipped before it.
 
-    None where nothing is; otherwise the first node that has to be empty for that.
+    The skipped node has to be empty. It is None if nothing is skipped.
     """
     found: dict[str, Node | None] = {}
     waiting: list[tuple[Node, Node | None]] = [(node, None)]
@@ -129,7 +128,7 @@ def left_corner_graph(grammar: Grammar) -> dict[str, dict[str, Node | None]]:
 
 
 def unit_graph(grammar: Grammar) -> dict[str, dict[str, None]]:
-    """For each rule those that it may consist of alone, everything beside them being empty."""
+    """For each rule, the rules that it may consist of if all its other parts are empty."""
     nullable = nullable_rules(grammar)
     graph: dict[str, dict[str, None]] = {}
     for name, body in grammar.rules.items():
@@ -156,7 +155,7 @@ def unit_graph(grammar: Grammar) -> dict[str, dict[str, None]]:
 
 
 def circles(graph: Graph[T]) -> list[tuple[str, ...]]:
-    """The sets of rules that all lead to one another, one rule that leads to itself included.
+    """The sets of rules that all lead to one another. A rule that leads to itself is such a set.
 
     Rules come in the order of the graph, and sets in the order of their first rules.
     """
@@ -200,7 +199,7 @@ def circles(graph: Graph[T]) -> list[tuple[str, ...]]:
 
 
 def shortest_circle(graph: Graph[T], start: str) -> tuple[str, ...]:
-    """The shortest cycle through a rule, which is at both ends; empty if there is none."""
+    """The shortest circle through a rule, which stands at both ends; empty if there is none."""
     before: dict[str, str] = {}
     waiting = [start]
     for name in waiting:
@@ -217,12 +216,12 @@ def shortest_circle(graph: Graph[T], start: str) -> tuple[str, ...]:
 
 
 def _deriving(grammar: Grammar, is_text: Callable[[Literal | CharClass], bool]) -> frozenset[str]:
-    """The rules that have a text made only of leaves that ``is_text`` takes.
+    """The rules that have a text made only of leaves for which ``is_text`` holds.
 
-    Every node waits for some of its parts. What is found is taken off the lists
-    of those that wait for it, so each part is looked at once.
+    Every node waits for some of its parts. A part that is found leaves the lists of all nodes
+    that wait for it, so the function visits each part once.
     """
-    # Nodes are told apart by where they stand, not by what they are: numbers in order of visit.
+    # Equal nodes can stand at several places, so nodes get numbers, in the order of the visit.
     waits_for: list[int] = []
     users: defaultdict[int | str, list[int]] = defaultdict(list)
     rule_at: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""How far a grammar may grow while it is rewritten."""
+"""Limits on the growth of a grammar while it is rewritten."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..syntax import Alternation, Node, Repeat, Sequence
 __all__ = ["MAX_NEW_NODES", "Allowance", "depth"]
 
 MAX_NEW_NODES = 2 * MAX_NODES
-"""Nodes that one step of a rewriting may make, including the bodies that it reads."""
+"""Nodes that one step of a rewriting may make. The bodies that it reads count, too."""
 
 
 class Allowance:
-    """The nodes that a rewriting may still make; raises `GrammarError` when they are used up."""
+    """The nodes that a rewriting may still make. Raises `GrammarError` when they are used up."""
 
     def __init__(self, source: str, what: str) -> None:
         self._source = source
@@ -30,7 +30,7 @@ class Allowance:
             )
 
     def spend_on(self, node: Node, rule: str) -> None:
-        """Spend what a node costs that was made for ``rule``, and look at its depth."""
+        """Spend the cost of a node that was made for ``rule``, and check its depth."""
         waiting = [node]
         while waiting:
             self.spend(1, rule)
@@ -43,7 +43,7 @@ class Allowance:
 
 
 def depth(node: Node) -> int:
-    """Parentheses and repetition operators around one another in the text of a node."""
+    """Levels of nested parentheses and repetition operators in the text of a node."""
     deepest = 0
     waiting: list[tuple[Node, Node | None, int]] = [(node, None, 0)]
     while waiting:

@@ -1,9 +1,9 @@
-"""Joining what alternatives have in common, and recursion that is only a loop.
+"""Joins the common parts of alternatives, and turns recursion that only loops into repetition.
 
-llama.cpp follows every alternative that may still be the right one on a stack of
-its own. ``members ::= member | member "," members`` makes it read each member
-twice, each object in it four times, and so on; ``member ("," member)*`` does not.
-A node keeps its texts, whatever its rules match.
+llama.cpp follows every alternative that is still possible on its own stack. With ``members ::=
+member | member "," members`` it reads each member twice, each object in a member four times, and
+so on. ``member ("," member)*`` avoids this. A rewritten node keeps its texts, whatever its rules
+match.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ __all__ = [
 _Items = tuple[Node, ...]
 
 MAX_LEVELS = 16
-"""Beginnings of alternatives that are joined inside one another."""
+"""Levels of nested joins of beginnings."""
 
 
 def factored(node: Node) -> Node:
-    """The node, common beginnings of alternatives joined unless it becomes too deep by that."""
+    """The node with common beginnings of alternatives joined, unless that makes it too deep."""
     made = _factored(node)
     return made if depth(made) <= MAX_DEPTH else node
 
 
 def looped(name: str, body: Node, spend: Callable[[int], None]) -> Node:
-    """The body of a rule, its calls of itself at its very end made repetition.
+    """The body of a rule, with repetition in place of its calls of itself at its very end.
 
-    With ``u`` for the part before such a call and ``r`` for the other options:
-    A = uA | r has the texts of u* r (Arden's lemma). Where all ``u`` and some ``r``
-    begin alike, u = xs and r = xq | z: that is x (sx)* (q | sz) | z, in which the
-    next character decides. Not for rules that begin with themselves.
+    Let ``u`` be the part before such a call and ``r`` the other options. A = uA | r has the texts
+    of u* r (Arden's lemma). If all ``u`` and some ``r`` begin alike, u = xs and r = xq | z, this
+    is x (sx)* (q | sz) | z, in which the next character decides. The rule must not begin with
+    itself.
     """
     if name not in last_rules(body):
         return body
@@ -80,9 +80,8 @@ def split_end(
 ) -> tuple[list[_Items], list[_Items]]:
     """The items before rule ``name`` in the options that end with it, and the other options.
 
-    Groups, optional parts and the rules in ``bodies`` that can end with it are
-    split, too. No rule in ``bodies`` may end with itself. ``spend`` is told the number
-    of nodes that are copied.
+    Groups, optional parts and rules in ``bodies`` that can end with the rule are split, too. No
+    rule in ``bodies`` may end with itself. ``spend`` is called with the number of copied nodes.
     """
     before: list[_Items] = []
     rest: list[_Items] = []
@@ -109,7 +108,7 @@ def split_end(
 
 
 def last_rules(node: Node) -> set[str]:
-    """The rules that a node can end with, only optional parts of it passed over."""
+    """The rules that a node can end with, if only optional parts are skipped."""
     found: set[str] = set()
     waiting = [node]
     while waiting:
@@ -124,7 +123,7 @@ def last_rules(node: Node) -> set[str]:
 
 
 def loop(options: Seq[Node]) -> Node:
-    """Any of the options, any number of times; single characters become one class."""
+    """Any of the options, any number of times. Single characters become one class."""
     ranges: list[tuple[int, int]] = []
     others: list[Node] = []
     singles = 0
@@ -143,7 +142,7 @@ def loop(options: Seq[Node]) -> Node:
 
 
 def choice(options: Seq[Node]) -> Node:
-    """One of the options, each once; with the empty text among them, it is optional."""
+    """One of the options, without duplicates. The empty text among them makes it optional."""
     different = dict.fromkeys(part for option in options for part in options_of(option))
     if EMPTY not in different:
         return alternation(*different)
@@ -164,7 +163,7 @@ def _choice_of(options: Seq[_Items]) -> Node:
 
 
 def _alike(left: _Items, right: _Items) -> int:
-    """How many items two sequences have in common at the beginning."""
+    """The number of items with which both sequences begin."""
     size = 0
     for one, other in zip(left, right, strict=False):
         if one != other:
@@ -188,7 +187,7 @@ def _factored(node: Node) -> Node:
 
 
 def _joined(options: Seq[_Items], levels: int) -> list[_Items]:
-    """The options, those joined that begin with the same long thing."""
+    """The options, with those joined that begin with the same long item."""
     groups: dict[Node, list[_Items]] = {}
     for items in options:
         groups.setdefault(items[0] if items else EMPTY, []).append(items)
@@ -207,7 +206,7 @@ def _joined(options: Seq[_Items], levels: int) -> list[_Items]:
 
 
 def _joined_at_end(options: Seq[_Items]) -> Node:
-    """A choice, what all options end with joined."""
+    """A choice of the options, with their common end joined."""
     reversed_options = [items[::-1] for items in dict.fromkeys(options)]
     size = min(_alike(reversed_options[0], items) for items in reversed_options)
     common = reversed_options[0][:size][::-1]
@@ -217,5 +216,5 @@ def _joined_at_end(options: Seq[_Items]) -> Node:
 
 
 def _is_long(node: Node) -> bool:
-    """Whether reading it twice costs more than a few characters."""
+    """Whether reading this twice costs more than a few characters."""
     return not isinstance(node, Literal | CharClass)

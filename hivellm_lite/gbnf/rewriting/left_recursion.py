@@ -1,8 +1,7 @@
-"""Rules that begin with themselves, rewritten as repetition.
+"""Rewrites rules that begin with themselves as repetition.
 
-A parser that goes from left to right cannot enter ``sum ::= sum "+" n | n``: it
-would enter it again before reading anything. The same texts are
-``sum ::= n ("+" n)*``.
+A parser that reads from left to right cannot enter ``sum ::= sum "+" n | n``: it would enter the
+rule again before it reads anything. ``sum ::= n ("+" n)*`` has the same texts.
 
 1. Rules that begin with one another form a circle. Each of them, less the empty
    text (``nonempty.py``), is A = Σ B a_AB | b_A: the rules B of the circle that
@@ -44,23 +43,23 @@ from .trimming import trimmed
 __all__ = ["remove_left_recursion"]
 
 MAX_CIRCLE = 500
-"""Rules that begin with one another; published grammars have up to five."""
+"""Rules that begin with one another. Published grammars have up to five."""
 
 LARGE = 12
-"""Nodes of a part that gets a name rather than being written twice."""
+"""Nodes of a part from which on it gets a name instead of being written twice."""
 
 DEEP = 4
-"""Levels of parentheses in a part that gets a name rather than becoming deeper."""
+"""Levels of parentheses from which on a part gets a name instead of becoming deeper."""
 
 MAX_RULES_SEEN_THROUGH = 32
-"""Rules that end with a rule and are looked into for step 3."""
+"""Rules ending with a rule that step 3 takes into account."""
 
 
 def remove_left_recursion(grammar: Grammar) -> Grammar:
     """The same language without rules that begin with themselves, hidden or not.
 
-    Raises `GrammarError` for a grammar that has no texts or lacks a rule, and
-    where the rules would grow beyond ``limits.py``.
+    Raises `GrammarError` if the grammar has no texts or lacks a rule, and if the rules would grow
+    beyond ``limits.py``.
     """
     grammar = trimmed(grammar)
     recursive = circles(left_corner_graph(grammar))
@@ -69,14 +68,14 @@ def remove_left_recursion(grammar: Grammar) -> Grammar:
 
 @dataclass(slots=True)
 class _Equation:
-    """``heads[B]``: what comes after a B that the rule begins with; ``others``: other options."""
+    """``heads[B]`` is what follows a B with which the rule begins, ``others`` the other options."""
 
     heads: dict[str, list[Node]] = field(default_factory=dict)
     others: list[Node] = field(default_factory=list)
 
 
 class _Rewriting:
-    """One grammar on its way; the names of new rules say what they come from."""
+    """The state of one rewriting. The names of new rules say where they come from."""
 
     def __init__(self, grammar: Grammar, recursive: list[tuple[str, ...]]) -> None:
         self._grammar = grammar
@@ -117,7 +116,7 @@ class _Rewriting:
     def _expose(
         self, node: Node, rest: Node, members: frozenset[str], equation: _Equation, rule: str
     ) -> None:
-        """Add ``node rest`` less the texts in which the node is empty to an equation."""
+        """Add to an equation the texts of ``node rest`` in which the node is not empty."""
         self._allowance.spend(1 + len(items_of(rest)), rule)
         begins = left_corners(node, self._nullable)
         if isinstance(node, Literal | CharClass) or not begins.keys() & members:
@@ -138,7 +137,7 @@ class _Rewriting:
                 if not is_nullable(item, self._nullable):
                     break
         else:
-            # Rounds that read nothing can be left out, so the first one reads something.
+            # Rounds that read nothing can be left out, so the first round reads something.
             item, least = node.item, max(node.minimum - 1, 0)
             if is_nullable(item, self._nullable):
                 item, least = self._nonempty.node(item, rule) or EMPTY, 0
@@ -147,7 +146,7 @@ class _Rewriting:
             self._expose(node.item, sequence(again, rest), members, equation, rule)
 
     def _take_out(self, rule: str, equations: dict[str, _Equation]) -> None:
-        """Solve the equation of a rule for it, and put that in place of it in the others."""
+        """Solve the equation of a rule, and put the solution in place of the rule in the others."""
         equation = equations.pop(rule)
         repeated = self._star_options(equation.heads.pop(rule, []), rule)
         heads = {head: choice(after) for head, after in equation.heads.items()}
@@ -189,7 +188,7 @@ class _Rewriting:
                 if head != name or made != EMPTY:
                     user.heads.setdefault(head, []).append(made)
             if base is not None:
-                # Alone, the options can be compared and joined with the user's own.
+                # As options of their own, they can be compared and joined with the user's.
                 bases = options_of(base) if again == after == EMPTY else (base,)
                 user.others.extend(sequence(option, again, after) for option in bases)
                 self._allowance.spend_on(user.others[-1], name)
@@ -216,7 +215,7 @@ class _Rewriting:
         return [o for option in options for o in self._nonempty.star_options(option, rule)]
 
     def _split_end(self, options: list[Node], rule: str) -> tuple[list[Node], list[Node]]:
-        """`split_end` for the rule without the empty text, looking into other rules as well."""
+        """`split_end` for the rule without the empty text, which also splits other rules."""
         name = self._nonempty.name(rule)
         bodies = self._ending_with(rule)
         if name != rule:
@@ -249,7 +248,7 @@ class _Rewriting:
 
 
 def _next(equations: dict[str, _Equation]) -> str:
-    """The rule that makes the fewest new options when it is taken out; the later one of two."""
+    """The rule that makes the fewest new options when it is taken out; the later of two equal."""
     users = Counter(head for e in equations.values() for head in e.heads)
     best, least = "", -1
     for name, equation in equations.items():

@@ -1,4 +1,4 @@
-"""Rules that a rewriting adds: named after the rule they come from, and placed after it."""
+"""Names and places the rules that a rewriting adds: after the rule that they come from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class NewRules:
         self._origins: dict[str, str] = {}
 
     def name(self, rule: str, ending: str) -> str:
-        """A free name for a rule that comes from ``rule``, say ``rule-ending``."""
+        """A free name for a rule that comes from ``rule``, such as ``rule-ending``."""
         origin = self._origins.get(rule, rule)
         name, number = f"{origin}-{ending}", 1
         while name in self._grammar.rules or name in self._origins:
@@ -29,7 +29,7 @@ class NewRules:
         return name
 
     def placed(self, rules: Mapping[str, Node]) -> Grammar:
-        """The grammar with the bodies in ``rules``, old and new, and without unused rules."""
+        """The grammar with the old and new bodies in ``rules``, without unused rules."""
         added: dict[str, list[str]] = {}
         for name, origin in self._origins.items():
             added.setdefault(origin, []).append(name)

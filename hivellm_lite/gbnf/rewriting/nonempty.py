@@ -1,8 +1,8 @@
-"""The texts of a node without the empty one.
+"""Makes nodes that lack the empty text.
 
-``ws`` in front of a recursion hides it, and ``(ws)*`` can go round for ever
-without reading anything: both need the white space that is there told apart
-from the white space that is not.
+``ws`` in front of a recursion hides it, and ``(ws)*`` can loop for ever without reading anything.
+To repair both, the rewriting has to separate white space that exists from white space that is
+empty.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["NonEmpty"]
 
 
 class NonEmpty:
-    """Makes nodes that lack the empty text, and rules where these need a name.
+    """Makes nodes that lack the empty text, and rules for nodes that need a name.
 
-    For grammars from `trimmed`: every rule there has more texts than the empty one.
-    ``new_name(rule, ending)`` has to give a name that no rule has. The rules that
-    came up are in `names`; their bodies are made by `missing_rules`.
+    The grammar must come from `trimmed`, so that every rule has a text other than the empty one.
+    ``new_name(rule, ending)`` must return a name that no rule has. `names` holds the new rules,
+    and `missing_rules` makes their bodies.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class NonEmpty:
         self._allowance = allowance
 
     def name(self, rule: str) -> str:
-        """The rule for all texts of ``rule`` but the empty one; maybe ``rule`` itself."""
+        """The rule for all texts of ``rule`` but the empty text; maybe ``rule`` itself."""
         if rule not in self.nullable:
             return rule
         if rule not in self.names:
@@ -48,7 +48,7 @@ class NonEmpty:
         return self.names[rule]
 
     def node(self, node: Node, rule: str) -> Node | None:
-        """The node without the empty text; None if nothing is left. ``rule``: where it stands."""
+        """The node, which stands in ``rule``, without the empty text; None if nothing is left."""
         if isinstance(node, RuleRef):
             return RuleRef(self.name(node.name))
         if isinstance(node, Literal | CharClass) or not is_nullable(node, self.nullable):
@@ -57,7 +57,7 @@ class NonEmpty:
         if isinstance(node, Alternation):
             made = [self.node(option, rule) for option in node.options]
         elif isinstance(node, Sequence):
-            # The first item that is not empty, and all that may be after it.
+            # One option for each item that may be the first non-empty one, with all later items.
             for place, item in enumerate(node.items):
                 self._allowance.spend(len(node.items) - place, rule)
                 first = self.node(item, rule)

@@ -1,4 +1,4 @@
-"""Leaving out what no sentence of a grammar uses: parts without any text, rules never reached."""
+"""Removes the parts of a grammar that no sentence uses: parts without any text, unused rules."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ __all__ = ["trimmed", "without_unused_rules"]
 def trimmed(grammar: Grammar) -> Grammar:
     """The same language without options that never end and without rules that nothing uses.
 
-    Rules whose only text is the empty one are left out with them. Trees come out in
-    the normal form of ``build.py``. Raises `GrammarError` where a
-    rule is missing or the root has no text at all.
+    Rules whose only text is the empty text are left out, too. The trees are in the normal form
+    of ``build.py``. Raises `GrammarError` if a rule is missing or the root has no text at all.
     """
     for name in (grammar.root, *(r for body in grammar.rules.values() for r in references(body))):
         if name not in grammar.rules:
@@ -55,13 +54,13 @@ def trimmed(grammar: Grammar) -> Grammar:
 
 
 def without_unused_rules(grammar: Grammar) -> Grammar:
-    """The grammar with only those rules that its root leads to."""
+    """The grammar with only the rules that its root leads to."""
     reached = reachable_rules(grammar)
     return replace(grammar, rules={n: body for n, body in grammar.rules.items() if n in reached})
 
 
 def _alive(node: Node, productive: AbstractSet[str]) -> Node | None:
-    """The node without options that have no text; None if nothing is left of it."""
+    """The node without options that have no text; None if nothing is left."""
     if isinstance(node, RuleRef):
         return node if node.name in productive else None
     if isinstance(node, CharClass):
@@ -83,7 +82,7 @@ def _alive(node: Node, productive: AbstractSet[str]) -> Node | None:
 
 
 def _rules_with_characters(rules: Mapping[str, Node]) -> set[str]:
-    """The rules with some other text than the empty one; every part has to have a text."""
+    """The rules with a text other than the empty text. Every part must have a text."""
     users: defaultdict[str, list[str]] = defaultdict(list)
     found: list[str] = []
     for name, body in rules.items():
