@@ -1,4 +1,4 @@
-"""Repair: the language stays, what cannot be run goes, what is fine stays, size is bounded."""
+"""Repair keeps the language and all that is fine, and removes what cannot be run."""
 
 from __future__ import annotations
 
@@ -8,26 +8,20 @@ from random import Random
 import pytest
 
 from hivellm_lite.errors import GrammarError
-from hivellm_lite.gbnf.build import alternation, literal, optional, repeat, sequence
+from hivellm_lite.gbnf.build import alternation, literal, repeat, sequence
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.parser import parse_grammar
 from hivellm_lite.gbnf.printer import print_grammar
 from hivellm_lite.gbnf.repair import remove_left_recursion, repair_grammar
 from hivellm_lite.gbnf.rewriting.analysis import (
-    circles,
-    is_nullable,
-    left_corner_graph,
-    nodes,
-    nullable_rules,
     productive_rules,
-    reachable_rules,
 )
 from hivellm_lite.gbnf.rewriting.factoring import looped
-from hivellm_lite.gbnf.syntax import Grammar, Literal, Node, Repeat, RuleRef
+from hivellm_lite.gbnf.syntax import Grammar, Literal, Node, RuleRef
 
 from ..support.native_grammars import readable
 from .nasty_grammars import NASTY
-from .sentences import SentenceGenerator, mutate
+from .repaired import assert_runnable, assert_same_sentences
 
 SHORT_TEXTS = ["".join(chars) for n in range(5) for chars in itertools.product("abc", repeat=n)]
 
@@ -76,27 +70,6 @@ exponent ::= "e" sign digits
 sign ::= "+" | "-" | ""
 ws ::= "" | " " ws | "\n" ws
 """
-
-
-def assert_runnable(grammar: Grammar) -> None:
-    assert not circles(left_corner_graph(grammar))
-    assert reachable_rules(grammar) == productive_rules(grammar) == grammar.rules.keys()
-    nullable = nullable_rules(grammar)
-    for body in grammar.rules.values():
-        for node in nodes(body):
-            endless = isinstance(node, Repeat) and node.maximum is None
-            assert not (endless and is_nullable(node.item, nullable))
-
-
-def assert_same_sentences(one: Grammar, other: Grammar, count: int, size: int) -> None:
-    """Random sentences of both, and near misses, are judged alike."""
-    judges, rng = (Recogniser(one), Recogniser(other)), Random(1)
-    for generator in (SentenceGenerator(one), SentenceGenerator(other)):
-        for _ in range(count):
-            text = generator.generate(rng, rng.randint(1, size))
-            assert all(judge.recognise(text) for judge in judges), text
-            near = mutate(text, rng)
-            assert judges[0].recognise(near) == judges[1].recognise(near), near
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -242,66 +215,6 @@ def test_left_recursion_alone_leaves_the_rest_alone():
 def test_a_grammar_that_means_nothing_is_refused(text, message):
     with pytest.raises(GrammarError, match=message):
         repair_grammar(parse_grammar(text))
-
-
-def every_pair(count: int) -> Grammar:
-    """Each rule begins with each."""
-    names = ["root", *(f"x{number}" for number in range(1, count))]
-    rules: dict[str, Node] = {
-        name: alternation(Literal(name), *(sequence(RuleRef(n), Literal(name + n)) for n in names))
-        for name in names
-    }
-    return Grammar(rules, source="pairs.gbnf")
-
-
-def test_rules_that_all_begin_with_one_another_are_untangled_up_to_a_size():
-    assert_runnable(repair_grammar(every_pair(6)).grammar)
-    with pytest.raises(GrammarError, match=r"^pairs\.gbnf: rule '\w+' grows beyond"):
-        repair_grammar(every_pair(40))
-
-
-def test_too_many_rules_that_begin_with_one_another_are_refused():
-    rules = {
-        f"x{n}": alternation(sequence(RuleRef(f"x{(n + 1) % 600}"), Literal("a")), Literal("b"))
-        for n in range(600)
-    }
-    with pytest.raises(GrammarError, match="600 rules begin with one another"):
-        repair_grammar(Grammar(rules, root="x0"))
-
-
-def test_groups_too_deep_to_be_wrapped_in_another_are_refused():
-    deep: Node = Literal("a")
-    for _ in range(32):
-        deep = alternation(sequence(optional(deep), Literal("a")), Literal("b"))
-    with pytest.raises(GrammarError, match="rule 'root' has more than 64 levels"):
-        repair_grammar(Grammar({"root": alternation(sequence(RuleRef("root"), deep), deep)}))
-
-
-def test_beginnings_alike_at_every_length_are_joined_to_a_bounded_depth():
-    options = [sequence(*[RuleRef("x")] * length) for length in range(1, 60)]
-    grammar = Grammar({"root": alternation(*options), "x": Literal("a")})
-    repaired = repair_grammar(grammar).grammar
-    judge = Recogniser(repaired)
-    assert [judge.recognise("a" * length) for length in (0, 1, 59, 60)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
-
-
-def test_long_options_that_end_alike_do_not_multiply():
-    many: list[Node] = [RuleRef("root")] * 3000 + [Literal("b")]
-    body = alternation(sequence(*[Literal("a")] * 3000, alternation(*many)), Literal("c"))
-    with pytest.raises(GrammarError, match="grows beyond"):
-        repair_grammar(Grammar({"root": body}))
-
-
-def test_long_options_after_a_choice_of_left_recursions_do_not_multiply():
-    many = alternation(*[sequence(RuleRef("root"), Literal(str(n))) for n in range(500)])
-    body = alternation(sequence(many, *[Literal("a")] * 500), Literal("c"))
-    with pytest.raises(GrammarError, match="grows beyond"):
-        repair_grammar(Grammar({"root": body}))
 
 
 def test_a_prefix_operator_behind_many_rules_keeps_its_texts():

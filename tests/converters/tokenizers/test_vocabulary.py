@@ -16,7 +16,6 @@ from hivellm_lite.converters.tokenizers.vocabulary import (
     NORMAL,
     UNUSED,
     USER_DEFINED,
-    Vocabulary,
 )
 
 from hivellm_lite.errors import ConversionError
@@ -24,6 +23,7 @@ from hivellm_lite.errors import ConversionError
 from ...support import llama
 from ...support.model_files import change_json, copy_model, vocabulary_in
 from ...support.paths import FIXTURES, MODELS
+from .tiny_tokenizers import tokenizer_json, vocabulary
 
 TOKENS = json.loads((FIXTURES / "tokens.json").read_text())
 BYTE_LEVEL = ("tiny-llama", "tiny-llama3", "tiny-qwen3", "tiny-phi4")
@@ -52,20 +52,6 @@ def vocabulary_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
         return path
 
     return file
-
-
-def vocabulary(name: str, folder: Path | None = None, **changes: Any) -> Vocabulary:
-    """The vocabulary of a tiny model with keys of ``tokenizer.json`` changed."""
-    source = MODELS / name
-    if folder is not None:
-        source = copy_model(name, folder)
-        change_json(source / "tokenizer.json", **changes)
-    return vocabulary_in(source)
-
-
-def tokenizer_json(name: str) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((MODELS / name / "tokenizer.json").read_text())
-    return value
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -180,58 +166,11 @@ def test_a_space_in_a_merge_is_spelled_as_a_byte(tmp_path: Path) -> None:
     assert vocabulary("tiny-llama", tmp_path, model=model).merges[-1] == "aĠ b"
 
 
-def test_tokens_that_only_the_older_config_lists_count_too(tmp_path: Path) -> None:
-    folder = copy_model("tiny-qwen3", tmp_path)
-    entries = {"505": {"content": "<new>", "special": True}, "506": {"content": "▁x"}}
-    change_json(folder / "tokenizer_config.json", added_tokens_decoder=entries)
-    found = vocabulary_in(folder)
-    assert found.tokens[505:507] == ("<new>", " x")
-    assert found.types[505:507] == (CONTROL, USER_DEFINED)
-
-
-def test_an_entry_that_is_listed_twice_or_malformed_adds_nothing(tmp_path: Path) -> None:
-    folder = copy_model("tiny-qwen3", tmp_path)
-    entries = {"503": {"content": "<other>"}, "x": {"content": "y"}, "505": "z"}
-    change_json(folder / "tokenizer_config.json", added_tokens_decoder=entries)
-    assert vocabulary_in(folder) == vocabulary("tiny-qwen3")
-
-
 def test_a_model_without_a_chat_template_gets_none(tmp_path: Path) -> None:
     folder = copy_model("tiny-llama", tmp_path)
     (folder / "chat_template.jinja").unlink()
     convert_base(folder, tmp_path / "model.gguf", quant="f16")
     assert "tokenizer.chat_template" not in read_gguf_header(tmp_path / "model.gguf").metadata
-
-
-@pytest.mark.parametrize("name", ["tiny-mistral", "tiny-qwen3"])
-def test_tokens_that_only_the_older_file_lists_count(name: str, tmp_path: Path) -> None:
-    """As Transformers before 4.34 saved fine-tunes with a ChatML template."""
-    folder, whole = copy_model(name, tmp_path), vocabulary(name)
-    tokens = tokenizer_json(name)["added_tokens"]
-    old = {t["content"]: t["id"] for t in tokens if t["content"] in ("<|im_end|>", "<think>")}
-    kept = [token for token in tokens if token["content"] not in old]
-    change_json(folder / "tokenizer.json", added_tokens=kept)
-    change_json(folder / "tokenizer_config.json", added_tokens_decoder=None, eos_token=None)
-    (folder / "added_tokens.json").write_text(json.dumps({**old, "<|im_start|>": 7, "x": "y"}))
-    named = {"additional_special_tokens": ["<|im_end|>"], "eos_token": {"content": "<|im_end|>"}}
-    (folder / "special_tokens_map.json").write_text(json.dumps(named))
-    found = vocabulary_in(folder)
-    assert (found.tokens, found.types) == (whole.tokens, whole.types)
-
-
-def test_a_token_with_a_role_is_a_control_token(tmp_path: Path) -> None:
-    folder = copy_model("tiny-qwen3", tmp_path)
-    change_json(folder / "tokenizer_config.json", pad_token={"content": "<think>"})
-    found = vocabulary_in(folder)
-    assert found.types[503] == CONTROL
-    assert found.special.ids["pad"] == 503
-
-
-@pytest.mark.parametrize("text", ["<|x|>", "<｜x｜>", "<unused7>", "<pad>"])
-def test_a_token_that_looks_special_is_a_control_token(text: str, tmp_path: Path) -> None:
-    added = tokenizer_json("tiny-qwen3")["added_tokens"]
-    added.append({"id": 505, "content": text, "special": False})
-    assert vocabulary("tiny-qwen3", tmp_path, added_tokens=added).types[505] == CONTROL
 
 
 def test_what_llama_cpp_has_no_key_for_is_written_for_the_runtime(tmp_path: Path) -> None:
@@ -245,13 +184,6 @@ def test_what_llama_cpp_has_no_key_for_is_written_for_the_runtime(tmp_path: Path
     assert metadata["tokenizer.hivellm.strips_left"] == "503"
     assert metadata["tokenizer.hivellm.strips_right"] == "504"
     assert report.notes == ()
-
-
-def test_a_token_that_is_none_inside_a_word_is_noted(tmp_path: Path) -> None:
-    added = tokenizer_json("tiny-qwen3")["added_tokens"]
-    added[4]["single_word"] = True
-    notes = vocabulary("tiny-qwen3", tmp_path, added_tokens=added).notes
-    assert notes == ("</think> is a token inside a word too, in Transformers it is not",)
 
 
 @pytest.mark.parametrize(
