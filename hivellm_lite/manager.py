@@ -224,8 +224,9 @@ class ExpertManager:
         `Expert.score`. ``name`` is that of `generate`.
         """
         check_types({"completion": completion})
-        scaled: GenerationOptions = {"adapter_scale": adapter_scale, "grammar": "off", **options}
-        prepared = self._prepare(name, prompt, scaled)
+        told = GenerationOptions(adapter_scale=adapter_scale, grammar="off")
+        told.update(options)  # type: ignore[typeddict-item]  # a part of GenerationOptions
+        prepared = self._prepare(name, prompt, told)
         try:
             (request,) = prepared.requests
             assert isinstance(request, Request)  # `_prepare` raises  # noqa: S101

@@ -14,11 +14,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..manager import ExpertManager
 from .admission import Admission
+from .chat import chat
+from .completions import completions
 from .errors import APIError, api_error, error_response
 from .keys import KeyGuard
 from .models import get_model, list_models
 from .observing import NOBODY, Observer
 from .options import ServerOptions
+from .route import route
+from .score import score
 from .service import Service
 
 __all__ = ["Endpoint", "create_app"]
@@ -50,6 +54,10 @@ def create_app(
 
 def _routes() -> list[BaseRoute]:
     return [
+        Route("/v1/chat/completions", Endpoint(chat), methods=["POST"]),
+        Route("/v1/completions", Endpoint(completions), methods=["POST"]),
+        Route("/v1/score", Endpoint(score), methods=["POST"]),
+        Route("/v1/route", Endpoint(route), methods=["POST"]),
         Route("/v1/models", Endpoint(list_models), methods=["GET"]),
         Route("/v1/models/{model:path}", Endpoint(get_model), methods=["GET"]),
     ]

@@ -39,6 +39,10 @@ class Fields:
         """The value as it is; None for one that is not given."""
         return self._value.get(name)
 
+    def all(self) -> Mapping[str, object]:
+        """All fields as they are."""
+        return self._value
+
     def text(self, name: str) -> str | None:
         """A string."""
         value = self.value(name)

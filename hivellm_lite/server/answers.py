@@ -1,0 +1,132 @@
+"""The answers to one request, as events: several streams of the library merged into one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ..inference.results import InferenceResult
+from ..manager import ExpertManager
+from ..requests.options import BatchPrompt
+from ..residency.choice import ExpertName
+from .errors import APIError, api_error
+from .observing import Observation
+
+__all__ = ["Ended", "Event", "Text", "Thought", "answer_events"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of the answer ``index``."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Thought:
+    """The thought before the answer ``index``, whole."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The answer ``index`` is complete: its ``finish_reason`` is ``stop`` or ``length``."""
+
+    index: int
+    result: InferenceResult
+
+
+Event = Text | Thought | Ended
+
+
+def answer_events(
+    manager: ExpertManager,
+    name: ExpertName,
+    asks: Sequence[BatchPrompt],
+    observation: Observation,
+) -> AsyncGenerator[Event, None]:
+    """The events of the answers to all ``asks``, which are computed together.
+
+    Each answer has its pieces in order and one `Ended`. Raises APIError for the first answer that
+    fails. Closing the generator stops the decoding of all.
+    """
+    sources = [_one(manager, name, index, ask, observation) for index, ask in enumerate(asks)]
+    return sources[0] if len(sources) == 1 else _merged(sources)
+
+
+async def _one(
+    manager: ExpertManager,
+    name: ExpertName,
+    index: int,
+    ask: BatchPrompt,
+    observation: Observation,
+) -> AsyncGenerator[Event, None]:
+    stream = manager.agenerate_stream(name, **ask)
+    is_first = True
+    try:
+        async for text in stream:
+            if is_first:
+                is_first = False
+                so_far = stream.progress
+                assert so_far is not None  # it gave a piece  # noqa: S101
+                _tell_first(index, so_far, observation)
+                if so_far.thinking:
+                    yield Thought(index, so_far.thinking)
+            observation.token(1)
+            yield Text(index, text)
+        result = stream.result
+        assert result is not None  # it has ended  # noqa: S101
+        if result.finish_reason not in ("stop", "length"):
+            message = "The expert was unloaded while it answered. Ask again."
+            raise APIError(503, message, code="expert_unloaded", headers={"Retry-After": "1"})
+        if is_first:
+            _tell_first(index, result, observation)
+            if result.thinking:
+                yield Thought(index, result.thinking)
+        yield Ended(index, result)
+    except Exception as error:
+        raise api_error(error, begun=stream.progress is not None) from error
+    finally:
+        await stream.aclose()
+
+
+def _tell_first(index: int, result: InferenceResult, observation: Observation) -> None:
+    if index == 0:
+        observation.first_token(
+            prompt_tokens=result.prompt_tokens, cached=result.cached_prompt_tokens
+        )
+
+
+async def _merged(sources: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
+    """The events of all sources as they come; a slow reader holds all of them up."""
+    came: asyncio.Queue[Event | Exception | None] = asyncio.Queue(maxsize=len(sources))
+
+    async def pump(source: AsyncGenerator[Event, None]) -> None:
+        async with aclosing(source):
+            try:
+                async for event in source:
+                    await came.put(event)
+                await came.put(None)
+            except Exception as error:
+                await came.put(error)
+
+    tasks = [asyncio.create_task(pump(source)) for source in sources]
+    n_left = len(tasks)
+    try:
+        while n_left:
+            item = await came.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                n_left -= 1
+            else:
+                yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,129 @@
+"""``POST /v1/completions``: texts that an expert continues, without a chat template."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from ..inference.off_loop import off_loop
+from ..inference.results import InferenceResult
+from ..prompts.tags import RAW
+from ..requests.options import BatchPrompt
+from .answering import Answering
+from .answers import Ended, Event, Text
+from .asking import MAX_CHOICES, UNSUPPORTED, read_asked, read_options, with_seeds
+from .body import read_body
+from .errors import APIError, invalid, unsupported
+from .fields import Fields, type_error
+from .service import Service, service_of
+from .sse import DONE, event
+from .usage import usage
+
+__all__ = ["CompletionForm", "completions"]
+
+MAX_PROMPTS = 256
+"""The most prompts of one request."""
+
+
+async def completions(request: Request) -> ASGIApp:
+    """Read a request for the continuation of one or several texts."""
+    service = service_of(request)
+    options = service.options
+    body = await read_body(request, max_bytes=options.max_body, seconds=options.timeout)
+    return await off_loop(lambda: _read(body, service))
+
+
+def _read(body: Fields, service: Service) -> Answering:
+    """Takes time for long prompts and for grammars, so it is called in a thread."""
+    body.refuse((*UNSUPPORTED, "echo", "suffix"))
+    prompts = _prompts(body)
+    asked = read_asked(body, service, {"prompt": prompts[0]})
+    ask = read_options(body, service, asked)
+    if ask.get("template") is None and ask.get("schema") is None:
+        ask["template"] = RAW
+    n = body.whole("n", 1, MAX_CHOICES) or 1
+    if (body.whole("best_of", 1, MAX_CHOICES) or n) != n:
+        raise unsupported("best_of", "Ask for 'n' answers instead.")
+    asks = [BatchPrompt(**{**ask, "prompt": prompt}) for prompt in prompts for _ in range(n)]
+    stream_options = body.nested("stream_options")
+    told = stream_options is not None and bool(stream_options.flag("include_usage"))
+    return Answering(
+        service=service,
+        name=asked.name,
+        model=asked.model,
+        asks=with_seeds(asks),
+        form=CompletionForm(asked.model, n, include_usage=told),
+        stream=body.flag("stream") or False,
+    )
+
+
+def _prompts(body: Fields) -> list[str]:
+    body.required("prompt")
+    value = body.value("prompt")
+    listed = value if isinstance(value, list) else [value]
+    if not listed:
+        raise invalid("prompt", "Invalid 'prompt': it is empty.")
+    if len(listed) > MAX_PROMPTS:
+        raise invalid("prompt", f"Invalid 'prompt': more than {MAX_PROMPTS} prompts.")
+    prompts: list[str] = []
+    for one in listed:
+        if isinstance(one, (int, list)) and not isinstance(one, bool):
+            raise unsupported("prompt", "Tokens cannot be read; send text.")
+        if not isinstance(one, str):
+            raise type_error("prompt", "a string or an array of strings", one)
+        prompts.append(one)
+    return prompts
+
+
+class CompletionForm:
+    """Objects of the kind ``text_completion``, whole and as chunks; see `Form`."""
+
+    kind = "completion"
+
+    def __init__(self, model: str, n: int, *, include_usage: bool) -> None:
+        self._head = {"id": f"cmpl-{secrets.token_hex(12)}", "created": int(time.time())}
+        self._model = model
+        self._n = n
+        self._include_usage = include_usage
+
+    def whole(self, results: Sequence[InferenceResult]) -> Mapping[str, object]:
+        choices = [
+            _choice(index, result.text, result.finish_reason, result.thinking)
+            for index, result in enumerate(results)
+        ]
+        return {**self._object(choices), "usage": usage(results, n=self._n)}
+
+    def begin(self) -> Iterator[bytes]:
+        yield from ()
+
+    def event(self, told: Event) -> Iterator[bytes]:
+        if isinstance(told, Ended):
+            choice = _choice(told.index, "", told.result.finish_reason)
+        elif isinstance(told, Text):
+            choice = _choice(told.index, told.text)
+        else:
+            choice = _choice(told.index, "", thought=told.text)
+        yield event(self._object([choice]))
+
+    def finish(self, results: Sequence[InferenceResult]) -> Iterator[bytes]:
+        if self._include_usage:
+            yield event({**self._object([]), "usage": usage(results, n=self._n)})
+        yield DONE
+
+    def failure(self, error: APIError) -> Iterator[bytes]:
+        yield event(error.body)
+        yield DONE
+
+    def _object(self, choices: Sequence[object]) -> dict[str, object]:
+        return {**self._head, "object": "text_completion", "model": self._model, "choices": choices}
+
+
+def _choice(
+    index: int, text: str, reason: str | None = None, thought: str = ""
+) -> Mapping[str, object]:
+    choice = {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+    return {**choice, "reasoning_content": thought} if thought else choice

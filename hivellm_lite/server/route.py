@@ -1,0 +1,53 @@
+"""``POST /v1/route``: who ``auto`` would ask, and why."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ..inference.off_loop import off_loop
+from ..residency.names import BASE
+from .body import read_body
+from .errors import invalid
+from .fields import Fields
+from .messages import read_messages
+from .service import service_of
+
+__all__ = ["route"]
+
+
+async def route(request: Request) -> Response:
+    """The expert for a ``prompt``, or for the last question of ``messages``, with all scores."""
+    service = service_of(request)
+    options = service.options
+    body = await read_body(request, max_bytes=options.max_body, seconds=options.timeout)
+    found = await off_loop(lambda: service.manager.route(_question(body)))
+    scores = [
+        {
+            "model": score.name,
+            "score": score.score,
+            "priority": score.priority,
+            "keywords": list(score.keywords),
+            "exclude_keywords": list(score.exclude_keywords),
+            "capabilities": list(score.capabilities),
+        }
+        for score in found.scores
+    ]
+    return JSONResponse(
+        {
+            "object": "route",
+            "model": found.expert if found.expert is not None else BASE,
+            "reason": found.reason,
+            "scores": scores,
+        }
+    )
+
+
+def _question(body: Fields) -> str:
+    prompt = body.text("prompt")
+    if (prompt is None) == (body.value("messages") is None):
+        raise invalid("prompt", "Give either 'prompt' or 'messages'.")
+    if prompt is not None:
+        return prompt
+    asked = [one["content"] for one in read_messages(body) if one["role"] == "user"]
+    return asked[-1] if asked else ""

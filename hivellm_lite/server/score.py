@@ -1,0 +1,77 @@
+"""``POST /v1/score``: how probable a given answer is."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ..inference.off_loop import off_loop
+from ..inference.results import TokenScore
+from ..requests.options import PromptOptions
+from .asking import read_asked
+from .body import read_body
+from .errors import api_error, invalid
+from .fields import Fields
+from .messages import read_messages
+from .service import Service, service_of
+
+__all__ = ["score"]
+
+
+async def score(request: Request) -> Response:
+    """The log-probability of each token of ``completion`` after ``prompt`` or ``messages``.
+
+    The place in the queue is held until the computing ends, also where the client goes away: no
+    more is computed than one context holds.
+    """
+    service = service_of(request)
+    options = service.options
+    body = await read_body(request, max_bytes=options.max_body, seconds=options.timeout)
+    observation = service.observer.request_began("score", body.text("model") or "")
+    status = 200
+    try:
+        with service.admission.place():
+            observation.queued()
+            model, scores = await off_loop(partial(_score, body, service))
+    except Exception as error:
+        told = api_error(error)
+        status = told.status
+        raise told from error
+    finally:
+        observation.ended([], status)
+    return JSONResponse(
+        {
+            "object": "score",
+            "model": model,
+            "logprob": sum(one.logprob for one in scores),
+            "tokens": [
+                {
+                    "id": one.token,
+                    "token": one.text,
+                    "logprob": one.logprob,
+                    "top_id": one.top_token,
+                    "top_logprob": one.top_logprob,
+                }
+                for one in scores
+            ],
+        }
+    )
+
+
+def _score(body: Fields, service: Service) -> tuple[str, list[TokenScore]]:
+    body.required("completion")
+    completion = body.text("completion") or ""
+    prompt = body.text("prompt")
+    if (prompt is None) == (body.value("messages") is None):
+        raise invalid("prompt", "Give either 'prompt' or 'messages'.")
+    told: PromptOptions = {"schema": body.text("schema"), "template": body.text("template")}
+    if prompt is None:
+        told["messages"] = read_messages(body)
+    asked = read_asked(body, service, {"prompt": prompt, "messages": told.get("messages")})
+    scale = body.number("adapter_scale")
+    scores = service.manager.score(
+        asked.name, prompt, completion, adapter_scale=1.0 if scale is None else scale, **told
+    )
+    return asked.model, scores
