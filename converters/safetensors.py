@@ -128,7 +128,9 @@ class SafetensorsFile:
         if n_header > MAX_HEADER_BYTES:
             self._fail(f"claims a header of {n_header} bytes; {MAX_HEADER_BYTES} are allowed")
         if n_header > size - 8:
-            self._fail(f"claims a header of {n_header} bytes but has only {size - 8} behind it")
+            self._fail(
+                f"claims a header of {n_header} bytes, but only {size - 8} follow its length"
+            )
         raw = self._file.read(n_header)
         header = _parse_header(self, raw)
         metadata = header.pop("__metadata__", {})
@@ -161,7 +163,7 @@ class SafetensorsFile:
                 self._fail(f"hole of {info.begin - position} bytes before tensor {name!r}")
             position = info.end
         if position < n_data:
-            self._fail(f"{n_data - position} bytes behind the last tensor belong to none")
+            self._fail(f"{n_data - position} bytes after the last tensor belong to no tensor")
 
     def _fail(self, what: str) -> NoReturn:
         raise ConversionError(f"{self.path}: {what}")

@@ -1,6 +1,6 @@
-"""Grammars in GBNF, llama.cpp's notation, one file a language.
+"""Grammars in GBNF, llama.cpp's notation, in one file for each language.
 
-Data only; they hold left recursion nowhere.
+This package holds only data. The grammars have no left recursion.
 """
 
 from __future__ import annotations

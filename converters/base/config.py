@@ -121,7 +121,9 @@ def _rotary(fields: ConfigFields, architecture: Architecture, head_dim: int) -> 
         raise fields.error(f"partial_rotary_factor is not supported for {architecture.name}")
     rotary = int(factor * head_dim) if isinstance(factor, float) and 0 < factor < 1 else 0
     if not rotary or rotary % 2:
-        raise fields.error(f"partial_rotary_factor {factor!r:.50} of {head_dim} is no even number")
+        raise fields.error(
+            f"partial_rotary_factor {factor!r:.50} of {head_dim} is not an even number"
+        )
     return rotary
 
 

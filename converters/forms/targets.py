@@ -170,7 +170,7 @@ def find_target(
     """The target of ``module`` + ``suffix``, ``.weight`` or ``.bias``, or why there is none."""
     place = architecture.tensor_name(module)
     if place is None:
-        return f"{module} is no module of the architecture {architecture.name}"
+        return f"{module} is not a module of the architecture {architecture.name}"
     if place.layer is not None and place.layer >= base.n_layers:
         return f"{module}: the base has {base.n_layers} layers, 0 to {base.n_layers - 1}"
     tensor = base.tensors.get(place.gguf + suffix)

@@ -285,5 +285,5 @@ class _Parser:
                 )
             if data_offset + tensor.offset + n_bytes > self._size:
                 raise self._values.error(
-                    f"tensor {tensor.name!r} ends behind the end of the file: it is cut off"
+                    f"tensor {tensor.name!r} ends after the end of the file: it is cut off"
                 )

@@ -140,7 +140,7 @@ def read_adapter(
         for module, name in copies.items():
             if module not in modules:
                 raise ConversionError(
-                    f"{file.path}: {name!r} stands beside no LoRA: what it is for is unknown"
+                    f"{file.path}: {name!r} has no LoRA beside it, so its purpose is unknown"
                 )
         base_copies = tuple((module, file.info(name).shape) for module, name in copies.items())
     if not tensors:

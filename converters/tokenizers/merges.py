@@ -29,5 +29,5 @@ def read_merges(model: Mapping[str, Any], path: Path) -> list[tuple[str, str]]:
             if both and left + right in vocab:
                 pairs.append((left, right))
                 continue
-        raise ConversionError(f"{path}: merge {index} is no pair of parts of a token: {merge!r}")
+        raise ConversionError(f"{path}: merge {index} is not a pair of parts of a token: {merge!r}")
     return pairs

@@ -54,7 +54,7 @@ def char_class(ranges: Iterable[tuple[int, int]], *, negated: bool = False) -> C
     merged: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
         if not 0 <= first <= last <= MAX_CODE_POINT:
-            raise ValueError(f"U+{first:04X} to U+{last:04X} is no range of code points")
+            raise ValueError(f"U+{first:04X} to U+{last:04X} is not a range of code points")
         if first >= _FIRST_SURROGATE:
             first = max(first, _LAST_SURROGATE + 1)
         if last <= _LAST_SURROGATE:
@@ -109,7 +109,7 @@ def repeat(item: Node, minimum: int = 0, maximum: int | None = None) -> Node:
     Raises ValueError if ``0 <= minimum <= maximum`` does not hold.
     """
     if minimum < 0 or (maximum is not None and maximum < minimum):
-        raise ValueError(f"{{{minimum},{maximum}}} is no number of repetitions")
+        raise ValueError(f"{{{minimum},{maximum}}} is not a number of repetitions")
     item = sequence(item)
     if (minimum, maximum) == (1, 1):
         return item

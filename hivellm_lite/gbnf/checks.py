@@ -111,7 +111,7 @@ def _rules_without_text(grammar: Grammar) -> Iterator[Problem]:
     productive = productive_rules(grammar)
     for name, body in grammar.rules.items():
         if name not in productive and references(body).keys() <= grammar.rules.keys():
-            message = f"no text fits rule {name!r}: every way through it goes on without end"
+            message = f"no text fits rule {name!r}: every way through it is endless"
             severity: Severity = "error" if grammar.root not in productive else "repairable"
             hint = "Give it an option that ends."
             yield _problem(grammar, "unproductive-rule", severity, name, message, hint)

@@ -101,7 +101,7 @@ class Lexer:
             raise self.error(len(self._text), what, "Save the grammar as UTF-8.") from error
         self._text = whole.removeprefix("\ufeff")
         if found := _IMPOSSIBLE.search(self._text):
-            what = f"U+{ord(found[0]):04X} is no character of a text"
+            what = f"U+{ord(found[0]):04X} is not a character of text"
             raise self.error(found.start(), what, r"Write \x00 where NUL is meant.")
 
     def _note(self, start: int, stop: int) -> None:
@@ -132,7 +132,7 @@ class Lexer:
             message += f"  {_visible(shown)}\n  {caret}\n"
         if self._over_lines is not None:
             line = self.line(self._over_lines)
-            hint = f"A literal or class of line {line} goes on in the next line: is it not closed?"
+            hint = f"A literal or class in line {line} continues on the next line: is it closed?"
         return GrammarError(message + hint)
 
     def __iter__(self) -> Iterator[Token]:
@@ -181,7 +181,7 @@ class Lexer:
     def _stray(self, place: int) -> GrammarError:
         """The error for characters with which no token begins."""
         if terminal := _TOKEN_TERMINAL.match(self._text, place):
-            what = f"{terminal[0]} stands for a token of a model, and grammars here are about text"
+            what = f"{terminal[0]} stands for a token of a model, but grammars here describe text"
             hint = "Write text between double quotes, and rule names without angle brackets."
         elif self._text.startswith("::=", place):
             what = "'::=' without a rule name before it"
@@ -189,7 +189,7 @@ class Lexer:
         else:
             char = self._text[place]
             shown = repr(char) if char.isprintable() else f"U+{ord(char):04X}"
-            what = f"{shown} begins nothing that a grammar knows"
+            what = f"{shown} begins nothing that grammars have"
             hint = "A rule is: name ::= alternatives. Text stands in \"\", a comment after '#'."
         return self.error(place, what, hint)
 
@@ -209,7 +209,7 @@ class Lexer:
         if not found[3]:
             return (minimum, None), found.end()
         if maximum < minimum:
-            what = f"at least {minimum} and at most {maximum} repetitions are none at all"
+            what = f"at least {minimum} and at most {maximum} repetitions contradict each other"
             raise self.error(place, what, f"Write {{{maximum},{minimum}}} if that was meant.")
         return (minimum, maximum), found.end()
 
@@ -270,7 +270,7 @@ class Lexer:
             return ord(_ESCAPES[letter]), place + 2
         if letter not in _HEX_DIGITS:
             shown = f"\\{letter}" if letter.isprintable() else "\\ before the end of a line"
-            raise self.error(place, f"{shown} is no escape of grammars", _KNOWN_ESCAPES)
+            raise self.error(place, f"{shown} is not an escape in grammars", _KNOWN_ESCAPES)
         after = place + 2 + _HEX_DIGITS[letter]
         digits = self._text[place + 2 : after]
         if not re.fullmatch(rf"[0-9A-Fa-f]{{{_HEX_DIGITS[letter]}}}", digits):

@@ -117,7 +117,7 @@ class _Parser:
         node = rule.node()
         line = self._lexer.line(rule.opened.place)
         if self._rules.setdefault(name, node) != node:
-            what = f"the rule {name!r} is here for the second time, other than in line "
+            what = f"the rule {name!r} is defined again, differently from line "
             hint = "Give one of the two another name, or join them with '|'."
             raise self._lexer.error(rule.opened.place, f"{what}{self._lines[name]}", hint)
         self._lines.setdefault(name, line)

@@ -28,7 +28,10 @@ def file_of(header: object, n_data: int = 8) -> bytes:
 LIES = {
     "empty file": (b"", "at least 8"),
     "half a length": (b"\x10\0\0", "at least 8"),
-    "header longer than the file": (b"\xff\0\0\0\0\0\0\0{}", "header of 255 bytes but has only 2"),
+    "header longer than the file": (
+        b"\xff\0\0\0\0\0\0\0{}",
+        "header of 255 bytes, but only 2 follow",
+    ),
     "header of exabytes": (b"\xff" * 8 + b"{}", f"{MAX_HEADER_BYTES} are allowed"),
     "no header at all": (framed(b""), "does not begin with"),
     "header is a list": (framed(b"[]"), "does not begin with"),
@@ -75,8 +78,8 @@ LIES = {
     "two names for the same bytes": (file_of({"a": entry(), "b": entry()}), "'b' overlaps"),
     "a hole": (file_of({"a": entry(0, 8), "b": entry(12, 20)}, 20), "hole of 4 bytes"),
     "a hole at the front": (file_of({"a": entry(4, 12)}, 12), "hole of 4 bytes"),
-    "bytes behind the last tensor": (file_of({"a": entry()}, 9), "1 bytes behind the last"),
-    "bytes in a file without tensors": (file_of({}), "8 bytes behind the last"),
+    "bytes after the last tensor": (file_of({"a": entry()}, 9), "1 bytes after the last"),
+    "bytes in a file without tensors": (file_of({}), "8 bytes after the last"),
 }
 
 

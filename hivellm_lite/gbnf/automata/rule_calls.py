@@ -35,8 +35,8 @@ def resolve_calls(grammar: Grammar, nfas: Mapping[str, Nfa], budget: Budget) -> 
     with_text = _deriving(nfas, read_bytes=True)
     if grammar.root not in with_text:
         raise GrammarError(
-            f"{grammar.source}: no text fits rule {grammar.root!r}: every way through it goes on "
-            "without end\nGive the rules that it uses an alternative without recursion."
+            f"{grammar.source}: no text fits rule {grammar.root!r}: every way through it is "
+            "endless\nGive the rules that it uses an alternative without recursion."
         )
     with_empty_text = _deriving(nfas, read_bytes=False)
     resolved = {

@@ -40,8 +40,8 @@ def trimmed(grammar: Grammar) -> Grammar:
     productive = productive_rules(grammar)
     if grammar.root not in productive:
         raise GrammarError(
-            f"{grammar.source}: no text fits rule {grammar.root!r}: every way through it goes on "
-            "without end\nGive the rules that it uses an option that ends."
+            f"{grammar.source}: no text fits rule {grammar.root!r}: every way through it is "
+            "endless\nGive the rules that it uses an option that ends."
         )
     rules = {}
     for name, body in grammar.rules.items():

@@ -138,7 +138,7 @@ LONG = {"rope_type": "longrope", "short_factor": [1.0] * 6, "long_factor": [2.0]
             {"rope_parameters": {**LONG, "partial_rotary_factor": 0.75, "long_factor": [0] * 6}},
             "long_factor is 0, expected a positive number",
         ),
-        ("tiny-phi4", {"partial_rotary_factor": 2}, "factor 2 of 16 is no even number"),
+        ("tiny-phi4", {"partial_rotary_factor": 2}, "factor 2 of 16 is not an even number"),
         ("tiny-phi3", {"rope_parameters": YARN}, "'yarn' is not supported for phi3, only default"),
         ("tiny-gemma2", {"query_pre_attn_scalar": 64}, "is 64, but llama.cpp computes with 32"),
         ("tiny-gemma2", {"tie_word_embeddings": False}, "a head of its own is not supported"),

@@ -158,13 +158,17 @@ def test_the_leading_model_may_be_missing(base_of: Callable[[str], Path], tmp_pa
         (
             "tiny-llama",
             adapter_of(("model.layers.0.mlp.experts.3.up_proj", 80, 64)),
-            "no module of the architecture llama",
+            "not a module of the architecture llama",
         ),
-        ("tiny-llama", adapter_of(("transformer.h.0.attn", 80, 64)), "no module of the architect"),
+        (
+            "tiny-llama",
+            adapter_of(("transformer.h.0.attn", 80, 64)),
+            "not a module of the architect",
+        ),
         (
             "tiny-llama",
             adapter_of(("model.layers.0.self_attn.q_norm", 16, 16)),
-            "no module of the architecture llama",
+            "not a module of the architecture llama",
         ),
         (
             "tiny-llama",

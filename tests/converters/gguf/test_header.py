@@ -93,7 +93,7 @@ LIES = {
         "impossible shape",
     ),
     "a crooked offset": (gguf([ARCHITECTURE], [tensor(at=3)]), "not a multiple of 32"),
-    "data behind the end": (gguf([ARCHITECTURE], [tensor()]), "'t' ends behind the end"),
+    "data behind the end": (gguf([ARCHITECTURE], [tensor()]), "'t' ends after the end"),
     "a row that is no block": (gguf([ARCHITECTURE], [tensor(code=8)]), "rows of 4 cannot be Q8_0"),
 }
 

@@ -81,7 +81,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> GGUFHeader:
         (
             {**lora(Q0), "base_model.model.lm_head.base_layer.weight": ones(4, 4)},
             {},
-            "stands beside no LoRA",
+            "has no LoRA beside it",
         ),
     ],
 )
@@ -118,9 +118,13 @@ def test_tensors_that_do_not_belong_together_are_refused(
             "changes the size of the vocabulary is not supported",
         ),
         ({"base_model.model.model.norm.weight": ones(65)}, {}, r"shape \[65\]"),
-        ({"base_model.model.model.rotary.weight": ones(65)}, {}, "no module of the architecture"),
+        (
+            {"base_model.model.model.rotary.weight": ones(65)},
+            {},
+            "not a module of the architecture",
+        ),
         ({f"{P}.bias": ones(65)}, {}, r"shape \[65\]"),
-        ({"base_model.model.model.layers.0.mlp.experts.weight": ones(9)}, {}, "no module"),
+        ({"base_model.model.model.layers.0.mlp.experts.weight": ones(9)}, {}, "not a module"),
     ],
 )
 def test_updates_that_do_not_fit_the_base_are_refused(

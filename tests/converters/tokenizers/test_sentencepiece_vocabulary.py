@@ -210,8 +210,8 @@ def changed(**model: Any) -> dict[str, Any]:
         (changed(vocab={"a": 1}, merges=[]), "0 of the 256 byte tokens"),
         (changed(vocab={"a": 9999}, merges=[]), "'a' has the id 9999"),
         (changed(merges=None), "merges is missing"),
-        (changed(merges=["a"]), "merge 0 is no pair"),
-        (changed(merges=[["a", "zzzz"]]), "merge 0 is no pair"),
+        (changed(merges=["a"]), "merge 0 is not a pair"),
+        (changed(merges=[["a", "zzzz"]]), "merge 0 is not a pair"),
     ],
 )
 def test_a_tokenizer_that_llama_cpp_cannot_compute_is_refused(
