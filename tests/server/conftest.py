@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from hivellm_lite import ExpertManager
 from hivellm_lite.server.app import create_app
@@ -60,6 +61,23 @@ def call(manager: ExpertManager) -> Callable[..., httpx.Response]:
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
                 return await client.request(method, path, **arguments)
+
+        return asyncio.run(exchange())
+
+    return ask
+
+
+@pytest.fixture
+def call_app() -> Callable[..., httpx.Response]:
+    """Post bytes of JSON to the chat completions of an application."""
+
+    def ask(app: Starlette, content: bytes) -> httpx.Response:
+        async def exchange() -> httpx.Response:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+                headers = {"Content-Type": "application/json"}
+                path = "/v1/chat/completions"
+                return await client.post(path, content=content, headers=headers)
 
         return asyncio.run(exchange())
 
