@@ -16,11 +16,19 @@ from ..requests.options import BatchPrompt, GenerationOptions
 from ..residency.choice import ExpertName
 from ..residency.names import AUTO, RESERVED
 from .errors import invalid
-from .experts import read_model
+from .experts import MAX_SCALE, read_model
 from .fields import Fields
 from .service import Service
 
-__all__ = ["MAX_CHOICES", "UNSUPPORTED", "Asked", "read_asked", "read_options", "with_seeds"]
+__all__ = [
+    "MAX_CHOICES",
+    "UNSUPPORTED",
+    "Asked",
+    "read_asked",
+    "read_options",
+    "read_scale",
+    "with_seeds",
+]
 
 MAX_CHOICES = 128
 """The most answers to one prompt; OpenAI's limit."""
@@ -87,7 +95,7 @@ def read_options(body: Fields, service: Service, asked: Asked) -> GenerationOpti
         "thinking": body.flag("thinking") or False,
         "allow_unenforced": body.flag("allow_unenforced") or False,
     }
-    scale = body.number("adapter_scale")
+    scale = read_scale(body)
     if scale is not None:
         options["adapter_scale"] = scale
     grammar = body.text("grammar")
@@ -97,6 +105,15 @@ def read_options(body: Fields, service: Service, asked: Asked) -> GenerationOpti
     if schema is not None:
         options["json_schema"] = schema
     return options
+
+
+def read_scale(body: Fields) -> float | None:
+    """What multiplies the effect of the adapter."""
+    scale = body.number("adapter_scale")
+    if scale is not None and abs(scale) > MAX_SCALE:
+        limits = f"{-MAX_SCALE:g} to {MAX_SCALE:g}"
+        raise invalid("adapter_scale", f"Invalid 'adapter_scale': it is not from {limits}.")
+    return scale
 
 
 def with_seeds(asks: list[BatchPrompt]) -> list[BatchPrompt]:

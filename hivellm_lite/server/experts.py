@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 
 from ..residency.choice import ExpertName
 from ..residency.names import RESERVED
 from .errors import APIError, invalid
 
-__all__ = ["model_not_found", "read_model"]
+__all__ = ["MAX_SCALE", "model_not_found", "read_model"]
+
+MAX_SCALE = 100.0
+"""The largest scale of an adapter: 1 is what it was trained for, and 1e30 makes logits infinite."""
 
 
 def read_model(text: str, names: Collection[str]) -> ExpertName:
@@ -54,11 +56,11 @@ def _weight(name: str, written: str) -> float:
     try:
         weight = float(written)
     except ValueError:
-        weight = math.nan
-    if not math.isfinite(weight):
+        weight = float("nan")
+    if not abs(weight) <= MAX_SCALE:
         raise invalid(
             "model",
-            f"Invalid 'model': the weight of '{name}' is not a number. "
-            "Write a blend as 'sql:0.7+style:0.3'.",
+            f"Invalid 'model': the weight of '{name}' is not a number from "
+            f"{-MAX_SCALE:g} to {MAX_SCALE:g}. Write a blend as 'sql:0.7+style:0.3'.",
         )
     return weight

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from ..inference.off_loop import off_loop
 from ..inference.results import TokenScore
 from ..requests.options import PromptOptions
-from .asking import read_asked
+from .asking import read_asked, read_scale
 from .body import read_body
 from .errors import api_error, invalid
 from .fields import Fields
@@ -70,7 +70,7 @@ def _score(body: Fields, service: Service) -> tuple[str, list[TokenScore]]:
     if prompt is None:
         told["messages"] = read_messages(body)
     asked = read_asked(body, service, {"prompt": prompt, "messages": told.get("messages")})
-    scale = body.number("adapter_scale")
+    scale = read_scale(body)
     scores = service.manager.score(
         asked.name, prompt, completion, adapter_scale=1.0 if scale is None else scale, **told
     )

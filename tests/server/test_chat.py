@@ -249,6 +249,7 @@ class TestRefusals:
                 "messages[0].content[0].type",
             ),
             ({"model": None}, "model"),
+            ({"adapter_scale": 1e30}, "adapter_scale"),
             ({"n": 0}, "n"),
             ({"n": 129}, "n"),
             ({"stop": ["a"] * 5}, "stop"),

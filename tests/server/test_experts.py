@@ -38,7 +38,9 @@ def test_an_unknown_name_is_not_found(text):
     assert caught.value.param == "model"
 
 
-@pytest.mark.parametrize("text", ["sql:much", "sql:", "sql:nan", "sql:inf+style", "sql:1+sql:2"])
+@pytest.mark.parametrize(
+    "text", ["sql:much", "sql:", "sql:nan", "sql:inf+style", "sql:1e9", "sql:1+sql:2"]
+)
 def test_a_blend_that_means_nothing_is_refused(text):
     with pytest.raises(APIError) as caught:
         read_model(text, NAMES)
