@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 
 from hivellm_lite.server.admission import Admission
+from hivellm_lite.server.app import create_app
 from hivellm_lite.server.errors import APIError
 from hivellm_lite.server.options import APIKey, ServerOptions
 
@@ -99,3 +101,38 @@ class TestAdmission:
         with pytest.raises(APIError) as caught, admission.place():
             pass
         assert caught.value.status == 503
+
+
+class TestWatching:
+    def test_an_observer_is_told_of_every_step_and_of_the_end(self, manager, call_app):
+        told = []
+
+        class Observer:
+            def request_began(self, kind, model):
+                told.append((kind, model))
+                return self
+
+            def queued(self):
+                told.append("queued")
+
+            def admitted(self):
+                told.append("admitted")
+
+            def first_token(self, *, prompt_tokens, cached):
+                assert 0 <= cached <= prompt_tokens
+                told.append("first")
+
+            def token(self, n):
+                pass
+
+            def ended(self, results, status):
+                told.append((len(results), status))
+
+        app = create_app(manager, ServerOptions(), Observer())
+        ask = {"model": "sql", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
+        call_app(app, json.dumps({**ask, "n": 2}).encode())
+        assert told == [("chat", "sql"), "queued", "admitted", "first", (2, 200)]
+        told.clear()
+        long = [{"role": "user", "content": "word " * 2000}]
+        call_app(app, json.dumps({**ask, "messages": long}).encode())
+        assert told == [("chat", "sql"), "queued", "admitted", (0, 400)]

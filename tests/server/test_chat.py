@@ -235,6 +235,29 @@ class TestForms:
         assert answer["usage"]["prompt_tokens"] == tags.prompt_tokens
 
 
+class TestThoughts:
+    GRAMMAR = 'root ::= "<think>so and so</think>yes"'
+
+    def test_a_thought_is_kept_out_of_the_content(self, post):
+        answer = post(CHAT, **{**SHORT, "max_tokens": 60}, grammar=self.GRAMMAR)
+        message = answer["choices"][0]["message"]
+        assert (message["content"], message["reasoning_content"]) == ("yes", "so and so")
+
+    def test_a_stream_tells_it_before_the_content(self, stream):
+        chunks = stream(grammar=self.GRAMMAR, max_tokens=60)
+        deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+        thought, *content = [delta for delta in deltas[1:] if delta]
+        assert thought == {"reasoning_content": "so and so"}
+        assert "".join(delta["content"] for delta in content) == "yes"
+
+    def test_a_thought_that_is_cut_off_is_told_too(self, stream):
+        chunks = stream(grammar='root ::= "<think>" [a-z]{100} "</think>"', max_tokens=30)
+        deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+        assert any(delta.get("reasoning_content") for delta in deltas)
+        assert not any(delta.get("content") for delta in deltas)
+        assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("body", "param"),
