@@ -19,7 +19,8 @@ __all__ = ["serving"]
 @contextlib.contextmanager
 def serving(app: Starlette) -> Iterator[str]:
     """The address of ``app``, such as ``http://127.0.0.1:39217``, while the block runs."""
-    with socket.socket() as listener:
+    # asyncio switches Nagle's delays off only where the protocol is named
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app, lifespan="off", log_level="critical", access_log=False, ws="none",
