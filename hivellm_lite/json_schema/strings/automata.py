@@ -27,6 +27,7 @@ __all__ = [
     "TooLargeError",
     "character_classes",
     "counting",
+    "leading_to",
     "products",
     "texts_of",
     "trimmed",
@@ -231,21 +232,27 @@ def products(
     return found
 
 
-def trimmed(
-    classes: tuple[Ranges, ...], moves: Sequence[dict[int, int]], final: Sequence[bool]
-) -> TextAutomaton:
-    """The minimal automaton of the states from which the end can be reached."""
+def leading_to(moves: Sequence[dict[int, int]], targets: Iterable[int]) -> set[int]:
+    """The targets and all states from which one of them can be reached."""
     sources: list[list[int]] = [[] for _ in moves]
     for state, row in enumerate(moves):
         for target in row.values():
             sources[target].append(state)
-    useful = {state for state, end in enumerate(final) if end}
-    pending = list(useful)
+    found = set(targets)
+    pending = list(found)
     while pending:
         for source in sources[pending.pop()]:
-            if source not in useful:
-                useful.add(source)
+            if source not in found:
+                found.add(source)
                 pending.append(source)
+    return found
+
+
+def trimmed(
+    classes: tuple[Ranges, ...], moves: Sequence[dict[int, int]], final: Sequence[bool]
+) -> TextAutomaton:
+    """The minimal automaton of the states from which the end can be reached."""
+    useful = leading_to(moves, (state for state, end in enumerate(final) if end))
     if 0 not in useful:
         return NO_TEXT
     reached = [0]

@@ -16,17 +16,18 @@ from functools import lru_cache
 
 from ...gbnf.automata.dfa import Machine, Moves
 from ...gbnf.build import ANY, repeat, sequence
-from ...gbnf.syntax import Alternation, CharClass, Literal, Node, Repeat, RuleRef, Sequence
-from .automata import TextAutomaton, character_classes, trimmed
+from ...gbnf.rewriting.analysis import references
+from ...gbnf.syntax import Node
+from .assertions import Assertion
+from .automata import TextAutomaton, character_classes, leading_to, trimmed
 from .characters import Ranges
-from .pattern_parser import Assertion, PatternParser, UnsupportedPattern
+from .pattern_nfa import PatternNfa, character_sets
+from .pattern_parser import PatternParser, UnsupportedPattern
 
 __all__ = ["pattern_automaton", "tree_automaton"]
 
 MAX_WORK = 400_000
 """Ways that are followed by one character, for one pattern: about a second."""
-
-MAX_NFA_STATES = 100_000
 
 _Obligation = tuple[str, int]
 """(name of a look-ahead, state of its automaton)."""
@@ -46,7 +47,7 @@ def pattern_automaton(pattern: str, *, wide: bool = False) -> TextAutomaton:
     anything = repeat(ANY)
     tree = sequence(anything, parser.parse(), anything)
     trees = [tree, *(assertion.tree for assertion in parser.assertions.values())]
-    classes = character_classes(ranges for part in trees for ranges in _sets(part))
+    classes = character_classes(ranges for part in trees for ranges in character_sets(part))
     compiler = _Compiler(classes, parser.assertions)
     return compiler.whole(tree)
 
@@ -56,99 +57,7 @@ def tree_automaton(tree: Node) -> TextAutomaton:
 
     Raises `UnsupportedPattern` if it is too large.
     """
-    return _Compiler(character_classes(_sets(tree)), {}).whole(tree)
-
-
-def _sets(tree: Node) -> list[Ranges]:
-    found: list[Ranges] = []
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, Literal):
-            found += [((ord(char), ord(char)),) for char in node.text]
-        elif isinstance(node, CharClass):
-            found.append(node.positive)
-        elif isinstance(node, Repeat):
-            pending.append(node.item)
-        elif isinstance(node, Sequence):
-            pending += node.items
-        elif isinstance(node, Alternation):
-            pending += node.options
-    return found
-
-
-class _Nfa:
-    """``moves[state]``: (classes as bits, target).
-
-    ``empty[state]``: (assertion that must hold or None, target).
-    """
-
-    def __init__(self, classes: tuple[Ranges, ...]) -> None:
-        self.moves: list[list[tuple[int, int]]] = []
-        self.empty: list[list[tuple[str | None, int]]] = []
-        self._classes = classes
-        self._bits: dict[Ranges, int] = {}
-
-    def add(self, node: Node, start: int) -> int:
-        """Add states for a node after ``start``; returns the state where its texts end."""
-        if isinstance(node, Literal):
-            for char in node.text:
-                start = self._read(start, ((ord(char), ord(char)),))
-            return start
-        if isinstance(node, CharClass):
-            return self._read(start, node.positive)
-        if isinstance(node, RuleRef):
-            end = self.state()
-            self.empty[start].append((node.name, end))
-            return end
-        if isinstance(node, Sequence):
-            for item in node.items:
-                start = self.add(item, start)
-            return start
-        if isinstance(node, Alternation):
-            end = self.state()
-            for option in node.options:
-                self.empty[self.add(option, self._after(start))].append((None, end))
-            return end
-        return self._repeated(node, start)
-
-    def _repeated(self, node: Repeat, start: int) -> int:
-        for _ in range(node.minimum):
-            start = self.add(node.item, start)
-        end = self.state()
-        if node.maximum is None:
-            loop = self._after(start)
-            self.empty[self.add(node.item, loop)].append((None, loop))
-            self.empty[loop].append((None, end))
-            return end
-        for _ in range(node.maximum - node.minimum):
-            self.empty[start].append((None, end))
-            start = self.add(node.item, start)
-        self.empty[start].append((None, end))
-        return end
-
-    def _after(self, start: int) -> int:
-        state = self.state()
-        self.empty[start].append((None, state))
-        return state
-
-    def _read(self, start: int, ranges: Ranges) -> int:
-        if ranges not in self._bits:
-            self._bits[ranges] = sum(
-                1 << number
-                for number, part in enumerate(self._classes)
-                if any(first <= part[0][0] <= last for first, last in ranges)
-            )
-        end = self.state()
-        self.moves[start].append((self._bits[ranges], end))
-        return end
-
-    def state(self) -> int:
-        if len(self.moves) >= MAX_NFA_STATES:
-            raise UnsupportedPattern("a pattern of too many states")
-        self.moves.append([])
-        self.empty.append([])
-        return len(self.moves) - 1
+    return _Compiler(character_classes(character_sets(tree)), {}).whole(tree)
 
 
 class _Compiler:
@@ -177,14 +86,14 @@ class _Compiler:
 
     def _prepare(self, tree: Node) -> None:
         """Automata of the look-behinds, in this tree and in its look-aheads."""
-        for name in _names(tree):
+        for name in references(tree):
             assertion = self._assertions[name]
             if assertion.ahead:
                 if name not in self._ahead:
                     self._ahead[name] = _Subsets(self, assertion.tree)
                     self._prepare(assertion.tree)
             elif name not in self._behind:
-                if any(self._assertions[inner].ahead for inner in _names(assertion.tree)):
+                if any(self._assertions[inner].ahead for inner in references(assertion.tree)):
                     raise UnsupportedPattern("look-ahead within look-behind")
                 inner = _Compiler(self.classes, self._assertions, level=self._level + 1)
                 self._behind[name] = _on_classes(inner.whole(assertion.tree), self.classes)
@@ -229,22 +138,6 @@ class _Compiler:
             raise UnsupportedPattern("a pattern whose automaton is too large")
 
 
-def _names(tree: Node) -> list[str]:
-    found: dict[str, None] = {}
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, RuleRef):
-            found[node.name] = None
-        elif isinstance(node, Repeat):
-            pending.append(node.item)
-        elif isinstance(node, Sequence):
-            pending += node.items
-        elif isinstance(node, Alternation):
-            pending += node.options
-    return list(found)
-
-
 def _on_classes(automaton: TextAutomaton, classes: tuple[Ranges, ...]) -> TextAutomaton:
     """The same automaton over a finer partition."""
     own = [automaton.class_of(part[0][0]) for part in classes]
@@ -263,7 +156,7 @@ class _Subsets:
 
     def __init__(self, compiler: _Compiler, tree: Node) -> None:
         self._compiler = compiler
-        self._nfa = _Nfa(compiler.classes)
+        self._nfa = PatternNfa(compiler.classes)
         self._start = self._nfa.state()
         self._end = self._nfa.add(tree, self._start)
         self._numbers: dict[tuple[tuple[int, ...], frozenset[_Way]], int] = {}
@@ -300,19 +193,14 @@ class _Subsets:
         """For each state whether no continuation ends in ``wanted``."""
         n_classes = len(self._compiler.classes)
         self._compiler.spend(len(self.moves) * n_classes // 2 + 1)
-        sources: list[list[int]] = [[] for _ in self.moves]
-        found = set()
-        for state, row in enumerate(self.moves):
-            for target in row.values():
-                sources[target].append(state)
-            if self.final[state] == wanted or (not wanted and len(row) < n_classes):
-                found.add(state)
-        pending = list(found)
-        while pending:
-            for source in sources[pending.pop()]:
-                if source not in found:
-                    found.add(source)
-                    pending.append(source)
+        found = leading_to(
+            self.moves,
+            (
+                state
+                for state, row in enumerate(self.moves)
+                if self.final[state] == wanted or (not wanted and len(row) < n_classes)
+            ),
+        )
         return [state not in found for state in range(len(self.moves))]
 
     def explore(self) -> None:

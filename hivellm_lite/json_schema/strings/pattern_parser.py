@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from ...gbnf.build import ANY, alternation, char_class, literal, optional, repeat, sequence
-from ...gbnf.syntax import EMPTY, MAX_CODE_POINT, CharClass, Literal, Node, RuleRef
-from .characters import LINE_ENDS, Ranges, complement, digits, property_named, spaces, union, words
+from ...gbnf.build import alternation, char_class, literal, repeat, sequence
+from ...gbnf.syntax import MAX_CODE_POINT, CharClass, Literal, Node, RuleRef
+from .assertions import ANCHORS, END, LAST_LINE_END, START, Assertion, looking, word_boundary
+from .characters import LINE_ENDS, Ranges, complement, digits, property_named, spaces, words
 
-__all__ = ["END", "MAX_PATTERN", "START", "Assertion", "PatternParser", "UnsupportedPattern"]
+__all__ = ["MAX_EXPANDED", "MAX_PATTERN", "PatternParser", "UnsupportedPattern"]
 
 MAX_PATTERN = 5_000
 """Characters of a pattern."""
@@ -26,10 +26,6 @@ _MAX_GROUPS = 20
 
 MAX_EXPANDED = 20_000
 """Characters of a pattern with its counted repetitions written out."""
-
-START, END, _LAST_LINE_END = RuleRef("^"), RuleRef("$"), RuleRef("$?")
-"""Anchors, in the place where they stand; no rule can have these names. Python's ``$`` also
-matches in front of a line end that ends the text."""
 
 _CLASSES = {"d": digits, "w": words, "s": spaces}
 _CONTROLS = {"t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "0": "\0"}
@@ -45,18 +41,6 @@ class UnsupportedPattern(Exception):
     """A regular expression that is not read into a grammar; the message says why."""
 
 
-@dataclass(frozen=True)
-class Assertion:
-    """What must hold in one place of a text: of all that follows, or of all that precedes.
-
-    ``tree`` describes the rest of the text (``ahead``) or its beginning as a whole.
-    """
-
-    tree: Node
-    ahead: bool
-    negated: bool = False
-
-
 class PatternParser:
     """One regular expression, read from left to right.
 
@@ -64,11 +48,7 @@ class PatternParser:
     """
 
     def __init__(self, pattern: str, *, wide: bool = False) -> None:
-        self.assertions: dict[str, Assertion] = {
-            START.name: Assertion(EMPTY, ahead=False),
-            END.name: Assertion(EMPTY, ahead=True),
-            _LAST_LINE_END.name: Assertion(optional(literal("\n")), ahead=True),
-        }
+        self.assertions: dict[str, Assertion] = dict(ANCHORS)
         """By their names in the tree."""
         self._wide = wide
         if len(pattern) > MAX_PATTERN:
@@ -142,9 +122,11 @@ class PatternParser:
         if char == "^":
             return START, 0
         if char == "$":
-            return (_LAST_LINE_END if self._wide else END), 0
+            return (LAST_LINE_END if self._wide else END), 0
         if char == "\\" and self._peek() in ("b", "B"):
-            return self._boundary(is_one=self._next() == "b"), 1
+            node, assertions = word_boundary(is_one=self._next() == "b", wide=self._wide)
+            self.assertions.update(assertions)
+            return node, 1
         if char == "\\":
             found = self._escape(in_class=False)
             return (literal(found) if isinstance(found, str) else char_class(found)), 1
@@ -158,7 +140,8 @@ class PatternParser:
             self._place = look.end()
             with self._turned(look[2] == "!"):
                 node, size = self._inside()
-            return self._assertion(node, ahead=not look[1], negated=look[2] == "!"), size
+            found = looking(node, ahead=not look[1], negated=look[2] == "!")
+            return self._named(found), size
         if self._peek() == "?":
             match = _GROUP.match(self._pattern, self._place)
             if not match:
@@ -185,43 +168,10 @@ class PatternParser:
         yield
         self._wide ^= turned
 
-    def _assertion(self, node: Node, *, ahead: bool, negated: bool = False) -> RuleRef:
-        anything = repeat(ANY)
-        tree = sequence(node, anything) if ahead else sequence(anything, node)
+    def _named(self, assertion: Assertion) -> RuleRef:
         name = f"?{len(self.assertions)}"
-        self.assertions[name] = Assertion(tree, ahead, negated)
+        self.assertions[name] = assertion
         return RuleRef(name)
-
-    def _boundary(self, *, is_one: bool) -> Node:
-        r"""``\b`` or ``\B``: where words begin and end, for ECMA-262 and for Python.
-
-        The characters are those of words for both, for one of them, or for none; the
-        ends of the text count as the last.
-        """
-        inner, outside = words(wide=False), complement(words(wide=True))
-        kinds = (inner, complement(union(inner, outside)), outside)
-        every = [(a, b) for a in range(3) for b in range(3)]
-        certain = [(0, 2), (2, 0)]
-        if is_one:
-            pairs = [(a, b) for a, b in every if a != b] if self._wide else certain
-        elif self._wide:
-            pairs = [pair for pair in every if pair not in certain]
-        else:
-            pairs = [(a, b) for a, b in every if a == b]
-        anything = repeat(ANY)
-        for number, ranges in enumerate(kinds):
-            for ahead in (False, True):
-                one = char_class(ranges)
-                tree = sequence(one, anything) if ahead else sequence(anything, one)
-                # The last kind includes the ends of the text.
-                tree = alternation(tree, EMPTY) if number == 2 else tree
-                self.assertions[_beside(number, ahead=ahead)] = Assertion(tree, ahead)
-        return alternation(
-            *(
-                sequence(RuleRef(_beside(a, ahead=False)), RuleRef(_beside(b, ahead=True)))
-                for a, b in pairs
-            )
-        )
 
     def _class(self) -> CharClass:
         """The class after ``[``, up to the closing bracket."""
@@ -317,8 +267,3 @@ class PatternParser:
 
     def _wrong(self, problem: str) -> ValueError:
         return ValueError(f"{problem} at character {self._place}")
-
-
-def _beside(kind: int, *, ahead: bool) -> str:
-    """The name of the assertion that a character of this kind is the next, or was the last."""
-    return f"{'next' if ahead else 'last'} {kind}"

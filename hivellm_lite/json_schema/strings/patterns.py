@@ -17,7 +17,8 @@ from functools import lru_cache
 
 from ...gbnf.build import ANY, alternation, repeat, sequence
 from ...gbnf.syntax import EMPTY, Alternation, Node, Repeat, RuleRef, Sequence
-from .pattern_parser import END, START, PatternParser, UnsupportedPattern
+from .assertions import END, START
+from .pattern_parser import PatternParser, UnsupportedPattern
 
 __all__ = ["UnsupportedPattern", "parse_pattern"]
 
