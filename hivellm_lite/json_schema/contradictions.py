@@ -1,25 +1,37 @@
-"""Removes what can never be completed: alternatives that end in a contradiction.
+"""Removes the parts of a grammar that no text completes: schemas that contradict each other.
 
-A property whose schemas contradict each other has no value. If it is optional
-it is left out, if it is required its object goes, and so on up to the root.
+A property with contradictory schemas has no value. If the property is optional, it is left out.
+If it is required, its object has no text either, and so on up to the root.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from ..gbnf.build import NOTHING, alternation, repeat, sequence
-from ..gbnf.syntax import EMPTY, Alternation, CharClass, Literal, Node, Repeat, RuleRef, Sequence
+from ..gbnf.rewriting.analysis import productive_rules, references
+from ..gbnf.syntax import (
+    EMPTY,
+    Alternation,
+    CharClass,
+    Grammar,
+    Literal,
+    Node,
+    Repeat,
+    RuleRef,
+    Sequence,
+)
 
-__all__ = ["productive_rules"]
+__all__ = ["without_contradictions"]
 
 
-def productive_rules(rules: Mapping[str, Node], root: str) -> dict[str, Node]:
-    """The rules that are needed and have a text, without the parts that have none.
+def without_contradictions(rules: Mapping[str, Node], root: str) -> dict[str, Node]:
+    """The rules that the root needs, without the parts that have no text.
 
-    Empty if the root has no text.
+    The result is empty if the root itself has no text.
     """
-    productive = _productive(rules)
+    productive = productive_rules(Grammar(dict(rules), root=root))
     if root not in productive:
         return {}
     kept: dict[str, Node] = {}
@@ -29,69 +41,12 @@ def productive_rules(rules: Mapping[str, Node], root: str) -> dict[str, Node]:
         if name not in kept:
             body = _trimmed(rules[name], productive)
             kept[name] = EMPTY if body is None else body
-            pending += _references(body or EMPTY)
+            pending += references(body or EMPTY)
     return {name: kept[name] for name in rules if name in kept}
 
 
-def _productive(rules: Mapping[str, Node]) -> set[str]:
-    """Rules that have a text: a fixpoint that visits a rule when one that blocks it joins."""
-    waiting: dict[str, list[str]] = {}
-    found: set[str] = set()
-    pending = list(rules)
-    while pending:
-        name = pending.pop()
-        if name in found:
-            continue
-        blocking = _blocking(rules[name], found)
-        if blocking is None:
-            found.add(name)
-            pending += waiting.pop(name, [])
-        for other in blocking or ():
-            waiting.setdefault(other, []).append(name)
-    return found
-
-
-def _blocking(node: Node, productive: set[str]) -> list[str] | None:
-    """None if a node has a text; otherwise rules of which one has to have a text first."""
-    if isinstance(node, RuleRef):
-        return None if node.name in productive else [node.name]
-    if isinstance(node, CharClass):
-        return [] if node == NOTHING else None
-    if isinstance(node, Repeat):
-        return _blocking(node.item, productive) if node.minimum else None
-    if isinstance(node, Sequence):
-        for item in node.items:
-            blocking = _blocking(item, productive)
-            if blocking is not None:
-                return blocking
-        return None
-    if isinstance(node, Alternation):
-        together: dict[str, None] = {}
-        for option in node.options:
-            blocking = _blocking(option, productive)
-            if blocking is None:
-                return None
-            together.update(dict.fromkeys(blocking))
-        return list(together)
-    return None
-
-
-def _references(node: Node) -> list[str]:
-    names: list[str] = []
-    pending = [node]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, RuleRef):
-            names.append(part.name)
-        elif isinstance(part, Repeat):
-            pending.append(part.item)
-        elif isinstance(part, (Sequence, Alternation)):
-            pending += part.items if isinstance(part, Sequence) else part.options
-    return names
-
-
-def _trimmed(node: Node, productive: set[str]) -> Node | None:
-    """The node without options that have no text; None if it has none itself."""
+def _trimmed(node: Node, productive: AbstractSet[str]) -> Node | None:
+    """The node without the options that have no text; None if nothing is left."""
     if isinstance(node, RuleRef):
         return node if node.name in productive else None
     if isinstance(node, CharClass):
@@ -113,7 +68,7 @@ def _trimmed(node: Node, productive: set[str]) -> Node | None:
 
 
 def _different(options: list[Node]) -> list[Node]:
-    """Without simple options that are there already; to compare trees would take long."""
+    """Each literal and each reference once. Comparing whole trees would take too long."""
     seen: set[Node] = set()
     kept = []
     for option in options:
@@ -126,7 +81,7 @@ def _different(options: list[Node]) -> list[Node]:
 
 
 def _joined(items: list[Node]) -> list[Node]:
-    """Literals in a row as one, which reads better."""
+    """Adjacent literals become one, which is easier to read."""
     joined: list[Node] = []
     for item in items:
         if isinstance(item, Literal) and joined and isinstance(joined[-1], Literal):

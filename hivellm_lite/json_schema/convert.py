@@ -10,14 +10,16 @@ from ..errors import GrammarError
 from ..gbnf.build import NOTHING, alternation, literal, sequence
 from ..gbnf.syntax import Grammar, Node, RuleRef
 from .arrays import ArrayWriter
+from .contradictions import without_contradictions
 from .document import Document
 from .extra_keys import ExtraKeys
 from .layout import LAYOUTS, Layout, Whitespace
-from .numbers import MAX_BOUND_DIGITS, is_writable, number_automaton, number_node
+from .numbers.automata import number_automaton
+from .numbers.nodes import MAX_BOUND_DIGITS, is_writable, number_node
 from .objects import ObjectWriter
+from .overlaps import Overlaps
 from .problems import Problems, Unenforced
-from .productive import productive_rules
-from .reading import Overlaps, SchemaReader
+from .reading import SchemaReader
 from .rules import RuleBook, name_of
 from .schema_source import JSONSchema, schema_of
 from .sets.handles import place_of
@@ -81,7 +83,7 @@ def _convert(schema: JSONSchema, whitespace: Whitespace, source: str) -> tuple[G
         raise ValueError(f"whitespace is {whitespace!r}, expected one of {', '.join(LAYOUTS)}")
     document = Document(schema_of(schema))
     refuse_wrapper(document.root)
-    overlaps = Overlaps()
+    overlaps: Overlaps = {}
     while True:
         problems = Problems()
         writer = _Writer(document, problems, LAYOUTS[whitespace], overlaps)
@@ -132,7 +134,7 @@ class _Writer:
             handle = self._pending.popleft()
             self._rules.rules[self._names[handle]] = self._body(handle)
         self._rules.shared("ws")  # What the layout refers to; goes again if nothing does.
-        return productive_rules(self._rules.rules, root) or None
+        return without_contradictions(self._rules.rules, root) or None
 
     def overlaps(self) -> Overlaps:
         """Alternatives of ``oneOf`` that no value written may satisfy together, so far as known."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 from ..errors import GrammarError
 from ..strict_json.parsing import shown
+from .discriminators import tagged_objects
 from .document import Document
 from .keywords import APPLICATORS, TYPES
+from .overlaps import OneOfs, Overlaps
 from .problems import Problems, malformed
 from .sets.difference import Difference, Tools, Work, difference
 from .sets.disjointness import Disjointness
@@ -20,7 +21,7 @@ from .sets.membership import Membership
 from .shapes import ANYTHING, FALSE, Handle, Object, Shape, Shapes, Values, distinct
 from .types import TypeReader, list_of
 
-__all__ = ["MAX_SHAPES", "Overlaps", "SchemaReader"]
+__all__ = ["MAX_SHAPES", "SchemaReader"]
 
 MAX_SHAPES = 500
 """Shapes of one schema. Each ``anyOf`` multiplies the shapes of the ``anyOf`` beside it."""
@@ -39,10 +40,6 @@ _NEVER_ENFORCED = {
 
 class TooManyCasesError(GrammarError):
     """A schema that is a union of too many shapes."""
-
-
-Overlaps = dict[str, frozenset[tuple[int, int]]]
-"""Pairs of alternatives of the ``oneOf`` at a pointer that a value may satisfy both."""
 
 
 class SchemaReader:
@@ -65,20 +62,15 @@ class SchemaReader:
     ) -> None:
         self._document = document
         self._problems = problems
-        self._overlaps = overlaps
         self._is_wide = narrow is not None
         self._types = TypeReader(document, problems, wide=self._is_wide)
         self._read: dict[str, Shapes] = {FALSE: ()}
         self._reading: list[str] = []
         self._shapes: dict[Handle, Shapes] = {(): ANYTHING}
-        self._exclusive: dict[str, list[tuple[Shapes, Shapes]]] = {}
+        self._one_ofs: OneOfs = narrow._one_ofs if narrow else OneOfs(overlaps)
         self._membership = Membership(self.shapes, wide=self._is_wide)
         self._work: Work = narrow._work if narrow else Work()
         self._opposite = narrow or SchemaReader(document, problems, overlaps, self)
-        self._checked: set[str] = set()
-        self._disjointness = Disjointness(
-            self.shapes, self._opposite.shapes, self._membership, self._opposite._membership
-        )
         self._tools = Tools(self._meet_two, self._opposite._membership, self._only, self._work)
 
     def shapes(self, handle: Handle) -> Shapes:
@@ -248,12 +240,11 @@ class SchemaReader:
         branches = self._tagged(pointers, schema)
         branches = [self._meet(shapes, branch, pointer) for branch in branches]
         others = [self._opposite._schema(branch) for branch in pointers]
-        if self._is_wide:
-            self._opposite._exclusive.setdefault(pointer, list(zip(others, branches, strict=True)))
-        else:
-            self._exclusive[pointer] = list(zip(branches, others, strict=True))
+        written, valid = (others, branches) if self._is_wide else (branches, others)
+        alternatives = zip(written, valid, strict=True)
+        self._one_ofs.add(pointer, alternatives, replace=not self._is_wide)
         n_problems = len(self._problems.found)
-        for pair in sorted(self._overlaps.get(pointer, ())):
+        for pair in self._one_ofs.known(pointer):
             for left, right in (pair, pair[::-1]):
                 found = self._without(branches[left], others[right])
                 if found.exact and len(self._problems.found) == n_problems:
@@ -264,62 +255,25 @@ class SchemaReader:
         return self._union(branches, pointer)
 
     def _tagged(self, pointers: list[str], schema: Mapping[str, Any]) -> list[Shapes]:
-        """The alternatives, with the tag that distinguishes them if ``discriminator`` names one.
-
-        A valid value may omit a tag with a default, but then no reader can choose.
-        """
+        """The alternatives, each with its tag if the schema has a ``discriminator``."""
         branches = [self._schema(pointer) for pointer in pointers]
-        discriminator = schema.get("discriminator")
-        tag = discriminator.get("propertyName") if isinstance(discriminator, Mapping) else None
-        if self._is_wide or not isinstance(tag, str):
+        objects = None if self._is_wide else tagged_objects(self._document, pointers, schema)
+        if objects is None:
             return branches
-        mapping = discriminator.get("mapping") if isinstance(discriminator, Mapping) else None
-        found = []
-        for pointer, branch in zip(pointers, branches, strict=True):
-            values = self._tags_of(pointer, mapping if isinstance(mapping, Mapping) else {})
-            handle = (self._document.virtual({"enum": values}),) if values else ()
-            tagged = Object({tag: handle} if values else {}, frozenset({tag}), pointer=pointer)
-            found.append(self._meet(branch, (*ANYTHING[:-1], tagged), pointer))
-        return found
-
-    def _tags_of(self, pointer: str, mapping: Mapping[str, Any]) -> list[str]:
-        """The tags that ``mapping`` gives to the schema at a pointer."""
-        schema = self._document.at(pointer)
-        reference = schema.get("$ref") if isinstance(schema, Mapping) else None
-        if not isinstance(reference, str):
-            return []
-        name = reference.rpartition("/")[2]
-        return [tag for tag, target in mapping.items() if target in (reference, name)]
+        return [
+            self._meet(branch, (*ANYTHING[:-1], tagged), pointer)
+            for pointer, branch, tagged in zip(pointers, branches, objects, strict=True)
+        ]
 
     def overlaps(self) -> Overlaps:
-        """The overlaps so far, and the overlaps of each ``oneOf`` whose schemas may both match.
+        """The overlaps that are known, and those of each ``oneOf`` that this reader has read.
 
-        Not found while they are read: to compare two properties may take a schema that
-        is just being read.
+        Ask when everything has been read: to compare two properties, a proof may need a schema
+        whose reading is not finished.
         """
-        found = dict(self._overlaps)
-        while True:
-            unknown = [pointer for pointer in self._exclusive if pointer not in self._checked]
-            if not unknown:
-                return found
-            for pointer in unknown:
-                self._checked.add(pointer)
-                known = found.get(pointer, frozenset())
-                pairs = self._overlapping(self._exclusive[pointer], known)
-                if pairs:
-                    found[pointer] = known | pairs
-
-    def _overlapping(
-        self, branches: list[tuple[Shapes, Shapes]], known: frozenset[tuple[int, int]]
-    ) -> frozenset[tuple[int, int]]:
-        return frozenset(
-            (first, second)
-            for first, second in combinations(range(len(branches)), 2)
-            if (first, second) not in known
-            and not (
-                self._disjointness.of(branches[first][0], branches[second][1])
-                and self._disjointness.of(branches[second][0], branches[first][1])
-            )
+        other = self._opposite
+        return self._one_ofs.overlaps(
+            Disjointness(self.shapes, other.shapes, self._membership, other._membership)
         )
 
     def _means_object(self, pointer: str, schema: Mapping[str, Any]) -> bool:

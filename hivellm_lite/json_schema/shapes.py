@@ -13,6 +13,7 @@ a recursive schema has finitely many of them, and each becomes one rule.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -34,6 +35,7 @@ __all__ = [
     "String",
     "Values",
     "canonical",
+    "common_multiple",
     "distinct",
 ]
 
@@ -207,6 +209,13 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+def common_multiple(left: Fraction, right: Fraction) -> Fraction:
+    """The least positive number that is a multiple of both divisors."""
+    return Fraction(
+        math.lcm(left.numerator, right.numerator), math.gcd(left.denominator, right.denominator)
+    )
 
 
 def distinct(shapes: Iterable[Shape]) -> Shapes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from ..gbnf.automata.dfa import Machine, Moves, minimal
-from .strings.automata import TextAutomaton, TooLargeError, character_classes
+from ...gbnf.automata.dfa import Machine, Moves, minimal
+from ..strings.automata import TextAutomaton, TooLargeError, character_classes
 
 __all__ = ["decimal_step", "multiples_automaton"]
 

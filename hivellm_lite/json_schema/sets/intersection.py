@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
-from ..shapes import FALSE, Array, Handle, Number, Object, Rest, Shape, String, Values
+from ..shapes import (
+    FALSE,
+    Array,
+    Handle,
+    Number,
+    Object,
+    Rest,
+    Shape,
+    String,
+    Values,
+    common_multiple,
+)
 from .handles import both, property_handle
 from .membership import Membership
 
-__all__ = ["common_multiple", "meet"]
+__all__ = ["meet"]
 
 
 def meet(
@@ -72,12 +82,6 @@ def _tighter(
     if left[0] is None or right[0] is None:
         return right if left[0] is None else left
     return max(left, right, key=lambda bound: (sign * (bound[0] or 0), bound[1]))
-
-
-def common_multiple(left: Fraction, right: Fraction) -> Fraction:
-    return Fraction(
-        math.lcm(left.numerator, right.numerator), math.gcd(left.denominator, right.denominator)
-    )
 
 
 def _smaller(left: int | None, right: int | None) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 from hivellm_lite.gbnf.build import NOTHING
 from hivellm_lite.gbnf.earley import Recogniser
 from hivellm_lite.gbnf.syntax import Grammar
-from hivellm_lite.json_schema.numbers import number_node
+from hivellm_lite.json_schema.numbers.nodes import number_node
 from hivellm_lite.json_schema.shapes import Number
 
 
