@@ -1,4 +1,4 @@
-"""Grammars from JSON schemas: every text that such a grammar describes is valid.
+"""Writes grammars from JSON schemas: every text of such a grammar is valid for its schema.
 
 ::
 
@@ -6,8 +6,8 @@
 
     grammar = schema_to_grammar({"type": "object", "properties": {"name": {"type": "string"}}})
 
-A keyword that a grammar cannot enforce is an error, not a surprise:
-``docs/json-schema.md`` lists them.
+A schema with a keyword that a grammar cannot enforce is refused. ``docs/json-schema.md`` lists
+these keywords.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Arrays: leading items with a schema each, then a counted number of others.
+"""Writes arrays: leading items with a schema each, then a counted number of further items.
 
-With ``contains`` every item is written as one that counts or as one that does not;
-with ``uniqueItems`` each value of a short list once.
+With ``contains``, the rules count the items that match. With ``uniqueItems``, they write each
+value of a short list at most once.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from .shapes import FALSE, Array, Handle, Number, Shapes, Values, distinct
 __all__ = ["ArrayWriter"]
 
 MAX_ANY_ORDER = 7
-"""Values that an array of different ones may have in any order: a rule for each set of them.
-More come in the order in which the schema lists them."""
+"""Distinct values that an array may hold in any order, which takes a rule for each subset.
+If there are more values, the array holds them in the order of the schema."""
 
 MAX_IN_ORDER = 300
-"""Different values in the order of the schema."""
+"""Distinct values that an array may hold in the order of the schema."""
 
 _MAX_STATES = 2_000
-"""Numbers of items and of those that ``contains`` is about, together."""
+"""Combinations of a number of items and the numbers of items that each ``contains`` counts."""
 
 
 class ArrayWriter:
-    """Writes arrays; ``written`` gives the rule of a handle, ``value`` that of a value."""
+    """Writes arrays. ``written`` returns the rule of a handle, ``value`` the text of a value."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class ArrayWriter:
         self._problems = problems
 
     def node(self, shape: Array, wanted: str) -> Node:
-        """All arrays of the shape, `NOTHING` if there are none."""
+        """All arrays of the shape; `NOTHING` if there are none."""
         shape = self._bounded(shape)
         if shape.maximum is not None and shape.maximum < shape.minimum:
             return NOTHING
@@ -64,7 +64,10 @@ class ArrayWriter:
         return self._plain(shape, wanted)
 
     def _bounded(self, shape: Array) -> Array:
-        """With a maximum where there may be no further items, without needless conditions."""
+        """The same arrays, with a maximum if further items are forbidden.
+
+        A ``contains`` that always holds is dropped.
+        """
         maximum = shape.maximum
         if FALSE in shape.items and (maximum is None or maximum > len(shape.prefix)):
             maximum = len(shape.prefix)
@@ -79,7 +82,7 @@ class ArrayWriter:
         if maximum == 0:
             return sequence(literal("["), gap, literal("]"))
         own = len(shape.prefix) if maximum is None else min(len(shape.prefix), maximum)
-        # Backwards, so that what follows an item is known; the first has no comma before it.
+        # Backwards: each item needs the rule of what follows. The first has no comma before it.
         done = max(own, 1)
         tail: Node = EMPTY
         if maximum is None or maximum > done:
@@ -97,8 +100,8 @@ class ArrayWriter:
         return sequence(literal("["), gap, items, literal("]"))
 
     def _containing(self, shape: Array, wanted: str) -> Node:
-        """A rule for each number of items so far and of those among them that count."""
-        # Whether an item is the first must be known: it has no comma before it.
+        """A rule for each number of items so far and each number of items counted so far."""
+        # At least 1, because the first item has no comma before it.
         last = max(len(shape.prefix), shape.minimum, shape.maximum or 0, 1)
         limits = [c.minimum if c.maximum is None else c.maximum for c in shape.contains]
         n_states = last + 1
@@ -133,7 +136,7 @@ class ArrayWriter:
     def _choices(
         self, shape: Array, index: int, counts: tuple[int, ...], limits: list[int]
     ) -> Iterator[tuple[Handle, tuple[int, ...]]]:
-        """What the next item may be, and the counts after it."""
+        """Each handle that the next item may satisfy, with the counts after that item."""
         if shape.maximum is not None and index >= shape.maximum:
             return
         for counted in product((False, True), repeat=len(counts)):
@@ -144,7 +147,7 @@ class ArrayWriter:
                 counted, counts, limits, shape.contains, strict=True
             ):
                 if is_one:
-                    # After the last item that must be counted, items are not distinguished.
+                    # Once the limit is reached, no more items are counted.
                     possible &= count < limit
                     handle = both(handle, contains.handle)
                 elif contains.maximum is not None:
@@ -154,7 +157,7 @@ class ArrayWriter:
                 yield handle, tuple(after)
 
     def _listed(self, shape: Array) -> list[Any] | None:
-        """The values that items of the shape may have, if those are few and alike for all."""
+        """The possible values of an item, if they are few and the same for all items."""
         if shape.prefix or shape.contains:
             return None
         found: list[Any] = []
@@ -169,7 +172,7 @@ class ArrayWriter:
             else:
                 return None
         (values,) = distinct([Values(tuple(found))])
-        assert isinstance(values, Values)  # noqa: S101 — what was given
+        assert isinstance(values, Values)  # noqa: S101 — `distinct` keeps the type
         return list(values.values) if len(values.values) <= MAX_IN_ORDER else None
 
     def _of_values(self, values: list[Any], shape: Array, wanted: str) -> Node:
@@ -183,7 +186,7 @@ class ArrayWriter:
         return sequence(literal("["), gap, items, gap, literal("]"))
 
     def _in_any_order(self, nodes: list[Node], minimum: int, maximum: int, wanted: str) -> Node:
-        """A rule for each set of values that are written already."""
+        """A rule for each set of values that have been written."""
         names: dict[int, str] = {0: self._rules.reserve(wanted)}
         pending = [0]
         while pending:
@@ -205,7 +208,7 @@ class ArrayWriter:
         return RuleRef(names[0])
 
     def _in_order(self, nodes: list[Node], minimum: int, maximum: int, wanted: str) -> Node:
-        """A rule for each value and number of values before it, backwards."""
+        """A rule for each value and each number of values before it, from the last value back."""
         top = maximum if maximum < len(nodes) else max(minimum, 1)
         tails: list[Node] = [EMPTY if count >= minimum else NOTHING for count in range(top + 1)]
         for node in reversed(nodes):

@@ -1,4 +1,4 @@
-"""From a JSON schema to the grammar of the JSON texts that it admits."""
+"""Converts a JSON schema to a grammar of JSON texts that satisfy the schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..gbnf.build import NOTHING, alternation, literal, sequence
 from ..gbnf.syntax import Grammar, Node, RuleRef
 from .arrays import ArrayWriter
 from .contradictions import without_contradictions
-from .document import Document
+from .document import SchemaDocument
 from .extra_keys import ExtraKeys
 from .layout import LAYOUTS, Layout, Whitespace
 from .numbers.automata import number_automaton
@@ -40,7 +40,7 @@ _SHARED: tuple[tuple[Shapes, str], ...] = (
     ((Array(),), "array"),
     ((Object(),), "object"),
 )
-"""Schemas that need no separate rule."""
+"""Schemas that a shared rule describes, with the name of that rule."""
 
 
 def schema_to_grammar(
@@ -50,19 +50,21 @@ def schema_to_grammar(
     whitespace: Whitespace = "single",
     source: str = "<JSON schema>",
 ) -> Grammar:
-    """The grammar of JSON values that satisfy a schema; every text of it does.
+    """Convert a JSON schema to a grammar. Every text of the grammar satisfies the schema.
 
-    ``schema`` is what `schema_of` takes. ``whitespace`` is ``"single"`` for what
-    ``json.dumps`` writes by default (most of an answer's structure is then
-    forced), ``"compact"`` for none, ``"any"`` for line breaks and indentation
-    too. ``source`` names the grammar in messages.
+    Not every valid text is in the grammar: ``docs/json-schema.md`` says which are left out.
 
-    The other direction is narrower: see ``docs/json-schema.md`` for the valid
-    texts that are not in the grammar.
+    ``schema`` is anything that `schema_of` takes. ``source`` names the grammar in messages.
+    ``whitespace`` is one of:
 
-    Raises `GrammarError` for anything but a JSON schema, for a schema that no value
-    satisfies, and, unless ``allow_unenforced``, for keywords that a grammar
-    cannot enforce; it names them with their JSON pointers.
+    - ``"single"``: as ``json.dumps`` writes by default, which forces most of an answer's structure
+    - ``"compact"``: no white space
+    - ``"any"``: line breaks and indentation too
+
+    Raises `GrammarError` for anything but a JSON schema, and for a schema that no value
+    satisfies. Raises it also for keywords that a grammar cannot enforce, unless
+    ``allow_unenforced``; the message lists these keywords with their JSON pointers. Raises
+    ValueError for an unknown ``whitespace``.
     """
     grammar, problems = _convert(schema, whitespace, source)
     if not allow_unenforced:
@@ -71,9 +73,9 @@ def schema_to_grammar(
 
 
 def unenforced_keywords(schema: JSONSchema) -> tuple[Unenforced, ...]:
-    """The keywords that `schema_to_grammar` leaves out with ``allow_unenforced=True``.
+    """The keywords that `schema_to_grammar` ignores with ``allow_unenforced=True``.
 
-    Raises `GrammarError` like that.
+    Raises `GrammarError` where that call does.
     """
     return _convert(schema, "single", "<JSON schema>")[1].found
 
@@ -81,14 +83,14 @@ def unenforced_keywords(schema: JSONSchema) -> tuple[Unenforced, ...]:
 def _convert(schema: JSONSchema, whitespace: Whitespace, source: str) -> tuple[Grammar, Problems]:
     if whitespace not in LAYOUTS:
         raise ValueError(f"whitespace is {whitespace!r}, expected one of {', '.join(LAYOUTS)}")
-    document = Document(schema_of(schema))
+    document = SchemaDocument(schema_of(schema))
     refuse_wrapper(document.root)
     overlaps: Overlaps = {}
     while True:
         problems = Problems()
         writer = _Writer(document, problems, LAYOUTS[whitespace], overlaps)
         rules = writer.rules()
-        # What overlaps is known once all is read, and then read again with that in mind.
+        # A reading finds overlaps that the next reading must know.
         found = writer.overlaps()
         if found == overlaps:
             break
@@ -97,17 +99,17 @@ def _convert(schema: JSONSchema, whitespace: Whitespace, source: str) -> tuple[G
         problems.raise_any()
         raise GrammarError(
             "JSON schema: no value that satisfies it can be written\n"
-            "Look for 'false', for conditions that exclude one another, and for "
+            "Look for 'false', for conditions that contradict each other, and for "
             "required properties that lead back to their own object."
         )
     return Grammar(rules, source=source), problems
 
 
 class _Writer:
-    """Writes one rule for every handle that is reached, without calling itself for them."""
+    """Writes one rule for each handle that the root leads to, with a queue instead of recursion."""
 
     def __init__(
-        self, document: Document, problems: Problems, layout: Layout, overlaps: Overlaps
+        self, document: SchemaDocument, problems: Problems, layout: Layout, overlaps: Overlaps
     ) -> None:
         self._document = document
         self._problems = problems
@@ -133,11 +135,11 @@ class _Writer:
         while self._pending:
             handle = self._pending.popleft()
             self._rules.rules[self._names[handle]] = self._body(handle)
-        self._rules.shared("ws")  # What the layout refers to; goes again if nothing does.
+        self._rules.shared("ws")  # The layout may refer to this rule; an unused rule is removed.
         return without_contradictions(self._rules.rules, root) or None
 
     def overlaps(self) -> Overlaps:
-        """Alternatives of ``oneOf`` that no value written may satisfy together, so far as known."""
+        """The alternatives of each ``oneOf`` that one value may satisfy together."""
         return self._reader.overlaps()
 
     def _written(self, handle: Handle) -> Node:
@@ -173,7 +175,7 @@ class _Writer:
         if shape in (Number(), Number(integer=True), Number(integer=True, exponent=False)):
             return kind
         if not is_writable(shape):
-            reason = f"over {MAX_BOUND_DIGITS} digits are not counted"
+            reason = f"bounds of over {MAX_BOUND_DIGITS} digits are not supported"
             self._problems.add("minimum, maximum or multipleOf", place_of(handle), reason)
             return kind
         node = number_node(shape)
@@ -187,11 +189,11 @@ class _Writer:
         except TooLargeError:
             pass
         keyword = "not" if shape.without else "multipleOf"
-        self._problems.add(keyword, place_of(handle), "such steps are too large to be counted")
+        self._problems.add(keyword, place_of(handle), "the step is too large for a grammar")
         return kind
 
     def _values(self, values: tuple[Any, ...], wanted: str) -> Node:
-        """One of the values."""
+        """The text of one of the values."""
         plain = [value for value in values if not isinstance(value, (dict, list))]
         nodes = [self._value(value) for value in values if isinstance(value, (dict, list))]
         if plain:

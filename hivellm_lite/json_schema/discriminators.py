@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .document import Document
+from .document import SchemaDocument
 from .shapes import Object
 
 __all__ = ["tagged_objects"]
 
 
 def tagged_objects(
-    document: Document, pointers: list[str], schema: Mapping[str, Any]
+    document: SchemaDocument, pointers: list[str], schema: Mapping[str, Any]
 ) -> list[Object] | None:
     """For each alternative, the objects that carry its tag; None without a discriminator.
 
@@ -34,7 +34,7 @@ def tagged_objects(
     return objects
 
 
-def _tags_of(document: Document, pointer: str, mapping: Mapping[str, Any]) -> list[str]:
+def _tags_of(document: SchemaDocument, pointer: str, mapping: Mapping[str, Any]) -> list[str]:
     """The tags that ``mapping`` gives to the schema at a pointer."""
     schema = document.at(pointer)
     reference = schema.get("$ref") if isinstance(schema, Mapping) else None

@@ -1,6 +1,8 @@
-"""A schema as a document: its subschemas by JSON pointer, and where references lead.
+"""Finds the subschemas of a schema by JSON pointer, and resolves references.
 
-Only references into the same document are followed; nothing is ever fetched.
+References outside of the document are refused; nothing is ever fetched.
+
+Source: JSON Schema 2020-12, Core, sections 8 and 9; RFC 6901 (JSON Pointer).
 """
 
 from __future__ import annotations
@@ -19,21 +21,21 @@ from .keywords import ANNOTATIONS, DATA, IN_PLACE
 from .problems import malformed
 from .shapes import FALSE, Handle
 
-__all__ = ["MAX_NODES", "MAX_SCHEMA_DEPTH", "Document"]
+__all__ = ["MAX_SCHEMA_DEPTH", "MAX_VALUES", "SchemaDocument"]
 
 MAX_SCHEMA_DEPTH = 64
-"""Nested objects and arrays of a schema; reading one level may call a dozen functions."""
+"""Levels of objects and arrays in a schema. Reading one level may take a dozen nested calls."""
 
-MAX_NODES = 100_000
-"""Values in a schema. The largest published ones have some ten thousand."""
+MAX_VALUES = 100_000
+"""Values in a schema. The largest published schemas have some ten thousand."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
-class Document:
-    """A JSON schema that is known to be JSON of bounded depth and size.
+class SchemaDocument:
+    """A JSON schema, checked to be JSON of bounded depth and size.
 
-    Raises `GrammarError` if it is not.
+    Raises `GrammarError` for anything else.
     """
 
     def __init__(self, schema: Mapping[str, Any] | bool) -> None:
@@ -49,13 +51,13 @@ class Document:
         return self._root
 
     def at(self, pointer: str) -> Mapping[str, Any] | bool:
-        """The schema at a pointer that `child` or `handle` gave."""
+        """The schema at a pointer that `child`, `handle`, `target` or `virtual` returned."""
         return self._schemas[pointer]
 
     def child(self, parent: str, *steps: str | int) -> str:
-        """The pointer of the subschema that is some steps below another schema.
+        """The pointer of the subschema that the steps lead to from another schema.
 
-        Raises `GrammarError` if there is no schema at that place.
+        Raises `GrammarError` if the value there is not a schema.
         """
         value: Any = self._schemas[parent]
         for step in steps:
@@ -65,10 +67,10 @@ class Document:
         return pointer
 
     def handle(self, parent: str, *steps: str | int) -> Handle:
-        """The handle of a subschema: empty for one that says nothing, `FALSE` for ``false``.
+        """The handle of a subschema: `FALSE` for ``false``, empty for a schema without constraints.
 
-        A schema that is only a reference gives way to what it refers to, so that
-        all references to a definition share one handle.
+        A schema that is only a reference is replaced by its target, so all references to a
+        definition share one handle.
         """
         pointer = self.child(parent, *steps)
         passed = {pointer}
@@ -81,17 +83,20 @@ class Document:
                 return ()
             if said != {"$ref"}:
                 return (pointer,)
-            assert isinstance(schema, Mapping)  # noqa: S101 — `true` says nothing
+            assert isinstance(schema, Mapping)  # noqa: S101 — `true` has no constraints
             pointer = self.target(pointer, schema["$ref"])
             if pointer in passed:
                 raise GrammarError(
                     f"JSON schema: the reference at {pointer} leads back to itself\n"
-                    "Let it refer to a schema."
+                    "Let it refer to a schema that is not a reference."
                 )
             passed.add(pointer)
 
     def target(self, pointer: str, reference: object) -> str:
-        """The pointer of the schema that a ``$ref`` in the schema at ``pointer`` means."""
+        """The pointer of the schema that a ``$ref`` in the schema at ``pointer`` refers to.
+
+        Raises `GrammarError` if the reference leads nowhere or outside of the document.
+        """
         if not isinstance(reference, str):
             raise malformed(pointer, "$ref", reference, "a string")
         base = self._base(pointer)
@@ -103,7 +108,7 @@ class Document:
             if name != base or reference.partition("#")[0]:
                 raise GrammarError(
                     f"JSON schema: '$ref' at {pointer} leads to {shown(reference)}, outside of the "
-                    "schema\nMove what it refers to into '$defs' and refer to that."
+                    "schema\nCopy the schema that it refers to into '$defs', and refer to the copy."
                 )
             resource = []
         fragment = unquote(fragment)
@@ -120,13 +125,13 @@ class Document:
         )
 
     def virtual(self, schema: Mapping[str, Any]) -> str:
-        """The pointer of a schema that stands nowhere in the document; equal ones share it."""
+        """A pointer for a schema that is not in the document. Equal schemas share the pointer."""
         pointer = f"#/{json.dumps(schema, sort_keys=True)}"
         self._schemas.setdefault(pointer, schema)
         return pointer
 
     def same_value(self, pointer: str) -> Iterator[Mapping[str, Any]]:
-        """The schemas around a schema that describe the same value."""
+        """The schemas around the schema at a pointer that describe the same value."""
         while pointer in self._parents:
             parent = self._parents[pointer]
             if pointer.removeprefix(f"{parent}/").partition("/")[0] not in IN_PLACE:
@@ -159,7 +164,7 @@ class Document:
             self._parents[pointer] = parent
 
     def _base(self, pointer: str) -> str:
-        """The name of the innermost document around a schema, "" if it has none."""
+        """The name of the innermost document around a schema, or ``""`` if that has no name."""
         if pointer not in self._bases:
             value: Any = self._root
             base = _named(value, "")
@@ -177,12 +182,12 @@ class Document:
 
     @lazy
     def _resources(self) -> dict[str, list[str]]:
-        """The steps from the root to every document in this one, by its name."""
+        """For the name of each document in this one, the steps from the root to that document."""
         return {name: steps for name, steps, _ in _names(self._root) if name}
 
     @lazy
     def _anchors(self) -> dict[tuple[str, str], list[str]]:
-        """The steps from the root to what has a name within a document."""
+        """For (name of a document, anchor), the steps from the root to that anchor's schema."""
         found: dict[tuple[str, str], list[str]] = {}
         for base, steps, value in _names(self._root, every=True):
             for keyword in ("$anchor", "$dynamicAnchor", "$id", "id"):
@@ -207,8 +212,9 @@ def _named(value: object, base: str) -> str:
 def _names(
     root: object, *, every: bool = False
 ) -> Iterator[tuple[str, list[str], Mapping[str, Any]]]:
-    """Documents within a document: name, steps from the root, value; ``every``: all schemas,
-    with the name of the document that they are in.
+    """The documents within a document, each as (name, steps from the root, value).
+
+    With ``every``, all schemas instead, each with the name of the document around it.
     """
     bases: dict[tuple[str, ...], str] = {}
     for steps, value in _mappings(root):
@@ -227,7 +233,7 @@ def _names(
 
 
 def _mappings(root: object) -> Iterator[tuple[list[str], Mapping[str, Any]]]:
-    """Every object that may be a schema, with the steps to it."""
+    """Every object that may be a schema, with the steps from the root to it."""
     pending: list[tuple[list[str], object]] = [([], root)]
     while pending:
         steps, value = pending.pop()
@@ -241,7 +247,10 @@ def _mappings(root: object) -> Iterator[tuple[list[str], Mapping[str, Any]]]:
 
 
 def _check_values(root: object) -> None:
-    """Refuse what is not JSON or too large; also ends on an object that contains itself."""
+    """Refuse values that are not JSON, and schemas that are too deep or too large.
+
+    The limit of depth also ends the walk through an object that contains itself.
+    """
     pending: list[tuple[object, int, str]] = [(root, 0, "#")]
     count = 0
     while pending:
@@ -252,8 +261,8 @@ def _check_values(root: object) -> None:
                 f"JSON schema: nested over {MAX_SCHEMA_DEPTH} levels deep\n"
                 "Move inner schemas into '$defs' and refer to them."
             )
-        if count > MAX_NODES:
-            raise GrammarError(f"JSON schema: over {MAX_NODES} values\nUse a smaller schema.")
+        if count > MAX_VALUES:
+            raise GrammarError(f"JSON schema: over {MAX_VALUES} values\nUse a smaller schema.")
         if isinstance(value, Mapping):
             for key, member in value.items():
                 if not isinstance(key, str):

@@ -1,7 +1,7 @@
-"""Which keys of an object are written beyond those that a schema lists, and how.
+"""Decides which unlisted keys of an object are written, and writes them.
 
-Leaving keys out never makes an object invalid, adding one may. So a key is
-written only if it is certain which schemas its value must satisfy.
+To leave an unlisted key out never makes an object invalid, but to add one may. So a key is written
+only if it is certain which schemas its value must satisfy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["ExtraKeys"]
 
 
 class ExtraKeys:
-    """Keys of the objects of one document."""
+    """Writes the keys of the objects of one document."""
 
     def __init__(self, reader: SchemaReader, rules: RuleBook, problems: Problems) -> None:
         self._reader = reader
@@ -35,9 +35,9 @@ class ExtraKeys:
         self._problems = problems
 
     def listed(self, shape: Object) -> dict[str, Handle] | None:
-        """The keys with a name, in their order, and the handles of their values.
+        """The keys that are known by name, in order, and the handles of their values.
 
-        None if a required key may not be there.
+        None if a required key is forbidden.
         """
         names = [*shape.properties, *sorted(shape.required - shape.properties.keys())]
         if shape.has_others or shape.patterns:
@@ -49,7 +49,7 @@ class ExtraKeys:
         return found if shape.required <= found.keys() else None
 
     def _writes(self, shape: Object, name: str) -> bool:
-        """Whether a key that is not listed is written at all."""
+        """Whether an unlisted key of this name is written at all."""
         return shape.has_others or any(pattern_matches(p, name) for p in shape.patterns)
 
     def _allows(self, shape: Object, name: str) -> bool:
@@ -59,7 +59,7 @@ class ExtraKeys:
     def others(
         self, shape: Object, listed: dict[str, Handle], wanted: str
     ) -> Iterator[tuple[Node, Handle]]:
-        """Keys without a name, and the handles of their values."""
+        """Rules for all further keys, and the handles of their values."""
         taken = [*shape.properties, *(name for name in listed if name not in shape.properties)]
         if shape.patterns or shape.names:
             yield from self._described(shape, taken, wanted)
@@ -70,7 +70,7 @@ class ExtraKeys:
     def _described(
         self, shape: Object, taken: list[str], wanted: str
     ) -> Iterator[tuple[Node, Handle]]:
-        """Keys that patterns or ``propertyNames`` describe, those with like values together."""
+        """Keys that patterns or ``propertyNames`` describe, grouped by their values' handle."""
         for names in self._reader.shapes(shape.names):
             if not isinstance(names, String):
                 continue
@@ -88,12 +88,14 @@ class ExtraKeys:
             except UnwritableError as error:
                 self._problems.add(keyword, shape.pointer, str(error))
             except (TooLargeError, UnsupportedPattern) as error:
-                self._problems.add(keyword, shape.pointer, f"taken together: {error}")
+                self._problems.add(
+                    keyword, shape.pointer, f"the patterns of the keys, taken together: {error}"
+                )
 
     def _single_pattern(
         self, shape: Object, names: String, taken: list[str]
     ) -> tuple[str, Handle] | None:
-        """The pattern of all keys and their handle, where there is nothing else to heed."""
+        """The pattern of all keys and their handle, if nothing else restricts the keys."""
         alone = len(shape.rests) == 1 and len(shape.rests[0].patterns) == 1
         if names != String() or taken or not alone:
             return None
@@ -108,9 +110,11 @@ class ExtraKeys:
 
 
 def _keys_by_handle(shape: Object, names: String, taken: list[str]) -> dict[Handle, TextAutomaton]:
-    """The keys that are not taken, by what their values must satisfy.
+    """The keys that are not ``taken``, by the handle of their values.
 
-    Left out are keys that a pattern matches for one reader and not for another.
+    Keys that a pattern matches in one dialect and not in the other are left out.
+
+    Raises `TooLargeError`, `UnsupportedPattern` and `UnwritableError`.
     """
     parts, is_name = string_parts(names)
     n_names = len(parts)

@@ -1,4 +1,4 @@
-"""Keys that a schema does not list: any string but those that it does list."""
+"""Writes any key except the keys that a schema lists."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .strings.nodes import encoded
 __all__ = ["other_key"]
 
 _NESTED = 16
-"""Characters of one name in one rule; the rest of the name becomes another rule."""
+"""Characters of a name in one rule. A longer name continues in another rule."""
 
 
 @dataclass
 class _Branch:
-    """What the excluded names that begin alike continue with."""
+    """The continuations of the excluded names that share a beginning."""
 
     children: dict[str, _Branch] = field(default_factory=dict)
     is_name: bool = False
 
 
 def other_key(excluded: Iterable[str], rules: RuleBook, wanted: str) -> Node:
-    """A key in quotes that is not excluded; each character has one spelling."""
+    """A key in quotes that is not excluded. Each character has one spelling."""
     anything = encoded(repeat(ANY), rules, wanted)
     root = _Branch()
     for name in excluded:

@@ -1,8 +1,8 @@
-"""Which keywords of JSON Schema say nothing about a value, and which belong to one type.
+"""Sorts the keywords of JSON Schema: annotations, applicators, constraints.
 
 Source: JSON Schema 2020-12, Core and Validation, with the older spellings of
 drafts 4 to 7 and of OpenAPI 3.0. A keyword that no list names is an annotation,
-as the specification says of unknown ones.
+as the specification asks for unknown keywords.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ ANNOTATIONS = frozenset(
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 
 DATA = frozenset({"const", "default", "enum", "example", "examples"})
-"""Keywords whose value is data, whatever it looks like."""
+"""Keywords whose value is data, even if it looks like a schema."""
 
 IN_PLACE = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
-"""Keywords whose schemas describe the same value as the schema around them."""
+"""Keywords whose schemas describe the same value as the schema that holds them."""
 
 APPLICATORS = IN_PLACE | {
     "$dynamicRef",
@@ -62,7 +62,7 @@ APPLICATORS = IN_PLACE | {
     "unevaluatedItems",
     "unevaluatedProperties",
 }
-"""Keywords that hold or name schemas."""
+"""Keywords that hold schemas or refer to them."""
 
 CONSTRAINTS = (APPLICATORS - {"else", "then"}) | {
     "const",
@@ -85,4 +85,4 @@ CONSTRAINTS = (APPLICATORS - {"else", "then"}) | {
     "type",
     "uniqueItems",
 }
-"""Keywords that some value fails."""
+"""Keywords that can fail: some value does not satisfy them."""

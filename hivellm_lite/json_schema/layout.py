@@ -1,4 +1,4 @@
-"""White space between the tokens of JSON."""
+"""The white space between the tokens of JSON, and the choices a caller has."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..gbnf.syntax import EMPTY, Node, RuleRef
 __all__ = ["LAYOUTS", "WHITE_SPACE", "Layout", "Whitespace"]
 
 Whitespace = Choice["single", "compact", "any"]
-"""White space of an answer in JSON: what ``json.dumps`` writes, none, or any."""
+"""White space in a JSON answer: as ``json.dumps`` writes by default, none, or any."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The text between items, after a key, and next to brackets inside them."""
+    """Separators between items and after a key, and the gap inside of brackets."""
 
     comma: Node
     colon: Node
@@ -34,7 +34,7 @@ WHITE_SPACE = optional(
 )
 """The rule ``ws``: nothing, a space, or one or two line ends and an indentation.
 
-Bounded, since a model that may write white space for ever sometimes does.
+The length is bounded, because a model that may write white space forever sometimes does.
 """
 
 LAYOUTS: dict[Whitespace, Layout] = {
@@ -42,4 +42,4 @@ LAYOUTS: dict[Whitespace, Layout] = {
     "compact": Layout(literal(","), literal(":"), EMPTY),
     "any": Layout(sequence(_GAP, literal(","), _GAP), sequence(_GAP, literal(":"), _GAP), _GAP),
 }
-"""``single`` is what Python's ``json.dumps`` writes, ``compact`` has no white space at all."""
+"""``single`` is Python's default for ``json.dumps``; ``compact`` has no white space."""

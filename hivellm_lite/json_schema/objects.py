@@ -1,4 +1,4 @@
-"""Objects: listed keys in their order, some of which may be left out, then other keys."""
+"""Writes objects: listed keys in order, optional ones included or not, then other keys."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["ObjectWriter"]
 
 @dataclass(frozen=True)
 class _Member:
-    """The text of a key and its value."""
+    """A listed key with its value."""
 
     node: Node
     required: bool
 
 
 class ObjectWriter:
-    """Writes objects; ``written`` gives the rule of a handle."""
+    """Writes objects. ``written`` returns the rule of a handle."""
 
     def __init__(
         self,
@@ -70,15 +70,15 @@ class ObjectWriter:
     def _members(
         self, shape: Object, members: list[_Member], extra: Node | None, wanted: str
     ) -> Node:
-        """What stands between the braces."""
+        """The text between the braces."""
         most_certain = len(members) + (extra is not None)
         wanted_minimum = shape.minimum
         if extra is not None and wanted_minimum > most_certain:
             self._problems.add(
                 "minProperties",
                 shape.pointer,
-                f"a grammar cannot tell keys that are not listed apart, so {most_certain} "
-                "different ones are all it can ask for",
+                f"a grammar cannot require different unlisted keys, so {most_certain} distinct "
+                "keys are the most that it can require",
             )
             wanted_minimum = most_certain
         certain = sum(member.required for member in members)
@@ -94,9 +94,7 @@ class ObjectWriter:
     def _uncounted(
         self, members: list[_Member], extra: Node | None, wanted: str, *, may_be_empty: bool
     ) -> Node:
-        """One option for each key that may come first; after it, the others each
-        with its comma.
-        """
+        """One option for each key that may come first. Each later key has a comma before it."""
         comma, gap = self._rules.layout.comma, self._rules.layout.gap
         tail = EMPTY if extra is None else repeat(sequence(comma, extra))
         leading = next((i for i, m in enumerate(members) if m.required), len(members))
@@ -110,8 +108,8 @@ class ObjectWriter:
                 options.append(sequence(member.node, tail, gap))
             following = sequence(comma, member.node)
             tail = sequence(following if member.required else optional(following), tail)
-            # Several options refer to what follows: a rule keeps their sum from growing
-            # with the square of their number.
+            # Several options share what follows. Without a rule for that, their total size
+            # would grow with the square of their number.
             if 0 < index <= leading:
                 tail = self._rules.add(f"{wanted}-{index + 1}", tail)
         return alternation(*reversed(options)) if options else NOTHING
@@ -124,10 +122,10 @@ class ObjectWriter:
         minimum: int,
         maximum: int | None,
     ) -> Node:
-        """A rule for each key and number of keys before it.
+        """A rule for each key and each number of keys before it.
 
-        A key that is not listed may be repeated, and then counts once: however
-        many are written, they are sure to add one only.
+        A model may repeat an unlisted key, which then counts once. So any number of unlisted
+        keys is only sure to add one.
         """
         comma, gap = self._rules.layout.comma, self._rules.layout.gap
         most = len(members) if maximum is None else min(maximum, len(members))
@@ -149,7 +147,7 @@ class ObjectWriter:
         return sequence(tails[0], gap)
 
     def _extras(self, extra: Node | None, count: int, minimum: int, maximum: int | None) -> Node:
-        """Keys that are not listed, after a number of listed ones."""
+        """The unlisted keys after ``count`` listed keys."""
         if extra is None:
             return EMPTY if count >= minimum else NOTHING
         fewest = max(0, minimum - count)

@@ -1,4 +1,4 @@
-"""How a schema is refused: what is wrong, at which JSON pointer, and what to do."""
+"""Errors about schemas: what is wrong, at which JSON pointer, and what to do."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..strict_json.parsing import shown
 __all__ = ["Problems", "Unenforced", "malformed"]
 
 _LISTED = 20
-"""How many keywords a message lists."""
+"""Keywords that a message lists. Further keywords are only counted."""
 
 
 @dataclass(frozen=True)
 class Unenforced:
-    """A keyword that a grammar cannot hold answers to, with the JSON pointer of its schema."""
+    """A keyword that a grammar cannot enforce, with the JSON pointer of its schema."""
 
     keyword: str
     pointer: str
@@ -26,7 +26,7 @@ class Unenforced:
 
 
 class Problems:
-    """Collects the keywords that are not enforced, each once, in the order of their discovery."""
+    """Collects the keywords that are not enforced, each once, in the order of discovery."""
 
     def __init__(self) -> None:
         self._found: dict[Unenforced, None] = {}
@@ -39,7 +39,7 @@ class Problems:
         return tuple(self._found)
 
     def raise_any(self) -> None:
-        """Raises `GrammarError` that lists all of them, if there are any."""
+        """Raise a `GrammarError` that lists the keywords, if there are any."""
         if not self._found:
             return
         first, *others = self._found
@@ -52,7 +52,7 @@ class Problems:
 
 
 def malformed(pointer: str, keyword: str, value: object, expected: str) -> GrammarError:
-    """The error for a keyword whose value is not what JSON Schema asks for."""
+    """The error for a keyword with a value that JSON Schema does not allow."""
     return GrammarError(
         f"JSON schema: {keyword!r} at {pointer} is {shown(value)}, expected {expected}\n"
         "Correct the schema."

@@ -1,4 +1,4 @@
-"""Reads schemas into shapes: what holds for values of each type, then what combines schemas."""
+"""Reads schemas into shapes: first the keywords of each type, then those that combine schemas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import GrammarError
 from ..strict_json.parsing import shown
 from .discriminators import tagged_objects
-from .document import Document
+from .document import SchemaDocument
 from .keywords import APPLICATORS, TYPES
 from .overlaps import OneOfs, Overlaps
 from .problems import Problems, malformed
@@ -24,17 +24,17 @@ from .types import TypeReader, list_of
 __all__ = ["MAX_SHAPES", "SchemaReader"]
 
 MAX_SHAPES = 500
-"""Shapes of one schema. Each ``anyOf`` multiplies the shapes of the ``anyOf`` beside it."""
+"""Shapes of one schema. Two ``anyOf`` side by side multiply their numbers of shapes."""
 
 _MAX_CASES = 120
-"""Shapes that conditions may make of one schema."""
+"""Shapes that the conditions of one schema may produce."""
 
 _MAX_NESTED = 60
-"""``allOf``, ``anyOf``, ``oneOf`` and ``$ref`` around one another, for one value."""
+"""Levels of ``allOf``, ``anyOf``, ``oneOf`` and ``$ref`` that describe one value."""
 
 _NEVER_ENFORCED = {
-    "$recursiveRef": "only '$ref' and '$dynamicRef' are followed",
-    "unevaluatedItems": "which items count as evaluated depends on the value",
+    "$recursiveRef": "only '$ref' and '$dynamicRef' are supported",
+    "unevaluatedItems": "the value decides which items count as evaluated",
 }
 
 
@@ -43,19 +43,19 @@ class TooManyCasesError(GrammarError):
 
 
 class SchemaReader:
-    """The shapes of every schema of a document; each is read once.
+    """The shapes of every schema of a document. Each schema is read once.
 
-    Keywords that no shape can hold go to ``problems`` and are left out. ``overlaps``
-    says which alternatives exclude one another only if one is taken from the other.
+    Keywords that no shape can hold are reported to ``problems`` and left out. ``overlaps`` says
+    which alternatives of a ``oneOf`` must be made exclusive by taking one from the other.
 
-    Two readers belong together. What the first reads is *narrow*: all that is written
-    satisfies the schema. What the other reads is *wide*: all that satisfies it for any
-    reader is there, and so it is what may be taken away where a schema says ``not``.
+    Readers come in pairs. The *narrow* reader describes values to write: each of its values
+    satisfies the schema in every dialect. The *wide* reader describes values to avoid: it has
+    each value that satisfies the schema in some dialect, so ``not`` takes all of these away.
     """
 
     def __init__(
         self,
-        document: Document,
+        document: SchemaDocument,
         problems: Problems,
         overlaps: Overlaps,
         narrow: SchemaReader | None = None,
@@ -74,7 +74,7 @@ class SchemaReader:
         self._tools = Tools(self._meet_two, self._opposite._membership, self._only, self._work)
 
     def shapes(self, handle: Handle) -> Shapes:
-        """What the schemas of a handle admit together."""
+        """The values that satisfy all schemas of a handle."""
         if handle not in self._shapes:
             shapes = ANYTHING
             for pointer in handle:
@@ -88,7 +88,11 @@ class SchemaReader:
         return self._shapes[handle]
 
     def _without(self, shapes: Shapes, left_out: Shapes) -> Difference:
-        """Narrow: some of what is left, if not all of it; wide: what is left, if not more."""
+        """The first shapes without the others.
+
+        If the result cannot be exact, a narrow reader loses some of the remaining values, and a
+        wide reader keeps all of the first shapes.
+        """
         found = difference(shapes, left_out, self._tools)
         if len(found.shapes) > MAX_SHAPES:
             found = Difference((), exact=False)
@@ -99,7 +103,10 @@ class SchemaReader:
         return (self._document.virtual({"const": value}),)
 
     def _is_empty(self, handle: Handle) -> bool:
-        """Whether it is plain, without reading what may just be read, that no value is left."""
+        """Whether the handle plainly has no value.
+
+        This does not read schemas that lead to others: their reading may have begun already.
+        """
         return all(map(self._is_plain, handle)) and not self.shapes(handle)
 
     def _is_plain(self, name: str) -> bool:
@@ -121,7 +128,7 @@ class SchemaReader:
             if len(self._reading) >= _MAX_NESTED:
                 raise GrammarError(
                     f"JSON schema: over {_MAX_NESTED} schemas within one another at {pointer}, "
-                    "all for the same value\nUse fewer references and combinations."
+                    "all for the same value\nUse fewer references, 'allOf', 'anyOf' and 'oneOf'."
                 )
             self._reading.append(pointer)
             self._read[pointer] = self._combined(pointer)
@@ -159,14 +166,16 @@ class SchemaReader:
         return shapes
 
     def _with_branch(self, shapes: Shapes, branch: str, pointer: str) -> Shapes:
-        """With one more schema of ``allOf``; without it, if it is a condition too many."""
+        """Meet one more schema of ``allOf``, unless it is a condition that makes too many cases."""
         try:
             return self._meet(shapes, self._schema(branch), pointer)
         except TooManyCasesError:
             condition = self._document.at(branch)
             if isinstance(condition, bool) or "if" not in condition:
                 raise
-            self._problems.add("if", branch, "the conditions beside it make too many cases")
+            self._problems.add(
+                "if", branch, "together with the other conditions, there are too many cases"
+            )
             return shapes
 
     def _negated(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
@@ -175,18 +184,18 @@ class SchemaReader:
         return self._taken_away(shapes, self._document.child(pointer, "not"), "not", pointer)
 
     def _taken_away(self, shapes: Shapes, left_out: str, keyword: str, pointer: str) -> Shapes:
-        """Without the values that satisfy a schema; all of them if that cannot be written."""
+        """The shapes without the values of a schema, or unchanged if that cannot be written."""
         n_problems = len(self._problems.found)
         found = self._without(shapes, self._opposite._schema(left_out))
         if len(self._problems.found) > n_problems:
             return shapes
         if not found.exact:
-            self._problems.add(keyword, pointer, "only a part of what is left can be written")
+            self._problems.add(keyword, pointer, "only some of the remaining values can be written")
             return found.shapes or shapes
         return found.shapes
 
     def _conditional(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
-        """Values that satisfy ``if`` and ``then``, and those that satisfy only ``else``."""
+        """Values that satisfy ``if`` and ``then``, or fail ``if`` and satisfy ``else``."""
         if "if" not in schema or not ({"then", "else"} & schema.keys()):
             return shapes
         condition = self._document.child(pointer, "if")
@@ -200,7 +209,7 @@ class SchemaReader:
             cases.append(case)
         if sum(map(len, cases)) > max(len(shapes), _MAX_CASES):
             self._problems.add(
-                "if", pointer, "with the conditions beside it there are too many cases"
+                "if", pointer, "together with the other conditions, there are too many cases"
             )
             return shapes
         return self._union(cases, pointer)
@@ -231,7 +240,7 @@ class SchemaReader:
             integer = "number" not in names
             shapes.append(self._types.number(pointer, schema, integer=integer))
         shapes += [read(pointer, schema) for name, read in readers.items() if name in names]
-        # A shape met with itself is gone if its own bounds exclude one another.
+        # A shape whose own bounds contradict each other vanishes when it meets itself.
         met = (self._meet_two(shape, shape) for shape in shapes)
         return tuple(shape for shape in met if shape is not None)
 
@@ -250,7 +259,10 @@ class SchemaReader:
                 if found.exact and len(self._problems.found) == n_problems:
                     branches[left] = found.shapes
                 elif not self._is_wide:
-                    reason = "a value may satisfy both {} and {} of it; 'anyOf' needs no proof"
+                    reason = (
+                        "one value may satisfy both alternative {} and alternative {}; use "
+                        "'anyOf' if that is allowed"
+                    )
                     self._problems.add("oneOf", pointer, reason.format(*pair))
         return self._union(branches, pointer)
 
@@ -277,10 +289,10 @@ class SchemaReader:
         )
 
     def _means_object(self, pointer: str, schema: Mapping[str, Any]) -> bool:
-        """Whether a schema without a type describes an object and means no other value.
+        """Whether a schema without a type is clearly meant for objects only.
 
-        For the specification every string satisfies ``{"properties": …}``. Schemas within
-        others, for the same value, leave the type to those.
+        To the specification, every string satisfies ``{"properties": …}``. If a schema around
+        this one, for the same value, states the type, that type counts.
         """
         around = self._document.same_value(pointer)
         return "properties" in schema and not any(
@@ -288,7 +300,7 @@ class SchemaReader:
         )
 
     def _dependent(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
-        """Each dependency makes two shapes: without the key, and with all that it asks for."""
+        """Each dependency makes two cases: without the key, and with all that the key requires."""
         for key, names, schema_of_key in self._types.dependencies(pointer, schema):
             with_key = Object(required=frozenset({key, *names}), pointer=pointer)
             present = self._meet(shapes, (with_key,), pointer)
@@ -300,16 +312,22 @@ class SchemaReader:
         return shapes
 
     def _unevaluated(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
-        """``unevaluatedProperties: false``: keys that nothing describes are not written."""
+        """``unevaluatedProperties: false``: keys that no schema describes are not written."""
         if "unevaluatedProperties" not in schema or schema["unevaluatedProperties"] is True:
             return shapes
         if schema["unevaluatedProperties"] is not False:
-            self._problems.add("unevaluatedProperties", pointer, "only false and true are")
+            self._problems.add(
+                "unevaluatedProperties", pointer, "only true and false can be enforced"
+            )
             return shapes
         closed: list[Shape] = []
         for shape in shapes:
             if isinstance(shape, Values) and any(isinstance(v, dict) for v in shape.values):
-                self._problems.add("unevaluatedProperties", pointer, "not beside 'enum'")
+                self._problems.add(
+                    "unevaluatedProperties",
+                    pointer,
+                    "cannot be enforced next to an 'enum' of objects",
+                )
             closed.append(replace(shape, open=False) if isinstance(shape, Object) else shape)
         return tuple(closed)
 
@@ -327,13 +345,13 @@ class SchemaReader:
         if len(shapes) > MAX_SHAPES:
             raise TooManyCasesError(
                 f"JSON schema: {shown(len(shapes))} combinations of alternatives at {pointer}, "
-                f"the most are {MAX_SHAPES}\nUse fewer 'anyOf' side by side."
+                f"of which {MAX_SHAPES} are allowed\nUse fewer 'anyOf' and 'oneOf' side by side."
             )
         return shapes
 
 
 def _opened(shapes: Shapes) -> Shapes:
-    """Objects of a condition or its consequence, which do not decide what else may be there."""
+    """The same shapes with open objects: a condition does not decide which other keys there are."""
     return tuple(
         replace(shape, open=True) if isinstance(shape, Object) else shape for shape in shapes
     )

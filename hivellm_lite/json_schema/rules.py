@@ -1,4 +1,4 @@
-"""The rules of a grammar that is being written: their names, and those every schema shares."""
+"""Collects the rules of a grammar: their names, and the rules that all schemas share."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .layout import WHITE_SPACE, Layout
 __all__ = ["MAX_COUNTED", "RuleBook", "name_of"]
 
 MAX_COUNTED = 1_000
-"""Counted repetitions in a row; more become repetitions of blocks of as many.
-llama.cpp takes 2,000, and an automaton has a state for each."""
+"""Repetitions that one counter writes. Higher counts repeat blocks of this size.
+llama.cpp accepts 2,000, and an automaton has a state for each repetition."""
 
 _MAX_NAME = 60
 _STRUCTURE = re.compile(r"^#?$|properties$|^\$defs$|^definitions$")
@@ -25,7 +25,7 @@ _DIGIT = char_class([(0x30, 0x39)])
 
 
 def _chars(text: str) -> Node:
-    """One of these characters."""
+    """One of the characters of a text."""
     return char_class([(ord(char), ord(char)) for char in text])
 
 
@@ -35,7 +35,7 @@ _WHOLE = alternation(literal("0"), sequence(char_class([(0x31, 0x39)]), repeat(_
 
 
 class RuleBook:
-    """Rules by name, in the order in which they were asked for."""
+    """The rules by name, in the order in which they were reserved."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -44,7 +44,10 @@ class RuleBook:
         self._remembered: dict[Hashable, Node] = {}
 
     def reserve(self, wanted: str) -> str:
-        """A name for a new rule, made from the wanted one; its place is kept."""
+        """Reserve a place and a name, similar to the wanted one, for a new rule.
+
+        Raises `GrammarError` if there are too many rules.
+        """
         plain = re.sub(r"[^A-Za-z0-9]+", "-", wanted).strip("-")[:_MAX_NAME] or "rule"
         name, count = plain, 1
         while name in self.rules or name in self._shared:
@@ -58,13 +61,13 @@ class RuleBook:
         return name
 
     def add(self, wanted: str, body: Node) -> RuleRef:
-        """A new rule with this body."""
+        """Add a rule with this body."""
         name = self.reserve(wanted)
         self.rules[name] = body
         return RuleRef(name)
 
     def shared(self, name: str) -> RuleRef:
-        """A rule that is the same for every schema: ``string``, ``value``, ``escape``, …"""
+        """A rule that is the same for all schemas: ``string``, ``value``, ``escape``, …"""
         if name not in self.rules:
             body, parts = self._shared[name]
             self.rules[name] = body
@@ -73,13 +76,13 @@ class RuleBook:
         return RuleRef(name)
 
     def remembered(self, key: Hashable, make: Callable[[], Node]) -> Node:
-        """What ``make`` gave for this key; what is asked for again is written once."""
+        """The node that ``make`` returned for this key. ``make`` is called once for each key."""
         if key not in self._remembered:
             self._remembered[key] = make()
         return self._remembered[key]
 
     def counted(self, wanted: str, item: Node, minimum: int, maximum: int | None) -> Node:
-        """``item{minimum,maximum}``; high counts are built from blocks in separate rules."""
+        """``item{minimum,maximum}``. High counts are made of blocks in separate rules."""
         if max(minimum, maximum or 0) <= MAX_COUNTED:
             return repeat(item, minimum, maximum)
         block = self.add(f"{wanted}-block", repeat(item, MAX_COUNTED, MAX_COUNTED))
@@ -96,15 +99,16 @@ class RuleBook:
 
 
 def name_of(pointer: str) -> str:
-    """A rule name that recalls where a schema stands: ``user-address`` for
-    ``#/properties/user/properties/address``.
+    """A rule name that recalls the place of a schema.
+
+    ``#/properties/user/properties/address`` becomes ``user-address``.
     """
     steps = [step for step in pointer.split("/") if not _STRUCTURE.search(step)]
     return "-".join(steps)
 
 
 def _shared(layout: Layout) -> dict[str, tuple[Node, tuple[str, ...]]]:
-    """Bodies, and the rules that they refer to."""
+    """The shared rules by name, each as (body, names of the rules that the body refers to)."""
     comma, colon, gap = layout.comma, layout.colon, layout.gap
     gaps = ("ws",) if gap != EMPTY else ()
 

@@ -1,4 +1,4 @@
-"""What a caller may give as a schema: JSON text, Python data, or a class that has one."""
+"""Accepts a schema as JSON text, as Python data, or from a class that describes itself."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["HasJSONSchema", "HasModelJSONSchema", "JSONSchema", "schema_of"]
 
 
 class HasModelJSONSchema(Protocol):
-    """A class or object that describes itself, as pydantic's models do."""
+    """A class or object that describes its values, as pydantic's models do."""
 
     def model_json_schema(self) -> Mapping[str, object]:
         """The JSON schema of its values."""
 
 
 class HasJSONSchema(Protocol):
-    """An object that describes itself, as pydantic's ``TypeAdapter`` does."""
+    """An object that describes its values, as pydantic's ``TypeAdapter`` does."""
 
     def json_schema(self) -> Mapping[str, object]:
         """The JSON schema of its values."""
@@ -28,18 +28,18 @@ class HasJSONSchema(Protocol):
 JSONSchema: TypeAlias = (
     Mapping[str, object] | bool | str | bytes | HasModelJSONSchema | HasJSONSchema
 )
-"""A JSON schema: Python data, JSON text, or a class or object that has one."""
+"""A JSON schema: Python data, JSON text, or a class or object that describes its values."""
 
 _METHODS = ("model_json_schema", "json_schema")
-"""What pydantic's models and type adapters call the method that gives their schema."""
+"""The methods with which pydantic's models and type adapters return their schema."""
 
 
 def schema_of(value: JSONSchema) -> Mapping[str, object] | bool:
-    """The schema as Python data.
+    """Return the schema as Python data.
 
-    ``value`` is that already (a mapping or a boolean), JSON text, or a class or
-    object with a method ``model_json_schema()`` or ``json_schema()``, such as a
-    pydantic model or a ``TypeAdapter``; pydantic itself is not needed.
+    ``value`` is a mapping or a boolean, JSON text, or a class or object with a method
+    ``model_json_schema()`` or ``json_schema()``, such as a pydantic model or ``TypeAdapter``.
+    This function does not import pydantic.
 
     Raises `GrammarError` for everything else.
     """
@@ -68,7 +68,7 @@ def _parsed(text: str | bytes) -> Mapping[str, object] | bool:
         data = text.encode("utf-8") if isinstance(text, str) else text
     except UnicodeEncodeError:
         raise GrammarError(
-            "JSON schema: the text has half of a surrogate pair\nPass text that UTF-8 can hold."
+            "JSON schema: the text has half of a surrogate pair\nPass text that UTF-8 can encode."
         ) from None
     if data.strip() in (b"true", b"false"):
         return data.strip() == b"true"

@@ -1,13 +1,12 @@
-"""What a schema admits, as a union of shapes of one kind of value each.
+"""Shapes: the values that a schema admits, as a union of sets with one type of value each.
 
-A schema is read into ``Shapes``: the values that it admits are those of any of
-them. Whatever a schema says through ``$ref``, ``allOf`` or ``anyOf`` is worked
-into the shapes, so that what comes after knows six kinds of values and nothing
-of keywords.
+The reader turns a schema into ``Shapes``. The schema admits a value if one of the shapes does. The
+reader works ``$ref``, ``allOf`` and ``anyOf`` into the shapes, so the writers know five kinds of
+shapes and no keywords.
 
-What is nested stays unread: a property or item is a `Handle`, the JSON pointers
-of all schemas that its value must satisfy at once. Handles compare by value, so
-a recursive schema has finitely many of them, and each becomes one rule.
+Nested schemas stay unread. A property or an item is a `Handle`: the JSON pointers of all schemas
+that its value must satisfy at once. Handles compare by value, so a recursive schema has finitely
+many handles, and each handle becomes one rule.
 """
 
 from __future__ import annotations
@@ -40,20 +39,20 @@ __all__ = [
 ]
 
 Handle = tuple[str, ...]
-"""JSON pointers of schemas that apply together. Each of them excludes some value."""
+"""JSON pointers of schemas that apply together. Each schema excludes some value."""
 
 FALSE = "false"
-"""The schema ``false`` in a handle. Not a pointer: pointers begin with ``#``."""
+"""Stands for the schema ``false`` in a handle. Pointers begin with ``#``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """Exactly these JSON values; null, booleans, ``const`` and ``enum``."""
+    """Exactly these JSON values: null, booleans, and those of ``const`` and ``enum``."""
 
     values: tuple[Any, ...]
 
     def __eq__(self, other: object) -> bool:
-        # For Python True is 1, for JSON Schema it is not.
+        # Python takes True for 1, JSON Schema does not.
         return isinstance(other, Values) and self.canonical == other.canonical
 
     def __hash__(self) -> int:
@@ -81,7 +80,7 @@ class Number:
     without: tuple[Number, ...] = ()
     """Numbers that are left out."""
     exponent: bool = True
-    """Whether it may be written with an exponent; says nothing about the value."""
+    """Whether a number may be written with an exponent. The value is not affected."""
 
     def admits(self, value: Fraction) -> bool:
         if any(left_out.admits(value) for left_out in self.without):
@@ -97,21 +96,21 @@ class Number:
 
 @dataclass(frozen=True)
 class String:
-    """Strings; lengths count code points. Every pattern is searched for, as JSON Schema does."""
+    """Strings. Lengths count code points. A pattern may match anywhere, as in JSON Schema."""
 
     minimum: int = 0
     maximum: int | None = None
     patterns: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     without: tuple[String | Values, ...] = ()
-    """Strings that are left out; their patterns and formats count in the widest reading."""
+    """Strings that are left out. Their patterns and formats are read as widely as possible."""
     pointer: str = field(default="#", compare=False)
-    """Where the pattern or format stands, for messages."""
+    """The place of the pattern or format, for messages."""
 
 
 @dataclass(frozen=True)
 class Contains:
-    """How many items satisfy a handle: ``minimum`` at least, ``maximum`` at most."""
+    """At least ``minimum`` and at most ``maximum`` items satisfy the handle."""
 
     handle: Handle
     minimum: int = 1
@@ -120,7 +119,7 @@ class Contains:
 
 @dataclass(frozen=True)
 class Array:
-    """Arrays: a handle for each of the first items, and ``items`` for the rest."""
+    """Arrays: one handle for each of the first items, and ``items`` for all further items."""
 
     prefix: tuple[Handle, ...] = ()
     items: Handle = ()
@@ -129,7 +128,7 @@ class Array:
     contains: tuple[Contains, ...] = ()
     unique: bool = False
     pointer: str = field(default="#", compare=False)
-    """Where the array's schema stands, for messages."""
+    """The place of the array's schema, for messages."""
 
     def item(self, index: int) -> Handle:
         return self.prefix[index] if index < len(self.prefix) else self.items
@@ -137,10 +136,10 @@ class Array:
 
 @dataclass(frozen=True)
 class Rest:
-    """What one schema says of the keys that it does not list.
+    """What one schema demands of keys that it does not list.
 
-    ``patterns``: regular expressions of keys, and what their values must satisfy, all
-    of those that match; ``additional`` holds for the values of keys that match none.
+    ``patterns`` pairs regular expressions with handles: the value of a key must satisfy the
+    handles of all patterns that match the key. ``additional`` is for keys that match none.
     """
 
     patterns: tuple[tuple[str, Handle], ...] = ()
@@ -151,22 +150,21 @@ class Rest:
 class Object:
     """Objects.
 
-    Each of ``rests`` holds for keys that are not in ``properties``; listed properties
-    heed them already. Whether keys that match no pattern are written at all is
-    another question: ``open`` says so. An object whose properties a schema lists
-    is not open unless it has ``additionalProperties``.
+    All of ``rests`` apply to keys that are not in ``properties``; the handles of listed
+    properties already include them. ``open`` says whether keys that match no pattern are
+    written at all. A schema that lists properties is open only with ``additionalProperties``.
     """
 
     properties: Mapping[str, Handle] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     rests: tuple[Rest, ...] = (Rest(),)
     names: Handle = ()
-    """What every key, as a string, must satisfy."""
+    """The handle that every key, as a string, must satisfy."""
     open: bool = True
     minimum: int = 0
     maximum: int | None = None
     pointer: str = field(default="#", compare=False)
-    """Where the object's schema stands, for messages."""
+    """The place of the object's schema, for messages."""
 
     @lazy
     def _hash(self) -> int:
@@ -182,7 +180,7 @@ class Object:
 
     @property
     def has_others(self) -> bool:
-        """Whether keys that are not listed are written: also where the listed ones are too few."""
+        """Whether unlisted keys are written: in open objects, or to reach the minimum."""
         return self.open or self.minimum > len(self.properties.keys() | self.required)
 
 
@@ -190,13 +188,13 @@ Shape = Values | Number | String | Array | Object
 Shapes = tuple[Shape, ...]
 
 ANYTHING: Shapes = (Values((None, False, True)), Number(), String(), Array(), Object())
-"""Every JSON value: what the schemas ``true`` and ``{}`` admit."""
+"""Every JSON value, as the schemas ``true`` and ``{}`` admit."""
 
 
 def canonical(value: object) -> str:
-    """A text that two JSON values share exactly if JSON Schema calls them equal.
+    """A text that is the same for two JSON values if and only if JSON Schema calls them equal.
 
-    ``1`` and ``1.0`` are equal, ``1`` and ``true`` are not, the order of keys is nothing.
+    ``1`` and ``1.0`` are equal, ``1`` and ``true`` are not. The order of keys does not matter.
     """
     return json.dumps(_plain(value), sort_keys=True)
 
@@ -219,7 +217,7 @@ def common_multiple(left: Fraction, right: Fraction) -> Fraction:
 
 
 def distinct(shapes: Iterable[Shape]) -> Shapes:
-    """The same union with all values in one shape, in front, and no shape twice."""
+    """The same union with each shape once, and all single values in one shape at the front."""
     values: dict[str, Any] = {}
     others: dict[Shape, None] = {}
     for shape in shapes:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from .document import Document
+from .document import SchemaDocument
 from .problems import Problems, malformed
 from .sets.handles import both
 from .shapes import Array, Contains, Handle, Number, Object, Rest, String
@@ -19,15 +19,15 @@ __all__ = ["TypeReader", "count_of", "list_of"]
 
 
 class TypeReader:
-    """Shapes from the keywords of one schema, one type at a time."""
+    """Makes shapes of the keywords of one schema, one type at a time."""
 
-    def __init__(self, document: Document, problems: Problems, *, wide: bool = False) -> None:
+    def __init__(self, document: SchemaDocument, problems: Problems, *, wide: bool = False) -> None:
         self._document = document
         self._problems = problems
         self._wide = wide
 
     def number(self, pointer: str, schema: Mapping[str, Any], *, integer: bool) -> Number:
-        """``minimum`` and the like; ``exclusiveMinimum`` may be a boolean, as in draft 4."""
+        """Bounds, divisor and format. ``exclusiveMinimum`` may be a boolean, as in draft 4."""
         bounds: dict[str, tuple[Fraction | None, bool]] = {}
         for side, sign in (("Minimum", 1), ("Maximum", -1)):
             exclusive, inclusive = f"exclusive{side}", side.lower()
@@ -63,7 +63,7 @@ class TypeReader:
         return String(minimum, maximum, patterns, formats, pointer=pointer)
 
     def array(self, pointer: str, schema: Mapping[str, Any]) -> Array:
-        """``items`` may be a list with ``additionalItems``, as before 2020."""
+        """``items`` may be a list, with ``additionalItems``, as before draft 2020-12."""
         rest = "items"
         prefix: tuple[Handle, ...] = ()
         for keyword in ("prefixItems", "items"):
@@ -119,7 +119,7 @@ class TypeReader:
     def dependencies(
         self, pointer: str, schema: Mapping[str, Any]
     ) -> Iterator[tuple[str, list[str], str | None]]:
-        """(key, keys that it requires, pointer of the schema that it requires)."""
+        """Each dependency as (key, required keys, pointer of the required schema)."""
         for keyword in ("dependentRequired", "dependentSchemas", "dependencies"):
             wanted = schema.get(keyword, {})
             if not isinstance(wanted, Mapping):
@@ -152,7 +152,7 @@ class TypeReader:
 
 
 def _of_format(shape: Number, name: str) -> Number:
-    """``int32`` and the like, as OpenAPI has them; a float has to stay below 3.4e38."""
+    """Apply ``int32`` and the like, as OpenAPI defines them. A float must stay below 3.4e38."""
     if name not in NUMBER_FORMATS:
         return replace(shape, exponent=False) if name == "float" else shape
     low, high = map(Fraction, NUMBER_FORMATS[name])
@@ -165,7 +165,7 @@ def _of_format(shape: Number, name: str) -> Number:
 
 
 def count_of(pointer: str, schema: Mapping[str, Any], keyword: str) -> int | None:
-    """A number of characters, items or properties; None if it is absent."""
+    """The value of a keyword that counts characters, items or properties; None if it is absent."""
     value = schema.get(keyword)
     if value is None:
         return None
@@ -178,7 +178,7 @@ def count_of(pointer: str, schema: Mapping[str, Any], keyword: str) -> int | Non
 def list_of(
     pointer: str, schema: Mapping[str, Any], keyword: str, *, empty: bool = True
 ) -> list[Any]:
-    """The value of a keyword that must be a list, and if ``empty`` is false, of something."""
+    """The value of a keyword that must be a list; not an empty list unless ``empty``."""
     value = schema[keyword]
     if not isinstance(value, list) or not (value or empty):
         raise malformed(pointer, keyword, value, "a list" if empty else "a list of schemas")
@@ -186,7 +186,7 @@ def list_of(
 
 
 def _number_of(pointer: str, schema: Mapping[str, Any], keyword: str) -> Fraction | None:
-    """The number as written: 0.1 is a tenth, not the nearest float."""
+    """The number as written: 0.1 is a tenth, not the nearest float. None if it is absent."""
     value = schema.get(keyword)
     if value is None:
         return None

@@ -1,7 +1,6 @@
-"""The texts of listed values. Texts that begin alike share rules.
+"""Writes one of many listed texts. Texts that share a beginning share rules.
 
-A grammar of thousands of alternatives is followed in as many ways at once, unless
-what they have in common is written once.
+Without this, a matcher would follow thousands of alternatives at once.
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ from .rules import RuleBook
 __all__ = ["one_of_texts"]
 
 _FEW = 20
-"""Texts that are written unchanged."""
+"""Up to this many texts, each is written in full."""
 
 _NESTED = 12
-"""Beginnings within one another in one rule; trees must not become deep."""
+"""Nested beginnings in one rule, because trees must not become deep."""
 
 
 def one_of_texts(texts: Sequence[str], rules: RuleBook, wanted: str) -> Node:
-    """One of these texts, at least one."""
+    """One of the texts, of which there must be at least one."""
     if len(texts) <= _FEW:
         return alternation(*map(literal, texts))
     return _branches(sorted(set(texts)), 0, rules, wanted, 0)
 
 
 def _branches(texts: list[str], start: int, rules: RuleBook, wanted: str, depth: int) -> Node:
-    """The texts after their first ``start`` characters, which they share."""
-    # They are sorted, so what the first and the last begin with, all do.
+    """The rest of texts that share their first ``start`` characters."""
+    # The texts are sorted, so all share what the first and the last have in common.
     pairs = enumerate(zip(texts[0][start:], texts[-1][start:], strict=False))
     shortest = min(len(texts[0]), len(texts[-1])) - start
     shared = next((place for place, (first, last) in pairs if first != last), shortest)

@@ -1,7 +1,7 @@
-"""What APIs wrap around a schema, given in its place: by itself it constrains nothing.
+"""Refuses the envelopes in which APIs send schemas, such as ``{"name": …, "schema": {…}}``.
 
-``{"name": …, "strict": true, "schema": {…}}`` is a schema of unknown keywords, which
-every value satisfies. A caller who passes it means the schema inside.
+To JSON Schema an envelope is a schema with only unknown keywords, which every value satisfies. A
+caller who passes an envelope means the schema inside of it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DEFINITIONS = ("$defs", "definitions")
 
 
 def refuse_wrapper(schema: Mapping[str, Any] | bool) -> None:
-    """Raises `GrammarError` for a schema that constrains nothing and holds one that does."""
+    """Raise `GrammarError` for a schema that constrains nothing but holds a schema that does."""
     if isinstance(schema, bool):
         return
     kind = schema.get("type")
@@ -40,14 +40,15 @@ def refuse_wrapper(schema: Mapping[str, Any] | bool) -> None:
     if steps[0] in _DEFINITIONS:
         pointer = "/".join(["#", *(step.replace("~", "~0").replace("/", "~1") for step in steps)])
         raise GrammarError(
-            f"JSON schema: it only defines {shown(steps[1])} under {steps[0]!r}, and uses it "
-            f'nowhere, so any JSON would satisfy it\nAdd "$ref": {shown(pointer)} beside it.'
+            f"JSON schema: it defines {shown(steps[1])} under {steps[0]!r} but never refers to "
+            f"that, so any JSON would satisfy it\n"
+            f'Add "$ref": {shown(pointer)} next to {steps[0]!r}.'
         )
     place = "".join(f"[{step}]" if step.isdecimal() else f"[{shown(step)}]" for step in steps)
     keys = ", ".join(map(shown, list(schema)[:6]))
     raise GrammarError(
-        f"JSON schema: no keyword of a schema is among its keys ({keys}), so any JSON would "
-        f"satisfy it\nPass what is inside of it instead: schema{place}."
+        f"JSON schema: none of its keys ({keys}) is a keyword that constrains a value, so any "
+        f"JSON would satisfy it\nPass the schema inside instead: schema{place}."
     )
 
 
@@ -56,7 +57,7 @@ def _is_type(value: object) -> bool:
 
 
 def _inner_schema(schema: Mapping[str, Any]) -> list[str] | None:
-    """The steps to the nearest object inside that looks like a schema."""
+    """The steps to the nearest inner object that looks like a schema; None if there is none."""
     waiting: deque[tuple[list[str], object]] = deque([([], schema)])
     for _ in range(_MAX_LOOKED_AT):
         if not waiting:

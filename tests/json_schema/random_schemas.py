@@ -1,4 +1,4 @@
-"""Random schemas of the keywords that are enforced, nested and combined at random."""
+"""Makes random schemas of enforced keywords, nested and combined at random."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PATTERNS = ("^a", "b$", "^[ab]+$", "[0-9]", "^(x|yz){1,2}$", "")
 
 
 def random_schema(rng: Random, depth: int = 3) -> Any:
-    """A schema; every choice is the generator's, so that a seed repeats it."""
+    """A schema in which the generator makes every choice, so a seed repeats the schema."""
     kinds = ["null", "boolean", "integer", "number", "string", "enum"]
     if depth > 0:
         kinds += ["array", "object", "anyOf", "allOf", "oneOf", "object", "untyped"]

@@ -1,4 +1,4 @@
-"""Grammars against a validator: all that they write is valid, all that is promised is written."""
+"""Compares grammars with a validator: each written text is valid, each promised text is written."""
 
 from __future__ import annotations
 

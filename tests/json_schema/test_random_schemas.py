@@ -1,4 +1,4 @@
-"""Schemas nobody thought of: whatever their grammars write, a validator accepts."""
+"""Random schemas: a validator accepts every text of their grammars."""
 
 from __future__ import annotations
 

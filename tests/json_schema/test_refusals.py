@@ -9,7 +9,7 @@ import pytest
 
 from hivellm_lite.errors import GrammarError
 from hivellm_lite.json_schema import rules, schema_to_grammar
-from hivellm_lite.json_schema.document import MAX_NODES, MAX_SCHEMA_DEPTH
+from hivellm_lite.json_schema.document import MAX_SCHEMA_DEPTH, MAX_VALUES
 
 MALFORMED = [
     ({"type": "text"}, "'type' at # is \"text\""),
@@ -139,8 +139,8 @@ def test_deep_values_are_compared_within_the_stack():
 
 
 def test_number_of_values_is_limited():
-    with pytest.raises(GrammarError, match=f"over {MAX_NODES} values"):
-        schema_to_grammar({"enum": list(range(MAX_NODES))})
+    with pytest.raises(GrammarError, match=f"over {MAX_VALUES} values"):
+        schema_to_grammar({"enum": list(range(MAX_VALUES))})
 
 
 def test_number_of_rules_is_limited(monkeypatch):

@@ -1,4 +1,4 @@
-"""Rules that every schema shares, names, and repetitions in blocks."""
+"""Shared rules, names of rules, and repetitions in blocks."""
 
 from __future__ import annotations
 

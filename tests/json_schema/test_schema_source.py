@@ -1,4 +1,4 @@
-"""What may be given as a schema."""
+"""The kinds of values that are accepted as a schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keywords that a grammar cannot hold an answer to are named, or left out on request."""
+"""Keywords that a grammar cannot enforce are named, or left out on request."""
 
 from __future__ import annotations
 

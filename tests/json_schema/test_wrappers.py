@@ -1,4 +1,4 @@
-"""What APIs wrap around a schema is refused, with the way to the schema inside."""
+"""Envelopes of APIs are refused, and the error says where the schema inside is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The validator that judges: ``jsonschema``, with readers of formats from the standard library."""
+"""The validator of these tests: ``jsonschema``, with formats checked by the standard library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIME = re.compile(r"(\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 
 
 def validator_of(schema: Any) -> Validator:
-    """A validator of the draft that ``$schema`` names, else of 2020-12, that reads formats."""
+    """A validator that checks formats, for the draft in ``$schema`` or else for 2020-12."""
     return validator_for(schema, default=Draft202012Validator)(schema, format_checker=_FORMATS)
 
 

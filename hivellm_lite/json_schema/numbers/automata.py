@@ -1,4 +1,4 @@
-"""Automata for the numbers that no rule of ``nodes.py`` writes, such as the multiples of 7."""
+"""Makes automata for the numbers that ``nodes.py`` has no rule for, such as multiples of 7."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MAX_COUNTED_STATES = 2_000
 
 
 def number_automaton(shape: Number) -> TextAutomaton | None:
-    """All numbers of the shape where no rule of `number_node` writes them.
+    """The numbers of a shape for which `number_node` returns None.
 
-    None if there are too many states for that.
+    None if an automaton for them has too many states.
     """
     steps = [] if shape.multiple_of is None else [shape.multiple_of]
     steps += [_step_of(left_out) for left_out in shape.without]
@@ -56,7 +56,7 @@ def _step_of(left_out: Number) -> Fraction:
 
 
 def _unstepped(shape: Number, digits: int) -> Node:
-    """The numbers within the bounds, with ``digits`` at most before the point if there are none."""
+    """The numbers within the bounds. A missing bound becomes a number of ``digits`` nines."""
     limit = Fraction(10**digits - 1)
     lower = -limit if shape.lower is None else shape.lower
     upper = limit if shape.upper is None else shape.upper

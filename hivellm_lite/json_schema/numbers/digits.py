@@ -1,4 +1,4 @@
-"""Rules for the digits of numbers from 0 up that lie between two bounds."""
+"""Writes the digits of numbers between two bounds that are not negative."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ _NONZERO = char_class([(0x31, 0x39)])
 
 
 def naturals(low: int, high: int) -> Node:
-    """Whole numbers with 0 <= low <= high, one alternative for each number of digits
-    at the ends and one for all lengths between them.
+    """Whole numbers from ``low`` to ``high``, with 0 <= low <= high.
+
+    There is an alternative for the shortest numbers, one for the longest, and one for all
+    lengths in between.
     """
     if low == 0:
         rest = [naturals(1, high)] if high else []
@@ -36,7 +38,10 @@ def naturals(low: int, high: int) -> Node:
 
 
 def magnitudes(low: int, high: int, places: int) -> Node:
-    """Decimals from ``low`` to ``high`` units; trailing zeros and ``.0`` may be left out."""
+    """Decimals from ``low`` to ``high`` units of the last of ``places`` decimal places.
+
+    Trailing zeros and ``.0`` are optional.
+    """
     unit = 10**places
     (first, low_rest), (last, high_rest) = divmod(low, unit), divmod(high, unit)
     zeros, nines = "0" * places, "9" * places
@@ -57,13 +62,13 @@ def magnitudes(low: int, high: int, places: int) -> Node:
 
 
 def _fraction(low: str, high: str) -> Node:
-    """The point and digits that, filled up with zeros, lie between two strings of digits."""
+    """The point, and digits that are between two strings of digits when padded with zeros."""
     some = sequence(literal("."), alternation(*_digits_between(low, high)))
     return some if low.strip("0") else optional(some)
 
 
 def _digits_between(low: str, high: str) -> list[Node]:
-    """Options for one or more digits that, filled up with zeros, lie between two strings."""
+    """Options for one or more digits that are between two strings when padded with zeros."""
     first, last = int(low[0]), int(high[0])
     if first == last:
         return [_digit_and(first, first, low[1:], high[1:])]
@@ -82,7 +87,7 @@ def _digits_between(low: str, high: str) -> list[Node]:
 
 
 def _digit_and(first: int, last: int, low: str, high: str) -> Node:
-    """A digit, and what may follow so that the rest is between two strings."""
+    """A digit from ``first`` to ``last``, then digits between the two other strings."""
     if not low:
         return _digits(first, last)
     if not low.strip("0") and not high.strip("9"):
@@ -92,7 +97,7 @@ def _digit_and(first: int, last: int, low: str, high: str) -> Node:
 
 
 def _same_length(low: str, high: str) -> Node:
-    """Strings of as many digits, in order from ``low`` to ``high``."""
+    """Strings of digits from ``low`` to ``high``, all of the same length."""
     shared = 0
     while shared < len(low) and low[shared] == high[shared]:
         shared += 1
@@ -115,8 +120,9 @@ def _same_length(low: str, high: str) -> Node:
 
 
 def _beside(bound: str, nearest: int) -> Node:
-    """Strings of as many digits with the same first digit, from ``bound`` towards
-    ``nearest``: 9 for those above it, 0 for those below.
+    """Strings of digits of the same length and with the same first digit as a bound.
+
+    ``nearest`` is 9 for the strings from the bound up, and 0 for those from the bound down.
     """
     extreme = str(nearest)
     node: Node = literal("")

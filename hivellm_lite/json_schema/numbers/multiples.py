@@ -1,4 +1,4 @@
-"""Decimals that are multiples of a step, as an automaton that carries the remainder along."""
+"""Makes automata for multiples of a step. Their states hold the remainder so far."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _MAX_STATES = 20_000
 
 
 def decimal_step(step: Fraction) -> tuple[int, int]:
-    """(units, places): what has an end as a decimal is a multiple of the step exactly if it
-    is one of ``units`` in the last of so many decimal places.
+    """(units, places) of a step: a decimal with an end is a multiple of the step if and only if
+    it is a multiple of ``units`` in the last of ``places`` decimal places.
     """
     rest = step.denominator
     for prime in (2, 5):
@@ -41,7 +41,7 @@ def multiples_automaton(step: Fraction) -> TextAutomaton:
     classes = character_classes(digit_sets)
     number_of = {chr(part[0][0]): n for n, part in enumerate(classes) if part[0][0] == part[0][1]}
     digits = [number_of[str(digit)] for digit in range(10)]
-    # State 0 is the beginning, 1 follows the sign, then (decimal places, remainder).
+    # State 0 is the beginning, state 1 follows the sign, others are (decimal places, remainder).
     first = 2
 
     def at(place: int, remainder: int) -> int:

@@ -1,8 +1,8 @@
-"""Rules for numbers between two bounds, exact on the written decimals.
+"""Writes numbers between two bounds, exactly as their decimals say.
 
-Whole numbers are written without fraction and exponent. Numbers with a bound or a divisor have no
-exponent, and only as many decimal places as a 64-bit float distinguishes at that size. So a
-reader that rounds to floats also finds the bound kept.
+Whole numbers have neither fraction nor exponent. Numbers with a bound or a divisor have no
+exponent, and only as many decimal places as a 64-bit float distinguishes at that size. So the
+bound also holds for a reader that rounds to floats.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MAX_BOUND_DIGITS = 40
 """Digits of a bound, before and after the point."""
 
 MAX_LISTED = 1_000
-"""Most multiples that are written out one by one."""
+"""Up to this many multiples, each is written in full."""
 
 
 def number_node(shape: Number) -> Node | None:
     """All numbers of the shape; `NOTHING` if there are none.
 
-    None if the divisor is of a kind that no rule here writes, or numbers are left out.
+    None if the shape leaves numbers out, or has a divisor that these rules cannot express.
     """
     if shape.without:
         return None
@@ -49,7 +49,7 @@ def is_writable(shape: Number) -> bool:
 
 def _multiples(shape: Number) -> Node | None:
     step = shape.multiple_of
-    assert step is not None  # noqa: S101 — the only caller has looked
+    assert step is not None  # noqa: S101 — the caller has checked
     if shape.integer:
         step = Fraction(step.numerator)
     if shape.lower is not None and shape.upper is not None:
@@ -79,7 +79,7 @@ def _multiples(shape: Number) -> Node | None:
 
 
 def _spellings(shape: Number, value: Fraction) -> list[str]:
-    """The number without exponent; a whole one also as ``1.0`` where fractions may be."""
+    """The number without exponent. Whole numbers are also ``1.0``, where fractions may be."""
     if value.denominator == 1:
         return [str(value)] if shape.integer else [str(value), f"{value}.0"]
     places = decimal_places(value)

@@ -1,4 +1,4 @@
-"""Rules for all whole numbers, or all decimals, between two bounds."""
+"""Writes all whole numbers, or all decimals, between two bounds."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ __all__ = [
 ]
 
 INTEGER_DIGITS = 19
-"""Digits of a whole number without bounds: what 64 bits hold. A larger bound allows more."""
+"""Digits of a whole number without bounds, as 64 bits hold. A larger bound allows more."""
 
 FLOAT_DIGITS = 15
-"""Significant digits that a 64-bit float keeps apart."""
+"""Significant digits that a 64-bit float can distinguish."""
 
 
 def integers(low: int | None, high: int | None) -> Node:
-    """Whole numbers from ``low`` to ``high``; None is as far as the digits allow."""
+    """Whole numbers from ``low`` to ``high``. None is the largest number that is written."""
     return _signed(low, high, _largest(low, high), naturals)
 
 
 def decimals(shape: Number, places: int | None) -> Node:
     """Numbers with at most ``places`` decimal places.
 
-    They are handled as whole numbers of units in the last place: 1.25 is 125
-    units of 0.01. Bounds between two units are rounded inwards.
+    The numbers are counted in units of the last place: 1.25 is 125 units of 0.01. Bounds between
+    two units are rounded inwards. ``places`` None is as many as a float distinguishes.
     """
     bounds = [bound for bound in (shape.lower, shape.upper) if bound is not None]
     if places is None:
@@ -66,7 +66,7 @@ def whole_bounds(shape: Number) -> tuple[int | None, int | None]:
 
 
 def decimal_places(value: Fraction) -> int:
-    """Decimal places; JSON has no number without an end."""
+    """Decimal places of a number. JSON has only numbers with an end."""
     twos = fives = 0
     rest = value.denominator
     while rest % 2 == 0:
@@ -77,7 +77,7 @@ def decimal_places(value: Fraction) -> int:
 
 
 def _largest(low: int | None, high: int | None) -> int:
-    """The largest whole number that is written if there is no bound."""
+    """The largest whole number that is written on a side without a bound."""
     digits = [len(str(abs(bound))) + 1 for bound in (low, high) if bound is not None]
     return int(10 ** max(INTEGER_DIGITS, *digits, 0)) - 1
 
@@ -85,7 +85,7 @@ def _largest(low: int | None, high: int | None) -> int:
 def _signed(
     low: int | None, high: int | None, largest: int, magnitudes: Callable[[int, int], Node]
 ) -> Node:
-    """Numbers from ``low`` to ``high``, those below zero as a minus sign and a magnitude."""
+    """Numbers from ``low`` to ``high``. A negative number is a minus sign and a magnitude."""
     options = []
     if low is None or low < 0:
         nearest = 1 if high is None else max(1, -high)

@@ -1,4 +1,4 @@
-"""Schemas as sets of values: what belongs to them, and what two of them have in common.
+"""Treats shapes as sets of values: membership, intersection, difference, disjointness.
 
 Private: may change in any release.
 """

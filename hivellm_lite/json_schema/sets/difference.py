@@ -1,7 +1,7 @@
-"""What is left of a shape without another: the way to ``not``, ``if`` and ``oneOf``.
+"""Takes the values of one shape away from another, for ``not``, ``if`` and ``oneOf``.
 
-The result is a union that never holds a value which the other shape may admit. Where
-some values are missing that it could hold, `Difference.exact` is false.
+The result never holds a value that the other shape may admit. If the result lacks values that it
+could hold, `Difference.exact` is false.
 """
 
 from __future__ import annotations
@@ -31,29 +31,33 @@ from .membership import Membership
 __all__ = ["Difference", "Tools", "Work", "difference"]
 
 MAX_PIECES = 120
-"""Shapes that what is left may fall into."""
+"""Shapes that a difference may consist of."""
 
 _MAX_PLACES = 20
-"""Items of an array that are told apart."""
+"""Items of an array that get a shape each."""
 
 
 @dataclass(frozen=True)
 class Difference:
+    """The remaining values; ``exact`` says whether the shapes hold all of them."""
+
     shapes: Shapes
     exact: bool = True
 
 
 @dataclass
 class Work:
-    """Shapes that may still be made by taking others away, in a whole schema."""
+    """A budget: the shapes that differences may still make, for one whole schema."""
 
     left: int = 10_000
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What a difference needs of the schemas around: ``meet`` of two shapes, whether a value
-    may be in the other shape, and the handle of a single value.
+    """What a difference needs to know of the document.
+
+    ``meet`` intersects two shapes, ``membership`` says whether a value may be in a shape, ``only``
+    returns the handle of a single value.
     """
 
     meet: Callable[[Shape, Shape], Shape | None]
@@ -113,7 +117,7 @@ def _without_values(left: Shape, right: Values, tools: Tools) -> Difference:
 
 
 def _shape_of(value: Any, tools: Tools) -> Shape | None:
-    """The shape of one value; None for those that only lists of values hold."""
+    """The shape of one value; None for null, booleans and strings."""
     if isinstance(value, list):
         prefix = tuple(tools.only(item) for item in value)
         return Array(prefix, (FALSE,), minimum=len(value), maximum=len(value))
@@ -134,7 +138,7 @@ def _pieces(
 
 
 def _numbers(left: Number, right: Number, tools: Tools) -> Difference:
-    """Beyond the bounds of the right one, where it leaves numbers out, and between its steps."""
+    """Numbers outside of the right bounds, left out on the right, or between the right steps."""
     pieces: list[Shape] = [*right.without]
     if right.lower is not None:
         pieces.append(Number(upper=right.lower, upper_open=not right.lower_open))
@@ -149,7 +153,7 @@ def _numbers(left: Number, right: Number, tools: Tools) -> Difference:
 
 
 def _has_steps(shape: Number, steps: Number) -> bool:
-    """Whether all numbers of the shape are whole, or multiples, where those with steps are."""
+    """Whether all numbers of the shape have these steps: are whole, or multiples."""
     if steps.integer and not shape.integer:
         return False
     step = steps.multiple_of
@@ -232,7 +236,7 @@ def _objects(left: Object, right: Object, tools: Tools) -> Difference:
     has_others = left.patterns or (left.has_others and FALSE not in additional_handle(left))
     exact = not (others_fail and has_others)
     if right.names:
-        # The schema does not say which key has a wrong name, so the key must be listed.
+        # No shape can say which unlisted key has a wrong name.
         pieces = [piece for piece in pieces if not (isinstance(piece, Object) and piece.names)]
         exact = False
     return _pieces(left, iter(pieces), tools, exact=exact)

@@ -1,9 +1,9 @@
-"""Proofs that no value written for one alternative also satisfies another.
+"""Proves that no value written for one alternative also satisfies another.
 
-``oneOf`` wants values that satisfy exactly one of its schemas. A grammar writes
-a value of one alternative, so it is enough that none of what it *writes* there
-satisfies any other alternative; an object without ``additionalProperties`` is
-written with its listed keys only, which settles most real schemas.
+A value of a ``oneOf`` must satisfy exactly one of its schemas. A grammar writes values of one
+alternative, so it is enough that no *written* value satisfies another alternative. An object
+without ``additionalProperties`` is written with only its listed keys, which settles most real
+schemas.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .membership import Membership
 __all__ = ["Disjointness"]
 
 _MAX_DEPTH = 3
-"""How far into properties and items a proof looks; discriminators stand near the surface."""
+"""Levels of properties and items that a proof compares. Discriminators are near the surface."""
 
 
 class Disjointness:
     """Proofs for the schemas of one document.
 
-    ``written`` reads the handle of what is written, ``valid`` that of what any reader takes
-    for valid; the memberships likewise.
+    ``written`` reads a handle into the values to write, ``valid`` into the values that are valid
+    in some dialect. ``is_written`` and ``is_valid`` are the memberships in these.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Disjointness:
         self._is_valid = is_valid
 
     def of(self, written: Shapes, valid: Shapes, depth: int = _MAX_DEPTH) -> bool:
-        """Whether no value written for the first shapes is among the second ones."""
+        """Whether no value written for the first shapes is in the second shapes."""
         return all(self._pair(a, b, depth) for a in written for b in valid)
 
     def _pair(self, written: Shape, valid: Shape, depth: int) -> bool:
@@ -59,7 +59,7 @@ class Disjointness:
         return True
 
     def _items(self, written: Array, valid: Array, depth: int) -> bool:
-        """An item that every array of one of them has, and that never suits both."""
+        """Whether some item that all arrays of one shape have never suits both shapes."""
         count = min(max(written.minimum, valid.minimum), _MAX_COMPARED)
         return any(
             self._handles(written.item(index), valid.item(index), depth) for index in range(count)
@@ -96,14 +96,14 @@ def _before(left: Number, right: Number) -> bool:
 
 
 def _apart(left: String | Array | Object, right: String | Array | Object) -> bool:
-    """Whether the permitted sizes have nothing in common."""
+    """Whether the two shapes have no permitted size in common."""
     return any(
         a.maximum is not None and a.maximum < b.minimum for a, b in ((left, right), (right, left))
     )
 
 
 def _writes(shape: Object, name: str) -> bool:
-    """Whether an object of the shape may be written with this key."""
+    """Whether a written object of the shape may have this key."""
     if name in shape.properties or name in shape.required:
         return FALSE not in property_handle(shape, name)
     return shape.has_others or bool(shape.patterns)

@@ -1,4 +1,4 @@
-"""Handles of several schemas at once, and which handle a key of an object has."""
+"""Combines handles, negates them, and finds the handle of a key of an object."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["additional_handle", "both", "denied", "negated", "place_of", "proper
 
 
 _NOT = "!"
-"""Begins the name of what satisfies not all schemas of a handle; pointers begin with ``#``."""
+"""Begins the name of a negated handle. Pointers begin with ``#``."""
 
 
 def both(left: Handle, right: Handle) -> Handle:
-    """The handle of what two handles admit in common."""
+    """The handle of the values that satisfy both handles."""
     if FALSE in left or FALSE in right:
         return (FALSE,)
     together = (*left, *(pointer for pointer in right if pointer not in left))
@@ -26,7 +26,7 @@ def both(left: Handle, right: Handle) -> Handle:
 
 
 def negated(handle: Handle) -> Handle:
-    """The handle of every value that does not satisfy the whole of a handle."""
+    """The handle of the values that fail at least one schema of a handle."""
     if not handle:
         return (FALSE,)
     if FALSE in handle:
@@ -37,12 +37,12 @@ def negated(handle: Handle) -> Handle:
 
 
 def denied(name: str) -> Handle | None:
-    """The handle that a name in a handle denies; None for the pointer of a schema."""
+    """The handle that a name in a handle negates; None if the name is a pointer."""
     return tuple(json.loads(name.removeprefix(_NOT))) if name.startswith(_NOT) else None
 
 
 def place_of(handle: Handle) -> str:
-    """A pointer for messages and names: that of the first schema of a handle."""
+    """The pointer of the first schema of a handle, for messages and names of rules."""
     name = handle[0]
     while (inner := denied(name)) is not None:
         name = inner[0]
@@ -50,7 +50,7 @@ def place_of(handle: Handle) -> str:
 
 
 def property_handle(shape: Object, name: str) -> Handle:
-    """What the value of a key must satisfy, whether the key is listed or not."""
+    """The handle that the value of a key must satisfy, whether the key is listed or not."""
     if name in shape.properties:
         return shape.properties[name]
     found: Handle = ()
@@ -60,7 +60,7 @@ def property_handle(shape: Object, name: str) -> Handle:
 
 
 def additional_handle(shape: Object) -> Handle:
-    """What the value of a key must satisfy that is not listed and matches no pattern."""
+    """The handle for the values of keys that are not listed and match no pattern."""
     found: Handle = ()
     for rest in shape.rests:
         found = both(found, rest.additional)

@@ -1,4 +1,4 @@
-"""The values that two shapes have in common."""
+"""Intersects two shapes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def meet(
     membership: Membership,
     is_empty: Callable[[Handle], bool],
 ) -> Shape | None:
-    """The values that are in both shapes; None if there are none for a plain reason.
+    """The values that are in both shapes; None if there is plainly no such value.
 
-    ``is_empty`` says of a handle whether it is plain that no value satisfies it.
+    ``is_empty`` says whether a handle plainly has no value.
     """
     if isinstance(right, Values):
         left, right = right, left
@@ -149,7 +149,7 @@ def _objects(left: Object, right: Object, is_empty: Callable[[Handle], bool]) ->
 
 
 def _rests(rests: tuple[Rest, ...]) -> tuple[Rest, ...]:
-    """Each once, and those without patterns as one."""
+    """Each rest once, and all rests without patterns as one."""
     additional: Handle = ()
     for rest in rests:
         if not rest.patterns:

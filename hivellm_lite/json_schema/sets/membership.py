@@ -1,4 +1,4 @@
-"""Whether a shape admits a given value; what ``enum`` and ``const`` are filtered with."""
+"""Tells whether a shape admits a value. The reader filters ``enum`` and ``const`` with this."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["Membership"]
 
 
 class Membership:
-    """Answers for the schemas of one document; ``shapes`` reads a handle.
+    """Membership in the shapes of one document. ``shapes`` reads a handle.
 
-    ``wide`` answers for what may be one of the shape's for some reader. Otherwise a
-    ``format`` is not checked: the author of the list has chosen its values.
+    With ``wide``, a value is in a shape if it is in some dialect. Without, a ``format`` is not
+    checked, because the author of a list of values has chosen them.
     """
 
     def __init__(self, shapes: Callable[[Handle], Shapes], *, wide: bool = False) -> None:
@@ -36,7 +36,7 @@ class Membership:
         self._wide = wide
 
     def of(self, shape: Shape, value: Any) -> bool:
-        """Whether the value is one of the shape's. Calls itself for what the value holds."""
+        """Whether the value is in the shape. Items and members are checked by recursion."""
         if isinstance(shape, Values):
             return canonical(value) in shape.canonical
         if isinstance(shape, Number):

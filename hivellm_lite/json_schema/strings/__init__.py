@@ -1,4 +1,4 @@
-"""Strings of JSON: patterns, formats and lengths as automata, and the grammar rules for them.
+"""Strings of JSON: turns patterns, formats and lengths into automata and grammar rules.
 
 Private: may change in any release.
 """

@@ -17,7 +17,7 @@ __all__ = ["ANCHORS", "END", "LAST_LINE_END", "START", "Assertion", "looking", "
 
 @dataclass(frozen=True)
 class Assertion:
-    """What must hold at one place of a text, for all that follows or for all that precedes.
+    """A condition at one place of a text, on all that follows or on all that precedes.
 
     ``tree`` describes the rest of the text (``ahead``) or its beginning as a whole.
     """
@@ -28,7 +28,7 @@ class Assertion:
 
 
 START, END, LAST_LINE_END = RuleRef("^"), RuleRef("$"), RuleRef("$?")
-"""Python's ``$`` is the last: it also matches before a line end that ends the text."""
+"""`LAST_LINE_END` is Python's ``$``, which also matches before a line end that ends the text."""
 
 ANCHORS = {
     START.name: Assertion(EMPTY, ahead=False),

@@ -1,8 +1,8 @@
-"""Languages of texts as finite automata over characters: joined, excluded, measured.
+"""Finite automata over characters: combines them, excludes texts, and measures lengths.
 
-What a pattern, a format and two lengths admit together is regular, however they
-are combined; the product of their automata decides every question about it.
-Automata are deterministic and minimal, and all work on them is bounded.
+Patterns, formats and lengths describe regular languages, however they are combined. The product
+of their automata decides every question about them. Automata are deterministic and minimal, and
+all work on them is bounded.
 
 Source: J. Hopcroft, J. Ullman, *Introduction to Automata Theory, Languages, and
 Computation* (1979), sections 3.2 and 3.4.
@@ -37,25 +37,25 @@ MAX_PRODUCT = 30_000
 """States of a product before it is made minimal."""
 
 MAX_WORK = 600_000
-"""Steps of the parts of a product, for all of its states: about a second."""
+"""Steps of the factors of a product, for all of its states: about a second."""
 
 Label = TypeVar("Label", bound=Hashable)
 
 
 class TooLargeError(Exception):
-    """An automaton with more states than are made."""
+    """An automaton would have too many states."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextAutomaton:
-    """``classes``: a partition of all characters; ``machine`` moves by the numbers of these."""
+    """``classes`` divide all characters. ``machine`` moves by the numbers of the classes."""
 
     classes: tuple[Ranges, ...]
     machine: Machine
 
     @lazy
     def _starts(self) -> tuple[list[int], list[int]]:
-        """First code points of all ranges, in order, and the class of each."""
+        """The first code points of all ranges, in order, and the class of each range."""
         found = sorted((first, n) for n, part in enumerate(self.classes) for first, _ in part)
         return [first for first, _ in found], [number for _, number in found]
 
@@ -64,7 +64,7 @@ class TextAutomaton:
         return numbers[bisect_right(starts, code) - 1]
 
     def step(self, state: int, number: int) -> int:
-        """The state after a character of a class. The dead state, -1, stays dead."""
+        """The state after a character of a class. The dead state, -1, leads only to itself."""
         return self.machine.moves[state].get(number, (-1,))[0] if state >= 0 else -1
 
     def accepts(self, text: str) -> bool:
@@ -81,7 +81,7 @@ class TextAutomaton:
 
     @lazy
     def shortest(self) -> int:
-        """Characters of the shortest text; 0 if no text is admitted."""
+        """Characters of the shortest text; 0 if there is no text."""
         lengths = self._distances
         return min(
             (n for n, end in zip(lengths, self.machine.final, strict=True) if end), default=0
@@ -100,7 +100,7 @@ class TextAutomaton:
 
     @lazy
     def longest(self) -> int | None:
-        """Characters of the longest text; None if texts have no bound."""
+        """Characters of the longest text; None if there is no longest text."""
         order: list[int] = []
         seen: dict[int, bool] = {0: False}
         path = [(0, iter(_targets(self.machine, 0)))]
@@ -133,7 +133,7 @@ NO_TEXT = TextAutomaton((ALL_CHARACTERS,), Machine(({},), (False,)))
 
 @lru_cache(maxsize=64)
 def counting(minimum: int, maximum: int | None) -> TextAutomaton:
-    """All texts with so many characters."""
+    """All texts with ``minimum`` to ``maximum`` characters; None means no upper bound."""
     last = minimum if maximum is None else maximum
     moves: list[Moves] = [{0: (n + 1,)} for n in range(last)]
     moves.append({0: (last,)} if maximum is None else {})
@@ -143,7 +143,7 @@ def counting(minimum: int, maximum: int | None) -> TextAutomaton:
 
 
 def texts_of(texts: Iterable[str]) -> TextAutomaton:
-    """Exactly these texts."""
+    """The automaton of exactly these texts."""
     branches: list[dict[str, int]] = [{}]
     ends: set[int] = set()
     for text in texts:
@@ -165,7 +165,7 @@ def texts_of(texts: Iterable[str]) -> TextAutomaton:
 
 
 def character_classes(sets: Iterable[Ranges]) -> tuple[Ranges, ...]:
-    """The coarsest partition of all characters into which every set can be divided."""
+    """The coarsest partition of all characters such that each set is a union of its classes."""
     distinct = [ALL_CHARACTERS, *dict.fromkeys(sets)]
     borders: dict[int, int] = {}
     for number, ranges in enumerate(distinct):
@@ -187,10 +187,10 @@ def products(
     label: Callable[[tuple[bool, ...]], Label | None],
     needed: frozenset[int] = frozenset(),
 ) -> dict[Label, TextAutomaton]:
-    """For each label the texts that have it.
+    """For each label, the automaton of the texts with that label.
 
-    ``label`` says, from which parts admit a text, what it is called; None for what
-    nobody asks about. ``needed``: parts without which there is no label.
+    ``label`` returns the label of a text from the verdicts of all parts, or None for a text that
+    does not matter. Texts that one of the ``needed`` parts rejects must have no label.
 
     Raises `TooLargeError`.
     """
@@ -251,7 +251,7 @@ def leading_to(moves: Sequence[dict[int, int]], targets: Iterable[int]) -> set[i
 def trimmed(
     classes: tuple[Ranges, ...], moves: Sequence[dict[int, int]], final: Sequence[bool]
 ) -> TextAutomaton:
-    """The minimal automaton of the states from which the end can be reached."""
+    """The minimal automaton of the states from which a final state can be reached."""
     useful = leading_to(moves, (state for state, end in enumerate(final) if end))
     if 0 not in useful:
         return NO_TEXT
@@ -271,7 +271,7 @@ def trimmed(
 
 
 def _with_few_classes(classes: tuple[Ranges, ...], machine: Machine) -> TextAutomaton:
-    """Classes that no state distinguishes become one."""
+    """The same automaton, with one class for all classes that no state distinguishes."""
     columns: dict[tuple[int, ...], list[int]] = {}
     for number in range(len(classes)):
         column = tuple(row.get(number, (-1,))[0] for row in machine.moves)

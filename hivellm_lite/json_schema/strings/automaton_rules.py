@@ -1,4 +1,4 @@
-"""Automata over characters as rules: one for each state that several ways lead to."""
+"""Writes automata as grammar rules: one rule for each state that several states lead to."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .characters import Ranges, union
 __all__ = ["MAX_AUTOMATON_RULES", "automaton_node"]
 
 MAX_AUTOMATON_RULES = 2_500
-"""Rules for one automaton; a grammar may have four times as many."""
+"""Rules for one automaton. A grammar may have four times as many."""
 
 _MAX_STEPS = 12
-"""States whose texts stand within one another in one rule: trees must not become deep."""
+"""Nested states in one rule, because trees must not become deep."""
 
 
 def automaton_node(
@@ -47,7 +47,7 @@ class _Writer:
         self._edges = [self._ranges_by_target(state) for state in range(len(machine.moves))]
         joins = self._joins()
         if len(joins) > MAX_AUTOMATON_RULES:
-            raise TooLargeError(f"over {MAX_AUTOMATON_RULES} rules")
+            raise TooLargeError(f"over {MAX_AUTOMATON_RULES} rules would be needed")
         self._names = {state: self.rules.reserve(self.wanted) for state in joins}
         self._pending = list(joins)
         start = RuleRef(self._names[0]) if 0 in joins else self._body(0, 0)
@@ -63,13 +63,13 @@ class _Writer:
         return {target: union(*parts) for target, parts in found.items()}
 
     def _joins(self) -> list[int]:
-        """States that more than one other leads to, and one on every circle."""
+        """States that more than one other state leads to. At least one is on each circle."""
         incoming = [0] * len(self._edges)
         incoming[0] = 1
         for state, row in enumerate(self._edges):
             for target in row:
                 incoming[target] += target != state
-        # All that is on a circle has another way in, or the circle is the start's.
+        # A circle can be entered from outside, or holds the start, which counts as entered.
         return [state for state, count in enumerate(incoming) if count > 1]
 
     def _body(self, state: int, depth: int) -> Node:

@@ -1,9 +1,8 @@
-r"""Sets of characters as ranges of code points, and what regular expressions call by name.
+r"""Sets of characters as ranges of code points, and the sets that regular expressions name.
 
-ECMA-262 and Python do not agree on ``\d``, ``\w``, ``\s`` and ``.``. Each has a
-*narrow* set, of the characters that both mean, and a *wide* one, of those that
-either means: text that must match is drawn from narrow sets, text that must not
-match stays outside of the wide ones.
+ECMA-262 and Python disagree on ``\d``, ``\w``, ``\s`` and ``.``. Each of these has a *narrow* set
+of the characters that both languages mean, and a *wide* set of the characters that either means.
+Text that must match uses the narrow sets. Text that must not match avoids the wide sets.
 
 Sources: ECMA-262, section 22.2; Python's ``re``; the Unicode Character Database as
 Python has it; Unicode's emoji-data.txt.
@@ -48,7 +47,7 @@ _SPACES_OF_BOTH: Ranges = (
     (0x3000, 0x3000),
 )
 _SPACES_OF_ONE: Ranges = ((0x1C, 0x1F), (0x85, 0x85), (0x180E, 0x180E), (0xFEFF, 0xFEFF))
-"""White space for ECMA-262, for Python, or for an older Unicode, but not for all of them."""
+"""White space in ECMA-262, in Python or in an older Unicode, but not in all of them."""
 
 LINE_ENDS: Ranges = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
 
@@ -84,7 +83,7 @@ _PICTOGRAPHS: Ranges = (
     (0x1F93C, 0x1F945),
     (0x1F947, 0x1F9FF),
 )
-"""Some of ``Extended_Pictographic`` and ``Emoji``; all of them are in both."""
+"""Characters that are in both ``Extended_Pictographic`` and ``Emoji``; the list is not complete."""
 
 _SEVERAL = {"LC": ("Lu", "Ll", "Lt")}
 _LONG_NAMES = {
@@ -143,7 +142,7 @@ _CATEGORIES = frozenset(
 
 
 def union(*sets: Iterable[tuple[int, int]]) -> Ranges:
-    """The characters in any of the sets, whose ranges may come in any order."""
+    """The characters in any of the sets. Their ranges may be in any order."""
     merged: list[tuple[int, int]] = []
     for first, last in sorted(item for ranges in sets for item in ranges):
         if merged and first <= merged[-1][1] + 1:
@@ -180,22 +179,22 @@ def _without_surrogates(ranges: list[tuple[int, int]]) -> Ranges:
 
 
 def digits(*, wide: bool) -> Ranges:
-    r"""``\d``: ASCII digits for ECMA-262, digits of all scripts for Python."""
+    r"""``\d``: ASCII digits in ECMA-262, digits of all scripts in Python."""
     return _categories("Nd") if wide else ASCII_DIGITS
 
 
 def words(*, wide: bool) -> Ranges:
-    r"""``\w``: ASCII's for ECMA-262, letters and numbers of all scripts for Python."""
+    r"""``\w``: ASCII letters, digits and ``_`` in ECMA-262, those of all scripts in Python."""
     return union(_categories("L", "N", "M"), ASCII_WORDS) if wide else ASCII_WORDS
 
 
 def spaces(*, wide: bool) -> Ranges:
-    r"""``\s``."""
+    r"""``\s``: white space, on which the two languages differ in a few characters."""
     return union(_SPACES_OF_BOTH, _SPACES_OF_ONE) if wide else _SPACES_OF_BOTH
 
 
 def property_named(name: str, *, wide: bool) -> Ranges | None:
-    r"""``\p{name}``: a general category, or a property that is near one; None for others."""
+    r"""``\p{name}``: a general category, or a property similar to one; None for any other."""
     key, _, value = name.rpartition("=")
     if key and key.lower() not in ("gc", "general_category"):
         return None
@@ -208,7 +207,7 @@ def property_named(name: str, *, wide: bool) -> Ranges | None:
 
 
 def _near(name: str, *, wide: bool) -> Ranges | None:
-    """Properties that Python does not know exactly."""
+    """Properties that Python's ``unicodedata`` does not have exactly."""
     if name == "any":
         return ALL_CHARACTERS
     if name == "ascii":
@@ -221,7 +220,7 @@ def _near(name: str, *, wide: bool) -> Ranges | None:
     if name in ("white_space", "space"):
         return spaces(wide=wide)
     if name in ("extended_pictographic", "emoji", "emoji_presentation"):
-        # Nothing says what a newer Unicode adds, so the wide set is all that is not text.
+        # A newer Unicode may add characters, so the wide set has all that is not plain text.
         beyond = union(((0x23, 0x23), (0x2A, 0x2A), (0x30, 0x39)), ((0xA9, 0x10FFFF),))
         narrow = _PICTOGRAPHS if name != "emoji_presentation" else ((0x1F600, 0x1F64F),)
         return beyond if wide else narrow
@@ -236,7 +235,7 @@ def _near(name: str, *, wide: bool) -> Ranges | None:
 
 @lru_cache(maxsize=64)
 def _categories(*names: str) -> Ranges:
-    """Characters of these general categories, ``L`` for all that begin so."""
+    """Characters of these general categories. ``L`` is all categories that begin with L."""
     return union(
         *(
             ranges

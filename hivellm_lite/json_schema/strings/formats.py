@@ -1,8 +1,8 @@
-"""The formats of strings that are written by rule, as regular expressions.
+"""The formats of strings that have rules, as regular expressions.
 
-Each describes a part of what its specification admits, chosen so that no
-string of it is refused by a strict reader: a minute has 59 seconds at most, a
-host name has letters, digits and hyphens, an e-mail address no quotes.
+Each expression describes a part of what its specification admits, such that a strict reader
+refuses no string of it: seconds end at 59, a host name has letters, digits and hyphens, an e-mail
+address has no quotes.
 
 Sources: RFC 3339 (dates, times, durations), RFC 4122 and 9562 (uuid), RFC 5321
 (email), RFC 1123 (hostname), RFC 2673 (ipv4), RFC 4291 (ipv6), RFC 4632 (cidr), RFC
@@ -174,7 +174,7 @@ _PATTERNS = {
 }
 
 FORMATS = {name: f"^(?:{pattern})$" for name, pattern in _PATTERNS.items()}
-"""Pattern of each format."""
+"""The pattern of each format."""
 
 _WHOLE = {
     "hostname": _LONG_HOST,
@@ -197,26 +197,26 @@ WHOLE_FORMATS = {
     **{name: f"^(?:{pattern})$" for name, pattern in _WHOLE.items()},
     **{name: f"^(?:{_WHOLE[other]})$" for name, other in _LIKE.items()},
 }
-"""Patterns that leave out less, for strings of which a ``pattern`` says more."""
+"""Patterns that leave out less, for strings that a ``pattern`` also constrains."""
 
 LOOSE_MAXIMUM = 64
-"""Characters within which no label of a host name can be too long."""
+"""In texts of at most so many characters, no label of a host name can be too long."""
 
 _LOOSE_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 
 LOOSE_FORMATS = {
     name: pattern.replace(_LONG_LABEL, _LOOSE_LABEL) for name, pattern in WHOLE_FORMATS.items()
 }
-"""`WHOLE_FORMATS` of texts of at most `LOOSE_MAXIMUM` characters, which need no counting."""
+"""`WHOLE_FORMATS` for texts of at most `LOOSE_MAXIMUM` characters, which need no counting."""
 
 _PATH_CHAR = r"[a-zA-Z0-9._~!$&'()*+,;=:@/-]"
 
 
 def short_format(name: str, maximum: int) -> str | None:
-    """A pattern for texts of the format with at most so many characters; None for `FORMATS`.
+    """A pattern for texts of a format with at most ``maximum`` characters.
 
-    The end of a URI has no bound, so its length is counted separately; the
-    parts of an e-mail address share what there is.
+    None if `FORMATS` has the pattern to use. The parts of an e-mail address or a host name share
+    the available length. The path, query and fragment of a URI get lengths of their own.
     """
     if _LIKE.get(name, name) == "email" and 8 <= maximum < 240:
         part = min(20, (maximum - 2) // 3)
@@ -250,7 +250,7 @@ WIDE_FORMATS = {
     "uri": r"^[A-Za-z][A-Za-z0-9+.-]*:",
     "json-pointer": r"^(?:/|$)",
 }
-"""Patterns that leave out nothing which any reader takes for the format."""
+"""Patterns that leave out no text that some reader accepts for the format."""
 
 FORMATS_WITHOUT_RULES = frozenset(
     {
@@ -267,10 +267,11 @@ FORMATS_WITHOUT_RULES = frozenset(
         "textarea",
     }
 )
-"""Formats that every string has: hints for a user interface, and what only a computer can tell."""
+"""Formats that every string satisfies: hints for a user interface, and paths,
+which only the machine that has them can check."""
 
 NUMBER_FORMATS: dict[str, tuple[int, int]] = {
     **{f"int{bits}": (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64)},
     **{f"uint{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
 }
-"""Formats of whole numbers, as in OpenAPI: the smallest and the largest."""
+"""The smallest and the largest whole number of each format, as in OpenAPI."""

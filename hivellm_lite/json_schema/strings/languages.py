@@ -1,7 +1,7 @@
-"""The strings of a shape as one automaton, and whether a string is one of them.
+"""Combines the constraints of a shape of strings into one automaton, and tests membership.
 
-A shape's own patterns are read narrowly; patterns of the strings that it leaves out
-widely: what is written is valid whichever dialect a reader has.
+The patterns of a shape are read narrowly, and the patterns of strings that it leaves out are read
+widely. So the written strings are valid in every dialect.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _MAX_COUNTED = 4_000
-"""States of an automaton times ``maxLength`` up to which a format keeps that."""
+"""If the states of a format times its ``maxLength`` are more, the maximum is lowered."""
 
 any_text = counting(0, None)
 
@@ -47,7 +47,7 @@ Accepts = Callable[[Sequence[bool]], bool]
 
 
 class UnwritableError(Exception):
-    """Strings that no automaton within bounds describes; ``keyword`` is to blame."""
+    """No automaton within the limits describes the strings; ``keyword`` is the reason."""
 
     def __init__(self, keyword: str, reason: str) -> None:
         super().__init__(reason)
@@ -63,7 +63,10 @@ def _automaton_or_reason(pattern: str, wide: bool) -> TextAutomaton | str:
 
 
 def automaton_of(pattern: str, *, wide: bool = False) -> TextAutomaton:
-    """`pattern_automaton`, which remembers failures too."""
+    """`pattern_automaton` with a cache that also remembers failures.
+
+    Raises `UnsupportedPattern` and ValueError as that function does.
+    """
     found = _automaton_or_reason(pattern, wide)
     if isinstance(found, str):
         raise UnsupportedPattern(found)
@@ -71,10 +74,7 @@ def automaton_of(pattern: str, *, wide: bool = False) -> TextAutomaton:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises `UnsupportedPattern` and ValueError as `pattern_automaton` does.
-
-    Nothing, if a tree can be made of the pattern even though no automaton can.
-    """
+    """Raise `UnsupportedPattern` or ValueError if a pattern has neither a tree nor an automaton."""
     try:
         parse_pattern(pattern)
     except UnsupportedPattern:
@@ -83,7 +83,7 @@ def check_pattern(pattern: str) -> None:
 
 @lru_cache(maxsize=8192)
 def pattern_matches(pattern: str, text: str, *, wide: bool = False) -> bool:
-    """Whether a regular expression is found in a text; ``wide``: by one dialect or another."""
+    """Whether a regular expression is found in a text; with ``wide``, in some dialect."""
     try:
         return automaton_of(pattern, wide=wide).accepts(text)
     except UnsupportedPattern:
@@ -93,9 +93,9 @@ def pattern_matches(pattern: str, text: str, *, wide: bool = False) -> bool:
 
 
 def in_string(shape: String, text: str) -> bool:
-    """Whether a string is surely one of the shape's.
+    """Whether a string is in the shape in every dialect.
 
-    ``format`` is not checked here: the author of the list has chosen its values.
+    A ``format`` is not checked here, because the author of a list of values has chosen them.
     """
     return (
         shape.minimum <= len(text)
@@ -106,7 +106,7 @@ def in_string(shape: String, text: str) -> bool:
 
 
 def may_be_in_string(left_out: String | Values, text: str) -> bool:
-    """Whether a string may be one of those that a shape leaves out."""
+    """Whether a string is among the left-out strings in some dialect."""
     if isinstance(left_out, Values):
         return text in left_out.values
     return (
@@ -126,7 +126,7 @@ def _surely_in(inner: String | Values, text: str) -> bool:
 
 
 def string_parts(shape: String, *, lengths: bool = True) -> tuple[list[TextAutomaton], Accepts]:
-    """Automata, and the strings of the shape in terms of which of them admit a string.
+    """Automata, and a function that tells from their verdicts whether a string is in the shape.
 
     Raises `UnwritableError`.
     """
@@ -165,17 +165,17 @@ def _texts(values: Values) -> TextAutomaton:
 def _conditions(
     shape: String, parts: list[TextAutomaton], *, wide: bool, lengths: bool
 ) -> list[int]:
-    """The numbers of the automata that admit a string of the shape, all of them."""
+    """The numbers of the automata that must all accept a string of the shape."""
     formats = WIDE_FORMATS if wide else WHOLE_FORMATS if shape.patterns else FORMATS
     named = [formats[name] for name in shape.formats if name in formats]
     found = _automata("pattern", shape.patterns, wide=wide)
     found += _automata("format", named, wide=wide)
     if wide and any(name not in formats for name in shape.formats):
-        raise UnwritableError("not", "what is not of a format cannot be said")
+        raise UnwritableError("not", "a grammar cannot exclude the strings of this format")
     if lengths and (shape.minimum or shape.maximum is not None):
         if max(shape.minimum, shape.maximum or 0) > MAX_PRODUCT:
             keyword = "minLength" if shape.minimum > MAX_PRODUCT else "maxLength"
-            raise UnwritableError(keyword, f"over {MAX_PRODUCT} characters are not counted here")
+            raise UnwritableError(keyword, f"lengths over {MAX_PRODUCT} are not supported here")
         found.append(counting(shape.minimum, shape.maximum))
     return _added(parts, found or [any_text])
 
@@ -202,7 +202,7 @@ def string_automaton(shape: String) -> TextAutomaton:
     longest = shape.maximum
     n_states = len(whole.machine.moves)
     if longest is not None and shape.formats and longest * n_states > _MAX_COUNTED:
-        # A format is a part of what it could be in any case; a shorter one is soon counted.
+        # The rules cover only a part of a format anyway, and a lower maximum takes few states.
         loose = _product(shape, lengths=False, loose=True)
         if loose.shortest + 8 <= LOOSE_MAXIMUM and shape.minimum + 8 <= LOOSE_MAXIMUM:
             whole, longest = loose, min(longest, LOOSE_MAXIMUM)
@@ -212,7 +212,7 @@ def string_automaton(shape: String) -> TextAutomaton:
     except TooLargeError as error:
         low_only = shape.maximum is None or whole.shortest < shape.minimum
         keyword = "minLength" if low_only else "maxLength"
-        raise UnwritableError(keyword, f"together with what is beside it: {error}") from None
+        raise UnwritableError(keyword, f"together with the keywords next to it: {error}") from None
     return found.get(True, NO_TEXT)
 
 
@@ -232,5 +232,5 @@ def _product(shape: String, *, lengths: bool, loose: bool = False) -> TextAutoma
         found = products(parts, lambda flags: accepts(flags) or None, frozenset(range(own)))
     except TooLargeError as error:
         keyword = "not" if shape.without else "pattern"
-        raise UnwritableError(keyword, f"together with what is beside it: {error}") from None
+        raise UnwritableError(keyword, f"together with the keywords next to it: {error}") from None
     return found.get(True, NO_TEXT)

@@ -1,4 +1,4 @@
-"""How long the texts of a rule-less tree are, and the part of them within two lengths."""
+"""Measures the texts of a tree that refers to no rules, and keeps those within two lengths."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["length_range", "within"]
 
 
 def length_range(node: Node) -> tuple[int, int | None]:
-    """Fewest and most characters; None means no upper bound.
+    """The fewest and the most characters of a text. None means no upper bound.
 
-    Raises ValueError for a reference to a rule, whose length is not known here.
+    Raises ValueError for a reference to a rule, because the length of its texts is not known.
     """
     if isinstance(node, Literal):
         return len(node.text), len(node.text)
@@ -40,9 +40,9 @@ def _parts(node: Sequence | Alternation) -> tuple[Node, ...]:
 def within(node: Node, minimum: int, maximum: int | None) -> Node | None:
     """The texts of ``node`` with ``minimum`` to ``maximum`` characters.
 
-    Exact where it answers: where all texts are long and short enough, where one
-    repetition of single characters is all that varies, and for alternatives of
-    such. `NOTHING` if no text is; None if the tree is of another kind.
+    The result is exact. It exists if all texts are long and short enough, if only one
+    repetition of parts of one length varies, and for alternatives of such trees. `NOTHING` if no
+    text is within the lengths; None for any other tree.
     """
     low, high = length_range(node)
     if low >= minimum and (maximum is None or (high is not None and high <= maximum)):
@@ -65,7 +65,7 @@ def within(node: Node, minimum: int, maximum: int | None) -> Node | None:
 
 
 def _shortened(node: Node, minimum: int, maximum: int | None) -> Node | None:
-    """`within` for the only part of a sequence that varies in length."""
+    """`within`, for the only part of a sequence whose length varies."""
     if not isinstance(node, Repeat):
         return within(node, minimum, maximum)
     step, longest = length_range(node.item)

@@ -1,8 +1,7 @@
-"""Strings: content that a pattern, a format or two lengths describe, written as JSON.
+"""Writes strings that satisfy patterns, formats and lengths.
 
-Strings without pattern or format may spell any character as an escape. All
-others, and keys, are spelled in one way only, that of ``json.dumps`` with
-``ensure_ascii=False``, so that a text says exactly which characters it means.
+Strings without a pattern or format may spell any character as an escape. All other strings, and
+keys, have one spelling only: that of ``json.dumps`` with ``ensure_ascii=False``.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from .patterns import UnsupportedPattern, parse_pattern
 __all__ = ["MAX_LENGTH", "content_tree", "encoded", "language_node", "string_node"]
 
 MAX_LENGTH = 1_000_000
-"""Most characters that are counted."""
+"""The largest ``minLength`` or ``maxLength`` that is enforced."""
 
 _MANY_RANGES = 20
-"""Ranges of a class that becomes a separate rule."""
+"""A class with more ranges becomes a separate rule."""
 
 _UNESCAPED = char_class([(0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C)], negated=True)
 _ESCAPED = (*range(0x20), 0x22, 0x5C)
@@ -45,7 +44,7 @@ def _string_node(shape: String, rules: RuleBook, problems: Problems) -> Node:
     if content is not None:
         return NOTHING if content == NOTHING else sequence(_QUOTE, content, _QUOTE)
     minimum, maximum = shape.minimum, shape.maximum
-    too_many = f"over {MAX_LENGTH} characters are not counted"
+    too_many = f"lengths over {MAX_LENGTH} are not supported"
     if minimum > MAX_LENGTH:
         problems.add("minLength", shape.pointer, too_many)
         minimum = 0
@@ -59,10 +58,10 @@ def _string_node(shape: String, rules: RuleBook, problems: Problems) -> Node:
 
 
 def _content(shape: String, rules: RuleBook, problems: Problems) -> Node | None:
-    """What stands between the quotes; None where only lengths are asked for.
+    """The text between the quotes; None if the shape has nothing but lengths.
 
-    A single pattern stays the tree that it is, since trees make small grammars;
-    whatever is asked for together becomes an automaton.
+    A single pattern stays a tree, because trees make small grammars. Combined constraints become
+    an automaton.
     """
     if not (shape.patterns or shape.formats or shape.without):
         return None
@@ -77,12 +76,12 @@ def _content(shape: String, rules: RuleBook, problems: Problems) -> Node | None:
         keyword = error.keyword
     except TooLargeError as error:
         keyword = "maxLength" if shape.maximum else "minLength" if shape.minimum else "pattern"
-        problems.add(keyword, shape.pointer, f"together with what is beside it: {error}")
+        problems.add(keyword, shape.pointer, f"together with the keywords next to it: {error}")
     return _content(_weaker(shape, keyword), rules, problems)
 
 
 def _weaker(shape: String, keyword: str) -> String:
-    """The shape without what was too much."""
+    """The shape without the keyword that was too much."""
     if keyword == "not":
         return replace(shape, without=())
     if keyword == "minLength":
@@ -95,7 +94,7 @@ def _weaker(shape: String, keyword: str) -> String:
 
 
 def content_tree(shape: String) -> Node | None:
-    """The text between the quotes, before escaping; None if no tree describes it."""
+    """The text between the quotes, before escaping; None if no tree describes the shape."""
     sources = {FORMATS[name] for name in shape.formats} | {*shape.patterns}
     if len(sources) != 1 or shape.without:
         return None
@@ -110,7 +109,7 @@ def content_tree(shape: String) -> Node | None:
 
 
 def language_node(automaton: TextAutomaton, rules: RuleBook, wanted: str) -> Node:
-    """The texts of an automaton, escaped as between quotes.
+    """The texts of an automaton, escaped as in JSON strings.
 
     Raises `TooLargeError`.
     """
@@ -118,7 +117,7 @@ def language_node(automaton: TextAutomaton, rules: RuleBook, wanted: str) -> Nod
 
 
 def encoded(tree: Node, rules: RuleBook, wanted: str) -> Node:
-    """The tree with every character escaped as in JSON. References to rules stay."""
+    """The tree with all characters escaped as in JSON strings. References to rules stay."""
     if isinstance(tree, Literal):
         return literal(json.dumps(tree.text, ensure_ascii=False)[1:-1])
     if isinstance(tree, CharClass):
@@ -137,7 +136,7 @@ def _encoded_class(tree: CharClass, rules: RuleBook) -> Node:
     if tree == ANY:
         return rules.shared("plain-char")
     if len(tree.ranges) > _MANY_RANGES:
-        # Letters of all scripts take a thousand states of bytes, wherever they stand.
+        # The letters of all scripts take a thousand states of bytes at each place that has them.
         return rules.remembered(tree, lambda: rules.add("characters", _spelled(tree, rules)))
     return _spelled(tree, rules)
 
@@ -162,7 +161,7 @@ def _spelled(tree: CharClass, rules: RuleBook) -> Node:
 
 
 def _as_literal(node: CharClass) -> Node:
-    """A class of one character as that character, which joins with its neighbours."""
+    """A class of one character as a literal, which can join the literals around it."""
     if not node.negated and len(node.ranges) == 1 and node.ranges[0][0] == node.ranges[0][1]:
         return literal(chr(node.ranges[0][0]))
     return node

@@ -1,9 +1,8 @@
-r"""Regular expressions as automata over characters, look-around and anchors anywhere included.
+"""Compiles regular expressions, with look-around and anchors anywhere, to automata.
 
-A way through the expression that passes a look-ahead continues together with the
-automaton of what must follow; both must end well. What must precede is followed
-by separate automata from the beginning of the text. Otherwise this is the subset
-construction.
+The compiler is the subset construction with two additions. A path through the expression that
+passes a look-ahead carries the state of the look-ahead's automaton along, and both must accept.
+The automata of look-behinds run beside the expression from the beginning of the text.
 
 Source: T. Miyazaki, Y. Minamide, "Derivatives of Regular Expressions with
 Lookahead" (2019), for the idea that look-ahead is conjunction.
@@ -27,21 +26,21 @@ from .pattern_parser import PatternParser, UnsupportedPattern
 __all__ = ["pattern_automaton", "tree_automaton"]
 
 MAX_WORK = 400_000
-"""Ways that are followed by one character, for one pattern: about a second."""
+"""Steps of a path by one character, for one pattern: about a second."""
 
 _Obligation = tuple[str, int]
-"""(name of a look-ahead, state of its automaton)."""
+"""(name of a look-ahead, state of its automaton): a look-ahead that must still accept."""
 
 _Way = tuple[int, frozenset[_Obligation]]
-"""(state of the expression, what else must come to a good end)."""
+"""(state of the expression, look-aheads that must also accept)."""
 
 
 @lru_cache(maxsize=512)
 def pattern_automaton(pattern: str, *, wide: bool = False) -> TextAutomaton:
-    """All strings in which the pattern is found; ``wide``: by one dialect or another.
+    """All strings in which the pattern is found; with ``wide``, in some dialect.
 
-    Raises `UnsupportedPattern` for what is not read or too large, and ValueError for
-    what is no pattern.
+    Raises `UnsupportedPattern` for syntax that is not supported and for automata that are too
+    large. Raises ValueError for anything but a pattern.
     """
     parser = PatternParser(pattern, wide=wide)
     anything = repeat(ANY)
@@ -53,7 +52,7 @@ def pattern_automaton(pattern: str, *, wide: bool = False) -> TextAutomaton:
 
 
 def tree_automaton(tree: Node) -> TextAutomaton:
-    """The texts of a tree without names of rules.
+    """The texts of a tree that refers to no rules.
 
     Raises `UnsupportedPattern` if it is too large.
     """
@@ -61,13 +60,13 @@ def tree_automaton(tree: Node) -> TextAutomaton:
 
 
 class _Compiler:
-    """The automata of one pattern, which share classes of characters and look-behinds."""
+    """Compiles one pattern. Its automata share the classes of characters and the look-behinds."""
 
     def __init__(
         self, classes: tuple[Ranges, ...], assertions: Mapping[str, Assertion], *, level: int = 0
     ) -> None:
         if level > 5:
-            raise UnsupportedPattern("look-behinds within one another")
+            raise UnsupportedPattern("too many look-behinds within one another")
         self.classes = classes
         self.work = MAX_WORK
         self._assertions = assertions
@@ -80,12 +79,12 @@ class _Compiler:
         self._prepare(tree)
         subsets = _Subsets(self, tree)
         start = subsets.entry(tuple(0 for _ in self._behind))
-        assert start == 0  # noqa: S101 — the first state that is made
+        assert start == 0  # noqa: S101 — the entry is the first state
         subsets.explore()
         return trimmed(self.classes, subsets.moves, subsets.final)
 
     def _prepare(self, tree: Node) -> None:
-        """Automata of the look-behinds, in this tree and in its look-aheads."""
+        """Compile the look-behinds of a tree and of its look-aheads."""
         for name in references(tree):
             assertion = self._assertions[name]
             if assertion.ahead:
@@ -94,7 +93,7 @@ class _Compiler:
                     self._prepare(assertion.tree)
             elif name not in self._behind:
                 if any(self._assertions[inner].ahead for inner in references(assertion.tree)):
-                    raise UnsupportedPattern("look-ahead within look-behind")
+                    raise UnsupportedPattern("look-ahead within look-behind is not supported")
                 inner = _Compiler(self.classes, self._assertions, level=self._level + 1)
                 self._behind[name] = _on_classes(inner.whole(assertion.tree), self.classes)
 
@@ -122,7 +121,7 @@ class _Compiler:
         return name, self._ahead[name].step(state, number)
 
     def verdict(self, obligation: _Obligation) -> bool | None:
-        """Whether all continuations end well, or none does; None if it depends on them."""
+        """Whether all continuations meet the obligation, or none does; None if only some do."""
         name, state = obligation
         found = self._ahead[name].verdict(state)
         return found if found is None else found != self._assertions[name].negated
@@ -135,11 +134,11 @@ class _Compiler:
     def spend(self, work: int) -> None:
         self.work -= work
         if self.work < 0:
-            raise UnsupportedPattern("a pattern whose automaton is too large")
+            raise UnsupportedPattern("the automaton of the pattern is too large")
 
 
 def _on_classes(automaton: TextAutomaton, classes: tuple[Ranges, ...]) -> TextAutomaton:
-    """The same automaton over a finer partition."""
+    """The same automaton over a finer partition of the characters."""
     own = [automaton.class_of(part[0][0]) for part in classes]
     moves: tuple[Moves, ...] = tuple(
         {number: row[symbol] for number, symbol in enumerate(own) if symbol in row}
@@ -151,7 +150,7 @@ def _on_classes(automaton: TextAutomaton, classes: tuple[Ranges, ...]) -> TextAu
 class _Subsets:
     """The deterministic automaton of one tree, built on demand.
 
-    A state is where the look-behinds stand and the ways that are open.
+    A state combines the states of the look-behinds with the set of open paths.
     """
 
     def __init__(self, compiler: _Compiler, tree: Node) -> None:
@@ -166,7 +165,7 @@ class _Subsets:
         self._verdicts: list[bool | None] = []
 
     def entry(self, behind: tuple[int, ...]) -> int:
-        """The state of a text of the tree that begins here."""
+        """The state before the first character of a text of the tree."""
         return self._number(behind, {(self._start, frozenset())})
 
     def step(self, state: int, number: int) -> int:
@@ -176,7 +175,7 @@ class _Subsets:
         return self.moves[state].get(number, -1)
 
     def verdict(self, state: int) -> bool | None:
-        """Whether every continuation is a text of the tree, or none; None otherwise."""
+        """Whether all continuations are texts of the tree, or none is; None if only some are."""
         if state < 0:
             return False
         self.explore()
@@ -190,7 +189,7 @@ class _Subsets:
         return self._verdicts[state]
 
     def _never(self, *, wanted: bool) -> list[bool]:
-        """For each state whether no continuation ends in ``wanted``."""
+        """For each state, whether no continuation ends in a state whose ``final`` is ``wanted``."""
         n_classes = len(self._compiler.classes)
         self._compiler.spend(len(self.moves) * n_classes // 2 + 1)
         found = leading_to(
@@ -204,7 +203,7 @@ class _Subsets:
         return [state not in found for state in range(len(self.moves))]
 
     def explore(self) -> None:
-        """All states that can be reached from those so far."""
+        """Make all states that can be reached from the states so far."""
         while len(self.moves) < len(self._keys):
             behind, ways = self._keys[len(self.moves)]
             row: dict[int, int] = {}
@@ -226,7 +225,7 @@ class _Subsets:
     def _left(
         self, obligations: frozenset[_Obligation], number: int
     ) -> frozenset[_Obligation] | None:
-        """What is left of the obligations after a character; None if one cannot be met."""
+        """The obligations that remain after a character; None if one cannot be met."""
         return self._open({self._compiler.followed(o, number) for o in obligations})
 
     def _open(self, obligations: set[_Obligation]) -> frozenset[_Obligation] | None:
@@ -236,7 +235,7 @@ class _Subsets:
         return frozenset(o for o, verdict in verdicts.items() if verdict is None)
 
     def _number(self, behind: tuple[int, ...], reached: set[_Way]) -> int:
-        """The number of the state in which these ways and those by empty edges are open."""
+        """The number of the state in which these paths, extended by empty edges, are open."""
         ways = set(reached)
         pending = list(reached)
         while pending:
@@ -269,7 +268,7 @@ class _Subsets:
         return known
 
     def _shortest(self, ways: set[_Way]) -> frozenset[_Way]:
-        """Without states that only lead on by empty edges, and ways that promise needlessly."""
+        """The paths without states that have only empty edges, and without needless obligations."""
         by_state: dict[int, list[frozenset[_Obligation]]] = {}
         for state, obligations in ways:
             if self._nfa.moves[state] or state == self._end:

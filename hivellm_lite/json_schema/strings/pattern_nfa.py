@@ -41,7 +41,7 @@ class PatternNfa:
         self._bits: dict[Ranges, int] = {}
 
     def add(self, node: Node, start: int) -> int:
-        """Add states for a node after ``start``; returns the state where its texts end."""
+        """Add states for a node after ``start``. Returns the state where its texts end."""
         if isinstance(node, Literal):
             for char in node.text:
                 start = self._read(start, ((ord(char), ord(char)),))
@@ -96,7 +96,7 @@ class PatternNfa:
 
     def state(self) -> int:
         if len(self.moves) >= MAX_NFA_STATES:
-            raise UnsupportedPattern("a pattern of too many states")
+            raise UnsupportedPattern("the pattern has too many states")
         self.moves.append([])
         self.empty.append([])
         return len(self.moves) - 1

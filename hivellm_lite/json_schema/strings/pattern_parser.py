@@ -1,8 +1,8 @@
-"""Reads the syntax of regular expressions; ``patterns.py`` interprets anchors.
+"""Parses the syntax of regular expressions. ``patterns.py`` interprets the anchors.
 
-Where ECMA-262 and Python disagree, a *narrow* reading matches what both match, a
-*wide* one what either matches. In a negated class and a negative look-around the
-two change places.
+Where ECMA-262 and Python disagree, a *narrow* reading matches what both match, and a *wide*
+reading matches what either matches. Within a negated class or a negative look-around, narrow and
+wide are exchanged.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .characters import LINE_ENDS, Ranges, complement, digits, property_named, s
 __all__ = ["MAX_EXPANDED", "MAX_PATTERN", "PatternParser", "UnsupportedPattern"]
 
 MAX_PATTERN = 5_000
-"""Characters of a pattern."""
+"""Characters that a pattern may have."""
 
 _MAX_GROUPS = 20
-"""Groups within one another: the tree must not become deeper than a grammar may be."""
+"""Nested groups of a pattern: its tree must not be deeper than a grammar may be."""
 
 MAX_EXPANDED = 20_000
-"""Characters of a pattern with its counted repetitions written out."""
+"""Characters that a pattern may have when its counted repetitions are written out."""
 
 _CLASSES = {"d": digits, "w": words, "s": spaces}
 _CONTROLS = {"t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "0": "\0"}
@@ -38,34 +38,34 @@ _PROPERTY = re.compile(r"\{([A-Za-z_=]{1,60})\}")
 
 
 class UnsupportedPattern(Exception):
-    """A regular expression that is not read into a grammar; the message says why."""
+    """A regular expression that cannot become a grammar. The message says why."""
 
 
 class PatternParser:
-    """One regular expression, read from left to right.
+    """Parses one regular expression, from left to right.
 
     Raises `UnsupportedPattern`, and ValueError for anything but a regular expression.
     """
 
     def __init__(self, pattern: str, *, wide: bool = False) -> None:
         self.assertions: dict[str, Assertion] = dict(ANCHORS)
-        """By their names in the tree."""
+        """The assertions by their names in the tree."""
         self._wide = wide
         if len(pattern) > MAX_PATTERN:
-            raise UnsupportedPattern(f"a pattern of over {MAX_PATTERN} characters")
+            raise UnsupportedPattern(f"the pattern has over {MAX_PATTERN} characters")
         self._pattern = pattern
         self._place = 0
         self._open = 0
 
     def parse(self) -> Node:
-        """The tree; names of ``assertions`` stand where those must hold."""
+        """The tree. A name from ``assertions`` marks a place where that assertion must hold."""
         node, _ = self._alternatives()
         if self._place < len(self._pattern):
             raise self._wrong("a parenthesis that closes nothing")
         return node
 
     def _alternatives(self) -> tuple[Node, int]:
-        """What stands up to the end or a closing parenthesis, and its size written out."""
+        """The alternatives up to a closing parenthesis or the end, and their size written out."""
         options, size = [], 0
         while True:
             node, length = self._sequence()
@@ -85,8 +85,11 @@ class PatternParser:
                 item, size = self._quantified(item, size, quantifier)
             total += size
             if total > MAX_EXPANDED:
-                raise UnsupportedPattern(f"a pattern for over {MAX_EXPANDED} characters")
-            # Characters in a row become one literal, for the reader of the grammar.
+                raise UnsupportedPattern(
+                    f"the pattern has over {MAX_EXPANDED} characters when its repetitions are "
+                    "written out"
+                )
+            # Adjacent characters become one literal, so that people can read the grammar.
             if items and isinstance(item, Literal) and isinstance(items[-1], Literal):
                 items[-1] = Literal(items[-1].text + item.text)
             else:
@@ -97,9 +100,9 @@ class PatternParser:
         self._place = match.end()
         short, low, comma, high, mode = match.groups()
         if isinstance(item, RuleRef):
-            raise UnsupportedPattern("a repeated anchor")
+            raise UnsupportedPattern("a repeated anchor is not supported")
         if mode == "+":
-            raise UnsupportedPattern("a possessive quantifier")
+            raise UnsupportedPattern("a possessive quantifier is not supported")
         if short:
             minimum, maximum = {"*": (0, None), "+": (1, None), "?": (0, 1)}[short]
         else:
@@ -145,15 +148,15 @@ class PatternParser:
         if self._peek() == "?":
             match = _GROUP.match(self._pattern, self._place)
             if not match:
-                raise UnsupportedPattern("a special group")
+                raise UnsupportedPattern("a special group, such as (?i), is not supported")
             self._place = match.end()
         return self._inside()
 
     def _inside(self) -> tuple[Node, int]:
-        """The content of parentheses."""
+        """The content of a pair of parentheses, of which the first has been read."""
         self._open += 1
         if self._open > _MAX_GROUPS:
-            raise UnsupportedPattern(f"over {_MAX_GROUPS} groups within one another")
+            raise UnsupportedPattern(f"over {_MAX_GROUPS} groups within one another are too many")
         node, size = self._alternatives()
         if self._peek() != ")":
             raise self._wrong("a group that is not closed")
@@ -163,7 +166,7 @@ class PatternParser:
 
     @contextmanager
     def _turned(self, turned: bool) -> Iterator[None]:
-        """Read with narrow for wide and wide for narrow."""
+        """Exchange narrow and wide if ``turned``."""
         self._wide ^= turned
         yield
         self._wide ^= turned
@@ -174,7 +177,7 @@ class PatternParser:
         return RuleRef(name)
 
     def _class(self) -> CharClass:
-        """The class after ``[``, up to the closing bracket."""
+        """The class after ``[``, up to and including the closing bracket."""
         negated = self._peek() == "^"
         self._place += negated
         with self._turned(negated):
@@ -184,8 +187,8 @@ class PatternParser:
     def _members(self) -> list[tuple[int, int]]:
         ranges: list[tuple[int, int]] = []
         if self._peek() == "]":
-            # For Python it is one of the characters, for ECMA-262 the end of the class.
-            raise UnsupportedPattern("a class that begins with a bracket")
+            # In Python this bracket is one of the characters, in ECMA-262 it ends the class.
+            raise UnsupportedPattern("a class that begins with a bracket is not supported")
         while self._peek() != "]":
             low = self._member()
             if self._peek() != "-" or self._pattern[self._place + 1 : self._place + 2] == "]":
@@ -194,7 +197,7 @@ class PatternParser:
             self._place += 1
             high = self._member()
             if not all(len(end) == 1 and end[0][0] == end[0][1] for end in (low, high)):
-                raise UnsupportedPattern("a range of characters between classes")
+                raise UnsupportedPattern("a range of characters between classes is not supported")
             (first, _), (last, _) = low[0], high[0]
             if first > last:
                 raise self._wrong("a range of characters that runs backwards")
@@ -210,7 +213,7 @@ class PatternParser:
         return ((ord(found), ord(found)),) if isinstance(found, str) else found
 
     def _escape(self, *, in_class: bool) -> str | Ranges:
-        """After a backslash: one character, or the ranges of a class."""
+        """The escape after a backslash: one character, or the ranges of a class."""
         if not self._peek():
             raise self._wrong("a backslash at the end")
         char = self._next()
@@ -228,17 +231,17 @@ class PatternParser:
         if char in _HEX:
             return self._hexadecimal(char)
         if char.isalnum():
-            raise UnsupportedPattern(f"the escape \\{char}")
+            raise UnsupportedPattern(f"the escape \\{char} is not supported")
         return char
 
     def _property(self, *, negated: bool) -> Ranges:
         match = _PROPERTY.match(self._pattern, self._place)
         if not match:
-            raise UnsupportedPattern("the escape \\p without a property in braces")
+            raise UnsupportedPattern("the escape \\p without a property in braces is not supported")
         self._place = match.end()
         found = property_named(match[1], wide=self._wide != negated)
         if found is None:
-            raise UnsupportedPattern(f"the property {match[1]!r} of characters")
+            raise UnsupportedPattern(f"the property {match[1]!r} of characters is not supported")
         return complement(found) if negated else found
 
     def _hexadecimal(self, kind: str) -> str:
@@ -255,7 +258,7 @@ class PatternParser:
             raise self._wrong("an escape without its hexadecimal digits")
         code = int(digits, 16)
         if 0xD800 <= code <= 0xDFFF:
-            raise UnsupportedPattern("half of a surrogate pair")
+            raise UnsupportedPattern("half of a surrogate pair is not a character")
         return chr(code)
 
     def _peek(self) -> str:

@@ -1,12 +1,11 @@
-r"""Regular expressions as grammar trees over the characters of a string.
+r"""Converts regular expressions to grammar trees over the characters of a string.
 
-JSON Schema searches for a pattern anywhere in the string, so ``[0-9]`` admits
-``"room 5"``: what is read here describes whole strings, with any characters
-before and after where no anchor forbids them.
+JSON Schema searches for a pattern anywhere in the string, so ``[0-9]`` admits ``"room 5"``. The
+trees describe whole strings, with any characters before and after unless an anchor forbids them.
 
-Read is the common part of ECMA-262 and Python: classes, ``\d \w \s`` and
-their opposites (ASCII digits and letters, as in ECMA-262), quantifiers, greedy
-or lazy, groups, alternation, escapes, and anchors at the ends of alternatives.
+The trees cover the common part of ECMA-262 and Python: classes, ``\d \w \s`` and their opposites
+(ASCII digits and letters, as in ECMA-262), greedy and lazy quantifiers, groups, alternation,
+escapes, and anchors at the ends of alternatives.
 
 Source: JSON Schema 2020-12, Core, section 6.4; ECMA-262, section 22.2.
 """
@@ -29,17 +28,17 @@ _ANYTHING = repeat(ANY)
 def parse_pattern(pattern: str) -> Node:
     """All strings in which the pattern is found, as a tree without rule names.
 
-    Raises `UnsupportedPattern` for what no grammar holds (look-around, back
-    references) or what is not read, and ValueError for what is no pattern.
+    Raises `UnsupportedPattern` for syntax that no tree can express (look-around, back references)
+    and for syntax that is not supported. Raises ValueError for anything but a pattern.
     """
     return _search(PatternParser(pattern).parse(), left=_ANYTHING, right=_ANYTHING)
 
 
 def _search(node: Node, left: Node | None, right: Node | None) -> Node:
-    """The node with what may come beside it; None if something is there already.
+    """The node with the text that may come before and after.
 
-    ``left`` is what may come before it: anything at the beginning of the
-    pattern, nothing after ``^``, None after other parts of the pattern.
+    ``left`` is the text before the node: anything at the beginning of the pattern, nothing after
+    ``^``, None if another part of the pattern comes before. ``right`` is the text after the node.
     """
     if isinstance(node, Alternation):
         return alternation(*(_search(option, left, right) for option in node.options))
@@ -67,14 +66,14 @@ def _search(node: Node, left: Node | None, right: Node | None) -> Node:
 
 def _anchored(side: Node | None, anchor: str) -> Node:
     if side is None:
-        raise UnsupportedPattern(f"{anchor!r} in the middle of the pattern")
+        raise UnsupportedPattern(f"{anchor!r} in the middle of the pattern is not supported")
     return EMPTY
 
 
 def _inner(node: Node) -> Node:
-    """A part between others or repeated, where no anchor can hold."""
+    """A part between other parts or in a repetition, where no anchor can hold."""
     if isinstance(node, RuleRef):
-        raise UnsupportedPattern(f"{node.name!r} in the middle of the pattern")
+        raise UnsupportedPattern(f"{node.name!r} in the middle of the pattern is not supported")
     if isinstance(node, Repeat):
         return repeat(_inner(node.item), node.minimum, node.maximum)
     if isinstance(node, Sequence):

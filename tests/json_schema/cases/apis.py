@@ -1,4 +1,4 @@
-"""Schemas as APIs have them."""
+"""Schemas in the form in which APIs send them."""
 
 from __future__ import annotations
 

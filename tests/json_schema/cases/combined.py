@@ -1,4 +1,4 @@
-"""Schemas of several schemas, and references."""
+"""Combinations of schemas, and references."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets of texts together, and what is denied."""
+"""Combined constraints on strings, and negations."""
 
 from __future__ import annotations
 

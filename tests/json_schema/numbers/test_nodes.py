@@ -1,4 +1,4 @@
-"""Numbers between bounds: exactly those, at every edge."""
+"""Rules for numbers between bounds are exact at every edge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strings and keys as JSON spells them."""
+"""Strings and keys in the spelling of JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patterns with look-around as automata: the same strings as a search, in both dialects."""
+"""Automata of patterns with look-around accept what a search finds, in both dialects."""
 
 from __future__ import annotations
 

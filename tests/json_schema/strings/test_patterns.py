@@ -1,4 +1,4 @@
-"""Regular expressions: the same strings as Python's search, where both dialects agree."""
+"""Trees of patterns describe what Python's search finds, where both dialects agree."""
 
 from __future__ import annotations
 
