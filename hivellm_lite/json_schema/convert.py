@@ -9,17 +9,18 @@ from typing import Any
 from ..errors import GrammarError
 from ..gbnf.build import NOTHING, alternation, literal, sequence
 from ..gbnf.syntax import Grammar, Node, RuleRef
-from .arrays import ArrayWriter
+from .containers.arrays import ArrayWriter
+from .containers.extra_keys import ExtraKeys
+from .containers.objects import ObjectWriter
 from .contradictions import without_contradictions
-from .document import SchemaDocument
-from .extra_keys import ExtraKeys
 from .layout import LAYOUTS, Layout, Whitespace
 from .numbers.automata import number_automaton
 from .numbers.nodes import MAX_BOUND_DIGITS, is_writable, number_node
-from .objects import ObjectWriter
-from .overlaps import Overlaps
 from .problems import Problems, Unenforced
-from .reading import SchemaReader
+from .reading.document import SchemaDocument
+from .reading.overlaps import Overlaps
+from .reading.reader import SchemaReader
+from .reading.wrappers import refuse_wrapper
 from .rules import RuleBook, name_of
 from .schema_source import JSONSchema, schema_of
 from .sets.handles import place_of
@@ -28,7 +29,6 @@ from .strings.automata import TooLargeError
 from .strings.automaton_rules import automaton_node
 from .strings.nodes import string_node
 from .values import one_of_texts
-from .wrappers import refuse_wrapper
 
 __all__ = ["schema_to_grammar", "unenforced_keywords"]
 
@@ -117,7 +117,7 @@ class _Writer:
         self._rules = RuleBook(layout)
         self._names: dict[Handle, str] = {}
         self._pending: deque[Handle] = deque()
-        extra_keys = ExtraKeys(self._reader, self._rules, problems)
+        extra_keys = ExtraKeys(self._reader.shapes, self._rules, problems)
         self._objects = ObjectWriter(self._rules, self._written, extra_keys, problems)
         self._arrays = ArrayWriter(
             self._rules, self._written, self._reader.shapes, self._value, problems

@@ -9,7 +9,7 @@ import pytest
 
 from hivellm_lite.errors import GrammarError
 from hivellm_lite.json_schema import rules, schema_to_grammar
-from hivellm_lite.json_schema.document import MAX_SCHEMA_DEPTH, MAX_VALUES
+from hivellm_lite.json_schema.reading.json_values import MAX_SCHEMA_DEPTH, MAX_VALUES
 
 MALFORMED = [
     ({"type": "text"}, "'type' at # is \"text\""),

@@ -7,13 +7,13 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from ..problems import Problems, malformed
+from ..sets.handles import both
+from ..shapes import Array, Contains, Handle, Number, Object, Rest, String
+from ..strings.formats import FORMATS, FORMATS_WITHOUT_RULES, NUMBER_FORMATS
+from ..strings.languages import check_pattern, pattern_matches
+from ..strings.patterns import UnsupportedPattern
 from .document import SchemaDocument
-from .problems import Problems, malformed
-from .sets.handles import both
-from .shapes import Array, Contains, Handle, Number, Object, Rest, String
-from .strings.formats import FORMATS, FORMATS_WITHOUT_RULES, NUMBER_FORMATS
-from .strings.languages import check_pattern, pattern_matches
-from .strings.patterns import UnsupportedPattern
 
 __all__ = ["TypeReader", "count_of", "list_of"]
 

@@ -12,12 +12,12 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from ..gbnf.build import NOTHING, alternation, literal, optional, sequence
-from ..gbnf.syntax import EMPTY, Node, RuleRef
-from .problems import Problems
-from .rules import RuleBook
-from .sets.handles import both, negated
-from .shapes import FALSE, Array, Handle, Number, Shapes, Values, distinct
+from ...gbnf.build import NOTHING, alternation, literal, optional, sequence
+from ...gbnf.syntax import EMPTY, Node, RuleRef
+from ..problems import Problems
+from ..rules import RuleBook
+from ..sets.handles import both, negated
+from ..shapes import FALSE, Array, Handle, Number, Shapes, Values, distinct
 
 __all__ = ["ArrayWriter"]
 

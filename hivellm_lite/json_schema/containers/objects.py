@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..gbnf.build import NOTHING, alternation, literal, optional, repeat, sequence
-from ..gbnf.syntax import EMPTY, Node, RuleRef
+from ...gbnf.build import NOTHING, alternation, literal, optional, repeat, sequence
+from ...gbnf.syntax import EMPTY, Node, RuleRef
+from ..problems import Problems
+from ..rules import RuleBook
+from ..shapes import FALSE, Handle, Object
 from .extra_keys import ExtraKeys
-from .problems import Problems
-from .rules import RuleBook
-from .shapes import FALSE, Handle, Object
 
 __all__ = ["ObjectWriter"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..shapes import Object
 from .document import SchemaDocument
-from .shapes import Object
 
 __all__ = ["tagged_objects"]
 

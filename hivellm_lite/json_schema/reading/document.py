@@ -8,26 +8,21 @@ Source: JSON Schema 2020-12, Core, sections 8 and 9; RFC 6901 (JSON Pointer).
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urljoin
 
-from ..errors import GrammarError
-from ..lazy import lazy
-from ..strict_json.parsing import shown
+from ...errors import GrammarError
+from ...lazy import lazy
+from ...strict_json.parsing import shown
+from ..problems import malformed
+from ..shapes import FALSE, Handle
+from .json_values import check_json
 from .keywords import ANNOTATIONS, DATA, IN_PLACE
-from .problems import malformed
-from .shapes import FALSE, Handle
+from .pointers import escaped, unescaped
 
-__all__ = ["MAX_SCHEMA_DEPTH", "MAX_VALUES", "SchemaDocument"]
-
-MAX_SCHEMA_DEPTH = 64
-"""Levels of objects and arrays in a schema. Reading one level may take a dozen nested calls."""
-
-MAX_VALUES = 100_000
-"""Values in a schema. The largest published schemas have some ten thousand."""
+__all__ = ["SchemaDocument"]
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
@@ -40,7 +35,7 @@ class SchemaDocument:
 
     def __init__(self, schema: Mapping[str, Any] | bool) -> None:
         self._root = schema
-        _check_values(schema)
+        check_json(schema)
         self._schemas: dict[str, Mapping[str, Any] | bool] = {}
         self._parents: dict[str, str] = {}
         self._bases: dict[str, str] = {}
@@ -62,7 +57,7 @@ class SchemaDocument:
         value: Any = self._schemas[parent]
         for step in steps:
             value = value[step]
-        pointer = "/".join([parent, *(_escaped(step) for step in steps)])
+        pointer = "/".join([parent, *(escaped(step) for step in steps)])
         self._register(pointer, value, parent)
         return pointer
 
@@ -121,7 +116,7 @@ class SchemaDocument:
         return self._walk(
             pointer,
             reference,
-            [*resource, *(s.replace("~1", "/").replace("~0", "~") for s in steps)],
+            [*resource, *(unescaped(step) for step in steps)],
         )
 
     def virtual(self, schema: Mapping[str, Any]) -> str:
@@ -150,7 +145,7 @@ class SchemaDocument:
                 value = value[int(step[:9])]
             else:
                 raise _dangling(pointer, reference)
-        target = "/".join(["#", *map(_escaped, steps)])
+        target = "/".join(["#", *map(escaped, steps)])
         self._register(target, value)
         return target
 
@@ -169,7 +164,7 @@ class SchemaDocument:
             value: Any = self._root
             base = _named(value, "")
             for step in pointer.split("/")[1:]:
-                step = step.replace("~1", "/").replace("~0", "~")
+                step = unescaped(step)
                 if isinstance(value, Mapping) and step in value:
                     value = value[step]
                 elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
@@ -246,58 +241,8 @@ def _mappings(root: object) -> Iterator[tuple[list[str], Mapping[str, Any]]]:
             pending.extend(([*steps, str(i)], item) for i, item in enumerate(value))
 
 
-def _check_values(root: object) -> None:
-    """Refuse values that are not JSON, and schemas that are too deep or too large.
-
-    The limit of depth also ends the walk through an object that contains itself.
-    """
-    pending: list[tuple[object, int, str]] = [(root, 0, "#")]
-    count = 0
-    while pending:
-        value, depth, pointer = pending.pop()
-        count += 1
-        if depth > MAX_SCHEMA_DEPTH:
-            raise GrammarError(
-                f"JSON schema: nested over {MAX_SCHEMA_DEPTH} levels deep\n"
-                "Move inner schemas into '$defs' and refer to them."
-            )
-        if count > MAX_VALUES:
-            raise GrammarError(f"JSON schema: over {MAX_VALUES} values\nUse a smaller schema.")
-        if isinstance(value, Mapping):
-            for key, member in value.items():
-                if not isinstance(key, str):
-                    raise _no_json(pointer, f"the key {key!r:.40}")
-                _check_text(key, pointer)
-                pending.append((member, depth + 1, f"{pointer}/{_escaped(key)}"))
-        elif isinstance(value, list):
-            pending.extend((v, depth + 1, f"{pointer}/{i}") for i, v in enumerate(value))
-        elif isinstance(value, str):
-            _check_text(value, pointer)
-        elif isinstance(value, float):
-            if not math.isfinite(value):
-                raise _no_json(pointer, str(value))
-        elif value is not None and not isinstance(value, int):
-            raise _no_json(pointer, f"a Python {type(value).__name__}")
-
-
-def _check_text(text: str, pointer: str) -> None:
-    if any("\ud800" <= char <= "\udfff" for char in text):
-        raise _no_json(pointer, "half of a surrogate pair in a string")
-
-
-def _no_json(pointer: str, found: str) -> GrammarError:
-    return GrammarError(
-        f"JSON schema: {found} at {pointer} is not JSON\n"
-        "Use objects with string keys, lists, strings, finite numbers, booleans and None."
-    )
-
-
 def _dangling(pointer: str, reference: str) -> GrammarError:
     return GrammarError(
         f"JSON schema: '$ref' at {pointer} leads to {shown(reference)}, where there is nothing\n"
         "Correct the reference, or add the definition."
     )
-
-
-def _escaped(step: str | int) -> str:
-    return str(step).replace("~", "~0").replace("/", "~1")

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import GrammarError
-from ..strict_json.parsing import shown
+from ...errors import GrammarError
+from ...strict_json.parsing import shown
 from .keywords import CONSTRAINTS, DATA, TYPES
+from .pointers import escaped
 
 __all__ = ["refuse_wrapper"]
 
@@ -38,7 +39,7 @@ def refuse_wrapper(schema: Mapping[str, Any] | bool) -> None:
     if steps is None:
         return
     if steps[0] in _DEFINITIONS:
-        pointer = "/".join(["#", *(step.replace("~", "~0").replace("/", "~1") for step in steps)])
+        pointer = "/".join(["#", *map(escaped, steps)])
         raise GrammarError(
             f"JSON schema: it defines {shown(steps[1])} under {steps[0]!r} but never refers to "
             f"that, so any JSON would satisfy it\n"

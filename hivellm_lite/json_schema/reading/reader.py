@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..errors import GrammarError
-from ..strict_json.parsing import shown
+from ...errors import GrammarError
+from ...strict_json.parsing import shown
+from ..problems import Problems, malformed
+from ..sets.difference import Difference, Tools, Work, difference
+from ..sets.disjointness import Disjointness
+from ..sets.handles import denied
+from ..sets.intersection import meet
+from ..sets.membership import Membership
+from ..shapes import ANYTHING, FALSE, Handle, Object, Shape, Shapes, Values, distinct
 from .discriminators import tagged_objects
 from .document import SchemaDocument
 from .keywords import APPLICATORS, TYPES
 from .overlaps import OneOfs, Overlaps
-from .problems import Problems, malformed
-from .sets.difference import Difference, Tools, Work, difference
-from .sets.disjointness import Disjointness
-from .sets.handles import denied
-from .sets.intersection import meet
-from .sets.membership import Membership
-from .shapes import ANYTHING, FALSE, Handle, Object, Shape, Shapes, Values, distinct
 from .types import TypeReader, list_of
 
 __all__ = ["MAX_SHAPES", "SchemaReader"]

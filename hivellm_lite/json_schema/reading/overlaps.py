@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 
-from .sets.disjointness import Disjointness
-from .shapes import Shapes
+from ..sets.disjointness import Disjointness
+from ..shapes import Shapes
 
 __all__ = ["Alternative", "OneOfs", "Overlaps"]
 

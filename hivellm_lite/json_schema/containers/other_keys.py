@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..gbnf.build import ANY, alternation, char_class, literal, repeat, sequence
-from ..gbnf.syntax import EMPTY, Node, RuleRef
-from .rules import RuleBook
-from .strings.nodes import encoded
+from ...gbnf.build import ANY, alternation, char_class, literal, repeat, sequence
+from ...gbnf.syntax import EMPTY, Node, RuleRef
+from ..rules import RuleBook
+from ..strings.nodes import encoded
 
 __all__ = ["other_key"]
 

@@ -6,31 +6,32 @@ only if it is certain which schemas its value must satisfy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from ..gbnf.build import literal, sequence
-from ..gbnf.syntax import Node
-from .keys import other_key
-from .problems import Problems
-from .reading import SchemaReader
-from .rules import RuleBook
-from .sets.handles import additional_handle, both, property_handle
-from .sets.membership import Membership
-from .shapes import FALSE, Handle, Object, String, Values
-from .strings.automata import TextAutomaton, TooLargeError, products, texts_of
-from .strings.languages import UnwritableError, automaton_of, pattern_matches, string_parts
-from .strings.nodes import encoded, language_node
-from .strings.patterns import UnsupportedPattern, parse_pattern
+from ...gbnf.build import literal, sequence
+from ...gbnf.syntax import Node
+from ..problems import Problems
+from ..rules import RuleBook
+from ..sets.handles import additional_handle, both, property_handle
+from ..sets.membership import Membership
+from ..shapes import FALSE, Handle, Object, Shapes, String, Values
+from ..strings.automata import TextAutomaton, TooLargeError, products, texts_of
+from ..strings.languages import UnwritableError, automaton_of, pattern_matches, string_parts
+from ..strings.nodes import encoded, language_node
+from ..strings.patterns import UnsupportedPattern, parse_pattern
+from .other_keys import other_key
 
 __all__ = ["ExtraKeys"]
 
 
 class ExtraKeys:
-    """Writes the keys of the objects of one document."""
+    """Writes the keys of the objects of one document. ``shapes`` reads a handle."""
 
-    def __init__(self, reader: SchemaReader, rules: RuleBook, problems: Problems) -> None:
-        self._reader = reader
-        self._membership = Membership(reader.shapes)
+    def __init__(
+        self, shapes: Callable[[Handle], Shapes], rules: RuleBook, problems: Problems
+    ) -> None:
+        self._shapes = shapes
+        self._membership = Membership(shapes)
         self._rules = rules
         self._problems = problems
 
@@ -41,7 +42,7 @@ class ExtraKeys:
         """
         names = [*shape.properties, *sorted(shape.required - shape.properties.keys())]
         if shape.has_others or shape.patterns:
-            for names_shape in self._reader.shapes(shape.names) if shape.names else ():
+            for names_shape in self._shapes(shape.names) if shape.names else ():
                 if isinstance(names_shape, Values):
                     listed = [v for v in names_shape.values if isinstance(v, str)]
                     names += [n for n in listed if n not in names and self._writes(shape, n)]
@@ -53,7 +54,7 @@ class ExtraKeys:
         return shape.has_others or any(pattern_matches(p, name) for p in shape.patterns)
 
     def _allows(self, shape: Object, name: str) -> bool:
-        names = self._reader.shapes(shape.names)
+        names = self._shapes(shape.names)
         return any(self._membership.of(names_shape, name) for names_shape in names)
 
     def others(
@@ -71,7 +72,7 @@ class ExtraKeys:
         self, shape: Object, taken: list[str], wanted: str
     ) -> Iterator[tuple[Node, Handle]]:
         """Keys that patterns or ``propertyNames`` describe, grouped by their values' handle."""
-        for names in self._reader.shapes(shape.names):
+        for names in self._shapes(shape.names):
             if not isinstance(names, String):
                 continue
             simple = self._single_pattern(shape, names, taken)
