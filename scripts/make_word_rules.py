@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from string import ascii_lowercase
 
-MARK = "# Written by scripts/make_word_rules.py; what follows is not to be edited.\n"
+MARK = "# Written by scripts/make_word_rules.py. Do not edit the rules below.\n"
 
 Tree = dict[str, "Tree"]
 WHOLE = ""  # the key in a node where a word ends
