@@ -98,8 +98,8 @@ def _sizes(fields: ConfigFields, architecture: Architecture) -> dict[str, int]:
         )
     if architecture.head_fills_hidden and heads * head_dim != hidden:
         raise fields.error(
-            f"{heads} heads of size {head_dim} do not make the hidden size {hidden}: "
-            f"llama.cpp expects that of {architecture.name}"
+            f"{heads} heads of size {head_dim} do not make the hidden size {hidden}, "
+            f"as llama.cpp requires for {architecture.name}"
         )
     if sizes["vocab"] > MAX_VOCABULARY:
         raise fields.error(f"a vocabulary of {sizes['vocab']}; {MAX_VOCABULARY} are allowed")

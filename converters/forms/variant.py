@@ -42,7 +42,7 @@ FORMAT_VERSION = 2
 
 @dataclass(frozen=True)
 class VariantReport:
-    """The variant that was written: its ``files`` in no order, and their ``bytes`` in total.
+    """The variant that was written: its ``files``, in no order, and their ``bytes`` in total.
 
     ``merged`` counts the changed tensors, ``n_tensors`` the tensors of the whole model.
     ``quantization`` names the types of the matrices, such as ``f16`` or ``f16 and f32``.

@@ -130,7 +130,7 @@ def checkpoint_weights(folder: Path) -> Iterator[WeightSource]:
 
 @contextmanager
 def gguf_weights(path: Path, *, part: bool = False) -> Iterator[GGUFWeights]:
-    """The dequantised weights of a GGUF file, which is one of a split model with ``part``."""
+    """The dequantised weights of a GGUF file. With ``part`` it is one file of a split model."""
     header = read_gguf_header(path, part=part)
     with path.open("rb") as file:
         yield GGUFWeights(header, file)

@@ -40,7 +40,7 @@ MAX_KEYS = 100_000
 """Metadata keys. Real files have up to about a hundred."""
 
 MAX_TENSORS = 1 << 16
-"""Tensors. The largest mixtures of experts have some thousands."""
+"""Tensors. The largest mixtures of experts have several thousand."""
 
 MAX_DIMENSIONS = 4
 """``GGML_MAX_DIMS``."""

@@ -117,7 +117,7 @@ class AdapterConfig:
 def read_adapter_config(
     path: Path | None, *, r: int | None = None, alpha: float | None = None
 ) -> AdapterConfig:
-    """The config in the file ``path``, or without a file the one of ``r`` and ``alpha``.
+    """The config in the file ``path``. Without a file, ``r`` and ``alpha`` make the config.
 
     A manifest may give the two numbers. Raises ConversionError if the config is incomplete, has
     an impossible value, or asks for something that is not covered.

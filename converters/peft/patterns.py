@@ -22,7 +22,7 @@ MAX_PATTERN_LENGTH = 1000
 
 MAX_STEPS = 2_000_000
 """Visited states and comparisons for all keys and modules of an adapter: seconds at most. An
-adapter with a few expressions needs some ten thousand."""
+adapter with a few expressions needs about ten thousand."""
 
 T = TypeVar("T")
 

@@ -143,9 +143,7 @@ class Hadamard(Update):
     def apply(self, weight: Float32Array) -> Float32Array:
         delta = self.w1_a @ self.w1_b
         delta *= self.w2_a @ self.w2_b
-        delta *= np.float32(self.scale)
-        delta += weight
-        return delta
+        return _scaled_onto(delta, self.scale, weight)
 
 
 @dataclass(frozen=True)
@@ -163,9 +161,14 @@ class Kronecker(Update):
 
     def apply(self, weight: Float32Array) -> Float32Array:
         delta: Float32Array = np.kron(self.w1, self.w2)
-        delta *= np.float32(self.scale)
-        delta += weight
-        return delta
+        return _scaled_onto(delta, self.scale, weight)
+
+
+def _scaled_onto(delta: Float32Array, scale: float, weight: Float32Array) -> Float32Array:
+    """``weight + scale · delta``, computed in the memory of ``delta``."""
+    delta *= np.float32(scale)
+    delta += weight
+    return delta
 
 
 @dataclass(frozen=True)

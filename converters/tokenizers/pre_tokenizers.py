@@ -1,7 +1,7 @@
 """Recognises how a tokenizer splits text before BPE, and gives llama.cpp's name for it.
 
 A wrong name silently gives wrong tokens. Only structures that are known exactly are therefore
-recognised. An error refuses all others and names the way round it.
+recognised. An error refuses all others and names the way around it.
 
 Source: ``llm_tokenizer_bpe`` in src/llama-vocab.cpp of llama.cpp, which has the same expressions.
 """

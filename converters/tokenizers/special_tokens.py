@@ -142,12 +142,12 @@ def _template(pieces: object, source: object) -> tuple[str, str, dict[str, bool]
             f"{source}: the post-processor's template {pieces!r} is not supported"
         )
     place = names.index(None)
-    before, behind = names[:place], names[place + 1 :]
-    if len(before) > 1 or len(behind) > 1:
+    before, after = names[:place], names[place + 1 :]
+    if len(before) > 1 or len(after) > 1:
         raise ConversionError(
             f"{source}: the post-processor's template {pieces!r} is not supported"
         )
-    first, last = (before or [""])[0] or "", (behind or [""])[0] or ""
+    first, last = (before or [""])[0] or "", (after or [""])[0] or ""
     add = {kind: True for kind, text in (("bos", first), ("eos", last)) if text}
     return first, last, add
 
@@ -159,7 +159,7 @@ def read_chat_template(
 
     As in Transformers, ``chat_template.jinja`` precedes ``tokenizer_config.json``, which
     precedes ``chat_template.json`` and a folder of templates. Raises ConversionError for a
-    template that is no text, cannot be read, or is too long.
+    template that is not text, cannot be read, or is too long.
     """
     template = options.get("chat_template")
     jinja, json_file = folder / "chat_template.jinja", folder / "chat_template.json"

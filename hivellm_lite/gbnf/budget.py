@@ -11,7 +11,7 @@ from ..errors import GrammarError
 __all__ = ["MAX_WORK", "TRANSITION", "Budget"]
 
 MAX_WORK = 5_000_000
-"""Steps, each of a few hundred nanoseconds to a microsecond: some seconds at most. The largest
+"""Steps, each of a few hundred nanoseconds to a microsecond: a few seconds at most. The largest
 published grammar takes a twentieth."""
 
 TRANSITION = 3

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 MAX_STEPS = 20_000_000
-"""Steps from item to item for one text: some ten seconds."""
+"""Steps from item to item for one text: about ten seconds."""
 
 END_OF_TEXT = "the end of the text"
 

@@ -1,7 +1,7 @@
 """Limits on the size of a grammar.
 
 Grammars come from packages that anyone can write. Reading any grammar within these limits takes at
-most a few seconds and some dozen megabytes. A function that calls itself for every level of its
+most a few seconds and a few dozen megabytes. A function that calls itself for every level of its
 tree stays within Python's recursion limit.
 """
 

@@ -161,7 +161,7 @@ def _class(characters: CharClass) -> str:
     if characters == ANY:
         return "."
     if characters == NOTHING:
-        # llama.cpp takes [] for the empty text, but leaves nothing over here.
+        # llama.cpp reads [] as the empty text, but this class matches no character.
         return r"[^\x00-\U0010FFFF]"
     written = []
     hyphen = ""

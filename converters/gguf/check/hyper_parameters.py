@@ -21,7 +21,7 @@ MAX_EXPERTS = 1024
 """``LLAMA_MAX_EXPERTS``."""
 
 MAX_SIZE = 1 << 24
-"""Largest size of a dimension. No known model has as much."""
+"""Largest size of a dimension. No known model reaches it."""
 
 MAX_POSITIONS = (1 << 31) - 1
 """llama.cpp returns the length of the context as int32."""

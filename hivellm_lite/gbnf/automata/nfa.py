@@ -22,7 +22,7 @@ from .utf8 import ByteRange, byte_sequences
 __all__ = ["MAX_STATES", "Edge", "Label", "Nfa", "Skip", "rule_nfas"]
 
 MAX_STATES = 100_000
-"""States of all rules together: some seconds and 300 MB at most. Published grammars have 10,000."""
+"""States of all rules: a few seconds and 300 MB at most. Published grammars have 10,000."""
 
 LONG_TEXT = 128
 """Bytes from which on a literal is long. A long literal has an edge for each of its first bytes, a
@@ -47,7 +47,7 @@ class Skip:
 
 
 Label = int | str | bytes | Skip | None
-"""The reading of an edge: one of a set of bytes (bit b is byte b), a non-empty text of a rule,
+"""What an edge reads: one of a set of bytes (bit b is byte b), a non-empty text of a rule,
 these bytes one after another, or nothing."""
 
 Edge = tuple[Label, int]

@@ -1,6 +1,6 @@
 """Decides which unlisted keys of an object are written, and writes them.
 
-To leave an unlisted key out never makes an object invalid, but to add one may. So a key is written
+Leaving an unlisted key out never makes an object invalid, but adding one may. So a key is written
 only if it is certain which schemas its value must satisfy.
 """
 

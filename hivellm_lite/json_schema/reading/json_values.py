@@ -14,7 +14,7 @@ MAX_SCHEMA_DEPTH = 64
 """Levels of objects and arrays in a schema. Reading one level may take a dozen nested calls."""
 
 MAX_VALUES = 100_000
-"""Values in a schema. The largest published schemas have some ten thousand."""
+"""Values in a schema. The largest published schemas have about ten thousand."""
 
 
 def check_json(root: object) -> None:

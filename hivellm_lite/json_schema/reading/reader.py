@@ -1,14 +1,17 @@
-"""Reads schemas into shapes: first the keywords of each type, then those that combine schemas."""
+"""Reads schemas into shapes, and combines the schemas that describe one value.
+
+``types.py`` reads the keywords that belong to one type.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ...errors import GrammarError
 from ...strict_json.parsing import shown
-from ..problems import Problems, malformed
+from ..problems import Problems
 from ..sets.difference import Difference, Tools, Work, difference
 from ..sets.disjointness import Disjointness
 from ..sets.handles import denied
@@ -17,9 +20,10 @@ from ..sets.membership import Membership
 from ..shapes import ANYTHING, FALSE, Handle, Object, Shape, Shapes, Values, distinct
 from .discriminators import tagged_objects
 from .document import SchemaDocument
-from .keywords import APPLICATORS, TYPES
+from .keywords import APPLICATORS
 from .overlaps import OneOfs, Overlaps
 from .types import TypeReader, list_of
+from .unevaluated import without_unevaluated_keys
 
 __all__ = ["MAX_SHAPES", "SchemaReader"]
 
@@ -158,8 +162,9 @@ class SchemaReader:
             shapes = self._meet(shapes, distinct(union), pointer)
         if "oneOf" in schema:
             shapes = self._one_of(shapes, pointer, schema)
-        for shapes_of in (self._dependent, self._negated, self._conditional, self._unevaluated):
+        for shapes_of in (self._dependent, self._negated, self._conditional):
             shapes = shapes_of(shapes, pointer, schema)
+        shapes = without_unevaluated_keys(shapes, pointer, schema, self._problems)
         for keyword, reason in _NEVER_ENFORCED.items():
             if keyword in schema:
                 self._problems.add(keyword, pointer, reason)
@@ -220,27 +225,8 @@ class SchemaReader:
                 yield self._document.child(pointer, keyword, index)
 
     def _typed(self, pointer: str, schema: Mapping[str, Any]) -> Shapes:
-        named = schema.get("type", list(TYPES))
-        names = [named] if isinstance(named, str) else named
-        if named == list(TYPES) and not self._is_wide and self._means_object(pointer, schema):
-            names = ["object"]
-        if not isinstance(names, list) or not names or any(name not in TYPES for name in names):
-            raise malformed(pointer, "type", named, f"one or more of {', '.join(TYPES)}")
-        if schema.get("nullable") is True and "type" in schema:
-            names = [*names, "null"]
-        values: list[Any] = [None] if "null" in names else []
-        values += [False, True] if "boolean" in names else []
-        shapes: list[Shape] = [Values(tuple(values))] if values else []
-        readers: dict[str, Callable[[str, Mapping[str, Any]], Shape]] = {
-            "string": self._types.string,
-            "array": self._types.array,
-            "object": self._types.object,
-        }
-        if "number" in names or "integer" in names:
-            integer = "number" not in names
-            shapes.append(self._types.number(pointer, schema, integer=integer))
-        shapes += [read(pointer, schema) for name, read in readers.items() if name in names]
         # A shape whose own bounds contradict each other vanishes when it meets itself.
+        shapes = self._types.shapes(pointer, schema)
         met = (self._meet_two(shape, shape) for shape in shapes)
         return tuple(shape for shape in met if shape is not None)
 
@@ -288,17 +274,6 @@ class SchemaReader:
             Disjointness(self.shapes, other.shapes, self._membership, other._membership)
         )
 
-    def _means_object(self, pointer: str, schema: Mapping[str, Any]) -> bool:
-        """Whether a schema without a type is clearly meant for objects only.
-
-        To the specification, every string satisfies ``{"properties": …}``. If a schema around
-        this one, for the same value, states the type, that type counts.
-        """
-        around = self._document.same_value(pointer)
-        return "properties" in schema and not any(
-            {"type", "const", "enum"} & outer.keys() for outer in around
-        )
-
     def _dependent(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
         """Each dependency makes two cases: without the key, and with all that the key requires."""
         for key, names, schema_of_key in self._types.dependencies(pointer, schema):
@@ -310,26 +285,6 @@ class SchemaReader:
             absent = self._meet(shapes, (*ANYTHING[:-1], without_key), pointer)
             shapes = self._union([absent, present], pointer)
         return shapes
-
-    def _unevaluated(self, shapes: Shapes, pointer: str, schema: Mapping[str, Any]) -> Shapes:
-        """``unevaluatedProperties: false``: keys that no schema describes are not written."""
-        if "unevaluatedProperties" not in schema or schema["unevaluatedProperties"] is True:
-            return shapes
-        if schema["unevaluatedProperties"] is not False:
-            self._problems.add(
-                "unevaluatedProperties", pointer, "only true and false can be enforced"
-            )
-            return shapes
-        closed: list[Shape] = []
-        for shape in shapes:
-            if isinstance(shape, Values) and any(isinstance(v, dict) for v in shape.values):
-                self._problems.add(
-                    "unevaluatedProperties",
-                    pointer,
-                    "cannot be enforced next to an 'enum' of objects",
-                )
-            closed.append(replace(shape, open=False) if isinstance(shape, Object) else shape)
-        return tuple(closed)
 
     def _meet_two(self, left: Shape, right: Shape) -> Shape | None:
         return meet(left, right, self._membership, self._is_empty)

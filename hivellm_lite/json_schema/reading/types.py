@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from ..problems import Problems, malformed
 from ..sets.handles import both
-from ..shapes import Array, Contains, Handle, Number, Object, Rest, String
+from ..shapes import Array, Contains, Handle, Number, Object, Rest, Shape, String, Values
 from ..strings.formats import FORMATS, FORMATS_WITHOUT_RULES, NUMBER_FORMATS
 from ..strings.languages import check_pattern, pattern_matches
 from ..strings.patterns import UnsupportedPattern
 from .document import SchemaDocument
+from .keywords import TYPES
 
 __all__ = ["TypeReader", "count_of", "list_of"]
 
@@ -26,7 +27,33 @@ class TypeReader:
         self._problems = problems
         self._wide = wide
 
-    def number(self, pointer: str, schema: Mapping[str, Any], *, integer: bool) -> Number:
+    def shapes(self, pointer: str, schema: Mapping[str, Any]) -> list[Shape]:
+        """A shape for each type that the schema admits, with the keywords of that type.
+
+        Bounds of a shape may contradict each other. Raises `GrammarError` for a malformed keyword.
+        """
+        named = schema.get("type", list(TYPES))
+        names = [named] if isinstance(named, str) else named
+        if named == list(TYPES) and not self._wide and self._means_object(pointer, schema):
+            names = ["object"]
+        if not isinstance(names, list) or not names or any(name not in TYPES for name in names):
+            raise malformed(pointer, "type", named, f"one or more of {', '.join(TYPES)}")
+        if schema.get("nullable") is True and "type" in schema:
+            names = [*names, "null"]
+        values: list[Any] = [None] if "null" in names else []
+        values += [False, True] if "boolean" in names else []
+        shapes: list[Shape] = [Values(tuple(values))] if values else []
+        if "number" in names or "integer" in names:
+            shapes.append(self._number(pointer, schema, integer="number" not in names))
+        readers: dict[str, Callable[[str, Mapping[str, Any]], Shape]] = {
+            "string": self._string,
+            "array": self._array,
+            "object": self._object,
+        }
+        shapes += [read(pointer, schema) for name, read in readers.items() if name in names]
+        return shapes
+
+    def _number(self, pointer: str, schema: Mapping[str, Any], *, integer: bool) -> Number:
         """Bounds, divisor and format. ``exclusiveMinimum`` may be a boolean, as in draft 4."""
         bounds: dict[str, tuple[Fraction | None, bool]] = {}
         for side, sign in (("Minimum", 1), ("Maximum", -1)):
@@ -46,7 +73,7 @@ class TypeReader:
         named = schema.get("format")
         return shape if self._wide or not isinstance(named, str) else _of_format(shape, named)
 
-    def string(self, pointer: str, schema: Mapping[str, Any]) -> String:
+    def _string(self, pointer: str, schema: Mapping[str, Any]) -> String:
         patterns = (schema["pattern"],) if "pattern" in schema else ()
         if patterns and not isinstance(patterns[0], str):
             raise malformed(pointer, "pattern", patterns[0], "a regular expression")
@@ -62,7 +89,7 @@ class TypeReader:
         maximum = count_of(pointer, schema, "maxLength")
         return String(minimum, maximum, patterns, formats, pointer=pointer)
 
-    def array(self, pointer: str, schema: Mapping[str, Any]) -> Array:
+    def _array(self, pointer: str, schema: Mapping[str, Any]) -> Array:
         """``items`` may be a list, with ``additionalItems``, as before draft 2020-12."""
         rest = "items"
         prefix: tuple[Handle, ...] = ()
@@ -88,7 +115,7 @@ class TypeReader:
         unique = schema.get("uniqueItems") is True
         return Array(prefix, items, minimum, maximum, contains, unique, pointer)
 
-    def object(self, pointer: str, schema: Mapping[str, Any]) -> Object:
+    def _object(self, pointer: str, schema: Mapping[str, Any]) -> Object:
         properties = self._handles(pointer, schema, "properties")
         patterns = {
             pattern: handle
@@ -114,6 +141,17 @@ class TypeReader:
             minimum=count_of(pointer, schema, "minProperties") or 0,
             maximum=count_of(pointer, schema, "maxProperties"),
             pointer=pointer,
+        )
+
+    def _means_object(self, pointer: str, schema: Mapping[str, Any]) -> bool:
+        """Whether a schema without a type is clearly meant for objects only.
+
+        By the specification, every string satisfies ``{"properties": …}``. If a schema around
+        this one, for the same value, states the type, that type counts.
+        """
+        around = self._document.same_value(pointer)
+        return "properties" in schema and not any(
+            {"type", "const", "enum"} & outer.keys() for outer in around
         )
 
     def dependencies(

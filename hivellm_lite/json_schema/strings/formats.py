@@ -1,7 +1,7 @@
 """The formats of strings that have rules, as regular expressions.
 
-Each expression describes a part of what its specification admits, such that a strict reader
-refuses no string of it: seconds end at 59, a host name has letters, digits and hyphens, an e-mail
+Each expression describes a part of what its specification admits. A strict reader accepts every
+string of that part: seconds end at 59, a host name has letters, digits and hyphens, an e-mail
 address has no quotes.
 
 Sources: RFC 3339 (dates, times, durations), RFC 4122 and 9562 (uuid), RFC 5321
@@ -200,7 +200,7 @@ WHOLE_FORMATS = {
 """Patterns that leave out less, for strings that a ``pattern`` also constrains."""
 
 LOOSE_MAXIMUM = 64
-"""In texts of at most so many characters, no label of a host name can be too long."""
+"""In texts of at most this many characters, no label of a host name can be too long."""
 
 _LOOSE_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 
