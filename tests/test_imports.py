@@ -43,6 +43,17 @@ def test_the_help_of_the_command_loads_nothing_heavy():
     assert not modules_after(statement) & HEAVY
 
 
+def test_the_help_of_no_command_loads_llama_cpp():
+    statement = (
+        "from click.testing import CliRunner; from hivellm_lite.cli import cli\n"
+        "import sys\n"
+        "for name in cli.list_commands(None):\n"
+        "    assert CliRunner().invoke(cli, [name, '--help']).exit_code == 0, name\n"
+        "    assert 'llama_cpp' not in sys.modules, name\n"
+    )
+    assert "hivellm_lite.cli.bench" in modules_after(statement)
+
+
 def test_using_the_expert_class_does_not_load_torch():
     loaded = modules_after(
         "import hivellm_lite; hivellm_lite.Expert; import hivellm_lite.engine.native"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from ..engine import OPENMP_SETTINGS, library_version
 from ..expert import Expert, checked, loaded_of
 from ..hardware import physical_cores
 from ..inference.batches import run_batch
@@ -21,13 +20,10 @@ from .options import json_option, load_arguments, model_options, package_argumen
 from .output import print_json, print_line
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ..engine import Model, Sampler
-    from ..expert import Expert
     from ..inference.decoding import Request
-    from ..inference.results import InferenceResult
     from ..progress import Progress
 
 __all__ = ["bench"]
@@ -107,6 +103,8 @@ def bench(
 
 
 def _setting(expert: Expert) -> dict[str, Any]:
+    from ..engine import OPENMP_SETTINGS, library_version  # loads llama.cpp
+
     session = expert.session
     context = session.scheduler.context_options
     return {
