@@ -24,7 +24,7 @@ from .converters.forms.merging import merged, updates_by_tensor
 from .converters.forms.targets import find_targets
 from .converters.forms.weights import checkpoint_weights, gguf_weights
 from .converters.gguf.split import kind_file, kind_of
-from .engine import Adapter, ContextOptions
+from .engine.options import ContextOptions
 from .expert import Expert
 from .inference.batches import generate_tokens
 from .inference.decoding import Request
@@ -213,6 +213,8 @@ def _logit_errors(
     schema: str | None,
     max_tokens: int,
 ) -> tuple[LogitError, LogitError]:
+    from .engine import Adapter  # loads llama.cpp
+
     questions = [expert.tokenize_prompt(prompt, schema=schema) for prompt in prompts]
     n_ctx = max(map(len, questions)) + max_tokens
     options = ContextOptions(n_ctx, kv_type="f32", flash_attention=False)
