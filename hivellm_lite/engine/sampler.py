@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InferenceError
 from .native import Native, llama
+from .not_numbers import NotNumbersError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..sampling import SamplingParams
 
-__all__ = ["NOT_NUMBERS", "Sampler"]
-
-NOT_NUMBERS = (
-    "the model's logits are not numbers\n"
-    "The weights of the base or of the adapter have NaN or overflow: get the files again."
-)
+__all__ = ["Sampler"]
 
 PENALTY_WINDOW = 64
 """Tokens that the repetition penalty looks back at: llama.cpp's own default."""
@@ -70,13 +65,13 @@ class Sampler(Native):
     def choose(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None) -> int:
         """Choose a token from ``logits`` (n_vocab,), among those ``allowed`` (n_vocab,) if given.
 
-        At least one must be allowed. Raises InferenceError for logits with NaN or infinity.
+        At least one must be allowed. Raises NotNumbersError for logits with NaN or infinity.
         """
         ids = self._ids if allowed is None else self._ids[allowed]
         values = logits if allowed is None else logits[allowed]
         best = int(values.argmax())  # of NaN, where there is one
         if not math.isfinite(values[best]):
-            raise InferenceError(NOT_NUMBERS)
+            raise NotNumbersError
         if self._takes_best:
             return int(ids[best])
         candidates = np.empty(len(ids), _CANDIDATE)

@@ -92,6 +92,7 @@ class Admission:
 
         Returns the requests that can have none, with the reason.
         """
+        self.kv.clean()
         refused: list[tuple[ScheduledRequest, InferenceError]] = []
         hungry = [request for request in self.waiting if request.hungry]
         for request in hungry:
@@ -140,6 +141,7 @@ class Admission:
         that a larger KV cache should have room for. Raises OutOfMemoryError if not even one
         stream fits.
         """
+        self.kv.clean()
         can_grow = True
         while not (self.kv.n_free and length <= self.kv.context.n_ctx):
             if can_grow and (shape := self._shape(length, hungry)) is not None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from ..engine.not_numbers import NotNumbersError
 from ..errors import InferenceError, LoadError
 from ..process.state import forget_on_fork
 from .admission import Admission
@@ -159,6 +160,10 @@ class Scheduler:
         """
         return self.call(lambda: read(*self._computation.beside(applied, tokens, n_logits)))
 
+    def distrust_idle(self) -> None:
+        """Use nothing that idle streams hold: `compute` found logits that are not numbers."""
+        self.call(lambda: self.kv.distrust(None))
+
     def forget(self, adapter: Adapter) -> None:
         """End what uses an adapter, drop what was computed with it, and free it.
 
@@ -232,6 +237,8 @@ class Scheduler:
         decoding = request.decoding
         if error is not None:
             decoding.fail(error)
+        if isinstance(error, NotNumbersError) and request.stream is not None:
+            self.kv.distrust(request.stream)
         self.admission.remove(request)
         self._counters.add(decoding)
         request.ended.set()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InferenceError
+from ..engine.not_numbers import NotNumbersError
 from .results import TokenScore
 
 if TYPE_CHECKING:
@@ -48,11 +48,8 @@ def log_probability_blocks(
 ) -> Iterator[NDArray[np.float64]]:
     """Natural logarithms of the probabilities of every token at each completion token's place.
 
-    Blocks of rows (up to `SCORED_TOGETHER` places, n_vocab), in order. Raises InferenceError for
-    logits that are no numbers.
+    Blocks of rows (up to `SCORED_TOGETHER` places, n_vocab), in order. Raises NotNumbersError.
     """
-    from ..engine.sampler import NOT_NUMBERS  # loads llama.cpp
-
     tokens = prompt + completion
     place = len(prompt)
     while place < len(tokens):
@@ -65,7 +62,8 @@ def log_probability_blocks(
 
         rows = session.compute(tokens[: place + n - 1], applied, n, read)
         if np.isnan(rows).any():
-            raise InferenceError(NOT_NUMBERS)
+            session.scheduler.distrust_idle()
+            raise NotNumbersError
         rows -= rows.max(axis=1, keepdims=True)
         rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
         yield rows
