@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..inference.results import InferenceResult
 
-__all__ = ["NOBODY", "Observation", "Observer"]
+__all__ = ["NOBODY", "Observation", "Observer", "Together"]
 
 
 class Observation(Protocol):
@@ -65,3 +65,39 @@ class _Nothing:
 
 NOBODY: Observer = _Nothing()
 """Watches nothing."""
+
+
+class Together:
+    """Several observers as one."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def request_began(self, kind: str, model: str) -> Observation:
+        """See `Observer`."""
+        return _All([one.request_began(kind, model) for one in self._observers])
+
+
+class _All:
+    def __init__(self, observations: Sequence[Observation]) -> None:
+        self._observations = observations
+
+    def queued(self) -> None:
+        for one in self._observations:
+            one.queued()
+
+    def admitted(self) -> None:
+        for one in self._observations:
+            one.admitted()
+
+    def first_token(self, *, prompt_tokens: int, cached: int) -> None:
+        for one in self._observations:
+            one.first_token(prompt_tokens=prompt_tokens, cached=cached)
+
+    def token(self, n: int) -> None:
+        for one in self._observations:
+            one.token(n)
+
+    def ended(self, results: Sequence[InferenceResult], status: int) -> None:
+        for one in self._observations:
+            one.ended(results, status)

@@ -1,0 +1,178 @@
+"""Metrics for Prometheus: requests and tokens by expert, times, and what the models did.
+
+Besides our own names there are those that Kubernetes' inference gateways and vLLM's production
+stack route by (``vllm:…``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..inference.results import InferenceResult
+from ..manager import ExpertManager
+from .observing import Observation
+
+__all__ = ["Metrics"]
+
+FIRST_TOKEN = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Bounds in seconds: from a cached prompt on a GPU to a long prompt on a small machine."""
+
+PER_TOKEN = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Bounds in seconds."""
+
+BLEND = "blend"
+"""The label of all blends: their number has no bound."""
+
+
+class Metrics:
+    """An `Observer` that counts, and the page ``/metrics``."""
+
+    def __init__(self, manager: ExpertManager, n_busy: Callable[[], int]) -> None:
+        """``n_busy`` returns how many answers wait or are computed."""
+        self._registry = CollectorRegistry()
+        self._running: dict[str, int] = {}
+        self._registry.register(_Models(manager, n_busy, self._running))
+        self.requests = Counter(
+            "hivellm_requests",
+            "Requests that have ended",
+            ["expert", "kind", "status"],
+            registry=self._registry,
+        )
+        self.prompt_tokens = self._by_expert("hivellm_prompt_tokens", "Tokens of prompts")
+        self.cached_tokens = self._by_expert(
+            "hivellm_cached_prompt_tokens", "Prompt tokens found in the KV cache"
+        )
+        self.generated_tokens = self._by_expert("hivellm_generated_tokens", "Generated tokens")
+        self.first_token = Histogram(
+            "hivellm_time_to_first_token_seconds",
+            "Time from the request to its first text",
+            ["expert"],
+            buckets=FIRST_TOKEN,
+            registry=self._registry,
+        )
+        self.per_token = Histogram(
+            "hivellm_time_per_token_seconds",
+            "Mean time of a token of an answer after its first text",
+            ["expert"],
+            buckets=PER_TOKEN,
+            registry=self._registry,
+        )
+
+    def _by_expert(self, name: str, about: str) -> Counter:
+        return Counter(name, about, ["expert"], registry=self._registry)
+
+    def request_began(self, kind: str, model: str) -> Observation:
+        """See `Observer`."""
+        expert = BLEND if "+" in model or ":" in model else model
+        return _Counted(self, kind, expert)
+
+    def began(self, expert: str, change: int) -> None:
+        """Count the requests of an expert that run now."""
+        self._running[expert] = self._running.get(expert, 0) + change
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    async def page(self, _request: Request) -> Response:
+        """``GET /metrics``."""
+        return Response(self.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Counted:
+    """One request; see `Observation`."""
+
+    def __init__(self, metrics: Metrics, kind: str, expert: str) -> None:
+        self._metrics = metrics
+        self._kind, self._expert = kind, expert
+        self._began = time.perf_counter()
+        self._first: float | None = None
+        metrics.began(expert, 1)
+
+    def queued(self) -> None:
+        pass
+
+    def admitted(self) -> None:
+        pass
+
+    def first_token(self, *, prompt_tokens: int, cached: int) -> None:  # noqa: ARG002
+        self._first = time.perf_counter()
+        self._metrics.first_token.labels(self._expert).observe(self._first - self._began)
+
+    def token(self, n: int) -> None:
+        pass
+
+    def ended(self, results: Sequence[InferenceResult], status: int) -> None:
+        metrics, expert = self._metrics, self._expert
+        metrics.began(expert, -1)
+        metrics.requests.labels(expert, self._kind, str(status)).inc()
+        n_tokens = sum(result.completion_tokens for result in results)
+        metrics.prompt_tokens.labels(expert).inc(sum(one.prompt_tokens for one in results))
+        metrics.cached_tokens.labels(expert).inc(sum(one.cached_prompt_tokens for one in results))
+        metrics.generated_tokens.labels(expert).inc(n_tokens)
+        if self._first is not None and n_tokens > len(results):
+            seconds = time.perf_counter() - self._first
+            metrics.per_token.labels(expert).observe(seconds / (n_tokens - len(results)))
+
+
+class _Models(Collector):
+    """What the manager counts, read when it is asked for."""
+
+    def __init__(
+        self, manager: ExpertManager, n_busy: Callable[[], int], running: dict[str, int]
+    ) -> None:
+        self._manager = manager
+        self._n_busy = n_busy
+        self._running = running
+
+    def describe(self) -> list[Metric]:
+        return []  # registering must not ask the manager
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._manager.stats()
+        experts = stats["experts"]
+        yield GaugeMetricFamily("hivellm_answers", "Answers that wait or run", self._n_busy())
+        yield GaugeMetricFamily(
+            "hivellm_experts_registered", "Experts that have a name", experts["registered"]
+        )
+        yield GaugeMetricFamily("hivellm_experts_resident", "In memory", experts["resident"])
+        yield CounterMetricFamily("hivellm_expert_loads", "First loadings", experts["loads"])
+        yield CounterMetricFamily("hivellm_expert_reloads", "After evictions", experts["reloads"])
+        yield CounterMetricFamily(
+            "hivellm_expert_evictions", "Experts taken out of memory", experts["evictions"]
+        )
+        yield GaugeMetricFamily("hivellm_memory_bytes", "All models and contexts", stats["memory"])
+        counts = [base["requests"] for base in stats["bases"]]
+        caches = [base["kv_cache"] for base in stats["bases"]]
+        swaps = sum(one["swaps"] for one in counts)
+        yield CounterMetricFamily("hivellm_adapter_swaps", "Changes of the applied adapter", swaps)
+        hits = sum(one["restored"] + one["copied"] for one in caches)
+        yield CounterMetricFamily("hivellm_prefix_hits", "Prefixes restored or copied", hits)
+        kv_bytes = sum(base["memory_bytes"] for base in stats["bases"])
+        yield GaugeMetricFamily("hivellm_kv_cache_bytes", "KV caches and parked prefixes", kv_bytes)
+        running = sum(one["active"] for one in counts)
+        waiting = sum(one["queued"] for one in counts)
+        streams = sum(base["streams"] for base in stats["bases"])
+        yield GaugeMetricFamily("vllm:num_requests_running", "Requests computed now", running)
+        yield GaugeMetricFamily("vllm:num_requests_waiting", "Requests that wait", waiting)
+        yield GaugeMetricFamily(
+            "vllm:gpu_cache_usage_perc",
+            "Share of the KV cache's sequences in use, 0 to 1",
+            running / streams if streams else 0.0,
+        )
+        loras = GaugeMetricFamily(
+            "vllm:lora_requests_info",
+            "Experts with requests; the value is the time",
+            labels=["max_lora", "running_lora_adapters", "waiting_lora_adapters"],
+        )
+        names = sorted(name for name, n in self._running.items() if n > 0)
+        loras.add_metric([str(experts["registered"]), ",".join(names), ""], time.time())
+        yield loras

@@ -1,0 +1,137 @@
+"""Running the server until it is told to stop, and then letting answers end.
+
+SIGTERM and Ctrl-C begin a drain: no request is admitted, ``/ready`` says 503, and running answers
+have ``drain`` seconds to end. Then they are cancelled, and the server ends. A second signal
+cancels at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from .admission import Admission
+from .options import ServerOptions
+from .service import Service
+
+__all__ = ["serve"]
+
+logger = logging.getLogger("hivellm_lite.server")
+
+CANCELLED = 5.0
+"""Seconds that cancelled answers have to end. They end within a step."""
+
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open; longer than usual proxies keep one."""
+
+
+def serve(
+    app: Starlette, options: ServerOptions, on_listening: Callable[[str], object] = lambda _: None
+) -> None:
+    """Serve ``app`` until a signal; returns when all answers have ended.
+
+    ``on_listening`` gets the address, such as ``http://127.0.0.1:8000``, once clients can connect.
+    Must be called on the main thread, which receives signals. Raises OSError where the address
+    cannot be used.
+    """
+    asyncio.run(_serve(app, options, on_listening))
+
+
+async def _serve(
+    app: Starlette, options: ServerOptions, on_listening: Callable[[str], object]
+) -> None:
+    service = app.state.service
+    assert isinstance(service, Service)  # `create_app` sets it  # noqa: S101
+    config = uvicorn.Config(
+        app,
+        options.host,
+        options.port,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=int(CANCELLED),
+    )
+    server = _Server(config)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    n_signals = 0
+
+    def stop() -> None:
+        nonlocal n_signals
+        n_signals += 1
+        if n_signals > 1:
+            service.admission.stop_all()
+        stopping.set()
+
+    with _signals(loop, stop):
+        running = asyncio.create_task(server.serve())
+        while not server.started and not running.done():
+            await asyncio.sleep(0.01)
+        if running.done():
+            running.result()
+            raise OSError(f"cannot listen on {options.host}:{options.port}")
+        on_listening(_address(server, options))
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await _drain(service.admission, options.drain)
+        server.should_exit = True
+        stopped.cancel()
+        await running
+
+
+async def _drain(admission: Admission, seconds: float) -> None:
+    """Let answers end for some seconds; then cancel them."""
+    admission.drain()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(admission.emptied(), seconds)
+        return
+    logger.warning("%d answers were cancelled after %g s", admission.n_busy, seconds)
+    admission.stop_all()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(admission.emptied(), CANCELLED)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `serve`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` on SIGTERM and SIGINT inside."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    if sys.platform != "win32":
+        for number in numbers:
+            loop.add_signal_handler(number, stop)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+        return
+    # an event loop on Windows takes no signals
+    before = [signal.signal(one, lambda *_: loop.call_soon_threadsafe(stop)) for one in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _address(server: uvicorn.Server, options: ServerOptions) -> str:
+    """Where clients find the server; port 0 has become another one."""
+    port = server.servers[0].sockets[0].getsockname()[1]
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"http://{host}:{port}"
