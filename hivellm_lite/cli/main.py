@@ -33,6 +33,7 @@ _COMMANDS = {
     "run": _Place("run", "run", "Ask an expert one question."),
     "chat": _Place("chat", "chat", "Talk to one expert or to several."),
     "batch": _Place("batch", "batch", "Answer every line of a file."),
+    "serve": _Place("serve", "serve", "Serve experts with OpenAI's API, and a page."),
     "route": _Place("route", "route", "Show which of several experts a prompt would go to."),
     "inspect": _Place("inspect", "inspect", "Show what a package holds."),
     "grammar": _Place("grammar", "grammar", "Check, repair, try and make grammars."),

@@ -5,7 +5,6 @@ Nothing of a prompt or an answer is in it.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
@@ -15,8 +14,6 @@ from .keys import KEY_NAME
 
 __all__ = ["AccessLog"]
 
-logger = logging.getLogger("hivellm_lite.server.access")
-
 _QUIET = ("/health", "/ready", "/metrics")
 """Probes ask for these every few seconds."""
 
@@ -24,7 +21,7 @@ _QUIET = ("/health", "/ready", "/metrics")
 class AccessLog:
     """ASGI middleware, outermost but for the server itself."""
 
-    def __init__(self, app: ASGIApp, write: Callable[[str], object] = logger.info) -> None:
+    def __init__(self, app: ASGIApp, write: Callable[[str], object]) -> None:
         self._app = app
         self._write = write
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -21,8 +23,13 @@ from .tracing import tracing
 __all__ = ["create_server"]
 
 
-def create_server(manager: ExpertManager, options: ServerOptions) -> Starlette:
-    """The application that ``hivellm-lite serve`` runs. The caller closes the manager."""
+def create_server(
+    manager: ExpertManager, options: ServerOptions, *, log: Callable[[str], object] | None = None
+) -> Starlette:
+    """The application that ``hivellm-lite serve`` runs. The caller closes the manager.
+
+    ``log`` writes a line for each request; None writes none.
+    """
     admission: Admission
     metrics = Metrics(manager, lambda: admission.n_busy)
     app = create_app(
@@ -35,7 +42,7 @@ def create_server(manager: ExpertManager, options: ServerOptions) -> Starlette:
             Route("/ready", ready, methods=["GET"]),
             Route("/metrics", metrics.page, methods=["GET"]),
         ],
-        middleware=[Middleware(AccessLog), *guards(options)],
+        middleware=[*([Middleware(AccessLog, write=log)] if log else []), *guards(options)],
     )
     admission = app.state.service.admission
     return app

@@ -1,0 +1,188 @@
+"""``hivellm-lite serve``: experts behind OpenAI's API."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..manager import ExpertManager
+from ..terminal_text import one_line
+from .options import load_arguments, model_options, progress_bar
+from .output import say
+from .packages import load_experts, named_packages, open_packages
+
+__all__ = ["serve"]
+
+_KEY_LINE = re.compile(r"(?:([\w.-]+)[ \t:=]+)?(\S+)")
+
+MIN_KEY = 16
+"""Characters of a key. Shorter keys can be guessed."""
+
+
+def _read_config(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    """Take options from a TOML file; those of the command line win."""
+    if value is None:
+        return
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        found = toml.loads(Path(value).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{value}: {error}") from None
+    config = {name.replace("-", "_"): given for name, given in found.items()}
+    known = {one.name for one in ctx.command.params if one.name not in (None, "config")}
+    if unknown := sorted(config.keys() - known):
+        raise click.BadParameter(
+            f"{value}: there is no option {unknown[0]!r}; "
+            f"there are {', '.join(sorted(name for name in known if name))}"
+        )
+    experts = config.get("packages")
+    if isinstance(experts, dict):
+        config["packages"] = [f"{name}={path}" for name, path in experts.items()]
+    ctx.default_map = {**(ctx.default_map or {}), **config}
+
+
+@click.command()
+@click.argument("packages", nargs=-1, metavar="[NAME=]PACKAGE...", type=click.Path())
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    metavar="FILE.toml",
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    help="Take options from this file, by their long names; PACKAGEs as packages = […] or "
+    "[packages] NAME = PATH.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=8000, show_default=True, help="0 for a free one.")
+@click.option(
+    "--api-key-file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Clients must send one of these keys: one a line, maybe with a name before it.",
+)
+@click.option(
+    "--insecure", is_flag=True, help="Listen on other addresses than loopback without keys."
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name under which clients may ask, beside localhost; may be repeated.",
+)
+@click.option(
+    "--cors",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Pages from here may ask, such as https://example.org; * for all; may be repeated.",
+)
+@click.option("--max-loaded-experts", type=int, help="Experts in memory at once [default: all].")
+@click.option("--max-memory", metavar="BYTES", help="For models and adapters, such as 4GB.")
+@click.option(
+    "--queue", type=int, default=256, show_default=True, help="Answers that wait or run at most."
+)
+@click.option(
+    "--timeout", type=float, default=600.0, show_default=True, help="Seconds for one request."
+)
+@click.option(
+    "--drain",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="Seconds that running answers have to end after SIGTERM.",
+)
+@click.option("--quiet", is_flag=True, help="Write no line for each request.")
+@model_options
+@click.pass_obj
+def serve(
+    settings: dict[str, Any],
+    /,
+    packages: tuple[str, ...],
+    api_key_file: str | None,
+    max_loaded_experts: int | None,
+    max_memory: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Serve the experts in PACKAGE... with OpenAI's API, and a page to try them.
+
+    Clients name an expert as their model; "auto" chooses one by the prompt, "base" asks the
+    base model alone. SIGTERM and Ctrl-C let running answers end first. Needs the extra
+    "server": pip install 'hivellm-lite[server]'.
+
+    \b
+    For example:
+      hivellm-lite serve sql.expert graph=cypher.expert --base model.gguf
+      curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\
+        -d '{"model": "sql", "messages": [{"role": "user", "content": "How many users?"}]}'
+    """  # noqa: D301 - click looks for the control character
+    try:
+        from ..server.application import create_server
+        from ..server.options import ServerOptions
+        from ..server.run import serve as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("hivellm_lite"):
+            raise
+        raise click.UsageError(
+            f"{error.name} is not installed: run pip install 'hivellm-lite[server]'"
+        ) from None
+    if not packages:
+        raise click.UsageError("name at least one package")
+    names = ("host", "port", "insecure", "allowed_hosts", "cors", "queue", "timeout", "drain")
+    given = {name: options.pop(name) for name in names}
+    keys = _read_keys(api_key_file)
+    server_options = ServerOptions(keys=keys, **given)
+    arguments = load_arguments(settings, options)
+    opened = open_packages(
+        settings,
+        named_packages(packages),
+        verify=arguments["verify"],
+        offline=arguments["offline"],
+    )
+    with ExpertManager(
+        max_loaded_experts=max_loaded_experts, max_memory=max_memory, **arguments
+    ) as manager:
+        with progress_bar() as progress:
+            load_experts(manager, opened, progress)
+        app = create_server(manager, server_options, log=None if quiet else say)
+        run(app, server_options, lambda address: say(_greeting(address, opened)))
+
+
+def _greeting(address: str, packages: Mapping[str, object]) -> str:
+    experts = ", ".join(one_line(name, 60) for name in packages)
+    return f"Serving {experts} at {address}/v1, a page at {address}/"
+
+
+def _read_keys(path: str | None) -> tuple[Any, ...]:
+    """The keys in a file: one a line, with a name before it or not; ``#`` begins a comment."""
+    from ..server.options import APIKey
+
+    if path is None:
+        return ()
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--api-key-file: {path}: {error}") from None
+    keys = []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        found = _KEY_LINE.fullmatch(text)
+        # the key itself is never shown
+        if found is None or len(found[2]) < MIN_KEY:
+            raise click.UsageError(
+                f"{path}, line {number}: write a key of at least {MIN_KEY} characters without "
+                "blanks, or a name and a key"
+            )
+        keys.append(APIKey(found[1] or f"key-{number}", found[2]))
+    if not keys:
+        raise click.UsageError(f"{path} has no key")
+    return tuple(keys)
