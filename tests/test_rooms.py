@@ -21,7 +21,7 @@ cli                      : adapters bases cache converters.file_types converters
                            converters.gguf converters.peft doctor engine errors expert gbnf
                            hardware hub inference json_schema loading manager manifest
                            memory_estimate package process progress prompts residency routing
-                           storage terminal_text user_paths verification
+                           server storage terminal_text user_paths verification
 server                   : errors gbnf inference manager manifest prompts requests residency
                            strict_json
 manager                  : expert inference loading manifest process requests residency routing

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from pathlib import Path
 
 __all__ = ["DEFAULT_PORT", "APIKey", "ServerOptions"]
 
@@ -34,10 +33,8 @@ class ServerOptions:
     beside the address itself. ``cors``: origins that browsers may ask from, ``*`` for all.
     ``queue``: requests that wait or compute at once; one more is refused with 429. ``timeout``:
     seconds for one request; None is no limit. ``drain``: seconds that running answers get after
-    SIGTERM. ``ttl``: seconds after which an expert that nobody asks is unloaded; None keeps all.
-    ``max_body``: bytes of a request's body. ``max_tokens``: most tokens of one answer; None is
-    the context's length. ``log_content``: write prompts and answers to the log.
-    ``allow_loading``: folder from which clients may load experts; None allows none.
+    SIGTERM. ``max_body``: bytes of a request's body. ``max_tokens``: most tokens of one answer;
+    None is the context's length.
     """
 
     host: str = "127.0.0.1"
@@ -49,11 +46,8 @@ class ServerOptions:
     queue: int = 256
     timeout: float | None = 600.0
     drain: float = 30.0
-    ttl: float | None = None
     max_body: int = MAX_BODY_BYTES
     max_tokens: int | None = None
-    log_content: bool = False
-    allow_loading: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -61,10 +55,8 @@ class ServerOptions:
             raise ValueError(f"port={self.port}: must be from 0 to 65535")
         if self.queue < 1:
             raise ValueError(f"queue={self.queue}: must be 1 or more")
-        for name in ("timeout", "ttl"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}={value}: must be more than 0 seconds")
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout={self.timeout}: must be more than 0 seconds")
         if not self.drain >= 0:
             raise ValueError(f"drain={self.drain}: must be 0 seconds or more")
         if self.max_body < 1:

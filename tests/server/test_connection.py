@@ -92,7 +92,7 @@ class TestDisconnects:
 class TestLimits:
     @pytest.fixture
     def ask(self, long_manager, call_app):
-        app = create_app(long_manager, ServerOptions(timeout=0.3))
+        app = create_app(long_manager, ServerOptions(timeout=1.5))
         return lambda **fields: call_app(app, body(**fields))
 
     def test_a_whole_answer_that_takes_too_long_is_an_error(self, ask, long_manager):
