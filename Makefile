@@ -22,14 +22,19 @@ check: $(VENV)/.ready
 	rm -rf build/typed build/lib build/bdist* && $(BIN)/python -m pip install --quiet --no-deps --target build/typed .
 	MYPYPATH=build/typed $(BIN)/mypy -p hivellm_lite
 
-# The wheel, installed where nothing else is, and its command run from there.
-wheel: $(VENV)/.ready
+# The wheel, installed where nothing else is, and its commands run from there.
+wheel: $(VENV)/.ready $(BASE)
 	rm -rf dist build/lib build/empty && $(BIN)/python -m build --wheel --outdir dist .
 	$(PYTHON) -m venv build/empty
 	$(PYTHON) scripts/install_llama_cpp.py build/empty
 	build/empty/bin/python -m pip install --quiet dist/*.whl
 	cd build && empty/bin/hivellm-lite --version && empty/bin/hivellm-lite doctor
 	cd build && empty/bin/hivellm-lite inspect ../examples/experts/sql.expert
+	cd build && for command in $$(empty/bin/python -c \
+		"from hivellm_lite.cli import cli; print(*cli.list_commands(None))"); do \
+		empty/bin/hivellm-lite $$command --help > /dev/null || exit 1; done
+	cd build && empty/bin/hivellm-lite run ../examples/experts/sql.expert \
+		"How many users are there?" --schema "CREATE TABLE users (id INT)" --base ../$(BASE)
 
 evaluate: $(VENV)/.ready $(BASE)
 	$(BIN)/python examples/evaluate.py --base $(BASE)
