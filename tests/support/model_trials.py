@@ -171,8 +171,17 @@ def _child(trial: str) -> None:
         try:
             run(Path(line.rstrip("\n")))
         except Exception as error:
-            kind, message = type(error).__name__, str(error)[:600]
+            kind, message = _public_kind(error), str(error)[:600]
         print(json.dumps({"kind": kind, "message": message}), flush=True)
+
+
+def _public_kind(error: Exception) -> str:
+    """The name of an error's class, or of the nearest one that users know."""
+    kinds = type(error).__mro__
+    return next(
+        (kind.__name__ for kind in kinds if kind.__module__ == "hivellm_lite.errors"),
+        kinds[0].__name__,
+    )
 
 
 if __name__ == "__main__":
