@@ -6,8 +6,9 @@ Everything here runs on the scheduler's thread, but for `Computation.is_worth_in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from ..engine.not_numbers import NotNumbersError
 from ..engine.rows import Row
 from ..errors import InferenceError
 from ..process.state import computing
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from .admission import Admission
 
 __all__ = ["Computation"]
+
+_T = TypeVar("_T")
 
 
 class Computation:
@@ -108,11 +111,18 @@ class Computation:
             if piece.is_last:
                 self._give(piece.request, context.logits(end))
 
-    def beside(self, applied: Applied, tokens: list[int], n_logits: int) -> tuple[Context, int]:
+    def beside(
+        self,
+        applied: Applied,
+        tokens: list[int],
+        n_logits: int,
+        read: Callable[[Context, int], _T],
+    ) -> _T:
         """Compute ``tokens`` in some stream; requests give way if none is free.
 
-        Returns the context, which then has the logits of the last ``n_logits`` tokens, and the
-        index of the last of them.
+        Returns what ``read(context, end)`` makes of the logits of the last ``n_logits`` tokens;
+        ``end`` is the index of the last one's. After a NotNumbersError of ``read`` the stream is
+        not trusted.
         """
         self._admission.make_room(len(tokens), at_once=True)
         kv = self._admission.kv
@@ -130,6 +140,9 @@ class Computation:
                     n_wanted = n_logits if n == left else 0
                     (end,) = context.decode([Row(stream.index, place, chunk, n_wanted)])
                     stream.tokens += chunk
+            return read(context, end)
+        except NotNumbersError:
+            kv.distrust(stream)
+            raise
         finally:
             kv.release(stream)
-        return context, end

@@ -178,23 +178,22 @@ class KVStreams:
 
         What idle streams lose is parked.
         """
+        self._is_spoiled = False
         self._streams.resize(n_streams, n_ctx, keep_from=WORTH_PARKING, lose=self._park)
 
-    def distrust(self, stream: Stream | None) -> None:
-        """Drop the content of a stream that has NaN; of all idle ones for None.
+    def distrust(self, stream: Stream) -> None:
+        """Drop the content of a stream that has NaN.
 
         llama.cpp multiplies what it masks by zero, and NaN stays NaN: positions that were cut off
         spoil every later request of the stream. So the context must be made anew before the
         stream is used again, by `clean`.
         """
-        for one in self._streams.free if stream is None else [stream]:
-            self._streams.cut(one, 0)
+        self._streams.cut(stream, 0)
         self._is_spoiled = True
 
     def clean(self) -> None:
         """Make a spoiled context anew; busy streams keep what they hold."""
         if self._is_spoiled:
-            self._is_spoiled = False
             self.resize(self.context.n_streams, self.context.n_ctx)
 
     def close_gaps(self, streams: Iterable[Stream]) -> None:

@@ -45,24 +45,10 @@ _FORKED = (
 class Scheduler:
     """See the module's docstring."""
 
-    def __init__(
-        self,
-        model: Model,
-        options: ContextOptions,
-        *,
-        max_streams: int,
-        kv_positions: int,
-        parked_bytes: int,
-    ) -> None:
-        """The limits are those of `Admission`."""
+    def __init__(self, model: Model, admission: Admission) -> None:
+        """``admission`` gives requests the streams of a context on ``model``."""
         self._model = model
-        self.admission = Admission(
-            model,
-            options,
-            max_streams=max_streams,
-            kv_positions=kv_positions,
-            parked_bytes=parked_bytes,
-        )
+        self.admission = admission
         self._counters = Counters()
         self._computation = Computation(model, self.admission, give=self._give, fail=self._retire)
         self._turns = Turns()
@@ -158,11 +144,7 @@ class Scheduler:
         ``read(context, end)`` is called with the index of the last one's logits, on the
         scheduler's thread.
         """
-        return self.call(lambda: read(*self._computation.beside(applied, tokens, n_logits)))
-
-    def distrust_idle(self) -> None:
-        """Use nothing that idle streams hold: `compute` found logits that are not numbers."""
-        self.call(lambda: self.kv.distrust(None))
+        return self.call(lambda: self._computation.beside(applied, tokens, n_logits, read))
 
     def forget(self, adapter: Adapter) -> None:
         """End what uses an adapter, drop what was computed with it, and free it.

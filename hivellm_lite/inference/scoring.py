@@ -57,13 +57,12 @@ def log_probability_blocks(
         n = min(SCORED_TOGETHER, len(tokens) - place)
 
         def read(context: Context, end: int, n: int = n) -> NDArray[np.float64]:
-            found = [context.logits(i) for i in range(end - n + 1, end + 1)]
-            return np.stack(found).astype(np.float64)
+            found = np.stack([context.logits(i) for i in range(end - n + 1, end + 1)])
+            if np.isnan(found).any():
+                raise NotNumbersError
+            return found.astype(np.float64)
 
         rows = session.compute(tokens[: place + n - 1], applied, n, read)
-        if np.isnan(rows).any():
-            session.scheduler.distrust_idle()
-            raise NotNumbersError
         rows -= rows.max(axis=1, keepdims=True)
         rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
         yield rows

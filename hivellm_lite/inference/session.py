@@ -16,6 +16,7 @@ from ..errors import InferenceError
 from ..gbnf.token_masks import TokenMasks
 from ..lazy import lazy
 from ..process.state import bookkeeping, calling_native, check_running
+from .admission import Admission
 from .kv_streams import DEFAULT_PARKED_BYTES
 from .scheduler import Scheduler
 
@@ -68,13 +69,14 @@ class Session:
         self.users = 0
         self._path = path
         self._give_up = give_up
-        self.scheduler = Scheduler(
+        admission = Admission(
             model,
             options.context,
             max_streams=options.max_streams,
             kv_positions=options.kv_positions or max(8192, 4 * options.context.n_ctx),
             parked_bytes=options.parked_bytes,
         )
+        self.scheduler = Scheduler(model, admission)
 
     @property
     def n_ctx(self) -> int:
