@@ -10,6 +10,7 @@ from ..inference.off_loop import off_loop
 from ..strict_json.parsing import JsonError, parse_object
 from .errors import APIError
 from .fields import Fields
+from .service import service_of
 
 __all__ = ["read_body"]
 
@@ -17,12 +18,14 @@ PARSED_AT_ONCE = 1 << 16
 """Bytes of a body that is parsed on the event loop; longer ones would hold up other answers."""
 
 
-async def read_body(request: Request, *, max_bytes: int, seconds: float | None) -> Fields:
-    """The fields of the body. ``seconds``: how long a client may take to send the body.
+async def read_body(request: Request) -> Fields:
+    """The fields of the body, within the server's limits of size and time.
 
     Raises APIError for another type of content, a body that is too long, and what is not JSON.
     Asking for JSON's type keeps web pages from sending requests that browsers send unasked.
     """
+    options = service_of(request).options
+    max_bytes = options.max_body
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not (
         kind.startswith("application/") and kind.endswith("+json")
@@ -33,7 +36,7 @@ async def read_body(request: Request, *, max_bytes: int, seconds: float | None) 
             code="unsupported_media_type",
         )
     try:
-        data = await asyncio.wait_for(_received(request, max_bytes), seconds)
+        data = await asyncio.wait_for(_received(request, max_bytes), options.timeout)
     except (asyncio.TimeoutError, TimeoutError):
         message = "The body did not arrive in time."
         raise APIError(408, message, code="request_timeout") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from starlette.requests import Request
@@ -15,14 +13,13 @@ from ..prompts.tags import RAW, system_message
 from ..requests.options import BatchPrompt
 from .answering import Answering
 from .answers import Ended, Event, Text
-from .asking import MAX_CHOICES, UNSUPPORTED, Asked, read_asked, read_options, with_seeds
+from .asking import UNSUPPORTED, Asked, read_asked, read_options, with_seeds
 from .body import read_body
-from .errors import APIError
+from .choices import Choices, includes_usage, read_n
 from .fields import Fields
 from .messages import read_messages
 from .service import Service, service_of
-from .sse import DONE, event
-from .usage import usage
+from .sse import event
 
 __all__ = ["ChatForm", "chat"]
 
@@ -32,8 +29,7 @@ _REFUSED = (*UNSUPPORTED, "tools", "functions", "audio", "web_search_options")
 async def chat(request: Request) -> ASGIApp:
     """Read a request for an answer to a conversation."""
     service = service_of(request)
-    options = service.options
-    body = await read_body(request, max_bytes=options.max_body, seconds=options.timeout)
+    body = await read_body(request)
     return await off_loop(lambda: _read(body, service))
 
 
@@ -46,15 +42,13 @@ def _read(body: Fields, service: Service) -> Answering:
     ask["messages"] = messages
     if messages[0]["role"] != "system":
         ask["system"] = _system(asked, ask)
-    n = body.whole("n", 1, MAX_CHOICES) or 1
-    stream_options = body.nested("stream_options")
-    told = stream_options is not None and bool(stream_options.flag("include_usage"))
+    n = read_n(body)
     return Answering(
         service=service,
         name=asked.name,
         model=asked.model,
         asks=with_seeds([ask] * n),
-        form=ChatForm(asked.model, n, include_usage=told),
+        form=ChatForm(asked.model, n, include_usage=includes_usage(body)),
         stream=body.flag("stream") or False,
     )
 
@@ -66,16 +60,12 @@ def _system(asked: Asked, ask: BatchPrompt) -> str | None:
     return system_message(asked.manifest, None)
 
 
-class ChatForm:
+class ChatForm(Choices):
     """Objects of the kind ``chat.completion`` and its chunks; see `Form`."""
 
     kind = "chat"
-
-    def __init__(self, model: str, n: int, *, include_usage: bool) -> None:
-        self._head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time())}
-        self._model = model
-        self._n = n
-        self._include_usage = include_usage
+    prefix = "chatcmpl"
+    chunk = "chat.completion.chunk"
 
     def whole(self, results: Sequence[InferenceResult]) -> Mapping[str, object]:
         choices = [
@@ -87,10 +77,7 @@ class ChatForm:
             }
             for index, result in enumerate(results)
         ]
-        return {
-            **self._object("chat.completion", choices),
-            "usage": usage(results, n=self._n),
-        }
+        return {**self._object("chat.completion", choices), "usage": self._usage(results)}
 
     def begin(self) -> Iterator[bytes]:
         for index in range(self._n):
@@ -103,22 +90,9 @@ class ChatForm:
             name = "content" if isinstance(told, Text) else "reasoning_content"
             yield self._chunk(told.index, {name: told.text})
 
-    def finish(self, results: Sequence[InferenceResult]) -> Iterator[bytes]:
-        if self._include_usage:
-            counted = usage(results, n=self._n)
-            yield event({**self._object("chat.completion.chunk", []), "usage": counted})
-        yield DONE
-
-    def failure(self, error: APIError) -> Iterator[bytes]:
-        yield event(error.body)
-        yield DONE
-
     def _chunk(self, index: int, delta: Mapping[str, str], reason: str | None = None) -> bytes:
         choice = {"index": index, "delta": delta, "finish_reason": reason}
-        return event(self._object("chat.completion.chunk", [choice]))
-
-    def _object(self, kind: str, choices: Sequence[object]) -> dict[str, object]:
-        return {**self._head, "object": kind, "model": self._model, "choices": choices}
+        return event(self._object(self.chunk, [choice]))
 
 
 def _message(result: InferenceResult) -> dict[str, object]:

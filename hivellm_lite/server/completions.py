@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from starlette.requests import Request
@@ -17,11 +15,11 @@ from .answering import Answering
 from .answers import Ended, Event, Text
 from .asking import MAX_CHOICES, UNSUPPORTED, read_asked, read_options, with_seeds
 from .body import read_body
-from .errors import APIError, invalid, unsupported
+from .choices import Choices, includes_usage, read_n
+from .errors import invalid, unsupported
 from .fields import Fields, type_error
 from .service import Service, service_of
-from .sse import DONE, event
-from .usage import usage
+from .sse import event
 
 __all__ = ["CompletionForm", "completions"]
 
@@ -32,8 +30,7 @@ MAX_PROMPTS = 256
 async def completions(request: Request) -> ASGIApp:
     """Read a request for the continuation of one or several texts."""
     service = service_of(request)
-    options = service.options
-    body = await read_body(request, max_bytes=options.max_body, seconds=options.timeout)
+    body = await read_body(request)
     return await off_loop(lambda: _read(body, service))
 
 
@@ -45,18 +42,16 @@ def _read(body: Fields, service: Service) -> Answering:
     ask = read_options(body, service, asked)
     if ask.get("template") is None and ask.get("schema") is None:
         ask["template"] = RAW
-    n = body.whole("n", 1, MAX_CHOICES) or 1
+    n = read_n(body)
     if (body.whole("best_of", 1, MAX_CHOICES) or n) != n:
         raise unsupported("best_of", "Ask for 'n' answers instead.")
     asks = [BatchPrompt(**{**ask, "prompt": prompt}) for prompt in prompts for _ in range(n)]
-    stream_options = body.nested("stream_options")
-    told = stream_options is not None and bool(stream_options.flag("include_usage"))
     return Answering(
         service=service,
         name=asked.name,
         model=asked.model,
         asks=with_seeds(asks),
-        form=CompletionForm(asked.model, n, include_usage=told),
+        form=CompletionForm(asked.model, n, include_usage=includes_usage(body)),
         stream=body.flag("stream") or False,
     )
 
@@ -79,23 +74,19 @@ def _prompts(body: Fields) -> list[str]:
     return prompts
 
 
-class CompletionForm:
+class CompletionForm(Choices):
     """Objects of the kind ``text_completion``, whole and as chunks; see `Form`."""
 
     kind = "completion"
-
-    def __init__(self, model: str, n: int, *, include_usage: bool) -> None:
-        self._head = {"id": f"cmpl-{secrets.token_hex(12)}", "created": int(time.time())}
-        self._model = model
-        self._n = n
-        self._include_usage = include_usage
+    prefix = "cmpl"
+    chunk = "text_completion"
 
     def whole(self, results: Sequence[InferenceResult]) -> Mapping[str, object]:
         choices = [
             _choice(index, result.text, result.finish_reason, result.thinking)
             for index, result in enumerate(results)
         ]
-        return {**self._object(choices), "usage": usage(results, n=self._n)}
+        return {**self._object(self.chunk, choices), "usage": self._usage(results)}
 
     def begin(self) -> Iterator[bytes]:
         yield from ()
@@ -107,19 +98,7 @@ class CompletionForm:
             choice = _choice(told.index, told.text)
         else:
             choice = _choice(told.index, "", thought=told.text)
-        yield event(self._object([choice]))
-
-    def finish(self, results: Sequence[InferenceResult]) -> Iterator[bytes]:
-        if self._include_usage:
-            yield event({**self._object([]), "usage": usage(results, n=self._n)})
-        yield DONE
-
-    def failure(self, error: APIError) -> Iterator[bytes]:
-        yield event(error.body)
-        yield DONE
-
-    def _object(self, choices: Sequence[object]) -> dict[str, object]:
-        return {**self._head, "object": "text_completion", "model": self._model, "choices": choices}
+        yield event(self._object(self.chunk, [choice]))
 
 
 def _choice(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .errors import invalid, unsupported
 from .fields import Fields, type_error
 
-__all__ = ["read_messages"]
+__all__ = ["read_messages", "read_prompt"]
 
 _ROLES = {
     "system": "system",
@@ -34,6 +34,14 @@ def read_messages(body: Fields) -> list[dict[str, str]]:
     if len(given) > MAX_MESSAGES:
         raise invalid("messages", f"Invalid 'messages': more than {MAX_MESSAGES:,} messages.")
     return [_read(one) for one in given]
+
+
+def read_prompt(body: Fields) -> str | None:
+    """The ``prompt``, or None where ``messages`` stand for it. Raises APIError for both or none."""
+    prompt = body.text("prompt")
+    if (prompt is None) == (body.value("messages") is None):
+        raise invalid("prompt", "Give either 'prompt' or 'messages'.")
+    return prompt
 
 
 def _read(message: Fields) -> dict[str, str]:

@@ -8,9 +8,8 @@ from starlette.responses import JSONResponse, Response
 from ..inference.off_loop import off_loop
 from ..residency.names import BASE
 from .body import read_body
-from .errors import invalid
 from .fields import Fields
-from .messages import read_messages
+from .messages import read_messages, read_prompt
 from .service import service_of
 
 __all__ = ["route"]
@@ -19,8 +18,7 @@ __all__ = ["route"]
 async def route(request: Request) -> Response:
     """The expert for a ``prompt``, or for the last question of ``messages``, with all scores."""
     service = service_of(request)
-    options = service.options
-    body = await read_body(request, max_bytes=options.max_body, seconds=options.timeout)
+    body = await read_body(request)
     found = await off_loop(lambda: service.manager.route(_question(body)))
     scores = [
         {
@@ -44,9 +42,7 @@ async def route(request: Request) -> Response:
 
 
 def _question(body: Fields) -> str:
-    prompt = body.text("prompt")
-    if (prompt is None) == (body.value("messages") is None):
-        raise invalid("prompt", "Give either 'prompt' or 'messages'.")
+    prompt = read_prompt(body)
     if prompt is not None:
         return prompt
     asked = [one["content"] for one in read_messages(body) if one["role"] == "user"]

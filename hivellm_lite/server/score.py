@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from starlette.requests import Request
@@ -10,11 +11,11 @@ from starlette.responses import JSONResponse, Response
 from ..inference.off_loop import off_loop
 from ..inference.results import TokenScore
 from ..requests.options import PromptOptions
-from .asking import read_asked, read_scale
+from .asking import Asked, read_asked, read_scale
 from .body import read_body
-from .errors import api_error, invalid
+from .errors import api_error
 from .fields import Fields
-from .messages import read_messages
+from .messages import read_messages, read_prompt
 from .service import Service, service_of
 
 __all__ = ["score"]
@@ -27,14 +28,14 @@ async def score(request: Request) -> Response:
     more is computed than one context holds.
     """
     service = service_of(request)
-    options = service.options
-    body = await read_body(request, max_bytes=options.max_body, seconds=options.timeout)
-    observation = service.observer.request_began("score", body.text("model") or "")
+    body = await read_body(request)
+    asked, compute = await off_loop(partial(_read, body, service))
+    observation = service.observer.request_began("score", asked.model)
     status = 200
     try:
         with service.admission.place():
             observation.queued()
-            model, scores = await off_loop(partial(_score, body, service))
+            scores = await off_loop(compute)
     except Exception as error:
         told = api_error(error)
         status = told.status
@@ -44,7 +45,7 @@ async def score(request: Request) -> Response:
     return JSONResponse(
         {
             "object": "score",
-            "model": model,
+            "model": asked.model,
             "logprob": sum(one.logprob for one in scores),
             "tokens": [
                 {
@@ -60,18 +61,22 @@ async def score(request: Request) -> Response:
     )
 
 
-def _score(body: Fields, service: Service) -> tuple[str, list[TokenScore]]:
+def _read(body: Fields, service: Service) -> tuple[Asked, Callable[[], list[TokenScore]]]:
+    """Who judges the completion, and what computes that."""
     body.required("completion")
     completion = body.text("completion") or ""
-    prompt = body.text("prompt")
-    if (prompt is None) == (body.value("messages") is None):
-        raise invalid("prompt", "Give either 'prompt' or 'messages'.")
+    prompt = read_prompt(body)
     told: PromptOptions = {"schema": body.text("schema"), "template": body.text("template")}
     if prompt is None:
         told["messages"] = read_messages(body)
     asked = read_asked(body, service, {"prompt": prompt, "messages": told.get("messages")})
     scale = read_scale(body)
-    scores = service.manager.score(
-        asked.name, prompt, completion, adapter_scale=1.0 if scale is None else scale, **told
+    compute = partial(
+        service.manager.score,
+        asked.name,
+        prompt,
+        completion,
+        adapter_scale=1.0 if scale is None else scale,
+        **told,
     )
-    return asked.model, scores
+    return asked, compute

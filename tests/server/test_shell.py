@@ -189,3 +189,13 @@ def test_an_unknown_option_in_the_configuration_is_named(tool, tmp_path):
     code, _, err = tool("serve", "x.expert", "--config", config)
     assert code == 2
     assert "'prot'" in err
+
+
+def test_a_score_of_an_unknown_model_makes_no_metric_of_its_name(ask):
+    question = {"model": "no-such-expert", "prompt": "Hello", "completion": "there"}
+    answer, metrics = ask("POST", "/v1/score", json=question)
+    assert answer.status_code == 404
+    assert "no-such-expert" not in metrics.text
+    answer, metrics = ask("POST", "/v1/score", json={**question, "model": "sql"})
+    assert answer.status_code == 200
+    assert 'hivellm_requests_total{expert="sql",kind="score",status="200"} 1.0' in metrics.text
