@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ..manager import ExpertManager
+from ..server.options import APIKey, ServerOptions
 from ..terminal_text import one_line
 from .options import load_arguments, model_options, progress_bar
 from .output import say
@@ -125,7 +126,6 @@ def serve(
     """  # noqa: D301 - click looks for the control character
     try:
         from ..server.application import create_server
-        from ..server.options import ServerOptions
         from ..server.run import serve as run
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("hivellm_lite"):
@@ -160,10 +160,8 @@ def _greeting(address: str, packages: Mapping[str, object]) -> str:
     return f"Serving {experts} at {address}/v1, a page at {address}/"
 
 
-def _read_keys(path: str | None) -> tuple[Any, ...]:
+def _read_keys(path: str | None) -> tuple[APIKey, ...]:
     """The keys in a file: one a line, with a name before it or not; ``#`` begins a comment."""
-    from ..server.options import APIKey
-
     if path is None:
         return ()
     try:
