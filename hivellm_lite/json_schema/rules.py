@@ -11,7 +11,7 @@ from ..gbnf.limits import MAX_RULES
 from ..gbnf.syntax import EMPTY, Node, RuleRef
 from .layout import WHITE_SPACE, Layout
 
-__all__ = ["MAX_COUNTED", "RuleBook", "name_of"]
+__all__ = ["MAX_COUNTED", "UNESCAPED", "RuleBook", "name_of"]
 
 MAX_COUNTED = 1_000
 """Repetitions that one counter writes. Higher counts repeat blocks of this size.
@@ -30,7 +30,9 @@ def _chars(text: str) -> Node:
 
 
 _QUOTE = literal('"')
-_RAW = char_class([(0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C)], negated=True)
+UNESCAPED = char_class([(0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C)], negated=True)
+"""Characters that a JSON string holds as they are."""
+
 _WHOLE = alternation(literal("0"), sequence(char_class([(0x31, 0x39)]), repeat(_DIGIT, 0, 18)))
 
 
@@ -156,7 +158,7 @@ def _shared(layout: Layout) -> dict[str, tuple[Node, tuple[str, ...]]]:
         "string": (sequence(_QUOTE, repeat(RuleRef("char")), _QUOTE), ("char",)),
         "char": (
             alternation(
-                _RAW,
+                UNESCAPED,
                 sequence(
                     literal("\\"),
                     alternation(_chars('"\\/bfnrt'), sequence(literal("u"), RuleRef("code-unit"))),
@@ -165,7 +167,7 @@ def _shared(layout: Layout) -> dict[str, tuple[Node, tuple[str, ...]]]:
             ("code-unit",),
         ),
         "code-unit": (code_unit, ()),
-        "plain-char": (alternation(_RAW, RuleRef("escape")), ("escape",)),
+        "plain-char": (alternation(UNESCAPED, RuleRef("escape")), ("escape",)),
         "escape": (
             sequence(
                 literal("\\"),

@@ -12,7 +12,7 @@ from dataclasses import replace
 from ...gbnf.build import ANY, NOTHING, alternation, char_class, literal, sequence
 from ...gbnf.syntax import CharClass, Literal, Node, Repeat, RuleRef, Sequence
 from ..problems import Problems
-from ..rules import RuleBook, name_of
+from ..rules import UNESCAPED, RuleBook, name_of
 from ..shapes import String
 from .automata import TextAutomaton, TooLargeError
 from .automaton_rules import automaton_node
@@ -29,7 +29,6 @@ MAX_LENGTH = 1_000_000
 _MANY_RANGES = 20
 """A class with more ranges becomes a separate rule."""
 
-_UNESCAPED = char_class([(0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C)], negated=True)
 _ESCAPED = (*range(0x20), 0x22, 0x5C)
 _QUOTE = literal('"')
 
@@ -144,12 +143,12 @@ def _encoded_class(tree: CharClass, rules: RuleBook) -> Node:
 def _spelled(tree: CharClass, rules: RuleBook) -> Node:
     escaped = [chr(code) for code in _ESCAPED if tree.matches(chr(code))]
     if tree.negated:
-        raw = char_class((*tree.ranges, *_UNESCAPED.ranges), negated=True)
+        raw = char_class((*tree.ranges, *UNESCAPED.ranges), negated=True)
     else:
         raw = char_class(
             (max(first, start), min(last, end))
             for first, last in tree.ranges
-            for start, end in _UNESCAPED.positive
+            for start, end in UNESCAPED.positive
             if max(first, start) <= min(last, end)
         )
     options: list[Node] = [] if raw == NOTHING else [_as_literal(raw)]
