@@ -7,16 +7,7 @@ import pytest
 from hivellm_lite.package import open_package
 
 from ..support.packages import expert_files, manifest_v2, write_package
-from ..support.paths import FIXTURES
-
-MODEL = FIXTURES / "models" / "tiny-llama"
-
-
-GGUF = b"GGUF" + bytes(2000)
-
-
-def files_of(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+from .contents import GGUF, MODEL, files_of
 
 
 @pytest.fixture

@@ -12,16 +12,7 @@ from hivellm_lite.cli import main
 from hivellm_lite.package import open_package
 
 from ..support.packages import expert_files, write_package
-from ..support.paths import FIXTURES
-
-MODEL = FIXTURES / "models" / "tiny-llama"
-
-
-GGUF = b"GGUF" + bytes(2000)
-
-
-def files_of(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+from .contents import GGUF, MODEL, files_of
 
 
 def test_float_weights_are_where_the_base_is(on, package, cache, hub, server, qwen, tmp_path):

@@ -12,20 +12,7 @@ from hivellm_lite.bases import find_base, find_float_weights
 from hivellm_lite.cache import Cache
 
 from ..support.hub_server import Answer, digest
-from ..support.paths import FIXTURES
-
-MODEL = FIXTURES / "models" / "tiny-llama"
-
-
-SHARDED = FIXTURES / "models" / "tiny-llama3"
-
-
-GGUF = b"GGUF" + bytes(2000)
-
-
-def files_of(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
+from .contents import GGUF, MODEL, SHARDED, files_of
 
 NAMES = ["Qwen3-0.6B", "Qwen/Qwen3-0.6B", "F:/Node/hivellm/models/Qwen3-0.6B", "C:\\m\\qwen3-0.6b"]
 

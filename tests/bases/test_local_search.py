@@ -12,12 +12,7 @@ from hivellm_lite.bases import find_base
 from hivellm_lite.package import open_package
 
 from ..support.packages import expert_files, write_package
-from ..support.paths import FIXTURES
-
-MODEL = FIXTURES / "models" / "tiny-llama"
-
-
-GGUF = b"GGUF" + bytes(2000)
+from .contents import MODEL
 
 
 def test_a_gguf_is_taken_as_it_is(package, cache, tiny_base):
@@ -139,17 +134,3 @@ def test_a_disk_that_is_too_small_is_said_before_converting(package, cache, monk
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(LoadError, match=r"needs \d+ MB .*\n.*HIVELLM_HOME|0 MB are free"):
         find_base(package, given=MODEL, cache=cache)
-
-
-@pytest.fixture
-def qwen(server):
-    """The official repositories of Qwen3-0.6B, with tiny contents."""
-    server.add("Qwen/Qwen3-0.6B", {**files_of(MODEL), "pytorch_model.bin": b"pickle"})
-    server.add("Qwen/Qwen3-0.6B-GGUF", {"Qwen3-0.6B-Q8_0.gguf": GGUF, "README.md": b"x"})
-
-
-def files_of(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-NAMES = ["Qwen3-0.6B", "Qwen/Qwen3-0.6B", "F:/Node/hivellm/models/Qwen3-0.6B", "C:\\m\\qwen3-0.6b"]

@@ -7,14 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SUM = """\
-# sums of whole numbers
-root ::= sum
-sum ::=
-    sum plus_sign sum | number
-plus_sign ::= "+" | "-"
-number ::= [0-9]+
-"""
+from .grammar_inputs import SUM
 
 
 @pytest.fixture

@@ -6,14 +6,9 @@ import json
 
 from ..support.packages import grammar_package
 from ..support.paths import ROOT
+from .grammar_inputs import CLOSED
 
 QUICK = ("--n-ctx", 256, "--n-threads", 1, "--temperature", 0, "--max-tokens", 24)
-
-
-SCHEMA = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}
-
-
-CLOSED = json.dumps({**SCHEMA, "additionalProperties": False})
 
 
 def test_an_answer_follows_the_grammar_it_is_given(tool, tmp_path, tiny_package, tiny_base):

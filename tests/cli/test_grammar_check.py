@@ -10,15 +10,7 @@ import pytest
 from hivellm_lite.gbnf.syntax import Grammar
 
 from ..support.packages import expert_files, grammar_package, write_package
-
-SUM = """\
-# sums of whole numbers
-root ::= sum
-sum ::=
-    sum plus_sign sum | number
-plus_sign ::= "+" | "-"
-number ::= [0-9]+
-"""
+from .grammar_inputs import SUM
 
 
 def test_check_shows_each_problem_with_its_line_and_what_to_do(tool, sums):

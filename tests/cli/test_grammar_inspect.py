@@ -6,15 +6,7 @@ import json
 from pathlib import Path
 
 from ..support.packages import grammar_package
-
-SUM = """\
-# sums of whole numbers
-root ::= sum
-sum ::=
-    sum plus_sign sum | number
-plus_sign ::= "+" | "-"
-number ::= [0-9]+
-"""
+from .grammar_inputs import SUM
 
 
 def inspected(tool, folder: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +10,8 @@ from hivellm_lite.cli.grammar import from_schema
 from hivellm_lite.gbnf.library import grammar_names, grammar_text
 from hivellm_lite.gbnf.syntax import Grammar
 from hivellm_lite.json_schema.layout import LAYOUTS
+
+from .grammar_inputs import CLOSED
 
 
 def test_the_grammars_of_the_library_are_listed_and_shown(tool):
@@ -23,12 +24,6 @@ def test_the_grammars_of_the_library_are_listed_and_shown(tool):
     code, _, err = tool("grammar", "show", "cobol")
     assert code == 1
     assert "there is no grammar 'cobol'" in err
-
-
-SCHEMA = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}
-
-
-CLOSED = json.dumps({**SCHEMA, "additionalProperties": False})
 
 
 @pytest.mark.parametrize(
@@ -57,9 +52,3 @@ def test_a_keyword_that_no_grammar_can_enforce_is_an_error_or_named(tool):
     assert code == 0
     assert Grammar.parse(out).accepts('["a", "a"]')
     assert err.startswith("not enforced: 'uniqueItems' at #")
-
-
-def inspected(tool, folder: Path) -> str:
-    """The line of inspect about the grammar."""
-    lines = tool("inspect", folder)[1].splitlines()
-    return next((line[14:] for line in lines if line.startswith("grammar")), "")
