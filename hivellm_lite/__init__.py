@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .expert import Expert
     from .gbnf.syntax import Grammar
     from .inference.async_streams import AsyncTextStream
-    from .inference.results import InferenceResult, TokenScore
+    from .inference.results import AnswerToken, InferenceResult, TokenLogprob, TokenScore
     from .inference.streams import TextStream
     from .json_schema.schema_source import JSONSchema
     from .loading.loaded_expert import LoadTimes
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdapterOptions",
+    "AnswerToken",
     "AsyncTextStream",
     "BaseFile",
     "BaseNotFoundError",
@@ -111,6 +112,7 @@ __all__ = [
     "SharingOptions",
     "SourceOptions",
     "TextStream",
+    "TokenLogprob",
     "TokenScore",
     "__version__",
     "open_package",
@@ -118,6 +120,7 @@ __all__ = [
 
 _HOMES = {
     "AdapterOptions": "adapters.options",
+    "AnswerToken": "inference.results",
     "AsyncTextStream": "inference.async_streams",
     "BaseFile": "bases.base_file",
     "BaseStats": "residency.stats",
@@ -150,6 +153,7 @@ _HOMES = {
     "SharingOptions": "loading.options",
     "SourceOptions": "loading.options",
     "TextStream": "inference.streams",
+    "TokenLogprob": "inference.results",
     "TokenScore": "inference.results",
     "open_package": "package.opening",
 }

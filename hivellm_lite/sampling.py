@@ -16,12 +16,13 @@ MAX_TOP_K = (1 << 31) - 1
 class SamplingParams:
     """Sampling settings, applied in llama.cpp's order.
 
-    The order is: repetition penalty, top-k, top-p, min-p, temperature, draw.
+    The order is: penalties, top-k, top-p, min-p, temperature, draw.
 
     ``temperature`` 0 takes the most probable token; ``top_k``, ``top_p``, ``min_p`` and
-    the seed then have no effect. ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and
-    ``repetition_penalty`` 1 switch their step off. The penalty considers the last 64
-    tokens, including the prompt's. Raises ValueError for values out of range.
+    the seed then have no effect. ``top_k`` 0, ``top_p`` 1, ``min_p`` 0,
+    ``repetition_penalty`` 1, ``frequency_penalty`` 0 and ``presence_penalty`` 0 switch their
+    step off. The penalties consider the last 64 tokens, including the prompt's. Raises
+    ValueError for values out of range.
     """
 
     temperature: float = 0.0
@@ -29,6 +30,8 @@ class SamplingParams:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse values out of range; NaN is out of every range."""
@@ -38,6 +41,8 @@ class SamplingParams:
             ("top_p", 0.0 < self.top_p <= 1.0, "above 0, up to 1 (off)"),
             ("min_p", 0.0 <= self.min_p <= 1.0, "from 0 (off) to 1"),
             ("repetition_penalty", 0.0 < self.repetition_penalty <= 100.0, "above 0; 1 is off"),
+            ("frequency_penalty", -2.0 <= self.frequency_penalty <= 2.0, "from -2 to 2; 0 is off"),
+            ("presence_penalty", -2.0 <= self.presence_penalty <= 2.0, "from -2 to 2; 0 is off"),
         ):
             if not valid:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be {text}")

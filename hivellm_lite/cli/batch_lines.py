@@ -23,6 +23,7 @@ _NUMBER, _TEXT = (int, float), (str,)
 _FIELDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("prompt", "schema", "system", "template", "grammar"), _TEXT),
     **dict.fromkeys(("temperature", "top_p", "min_p", "repetition_penalty"), _NUMBER),
+    **dict.fromkeys(("frequency_penalty", "presence_penalty"), _NUMBER),
     **dict.fromkeys(("timeout", "adapter_scale"), _NUMBER),
     **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
     **dict.fromkeys(("thinking", "allow_unenforced"), (bool,)),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Sampler"]
 
 PENALTY_WINDOW = 64
-"""Tokens that the repetition penalty looks back at: llama.cpp's own default."""
+"""Tokens that the penalties look back at: llama.cpp's own default."""
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """llama.cpp's ``llama_token_data``."""
@@ -38,14 +38,11 @@ class Sampler(Native):
             llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params()),
             llama.llama_sampler_free,
         )
-        penalised = params.repetition_penalty != 1.0
+        penalties = params.repetition_penalty, params.frequency_penalty, params.presence_penalty
+        penalised = penalties != (1.0, 0.0, 0.0)
         steps = []
         if penalised:
-            steps.append(
-                llama.llama_sampler_init_penalties(
-                    n_vocab, PENALTY_WINDOW, params.repetition_penalty, 0.0, 0.0
-                )
-            )
+            steps.append(llama.llama_sampler_init_penalties(n_vocab, PENALTY_WINDOW, *penalties))
         if params.temperature == 0.0:
             steps.append(llama.llama_sampler_init_greedy())
         else:

@@ -33,6 +33,11 @@ class ThoughtSplitter:
         self._thought: list[str] = []
 
     @property
+    def in_thought(self) -> bool:
+        """Whether the last text belongs to a thought, or to the white space after it."""
+        return self._stage in ("thought", "gap")
+
+    @property
     def thought(self) -> str:
         """The thought so far, without the white space around it."""
         return "".join(self._thought).strip()
@@ -107,6 +112,11 @@ class AnswerText:
     def stopped_by(self) -> str | None:
         """The stop sequence that ended the answer, or None."""
         return self._stops.stopped_by
+
+    @property
+    def in_thought(self) -> bool:
+        """Whether the last bytes belong to a thought, or to the white space after it."""
+        return self._splitter.in_thought
 
     @property
     def text(self) -> str:

@@ -7,13 +7,14 @@ the same answer. What this module does not know: contexts, threads, packages, fi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import GrammarError
 from ..sampling import SamplingParams
 from .answer import AnswerText
+from .logprobs import AnswerLogprobs
 from .results import InferenceResult
 from .stops import StopScanner
 
@@ -33,7 +34,8 @@ class Request:
 
     ``constraint`` makes the state of a grammar for one answer; None is free text.
     ``timeout``: seconds from the submission. ``end_token``: one more token that ends the
-    answer. ``in_thought``: the prompt ends inside a thought.
+    answer. ``in_thought``: the prompt ends inside a thought. ``logit_bias``: what is added to the
+    logits of tokens. ``logprobs``: most probable tokens to note at each place; None notes nothing.
     """
 
     expert: str
@@ -48,6 +50,8 @@ class Request:
     timeout: float | None = None
     end_token: int | None = None
     in_thought: bool = False
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logprobs: int | None = None
 
 
 class AnswerDecoding:
@@ -76,6 +80,10 @@ class AnswerDecoding:
         self._constraint = request.constraint() if request.constraint is not None else None
         self._sampler = Sampler(request.sampling, request.seed, model.n_vocab)
         self._sampler.accept(self.tokens)
+        self._bias = [*request.logit_bias], [*request.logit_bias.values()]
+        self._logprobs = (
+            None if request.logprobs is None else AnswerLogprobs(model, request.logprobs)
+        )
         self._started = time.perf_counter()
         self._first = 0.0
         self._ended = 0.0
@@ -123,6 +131,8 @@ class AnswerDecoding:
         shown = self._answer.finish()
         if self._answer.stopped_by is not None:
             self.finish_reason = "stop"
+        if self._logprobs is not None:
+            self._logprobs.end(self._answer.text)
         self._close()
         return shown
 
@@ -157,15 +167,22 @@ class AnswerDecoding:
             tokens_per_second=(self.n_generated - 1) / decoded if self.n_generated > 1 else 0.0,
             expert=self.request.expert,
             seed=self.request.seed,
+            logprobs=() if self._logprobs is None else self._logprobs.noted(),
         )
 
     def _choose(self, logits: NDArray[np.float32]) -> int:
-        """The next token. Only here does an answer meet its logits, so a change to them, or a
-        record of their probabilities, belongs here.
-        """
+        """The next token: bias, grammar, sampling. Only here does an answer meet its logits."""
+        own = logits
+        if self._bias[0]:
+            logits = logits.copy()  # they are the context's
+            logits[self._bias[0]] += self._bias[1]
         if self._constraint is None:
-            return self._sampler.choose(logits)
-        return self._constraint.choose(self._sampler, logits)
+            token = self._sampler.choose(logits)
+        else:
+            token = self._constraint.choose(self._sampler, logits)
+        if self._logprobs is not None:
+            self._logprobs.judge(own, token)
+        return token
 
     def _append(self, token: int) -> str:
         """Take a token into the answer; returns the text that it shows."""
@@ -177,6 +194,8 @@ class AnswerDecoding:
         # text that is whole, not a thought, and not the start of a stop
         piece = self._model.piece(token)
         shown = self._answer.push(piece)
+        if self._logprobs is not None:
+            self._logprobs.note(token, in_thought=self._answer.in_thought)
         if self._constraint is not None:
             self._constraint.accept(token)
         if self._answer.stopped_by is not None:

@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["InferenceResult", "TokenScore"]
+__all__ = ["AnswerToken", "InferenceResult", "TokenLogprob", "TokenScore"]
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token, and how probable it was at its place."""
+
+    token: int
+    data: bytes
+    """The token's text as UTF-8, of which a character may be only a part."""
+    logprob: float
+    """Natural logarithm of the probability that the model gave it, whatever a bias, a grammar or
+    the sampling values made of it; 0 for a token that a grammar forced."""
+
+
+@dataclass(frozen=True)
+class AnswerToken(TokenLogprob):
+    """A token of an answer."""
+
+    top: tuple[TokenLogprob, ...]
+    """The most probable tokens at its place, the most probable first."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,8 @@ class InferenceResult:
     """``name@version`` of the expert."""
     seed: int
     """Seed of the random draws; the same seed and input give the same answer."""
+    logprobs: tuple[AnswerToken, ...] = ()
+    """The tokens of ``text`` with their probabilities, if ``logprobs`` asked for them."""
 
 
 @dataclass(frozen=True)

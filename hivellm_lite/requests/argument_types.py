@@ -21,6 +21,9 @@ _NUMBERS = {
     "top_p": float,
     "min_p": float,
     "repetition_penalty": float,
+    "frequency_penalty": float,
+    "presence_penalty": float,
+    "logprobs": int,
     "seed": int,
     "max_tokens": int,
     "timeout": float,
@@ -53,6 +56,12 @@ def check_types(given: Mapping[str, object]) -> None:
     stop = given.get("stop")
     if stop is not None and not isinstance(stop, str):
         _check_list("stop", stop, str, "a text or a list of texts")
+    bias = given.get("logit_bias")
+    _check("logit_bias", bias, Mapping, "a dict of token ids and numbers")
+    if isinstance(bias, Mapping):
+        for token, value in bias.items():
+            _check_number("logit_bias", token, int)
+            _check_number(f"logit_bias[{token}]", value, float)
     messages = given.get("messages")
     if messages is not None:
         _check_list("messages", messages, Mapping, "a list of dicts with role and content")

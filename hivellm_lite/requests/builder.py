@@ -30,6 +30,12 @@ __all__ = ["DEFAULT_MAX_TOKENS", "RequestBuilder"]
 DEFAULT_MAX_TOKENS = 512
 """Length of an answer where neither the caller nor the manifest gives one."""
 
+MAX_LOGPROBS = 20
+"""Most probable tokens that are told at each place; OpenAI's limit."""
+
+MAX_BIAS = 100.0
+"""The largest change of a logit; OpenAI's limit. Logits are hardly ever more than 50 apart."""
+
 
 class RequestBuilder:
     """Builds requests for one expert on one session."""
@@ -66,6 +72,10 @@ class RequestBuilder:
         top_p: float | None = None,
         min_p: float | None = None,
         repetition_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        presence_penalty: float | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        logprobs: int | None = None,
         seed: int | None = None,
         max_tokens: int | None = None,
         stop: str | Sequence[str] | None = None,
@@ -86,6 +96,8 @@ class RequestBuilder:
             "top_p": top_p,
             "min_p": min_p,
             "repetition_penalty": repetition_penalty,
+            "frequency_penalty": frequency_penalty,
+            "presence_penalty": presence_penalty,
         }
         sampling = SamplingParams().override(vars(decoding)).override(given)
         limit = max_tokens if max_tokens is not None else decoding.max_tokens
@@ -94,6 +106,9 @@ class RequestBuilder:
             raise ValueError(f"max_tokens={limit}: must be 1 or more")
         if seed is not None and not 0 <= seed < 1 << 32:
             raise ValueError(f"seed={seed}: must be from 0 to {(1 << 32) - 1}")
+        if logprobs is not None and not 0 <= logprobs <= MAX_LOGPROBS:
+            raise ValueError(f"logprobs={logprobs}: must be from 0 to {MAX_LOGPROBS}")
+        self._check_bias(logit_bias or {})
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout={timeout}: must be more than 0 seconds")
         literal = (stop,) if isinstance(stop, str) else tuple(stop or ())
@@ -134,6 +149,8 @@ class RequestBuilder:
             timeout=timeout,
             end_token=form.end_token,
             in_thought=formatted.in_thought,
+            logit_bias=dict(logit_bias or {}),
+            logprobs=logprobs,
         )
 
     def prompt_tokens(
@@ -170,6 +187,16 @@ class RequestBuilder:
             turns = [("system", said), *turns] if said else turns
         form = self._formats.choose(template)
         return form, form.prompt(turns, thinking=thinking)
+
+    def _check_bias(self, logit_bias: Mapping[int, float]) -> None:
+        n_vocab = self._session.model.n_vocab
+        for token, bias in logit_bias.items():
+            if not 0 <= token < n_vocab:
+                raise ValueError(f"logit_bias={token}: the base has tokens 0 to {n_vocab - 1}")
+            if not -MAX_BIAS <= bias <= MAX_BIAS:
+                raise ValueError(
+                    f"logit_bias[{token}]={bias}: must be from {-MAX_BIAS:g} to {MAX_BIAS:g}"
+                )
 
     def _tokenize(self, formatted: FormattedPrompt) -> list[int]:
         model = self._session.model

@@ -50,6 +50,18 @@ class RequestOptions(PromptOptions, total=False):
     repetition_penalty: float | None
     """Above 1 makes the last 64 tokens, prompt included, less probable; 1 switches the step off.
     Default: 1."""
+    frequency_penalty: float | None
+    """From -2 to 2, subtracted from a token's logit for each time that the last 64 tokens, prompt
+    included, have it; 0 switches the step off. Default: 0."""
+    presence_penalty: float | None
+    """From -2 to 2, subtracted once from the logits of all tokens among the last 64; 0 switches the
+    step off. Default: 0."""
+    logit_bias: Mapping[int, float] | None
+    """Token ids, and what is added to their logits, from -100 (never) to 100 (always). A grammar
+    comes after it. Default: none."""
+    logprobs: int | None
+    """Report the probability of each token of the answer, and this many of the most probable tokens
+    at its place, from 0 to 20. Default: nothing is reported."""
     seed: int | None
     """Seed of the draws, from 0 to 2³²−1. Default: a random one, which the result tells."""
     max_tokens: int | None
