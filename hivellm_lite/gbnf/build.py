@@ -11,9 +11,19 @@ The functions keep the given order, repeated options, and forms that look equal 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from .syntax import EMPTY, MAX_CODE_POINT, Alternation, CharClass, Literal, Node, Repeat, Sequence
+from .syntax import (
+    EMPTY,
+    MAX_CODE_POINT,
+    Alternation,
+    CharClass,
+    Literal,
+    Node,
+    Repeat,
+    RuleRef,
+    Sequence,
+)
 
 __all__ = [
     "ANY",
@@ -26,6 +36,7 @@ __all__ = [
     "parts",
     "repeat",
     "sequence",
+    "with_prefix",
 ]
 
 _FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
@@ -134,6 +145,15 @@ def optional(item: Node) -> Node:
 
 def normal(node: Node) -> Node:
     """The same tree in normal form. It may be of any depth."""
+    return _rebuilt(node, "")
+
+
+def with_prefix(rules: Mapping[str, Node], prefix: str) -> dict[str, Node]:
+    """The same rules under longer names, so that they can stand beside those of other grammars."""
+    return {prefix + name: _rebuilt(node, prefix) for name, node in rules.items()}
+
+
+def _rebuilt(node: Node, prefix: str) -> Node:
     made: list[Node] = []
     waiting: list[tuple[Node, bool]] = [(node, False)]
     while waiting:
@@ -141,7 +161,7 @@ def normal(node: Node) -> Node:
         old = parts(node)
         if parts_are_made:
             first = len(made) - len(old)
-            made[first:] = [_remade(node, made[first:])]
+            made[first:] = [_remade(node, made[first:], prefix)]
         else:
             waiting.append((node, True))
             waiting.extend((part, False) for part in reversed(old))
@@ -160,7 +180,7 @@ def parts(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-def _remade(node: Node, new: list[Node]) -> Node:
+def _remade(node: Node, new: list[Node], prefix: str) -> Node:
     match node:
         case Literal(text):
             return literal(text)
@@ -172,4 +192,6 @@ def _remade(node: Node, new: list[Node]) -> Node:
             return alternation(*new)
         case Repeat(_, minimum, maximum):
             return repeat(new[0], minimum, maximum)
+        case RuleRef(name):
+            return RuleRef(prefix + name)
     return node

@@ -71,6 +71,7 @@ class AnswerDecoding:
         self.cached = 0
         """Prompt tokens that were in the KV cache already."""
         self.n_forced = 0
+        self._n_thinking = 0
         self._model = model
         self._room = min(request.max_tokens, n_ctx - len(request.prompt))
         self._answer = AnswerText(
@@ -162,6 +163,7 @@ class AnswerDecoding:
             cached_prompt_tokens=self.cached,
             completion_tokens=self.n_generated,
             forced_tokens=self.n_forced,
+            thinking_tokens=self._n_thinking,
             time_to_first_token=waited,
             prompt_tokens_per_second=computed / waited if waited > 0 else 0.0,
             tokens_per_second=(self.n_generated - 1) / decoded if self.n_generated > 1 else 0.0,
@@ -194,6 +196,8 @@ class AnswerDecoding:
         # text that is whole, not a thought, and not the start of a stop
         piece = self._model.piece(token)
         shown = self._answer.push(piece)
+        if self._answer.in_thought:
+            self._n_thinking = self.n_generated  # a thought comes first
         if self._logprobs is not None:
             self._logprobs.note(token, in_thought=self._answer.in_thought)
         if self._constraint is not None:

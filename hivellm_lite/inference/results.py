@@ -51,6 +51,8 @@ class InferenceResult:
     """Generated tokens, including the thought and the end token."""
     forced_tokens: int
     """Generated tokens that the grammar forced."""
+    thinking_tokens: int
+    """Generated tokens of the thought."""
     time_to_first_token: float
     """Seconds from the call to the first generated token."""
     prompt_tokens_per_second: float

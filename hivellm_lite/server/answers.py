@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from ..inference.results import InferenceResult
+from ..inference.results import AnswerToken, InferenceResult
 from ..manager import ExpertManager
 from ..requests.options import BatchPrompt
 from ..residency.choice import ExpertName
 from .errors import APIError, api_error
+from .logprobs import TokenPieces
 from .observing import Observation
 
 __all__ = ["Ended", "Event", "Text", "Thought", "answer_events"]
@@ -23,6 +24,8 @@ class Text:
 
     index: int
     text: str
+    tokens: tuple[AnswerToken, ...] = ()
+    """The tokens that end in it, if probabilities were asked for."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Ended:
 
     index: int
     result: InferenceResult
+    tokens: tuple[AnswerToken, ...] = ()
+    """Those that no `Text` had."""
 
 
 Event = Text | Thought | Ended
@@ -68,6 +73,7 @@ async def _one(
 ) -> AsyncGenerator[Event, None]:
     stream = manager.agenerate_stream(name, **ask)
     is_first = True
+    pieces = TokenPieces() if ask.get("logprobs") is not None else None
     try:
         async for text in stream:
             if is_first:
@@ -78,7 +84,10 @@ async def _one(
                 if so_far.thinking:
                     yield Thought(index, so_far.thinking)
             observation.token(1)
-            yield Text(index, text)
+            if pieces is None:
+                yield Text(index, text)
+            elif (so_far := stream.progress) is not None:
+                yield Text(index, text, pieces.take(so_far.logprobs, text))
         result = stream.result
         assert result is not None  # it has ended  # noqa: S101
         if result.finish_reason not in ("stop", "length"):
@@ -88,7 +97,7 @@ async def _one(
             _tell_first(index, result, observation)
             if result.thinking:
                 yield Thought(index, result.thinking)
-        yield Ended(index, result)
+        yield Ended(index, result, () if pieces is None else pieces.take(result.logprobs, None))
     except Exception as error:
         raise api_error(error, begun=stream.progress is not None) from error
     finally:

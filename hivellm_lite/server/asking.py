@@ -22,9 +22,9 @@ from .service import Service
 
 __all__ = [
     "MAX_CHOICES",
-    "UNSUPPORTED",
     "Asked",
     "read_asked",
+    "read_format",
     "read_options",
     "read_scale",
     "with_seeds",
@@ -35,15 +35,6 @@ MAX_CHOICES = 128
 
 MAX_STOPS = 4
 """The most stop texts; OpenAI's limit."""
-
-UNSUPPORTED = (
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-)
-"""Fields of OpenAI's API that would change an answer and cannot be granted."""
 
 _GRAMMAR_MODES = ("auto", "strict", "off")
 
@@ -59,8 +50,8 @@ class Asked:
     manifest: Manifest | None
 
 
-def read_asked(body: Fields, service: Service, prompt: GenerationOptions | BatchPrompt) -> Asked:
-    """Who answers ``prompt``; ``auto`` is decided here.
+def read_asked(body: Fields, service: Service, question: str) -> Asked:
+    """Who answers; ``auto`` is decided here, by the question.
 
     Raises APIError for an unknown name, and InferenceError where ``auto`` finds nobody.
     """
@@ -68,7 +59,7 @@ def read_asked(body: Fields, service: Service, prompt: GenerationOptions | Batch
     text = body.text("model") or ""
     name = read_model(text, service.names())
     if name == AUTO:
-        text = name = service.manager.name_for(**prompt)
+        text = name = service.manager.name_for(question)
     if name in RESERVED:
         return Asked(name, text, None)
     lead = name if isinstance(name, str) else next(iter(name))
@@ -87,6 +78,9 @@ def read_options(body: Fields, service: Service, asked: Asked) -> GenerationOpti
         "min_p": body.number("min_p"),
         "top_k": body.whole("top_k", 0, 1 << 31),
         "repetition_penalty": body.number("repetition_penalty"),
+        "frequency_penalty": body.number("frequency_penalty"),
+        "presence_penalty": body.number("presence_penalty"),
+        "logit_bias": _logit_bias(body),
         "max_tokens": _max_tokens(body, service, asked.manifest),
         "seed": _seed(body),
         "stop": stop,
@@ -101,9 +95,6 @@ def read_options(body: Fields, service: Service, asked: Asked) -> GenerationOpti
     grammar = body.text("grammar")
     if grammar is not None:
         options["grammar"] = _grammar(grammar)
-    schema = _response_schema(body)
-    if schema is not None:
-        options["json_schema"] = schema
     return options
 
 
@@ -149,9 +140,27 @@ def _seed(body: Fields) -> int | None:
     return (seed ^ (seed >> 32)) % (1 << 32)
 
 
-def _response_schema(body: Fields) -> Mapping[str, object] | bool | None:
-    """The JSON schema that ``response_format`` asks for."""
-    form = body.nested("response_format")
+def _logit_bias(body: Fields) -> dict[int, float] | None:
+    given = body.nested("logit_bias")
+    if given is None:
+        return None
+    bias = {}
+    for name in given.all():
+        if not (name.isascii() and name.isdecimal() and len(name) < 10):
+            message = f"Invalid 'logit_bias': {name!r:.40} is not the number of a token."
+            raise invalid("logit_bias", message)
+        value = given.number(name)
+        if value is not None:
+            bias[int(name)] = value
+    return bias
+
+
+def read_format(form: Fields | None, *, nested: bool) -> Mapping[str, object] | bool | None:
+    """The JSON schema that a response's format asks for; None is text.
+
+    ``nested``: the schema stands in one more object, as in chat completions, not beside the
+    ``type``, as in responses.
+    """
     if form is None:
         return None
     form.required("type")
@@ -160,17 +169,20 @@ def _response_schema(body: Fields) -> Mapping[str, object] | bool | None:
         return None
     if kind == "json_object":
         return {"type": "object"}
-    form.required("json_schema")
-    wanted = form.nested("json_schema")
-    assert wanted is not None  # it is required  # noqa: S101
+    wanted = form
+    if nested:
+        form.required("json_schema")
+        inner = form.nested("json_schema")
+        assert inner is not None  # it is required  # noqa: S101
+        wanted = inner
     schema = wanted.value("schema")
     if schema is None:
         return {"type": "object"}
     if isinstance(schema, bool):
         return schema
-    inner = wanted.nested("schema")
-    assert inner is not None  # checked above  # noqa: S101
-    return inner.all()
+    found = wanted.nested("schema")
+    assert found is not None  # checked above  # noqa: S101
+    return found.all()
 
 
 def _grammar(text: str) -> str | Grammar:

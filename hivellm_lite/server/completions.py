@@ -8,16 +8,17 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from ..inference.off_loop import off_loop
-from ..inference.results import InferenceResult
+from ..inference.results import AnswerToken, InferenceResult
 from ..prompts.tags import RAW
 from ..requests.options import BatchPrompt
 from .answering import Answering
 from .answers import Ended, Event, Text
-from .asking import MAX_CHOICES, UNSUPPORTED, read_asked, read_options, with_seeds
+from .asking import MAX_CHOICES, read_asked, read_format, read_options, with_seeds
 from .body import read_body
 from .choices import Choices, includes_usage, read_n
 from .errors import invalid, unsupported
 from .fields import Fields, type_error
+from .logprobs import completion_logprobs
 from .service import Service, service_of
 from .sse import event
 
@@ -25,6 +26,9 @@ __all__ = ["CompletionForm", "completions"]
 
 MAX_PROMPTS = 256
 """The most prompts of one request."""
+
+MAX_LOGPROBS = 20
+"""Most probable tokens at each place; OpenAI allowed 5."""
 
 
 async def completions(request: Request) -> ASGIApp:
@@ -36,12 +40,16 @@ async def completions(request: Request) -> ASGIApp:
 
 def _read(body: Fields, service: Service) -> Answering:
     """Takes time for long prompts and for grammars, so it is called in a thread."""
-    body.refuse((*UNSUPPORTED, "echo", "suffix"))
+    body.refuse(("echo", "suffix"))
     prompts = _prompts(body)
-    asked = read_asked(body, service, {"prompt": prompts[0]})
+    asked = read_asked(body, service, prompts[0])
     ask = read_options(body, service, asked)
     if ask.get("template") is None and ask.get("schema") is None:
         ask["template"] = RAW
+    schema = read_format(body.nested("response_format"), nested=True)
+    if schema is not None:
+        ask["json_schema"] = schema
+    ask["logprobs"] = body.whole("logprobs", 0, MAX_LOGPROBS)
     n = read_n(body)
     if (body.whole("best_of", 1, MAX_CHOICES) or n) != n:
         raise unsupported("best_of", "Ask for 'n' answers instead.")
@@ -51,7 +59,12 @@ def _read(body: Fields, service: Service) -> Answering:
         name=asked.name,
         model=asked.model,
         asks=with_seeds(asks),
-        form=CompletionForm(asked.model, n, include_usage=includes_usage(body)),
+        form=CompletionForm(
+            asked.model,
+            n,
+            include_usage=includes_usage(body),
+            logprobs=ask["logprobs"] is not None,
+        ),
         stream=body.flag("stream") or False,
     )
 
@@ -81,9 +94,20 @@ class CompletionForm(Choices):
     prefix = "cmpl"
     chunk = "text_completion"
 
+    def __init__(self, model: str, n: int, *, include_usage: bool, logprobs: bool) -> None:
+        super().__init__(model, n, include_usage=include_usage)
+        self._logprobs = logprobs
+        self._offsets: dict[int, int] = {}
+
     def whole(self, results: Sequence[InferenceResult]) -> Mapping[str, object]:
         choices = [
-            _choice(index, result.text, result.finish_reason, result.thinking)
+            self._choice(
+                index,
+                result.text,
+                result.finish_reason,
+                thought=result.thinking,
+                tokens=result.logprobs,
+            )
             for index, result in enumerate(results)
         ]
         return {**self._object(self.chunk, choices), "usage": self._usage(results)}
@@ -93,16 +117,27 @@ class CompletionForm(Choices):
 
     def event(self, told: Event) -> Iterator[bytes]:
         if isinstance(told, Ended):
-            choice = _choice(told.index, "", told.result.finish_reason)
+            reason = told.result.finish_reason
+            choice = self._choice(told.index, "", reason, tokens=told.tokens)
         elif isinstance(told, Text):
-            choice = _choice(told.index, told.text)
+            choice = self._choice(told.index, told.text, tokens=told.tokens)
         else:
-            choice = _choice(told.index, "", thought=told.text)
+            choice = self._choice(told.index, "", thought=told.text)
         yield event(self._object(self.chunk, [choice]))
 
-
-def _choice(
-    index: int, text: str, reason: str | None = None, thought: str = ""
-) -> Mapping[str, object]:
-    choice = {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
-    return {**choice, "reasoning_content": thought} if thought else choice
+    def _choice(
+        self,
+        index: int,
+        text: str,
+        reason: str | None = None,
+        *,
+        thought: str = "",
+        tokens: Sequence[AnswerToken] = (),
+    ) -> Mapping[str, object]:
+        logprobs = None
+        if self._logprobs:
+            logprobs = completion_logprobs(tokens, self._offsets.get(index, 0))
+            n_chars = sum(map(len, logprobs["tokens"]))
+            self._offsets[index] = self._offsets.get(index, 0) + n_chars
+        choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
+        return {**choice, "reasoning_content": thought} if thought else choice

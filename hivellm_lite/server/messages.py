@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from .errors import invalid, unsupported
 from .fields import Fields, type_error
+from .tools.prompt import call_text, calls_after, result_text
 
-__all__ = ["read_messages", "read_prompt"]
+__all__ = ["Conversation", "Turn", "conversation", "read_content", "read_messages", "read_prompt"]
 
 _ROLES = {
     "system": "system",
@@ -19,9 +23,47 @@ _ROLES = {
 MAX_MESSAGES = 10_000
 """A conversation has hundreds at most; templates walk through all of them several times."""
 
+Turn = tuple[str, str]
+"""A role, ``tool`` among them, and a text."""
 
-def read_messages(body: Fields) -> list[dict[str, str]]:
-    """The conversation as dicts of ``role`` and ``content``.
+
+@dataclass(frozen=True)
+class Conversation:
+    """``messages``: dicts of ``role`` and ``content``. ``question``: the user's last message, by
+    which ``auto`` chooses.
+    """
+
+    messages: list[dict[str, str]]
+    question: str
+
+    @property
+    def system(self) -> str | None:
+        """The system message at the beginning, or None."""
+        first = self.messages[0]
+        return first["content"] if first["role"] == "system" else None
+
+
+def conversation(turns: Iterable[Turn]) -> Conversation:
+    """The conversation of these turns. Results of tools become messages of the user; those that
+    follow one another become one, as Qwen's template writes them.
+    """
+    messages: list[dict[str, str]] = []
+    question, last = "", ""
+    for role, text in turns:
+        if role == "user":
+            question = text
+        if role == "tool" and last == "tool":
+            messages[-1]["content"] += "\n" + result_text(text)
+        elif role == "tool":
+            messages.append({"role": "user", "content": result_text(text)})
+        else:
+            messages.append({"role": role, "content": text})
+        last = role
+    return Conversation(messages, question)
+
+
+def read_messages(body: Fields) -> Conversation:
+    """The field ``messages``.
 
     ``content`` is a string or a list of text parts, which are joined; an assistant's may be null.
     Raises APIError, naming the message, for anything else.
@@ -33,7 +75,7 @@ def read_messages(body: Fields) -> list[dict[str, str]]:
         raise invalid("messages", "Invalid 'messages': it is empty.")
     if len(given) > MAX_MESSAGES:
         raise invalid("messages", f"Invalid 'messages': more than {MAX_MESSAGES:,} messages.")
-    return [_read(one) for one in given]
+    return conversation(map(_turn, given))
 
 
 def read_prompt(body: Fields) -> str | None:
@@ -44,30 +86,43 @@ def read_prompt(body: Fields) -> str | None:
     return prompt
 
 
-def _read(message: Fields) -> dict[str, str]:
+def _turn(message: Fields) -> Turn:
     message.required("role")
     role = message.choice("role", list(_ROLES))
     assert role is not None  # it is required  # noqa: S101
-    message.refuse(["tool_calls", "function_call", "audio"])
+    message.refuse(["function_call", "audio"])
+    calls = [_call(one) for one in message.objects("tool_calls") or ()]
+    if calls and role != "assistant":
+        path = message.path("tool_calls")
+        raise invalid(path, f"Invalid '{path}': only an assistant's message has calls.")
     if role == "assistant" and message.value("content") is None:
-        return {"role": role, "content": ""}
+        return role, calls_after("", calls)
     message.required("content")
-    return {"role": _ROLES[role], "content": _content(message)}
+    return _ROLES[role], calls_after(read_content(message, ("text",)), calls)
 
 
-def _content(message: Fields) -> str:
+def _call(call: Fields) -> str:
+    call.required("function")
+    function = call.nested("function")
+    assert function is not None  # it is required  # noqa: S101
+    function.required("name")
+    return call_text(function.text("name") or "", function.text("arguments") or "{}")
+
+
+def read_content(message: Fields, kinds: tuple[str, ...]) -> str:
+    """The field ``content``: a string, or parts of one of these ``kinds``, joined."""
     value = message.value("content")
     if isinstance(value, str):
         return value
     if not isinstance(value, list):
         raise type_error(message.path("content"), "a string or an array of parts", value)
-    return "".join(map(_part, message.objects("content") or ()))
+    return "".join(_part(one, kinds) for one in message.objects("content") or ())
 
 
-def _part(part: Fields) -> str:
+def _part(part: Fields, kinds: tuple[str, ...]) -> str:
     part.required("type")
     kind = part.text("type")
-    if kind != "text":
+    if kind not in kinds:
         raise unsupported(
             part.path("type"), f"A part of the type {kind!r:.60} cannot be read; send text."
         )

@@ -43,7 +43,4 @@ async def route(request: Request) -> Response:
 
 def _question(body: Fields) -> str:
     prompt = read_prompt(body)
-    if prompt is not None:
-        return prompt
-    asked = [one["content"] for one in read_messages(body) if one["role"] == "user"]
-    return asked[-1] if asked else ""
+    return prompt if prompt is not None else read_messages(body).question

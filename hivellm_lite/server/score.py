@@ -67,9 +67,11 @@ def _read(body: Fields, service: Service) -> tuple[Asked, Callable[[], list[Toke
     completion = body.text("completion") or ""
     prompt = read_prompt(body)
     told: PromptOptions = {"schema": body.text("schema"), "template": body.text("template")}
+    question = prompt
     if prompt is None:
-        told["messages"] = read_messages(body)
-    asked = read_asked(body, service, {"prompt": prompt, "messages": told.get("messages")})
+        talk = read_messages(body)
+        told["messages"], question = talk.messages, talk.question
+    asked = read_asked(body, service, question or "")
     scale = read_scale(body)
     compute = partial(
         service.manager.score,

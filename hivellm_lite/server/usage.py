@@ -21,4 +21,7 @@ def usage(results: Sequence[InferenceResult], *, n: int = 1) -> dict[str, object
         "prompt_tokens_details": {
             "cached_tokens": sum(one.cached_prompt_tokens for one in prompts)
         },
+        "completion_tokens_details": {
+            "reasoning_tokens": sum(one.thinking_tokens for one in results)
+        },
     }

@@ -17,7 +17,7 @@ from hivellm_lite.server.options import ServerOptions
 
 from ..support.packages import adapter_files, manifest_bytes, manifest_v2, write_package
 
-OPTIONS = {"n_ctx": 256, "n_threads": 1}
+OPTIONS = {"n_ctx": 1024, "n_threads": 1}
 
 
 @pytest.fixture(scope="module")

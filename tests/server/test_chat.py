@@ -290,7 +290,12 @@ class TestRefusals:
                 {"response_format": {"type": "json_schema"}},
                 "response_format.json_schema",
             ),
-            ({"presence_penalty": 0.5}, "presence_penalty"),
+            ({"presence_penalty": 3}, "presence_penalty"),
+            ({"logit_bias": {"one": 1}}, "logit_bias"),
+            ({"logit_bias": {"1": "2"}}, "logit_bias.1"),
+            ({"logit_bias": {"999999999": 1}}, "logit_bias"),
+            ({"top_logprobs": 2}, "top_logprobs"),
+            ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ],
     )
     def test_the_field_at_fault_is_named(self, refused, body, param):

@@ -50,7 +50,7 @@ class TestCompletions:
             ({"echo": True}, "echo"),
             ({"suffix": "x"}, "suffix"),
             ({"best_of": 3}, "best_of"),
-            ({"logprobs": 3}, "logprobs"),
+            ({"logprobs": 21}, "logprobs"),
         ],
     )
     def test_what_cannot_be_granted_is_named(self, post, body, param):

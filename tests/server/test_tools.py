@@ -1,0 +1,290 @@
+"""Tools: what the model is told, what the grammar allows, what clients get."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+
+import pytest
+
+from hivellm_lite import GrammarError
+from hivellm_lite.server.errors import APIError
+from hivellm_lite.server.fields import Fields
+from hivellm_lite.server.messages import read_messages
+from hivellm_lite.server.tools.definitions import read_tools
+from hivellm_lite.server.tools.grammar import tools_grammar
+from hivellm_lite.server.tools.prompt import tools_text
+from hivellm_lite.server.tools.reader import CallReader, read_answer
+
+from .test_chat import CHAT, SHORT, events
+
+CITY = {"type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"]}
+WEATHER = {
+    "type": "function",
+    "function": {"name": "weather", "description": "Tell it", "parameters": CITY, "strict": True},
+}
+NOW = {"type": "function", "function": {"name": "now"}}
+TOOLS = [WEATHER, NOW]
+
+CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</tool_call>'
+NOW_CALL = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+
+
+def read(**body):
+    return read_tools(Fields({"tools": TOOLS, **body}), nested=True)
+
+
+def ask(**body) -> dict:
+    return {**SHORT, "tools": TOOLS, "max_tokens": 120, **body}
+
+
+class TestDefinitions:
+    def test_choices(self):
+        assert read(tool_choice="none") is None
+        assert read_tools(Fields({"tool_choice": "auto"}), nested=True) is None
+        assert not read().required
+        assert read(tool_choice="required").required
+        one = read(tool_choice={"type": "function", "function": {"name": "now"}})
+        assert ([tool.name for tool in one.callable], one.required, one.parallel) == (
+            ["now"],
+            True,
+            False,
+        )
+        assert len(one.shown) == 2
+
+    def test_a_part_of_the_tools_can_be_allowed(self):
+        allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "now"}}]}
+        found = read(tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+        assert [tool.name for tool in found.callable] == ["now"]
+        assert found.required
+        assert found.parallel
+
+    def test_the_flat_form_of_responses(self):
+        tools = [{"type": "function", "name": "now", "parameters": None}]
+        choice = {"type": "function", "name": "now"}
+        found = read_tools(Fields({"tools": tools, "tool_choice": choice}), nested=False)
+        assert [tool.name for tool in found.callable] == ["now"]
+
+    @pytest.mark.parametrize(
+        ("body", "param"),
+        [
+            ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+            ({"tools": [{"type": "function"}]}, "tools[0].function"),
+            ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
+            (
+                {"tools": [{"type": "function", "function": {"name": 'a"b'}}]},
+                "tools[0].function.name",
+            ),
+            ({"tools": [NOW, NOW]}, "tools"),
+            ({"tools": [NOW] * 129}, "tools"),
+            (
+                {"tools": [{"type": "function", "function": {"name": "a", "parameters": []}}]},
+                "tools[0].function.parameters",
+            ),
+            (
+                {
+                    "tools": [
+                        {
+                            "type": "function",
+                            "function": {"name": "a", "parameters": {"type": "array"}},
+                        }
+                    ]
+                },
+                "tools[0].function.parameters.type",
+            ),
+            ({"tools": [], "tool_choice": "required"}, "tool_choice"),
+            ({"tool_choice": "sometimes"}, "tool_choice"),
+            ({"tool_choice": 3}, "tool_choice"),
+            ({"tool_choice": {"type": "custom"}}, "tool_choice.type"),
+            (
+                {"tool_choice": {"type": "function", "function": {"name": "later"}}},
+                "tool_choice.function.name",
+            ),
+            ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, body, param):
+        with pytest.raises(APIError) as caught:
+            read(**body)
+        assert caught.value.status == 400
+        assert caught.value.param == param
+
+    def test_a_strict_schema_that_cannot_be_enforced_is_refused(self):
+        schema = {"type": "object", "properties": {"x": {"type": "array", "uniqueItems": True}}}
+        tool = {"name": "a", "parameters": schema, "strict": True}
+        tools = read(tools=[{"type": "function", "function": tool}])
+        with pytest.raises(APIError, match="uniqueItems") as caught:
+            tools_grammar(tools)
+        assert caught.value.param == "tools[0].function.parameters"
+        loose = read(tools=[{"type": "function", "function": {**tool, "strict": False}}])
+        assert tools_grammar(loose)
+
+
+class TestGrammar:
+    @pytest.mark.parametrize(
+        "text",
+        ["", "Hello <b> <tool_cal", f"I look.\n{CALL}", CALL, f"{CALL}\n{NOW_CALL}", "<<tool_call"],
+    )
+    def test_text_may_end_with_calls(self, text):
+        assert tools_grammar(read()).accepts(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "<tool_call>",
+            "x <<tool_call> y",
+            f"{CALL} and more",
+            CALL.replace("Rome", "Bonn"),
+            CALL.replace("weather", "rain"),
+            NOW_CALL.replace("{}", '{"a": 1}'),
+        ],
+    )
+    def test_a_call_must_be_one_of_a_tool(self, text):
+        assert not tools_grammar(read()).accepts(text)
+
+    def test_a_demand_leaves_no_text(self):
+        grammar = tools_grammar(read(tool_choice="required"))
+        assert grammar.accepts(f"{CALL}\n{CALL}")
+        assert not grammar.accepts("Hello")
+        one = tools_grammar(read(tool_choice="required", parallel_tool_calls=False))
+        assert one.accepts(CALL)
+        assert not one.accepts(f"{CALL}\n{CALL}")
+
+    def test_the_answer_without_calls_may_have_a_grammar_too(self):
+        grammar = tools_grammar(read(), 'root ::= body\nbody ::= "yes"')
+        assert [grammar.accepts(text) for text in ("yes", CALL, "no")] == [True, True, False]
+        with pytest.raises(GrammarError, match="the answer without calls"):
+            tools_grammar(read(), "root ::= (")
+
+    def test_the_same_tools_have_the_same_grammar(self):
+        assert tools_grammar(read()) is tools_grammar(read())
+
+
+class TestPrompts:
+    def test_the_tools_are_told_as_qwen_tells_them(self):
+        text = tools_text(read())
+        assert (
+            '{"type": "function", "function": {"name": "weather", "description": "Tell it"' in text
+        )
+        assert text.startswith("# Tools\n\n")
+        assert text.endswith("</tool_call>")
+
+    def test_calls_and_results_become_messages(self):
+        function = {"name": "weather", "arguments": '{"city":"Rome"}'}
+        talk = read_messages(
+            Fields(
+                {
+                    "messages": [
+                        {"role": "user", "content": "And in Rome?"},
+                        {
+                            "role": "assistant",
+                            "content": None,
+                            "tool_calls": [{"id": "1", "type": "function", "function": function}],
+                        },
+                        {"role": "tool", "tool_call_id": "1", "content": "sun"},
+                        {"role": "tool", "tool_call_id": "2", "content": "rain"},
+                    ]
+                }
+            )
+        )
+        assert talk.question == "And in Rome?"
+        assert [one["role"] for one in talk.messages] == ["user", "assistant", "user"]
+        assert talk.messages[1]["content"] == CALL
+        assert talk.messages[2]["content"] == (
+            "<tool_response>\nsun\n</tool_response>\n<tool_response>\nrain\n</tool_response>"
+        )
+
+    def test_a_prompt_has_the_tools_behind_the_system_message(self, post):
+        plain = post(CHAT, **SHORT)["usage"]["prompt_tokens"]
+        told = post(CHAT, **ask(tool_choice="auto"))["usage"]["prompt_tokens"]
+        untold = post(CHAT, **ask(tool_choice="none"))["usage"]["prompt_tokens"]
+        assert untold == plain < told
+
+
+class TestReader:
+    @pytest.mark.parametrize("size", [1, 3, 1000])
+    def test_reads_pieces_of_any_size(self, size):
+        arguments = '{"city": "a}\\"{", "list": [{}, []]}'
+        text = f'Look <b>\n<tool_call>\n{{"name": "w", "arguments": {arguments}}}\n</tool_call>'
+        text += f"\n{NOW_CALL}"
+        reader, told = CallReader(), []
+        for place in range(0, len(text), size):
+            told += reader.push(text[place : place + size])
+        told += reader.finish()
+        said, calls = read_answer(text)
+        assert said == "Look <b>"
+        assert [(call.name, call.arguments) for call in calls] == [("w", arguments), ("now", "{}")]
+        assert "".join(one.text for one in told if type(one).__name__ == "Said") == said
+        for index, call in enumerate(calls):
+            pieces = [one for one in told if getattr(one, "index", None) == index]
+            assert pieces[0].name == call.name
+            assert "".join(one.text for one in pieces[1:]) == call.arguments
+
+    def test_an_answer_that_was_cut_off_ends_in_the_middle(self):
+        said, calls = read_answer('Yes\n<tool_call>\n{"name": "w", "arguments": {"city": "Ro')
+        assert (said, calls[0].arguments) == ("Yes", '{"city": "Ro')
+        assert read_answer("Yes <tool_") == ("Yes <tool_", [])
+        assert read_answer("Yes\n") == ("Yes\n", [])
+        assert read_answer('<tool_call>\n{"na') == ("", [])
+
+
+class TestAnswers:
+    def test_a_demanded_call_is_a_call(self, post):
+        (choice,) = post(CHAT, **ask(tool_choice="required"))["choices"]
+        assert choice["finish_reason"] == "tool_calls"
+        message = choice["message"]
+        assert message["content"] is None
+        for call in message["tool_calls"]:
+            assert call["id"].startswith("call_")
+            assert call["type"] == "function"
+            arguments = json.loads(call["function"]["arguments"])
+            expected = {"weather": ({"city": "Rome"}, {"city": "Oslo"}), "now": ({},)}
+            assert arguments in expected[call["function"]["name"]]
+
+    def test_a_named_tool_is_called_once(self, post):
+        named = {"type": "function", "function": {"name": "weather"}}
+        (choice,) = post(CHAT, **ask(tool_choice=named))["choices"]
+        (call,) = choice["message"]["tool_calls"]
+        assert call["function"]["name"] == "weather"
+
+    def test_a_stream_has_the_same_calls(self, post, call):
+        body = ask(tool_choice="required", parallel_tool_calls=False, seed=1, temperature=1, n=2)
+        whole = post(CHAT, **body)["choices"]
+        chunks = events(call("POST", CHAT, json={**body, "stream": True}))
+        for index in range(2):
+            choices = [c["choices"][0] for c in chunks if c["choices"][0]["index"] == index]
+            calls = [*chain.from_iterable(one["delta"].get("tool_calls", []) for one in choices)]
+            first, *rest = calls
+            expected = whole[index]["message"]["tool_calls"][0]["function"]
+            assert first["function"] == {"name": expected["name"], "arguments": ""}
+            assert first["id"].startswith("call_")
+            assert all("id" not in one and one["index"] == 0 for one in rest)
+            assert "".join(one["function"]["arguments"] for one in rest) == expected["arguments"]
+            assert [c["finish_reason"] for c in choices if c["finish_reason"]] == ["tool_calls"]
+            assert not any(c["delta"].get("content") for c in choices)
+
+    def test_free_text_is_text(self, post, call):
+        body = ask(logit_bias={"80": 100}, max_tokens=6)
+        (choice,) = post(CHAT, **body)["choices"]
+        assert choice["message"]["content"]
+        assert "tool_calls" not in choice["message"]
+        assert choice["finish_reason"] == "length"
+        chunks = events(call("POST", CHAT, json={**body, "stream": True}))
+        text = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks)
+        assert text == choice["message"]["content"]
+
+    def test_a_call_that_is_cut_off_ends_with_length(self, post):
+        (choice,) = post(CHAT, **ask(tool_choice="required", max_tokens=20))["choices"]
+        assert choice["finish_reason"] == "length"
+
+    def test_with_a_format_the_answer_without_a_call_follows_it(self, post):
+        form = {"type": "json_schema", "json_schema": {"schema": {"enum": [1, 2]}}}
+        (choice,) = post(CHAT, **ask(response_format=form))["choices"]
+        message = choice["message"]
+        assert message.get("tool_calls") or json.loads(message["content"]) in (1, 2)
+
+    def test_a_schema_stays_in_the_system_message(self, post):
+        without = post(CHAT, **ask(tool_choice="required"))["usage"]["prompt_tokens"]
+        schema = "CREATE TABLE t (a INT)"
+        told = post(CHAT, **ask(tool_choice="required", schema=schema))["usage"]["prompt_tokens"]
+        assert told > without
