@@ -114,11 +114,11 @@ class Answering:
                     sent.results[event.index] = event.result
                 if not self.stream:
                     continue
-                pieces = [*self.form.event(event)]
+                pieces = [] if sent.begun else [*self.form.begin()]
+                pieces += self.form.event(event)
                 if not sent.begun:
                     sent.begun = True
                     await send(_start())
-                    pieces[:0] = self.form.begin()
                 await _send(send, pieces, more=True)
         if self.stream:
             await _send(send, self.form.finish(sent.in_order()), more=False)

@@ -21,6 +21,7 @@ from .keys import KeyGuard
 from .models import get_model, list_models
 from .observing import NOBODY, Observer
 from .options import ServerOptions
+from .responses.reading import responses
 from .route import route
 from .score import score
 from .service import Service
@@ -56,6 +57,7 @@ def _routes() -> list[BaseRoute]:
     return [
         Route("/v1/chat/completions", Endpoint(chat), methods=["POST"]),
         Route("/v1/completions", Endpoint(completions), methods=["POST"]),
+        Route("/v1/responses", Endpoint(responses), methods=["POST"]),
         Route("/v1/score", Endpoint(score), methods=["POST"]),
         Route("/v1/route", Endpoint(route), methods=["POST"]),
         Route("/v1/models", Endpoint(list_models), methods=["GET"]),

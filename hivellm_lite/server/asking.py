@@ -22,6 +22,7 @@ from .service import Service
 
 __all__ = [
     "MAX_CHOICES",
+    "MAX_TOP_LOGPROBS",
     "Asked",
     "read_asked",
     "read_format",
@@ -32,6 +33,9 @@ __all__ = [
 
 MAX_CHOICES = 128
 """The most answers to one prompt; OpenAI's limit."""
+
+MAX_TOP_LOGPROBS = 20
+"""Most probable tokens that are told at each place; OpenAI's limit."""
 
 MAX_STOPS = 4
 """The most stop texts; OpenAI's limit."""
@@ -120,9 +124,9 @@ def with_seeds(asks: list[BatchPrompt]) -> list[BatchPrompt]:
 
 def _max_tokens(body: Fields, service: Service, manifest: Manifest | None) -> int | None:
     """The length that is asked for, or the expert's, but not more than the server allows."""
-    given = body.whole("max_completion_tokens", 1, 1 << 31)
-    if given is None:
-        given = body.whole("max_tokens", 1, 1 << 31)
+    names = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+    named = (body.whole(name, 1, 1 << 31) for name in names)
+    given = next((one for one in named if one is not None), None)
     most = service.options.max_tokens
     if most is None:
         return given

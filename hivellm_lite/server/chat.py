@@ -12,7 +12,7 @@ from ..inference.off_loop import off_loop
 from ..inference.results import AnswerToken, InferenceResult
 from .answering import Answering
 from .answers import Ended, Event, Text
-from .asking import read_asked, read_format, with_seeds
+from .asking import MAX_TOP_LOGPROBS, read_asked, read_format, with_seeds
 from .body import read_body
 from .choices import Choices, includes_usage, read_n
 from .conversing import ask_about
@@ -28,9 +28,6 @@ from .tools.reader import Began, CallReader, Said, Told, read_answer
 __all__ = ["ChatForm", "chat"]
 
 _REFUSED = ("functions", "function_call", "audio", "web_search_options")
-
-MAX_TOP_LOGPROBS = 20
-"""OpenAI's limit."""
 
 
 async def chat(request: Request) -> ASGIApp:

@@ -9,7 +9,15 @@ from .errors import invalid, unsupported
 from .fields import Fields, type_error
 from .tools.prompt import call_text, calls_after, result_text
 
-__all__ = ["Conversation", "Turn", "conversation", "read_content", "read_messages", "read_prompt"]
+__all__ = [
+    "MAX_MESSAGES",
+    "Conversation",
+    "Turn",
+    "conversation",
+    "read_content",
+    "read_messages",
+    "read_prompt",
+]
 
 _ROLES = {
     "system": "system",
@@ -109,14 +117,14 @@ def _call(call: Fields) -> str:
     return call_text(function.text("name") or "", function.text("arguments") or "{}")
 
 
-def read_content(message: Fields, kinds: tuple[str, ...]) -> str:
-    """The field ``content``: a string, or parts of one of these ``kinds``, joined."""
-    value = message.value("content")
+def read_content(message: Fields, kinds: tuple[str, ...], *, name: str = "content") -> str:
+    """The field ``name``: a string, or parts of one of these ``kinds``, joined."""
+    value = message.value(name)
     if isinstance(value, str):
         return value
     if not isinstance(value, list):
-        raise type_error(message.path("content"), "a string or an array of parts", value)
-    return "".join(_part(one, kinds) for one in message.objects("content") or ())
+        raise type_error(message.path(name), "a string or an array of parts", value)
+    return "".join(_part(one, kinds) for one in message.objects(name) or ())
 
 
 def _part(part: Fields, kinds: tuple[str, ...]) -> str:

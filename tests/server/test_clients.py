@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import openai
@@ -16,6 +17,24 @@ from .running import serving
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 GREEDY = {"model": "sql", "messages": MESSAGES, "temperature": 0, "max_tokens": 8}
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"enum": ["Rome", "Oslo"]}},
+                "required": ["city"],
+                "additionalProperties": False,
+            },
+            "strict": True,
+        },
+    }
+]
+CALL = {**GREEDY, "max_tokens": 100, "tools": TOOLS, "parallel_tool_calls": False}
+RESPOND = {"model": "sql", "input": "Hello", "temperature": 0}
 
 
 class Verdict(BaseModel):
@@ -116,3 +135,68 @@ def test_a_full_queue_is_asked_again(client, app):
     with patient:
         assert patient.chat.completions.create(**GREEDY).choices
     assert freed == [0]
+
+
+class TestTools:
+    def test_a_tool_is_called_and_its_result_is_answered(self, client):
+        answer = client.chat.completions.create(**CALL, tool_choice="required")
+        (choice,) = answer.choices
+        (call,) = choice.message.tool_calls
+        assert choice.finish_reason == "tool_calls"
+        assert call.function.name == "weather"
+        assert json.loads(call.function.arguments)["city"] in ("Rome", "Oslo")
+        result = {"role": "tool", "tool_call_id": call.id, "content": "sun"}
+        messages = [*MESSAGES, choice.message, result]
+        again = client.chat.completions.create(**{**CALL, "messages": messages}, tool_choice="none")
+        assert again.choices[0].message.content is not None
+
+    def test_the_stream_helper_gathers_a_call(self, client):
+        whole = client.chat.completions.create(**CALL, tool_choice="required")
+        with client.chat.completions.stream(**CALL, tool_choice="required") as stream:
+            kinds = [event.type for event in stream]
+            final = stream.get_final_completion()
+        assert "tool_calls.function.arguments.delta" in kinds
+        assert "tool_calls.function.arguments.done" in kinds
+        (call,) = final.choices[0].message.tool_calls
+        (expected,) = whole.choices[0].message.tool_calls
+        assert call.function.arguments == expected.function.arguments
+        assert call.function.parsed_arguments == json.loads(call.function.arguments)
+
+
+class TestResponses:
+    def test_a_response_is_created(self, client):
+        response = client.responses.create(**RESPOND, max_output_tokens=8)
+        chat = client.chat.completions.create(**GREEDY)
+        assert response.output_text == chat.choices[0].message.content
+        assert response.status == "incomplete"
+        assert response.usage.output_tokens == 8
+
+    def test_a_stream_ends_with_the_same_response(self, client):
+        with client.responses.stream(**RESPOND, max_output_tokens=8) as stream:
+            text = "".join(e.delta for e in stream if e.type == "response.output_text.delta")
+            # `get_final_response` waits for "completed"
+        assert text == client.responses.create(**RESPOND, max_output_tokens=8).output_text
+
+    def test_a_pydantic_model_is_parsed(self, client):
+        response = client.responses.parse(**RESPOND, text_format=Verdict)
+        assert isinstance(response.output_parsed, Verdict)
+
+    def test_a_tool_is_called(self, client):
+        function = TOOLS[0]["function"]
+        options = {"tools": [{"type": "function", **function}], "parallel_tool_calls": False}
+        with client.responses.stream(**RESPOND, **options, tool_choice="required") as stream:
+            kinds = [event.type for event in stream]
+            final = stream.get_final_response()
+        assert "response.function_call_arguments.delta" in kinds
+        (call,) = final.output
+        assert json.loads(call.arguments)["city"] in ("Rome", "Oslo")
+
+    def test_an_earlier_response_is_not_kept(self, client):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.create(**RESPOND, previous_response_id="resp_1")
+        assert caught.value.param == "previous_response_id"
+
+
+def test_probabilities_are_told(client):
+    answer = client.chat.completions.create(**GREEDY, logprobs=True, top_logprobs=3)
+    assert len(answer.choices[0].logprobs.content) == 8
