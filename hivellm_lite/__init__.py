@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .requests.grammars import GrammarOption
     from .requests.options import BatchPrompt, GenerationOptions, PromptOptions, RequestOptions
-    from .residency.registry import ExpertStatus
+    from .residency.entries import ExpertStatus
     from .residency.stats import (
         BaseStats,
         ExpertCounts,
@@ -132,7 +132,7 @@ _HOMES = {
     "ExpertCounts": "residency.stats",
     "ExpertManager": "manager",
     "ExpertScore": "routing",
-    "ExpertStatus": "residency.registry",
+    "ExpertStatus": "residency.entries",
     "GenerationOptions": "requests.options",
     "Grammar": "gbnf.syntax",
     "GrammarOption": "requests.grammars",

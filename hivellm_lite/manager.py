@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
@@ -11,7 +12,7 @@ from .expert import checked
 from .inference.async_streams import AsyncTextStream
 from .inference.batches import arun_batch, run_batch
 from .inference.decoding import Request
-from .inference.off_loop import off_loop
+from .inference.off_loop import SCORING, off_loop
 from .inference.results import InferenceResult, TokenScore
 from .inference.scoring import score_tokens
 from .inference.streams import TextStream
@@ -24,8 +25,9 @@ from .requests.batches import UNANSWERABLE, build_each
 from .requests.lengths import check_length
 from .requests.options import BatchPrompt, GenerationOptions, PromptOptions
 from .residency.choice import ExpertChooser, Share
+from .residency.entries import ExpertStatus
 from .residency.names import AUTO, RESERVED
-from .residency.registry import ExpertRegistry, ExpertStatus
+from .residency.registry import ExpertRegistry
 from .residency.stats import ManagerStats
 from .routing import Route
 
@@ -91,9 +93,25 @@ class ExpertManager:
         it beside the experts that are loaded, ValueError for a name in use, and TypeError for a
         name that is no option.
         """
-        if not name or name in RESERVED:
-            raise ValueError(f"{name!r} cannot be an expert's name")
+        _check_name(name)
         return self._registry.load(name, path, options).status
+
+    def register_expert(
+        self, name: str, path: str | os.PathLike[str], **options: Unpack[LoadOptions]
+    ) -> ExpertStatus:
+        """`load_expert` at the first use: only the package is opened, and downloaded, now.
+
+        Raises what `load_expert` raises for a name, a package and its manifest. The first use
+        raises the rest.
+        """
+        _check_name(name)
+        return self._registry.register(name, path, options).status
+
+    def evict_idle(self, seconds: float) -> list[str]:
+        """Take experts out of memory that nobody has used for some seconds, and return their names.
+        Their next use brings them back.
+        """
+        return self._registry.evict_idle(seconds)
 
     def unload_expert(self, name: str, *, force: bool = False) -> None:
         """Forget an expert; what it generates at the moment ends. Frees its base after the
@@ -174,8 +192,7 @@ class ExpertManager:
         **options: Unpack[GenerationOptions],
     ) -> InferenceResult:
         """`generate` as a coroutine; cancelling the task stops the decoding."""
-        prepare = partial(self._prepare, name, prompt, options)
-        return await AsyncTextStream(prepare, ahead=True).run()
+        return await self._astream(name, prompt, options, ahead=True).run()
 
     def agenerate_stream(
         self,
@@ -184,7 +201,7 @@ class ExpertManager:
         **options: Unpack[GenerationOptions],
     ) -> AsyncTextStream:
         """`generate_stream` for ``async for``."""
-        return AsyncTextStream(partial(self._prepare, name, prompt, options))
+        return self._astream(name, prompt, options)
 
     async def agenerate_batch(
         self,
@@ -197,15 +214,13 @@ class ExpertManager:
         """`generate_batch` as a coroutine; cancelling the task stops the decoding."""
         listed = check_prompts(prompts)
         if name != AUTO:
-            prepare = partial(self._prepare_batch, name, listed, options)
-            return checked(await arun_batch(prepare), return_exceptions)
+            answers = await self._aanswer_together(name, listed, options)
+            return checked(answers, return_exceptions)
         shares, failed = await off_loop(partial(self._chooser.share_out, listed, options))
         outcomes: dict[int, InferenceResult | Exception] = {**failed}
         for share in shares:
             try:
-                answers = await arun_batch(
-                    partial(self._prepare_batch, share.name, share.prompts, {})
-                )
+                answers = await self._aanswer_together(share.name, share.prompts, {})
             except UNANSWERABLE as error:
                 answers = _all_failed(share, error)
             outcomes.update(zip(share.places, answers, strict=True))
@@ -237,6 +252,25 @@ class ExpertManager:
                 return score_tokens(session, request.prompt, wanted, request.applied)
         finally:
             prepared.release()
+
+    async def ascore(
+        self,
+        name: str | Mapping[str, float],
+        prompt: str | None,
+        completion: str,
+        *,
+        adapter_scale: float = 1.0,
+        **options: Unpack[PromptOptions],
+    ) -> list[TokenScore]:
+        """`score` as a coroutine. Cancelling the task does not stop the computing."""
+        if name == AUTO:
+            told = GenerationOptions(messages=options.get("messages"))
+            name = await off_loop(partial(self._chooser.name_for, prompt, told))
+        async with self._chooser.resident(name):
+            work = partial(
+                self.score, name, prompt, completion, adapter_scale=adapter_scale, **options
+            )
+            return await off_loop(work, threads=SCORING)
 
     # --- knowing ---------------------------------------------------------------------
 
@@ -285,6 +319,38 @@ class ExpertManager:
     ) -> TextStream:
         return TextStream(self._prepare(name, prompt, options), ahead=ahead)
 
+    def _astream(
+        self,
+        name: str | Mapping[str, float],
+        prompt: str | None,
+        options: GenerationOptions,
+        *,
+        ahead: bool = False,
+    ) -> AsyncTextStream:
+        chosen = name
+
+        @asynccontextmanager
+        async def resident() -> AsyncIterator[None]:
+            nonlocal chosen
+            if chosen == AUTO:
+                chosen = await off_loop(partial(self._chooser.name_for, prompt, options))
+            async with self._chooser.resident(chosen):
+                yield
+
+        def prepare() -> Prepared:
+            return self._prepare(chosen, prompt, options)
+
+        return AsyncTextStream(prepare, ahead=ahead, within=resident)
+
+    async def _aanswer_together(
+        self,
+        name: str | Mapping[str, float],
+        prompts: Sequence[str | BatchPrompt],
+        options: GenerationOptions,
+    ) -> list[InferenceResult | Exception]:
+        async with self._chooser.resident(name):
+            return await arun_batch(partial(self._prepare_batch, name, prompts, options))
+
     def _prepare(
         self, name: str | Mapping[str, float], prompt: str | None, options: GenerationOptions
     ) -> Prepared:
@@ -325,6 +391,11 @@ class ExpertManager:
 def registry_of(manager: ExpertManager) -> ExpertRegistry:
     """What is below the face of ``manager``; private, as all in this module but the class."""
     return manager._registry
+
+
+def _check_name(name: str) -> None:
+    if not name or name in RESERVED:
+        raise ValueError(f"{name!r} cannot be an expert's name")
 
 
 def _all_failed(share: Share, error: Exception) -> list[InferenceResult | Exception]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 
 from .event_loop import call_on, limit_time, prepare_off_loop
@@ -23,12 +24,19 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
     too long, are raised when the first piece is asked for.
     """
 
-    def __init__(self, prepare: Callable[[], Prepared], *, ahead: bool = False) -> None:
-        """``prepare`` makes the one request; it is called in a thread. ``ahead``: compute to the
-        end, whether or not the pieces are taken.
+    def __init__(
+        self,
+        prepare: Callable[[], Prepared],
+        *,
+        ahead: bool = False,
+        within: Callable[[], AbstractAsyncContextManager[object]] = nullcontext,
+    ) -> None:
+        """``prepare`` makes the one request; it is called in a thread, inside of what ``within``
+        makes. ``ahead``: compute to the end, whether or not the pieces are taken.
         """
         super().__init__(ahead=ahead)
         self._prepare = prepare
+        self._within = within
         self._delivered: asyncio.Queue[str | None] = asyncio.Queue()
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -91,9 +99,10 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
         def deliver(piece: str | None) -> None:
             call_on(loop, put, piece)
 
-        prepared, submission = await prepare_off_loop(
-            self._prepare, lambda prepared: prepared.submission(deliver, ahead=ahead)
-        )
+        async with self._within():
+            prepared, submission = await prepare_off_loop(
+                self._prepare, lambda prepared: prepared.submission(deliver, ahead=ahead)
+            )
         underway.prepared = prepared
         if not self._is_open:  # closed while it was prepared
             prepared.drop()

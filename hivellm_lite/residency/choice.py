@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import InferenceError
+from ..inference.off_loop import wait_off_loop
 from ..inference.session import Session
 from ..loading.loaded_expert import LoadedExpert
 from ..manifest.compatibility import check_together
@@ -105,6 +107,28 @@ class ExpertChooser:
         Raises InferenceError for a name that is not loaded, ValueError for an empty blend.
         """
         return self._base() if name == BASE else self._experts(name)
+
+    @contextlib.asynccontextmanager
+    async def resident(self, name: ExpertName) -> AsyncIterator[None]:
+        """Load the experts of ``name`` where they are not in memory, and hold them there inside.
+
+        No thread waits for a loading, however many coroutines do. Raises what `choose` raises.
+        """
+        self._registry.check_open()
+        if name == BASE:
+            entries = self._registry.entries()[:1]
+        else:
+            names = (name,) if isinstance(name, str) else name
+            entries = [self._registry.entry(one) for one in names]
+        hold = self._registry.hold(entries)
+        try:
+            for entry in entries:
+                loading = self._registry.loading(entry)
+                if loading is not None:
+                    await wait_off_loop(loading)
+            yield
+        finally:
+            hold.drop()
 
     def share_out(
         self, prompts: Iterable[str | BatchPrompt], options: GenerationOptions

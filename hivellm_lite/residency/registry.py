@@ -1,8 +1,8 @@
 """The experts of a manager: loading, limits, eviction and coming back.
 
-An expert that is over the limits is *evicted*: its adapter is freed, its package and
-options are remembered, and its next use brings it back. An expert that is in use is
-never evicted.
+An expert that is *registered* has a name, a package and options; its first use loads it. One that
+is over the limits, or idle for too long, is *evicted*: its adapter is freed, and its next use
+brings it back. An expert that is in use is never evicted.
 
 Who is resident is decided under `bookkeeping`; loading and freeing, which take time, happen
 outside of it, so no expert's answer waits for another expert.
@@ -18,116 +18,31 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from ..cache.store import Cache
 from ..errors import InferenceError, LoadError, OutOfMemoryError
+from ..hub import Hub
+from ..inference.off_loop import LOADING
+from ..loading.files import find_package
 from ..loading.loaded_expert import LoadedExpert
-from ..loading.options import LoadOptions
+from ..loading.options import LoadOptions, LoadSettings
 from ..loading.parts import load_expert
 from ..manifest.compatibility import check_loadable, dependants, unreadable
 from ..memory_estimate import parse_bytes
 from ..process.state import bookkeeping, forget_on_fork
 from .base_alone import BaseAlone
+from .entries import Entry, RegistryCounters, TakenOut
 from .stats import BaseStats, ManagerStats
 
 if TYPE_CHECKING:
     from ..inference.session import Session
-    from ..manifest.records import Manifest
 
-__all__ = ["Entry", "ExpertHold", "ExpertRegistry", "ExpertStatus"]
+__all__ = ["ExpertHold", "ExpertRegistry"]
 
 logger = logging.getLogger("hivellm_lite")
-
-
-@dataclass(frozen=True)
-class ExpertStatus:
-    """One expert in the list of `ExpertManager.list_loaded_experts`.
-
-    ``state``: ``"resident"``, or ``"evicted"`` until its next use. ``mode``: ``lora``,
-    ``low-rank`` or ``variant``. ``memory``: bytes that it takes beside its base (an
-    adapter, or a variant's own weights), 0 while evicted. ``last_used``: seconds since
-    the epoch.
-    """
-
-    name: str
-    expert: str
-    version: str
-    base: str
-    mode: str
-    memory: int
-    state: str
-    loaded_at: float
-    last_used: float
-    uses: int
-
-
-@dataclass
-class RegistryCounters:
-    """Loads are first ones, reloads those after an eviction."""
-
-    loads: int = 0
-    reloads: int = 0
-    evictions: int = 0
-    hits: int = 0
-    load_seconds: float = 0.0
-
-
-@dataclass(eq=False)
-class Entry:
-    """One name: how to load it, and the expert while it is resident."""
-
-    name: str
-    path: str | os.PathLike[str]
-    options: LoadOptions
-    manifest: Manifest
-    base: str
-    mode: str
-    tick: int
-    expert: LoadedExpert | None
-    base_session: Session | None = None
-    loaded_at: float = field(default_factory=time.time)
-    last_used: float = field(default_factory=time.time)
-    uses: int = 0
-    in_use: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def status(self) -> ExpertStatus:
-        expert = self.expert  # it may be evicted meanwhile
-        return ExpertStatus(
-            name=self.name,
-            expert=self.manifest.name,
-            version=self.manifest.version,
-            base=self.base,
-            mode=self.mode,
-            memory=expert.memory if expert is not None else 0,
-            state="evicted" if expert is None else "resident",
-            loaded_at=self.loaded_at,
-            last_used=self.last_used,
-            uses=self.uses,
-        )
-
-    def take_out(self) -> _TakenOut:
-        """What is loaded, to be freed; under `bookkeeping`. The entry has it no more."""
-        taken = _TakenOut(self.expert, self.base_session)
-        self.expert = self.base_session = None
-        return taken
-
-
-@dataclass(frozen=True)
-class _TakenOut:
-    """What nobody finds any more."""
-
-    expert: LoadedExpert | None
-    base_session: Session | None
-
-    def close(self) -> None:
-        """Free it; waits for the step that runs."""
-        if self.expert is not None:
-            self.expert.close()
-        if self.base_session is not None:
-            self.base_session.release()
 
 
 _BaseKey: TypeAlias = "tuple[Session, str, str | None, str]"
@@ -208,25 +123,14 @@ class ExpertRegistry:
 
     def load(self, name: str, path: str | os.PathLike[str], options: LoadOptions) -> Entry:
         """See `ExpertManager.load_expert`."""
-        with bookkeeping:
-            self.check_open()
-            if name in self._entries or name in self._loading:
-                raise ValueError(
-                    f"an expert named {name!r} is loaded already; unload it first, or choose "
-                    "another name"
-                )
-            self._loading.add(name)
+        self._reserve(name)
         expert = None
         try:
             started = time.perf_counter()
             expert = load_expert(
                 path, {**self._options, **options}, caller="ExpertManager.load_expert"
             )
-            for note in unreadable(expert.manifest):
-                logger.warning("%s: %s", expert.manifest.identity, note)
             with bookkeeping:
-                self.check_open()
-                check_loadable(expert.manifest, [e.manifest for e in self._entries.values()])
                 entry = Entry(
                     name=name,
                     path=path,
@@ -237,8 +141,7 @@ class ExpertRegistry:
                     tick=next(self._clock),
                     expert=expert,
                 )
-                self._entries[name] = entry
-                self.version += 1
+                self._add(entry)
                 surplus = self._surplus(entry)
                 too_large = self._too_large(entry)
                 if too_large is None:
@@ -256,6 +159,37 @@ class ExpertRegistry:
             if expert is not None:
                 expert.close()
             raise
+        finally:
+            with bookkeeping:
+                self._loading.discard(name)
+
+    def register(self, name: str, path: str | os.PathLike[str], options: LoadOptions) -> Entry:
+        """See `ExpertManager.register_expert`."""
+        self._reserve(name)
+        try:
+            settings = LoadSettings.of(
+                {**self._options, **options}, caller="ExpertManager.register_expert"
+            )
+            manifest = find_package(
+                path,
+                cache=Cache(settings.cache_dir),
+                hub=Hub.from_environment(offline=settings.offline),
+                verify=settings.verify,
+                progress=settings.progress,
+            ).manifest
+            entry = Entry(
+                name=name,
+                path=path,
+                options=options,
+                manifest=manifest,
+                base=manifest.base.name,
+                mode="",
+                tick=next(self._clock),
+                expert=None,
+            )
+            with bookkeeping:
+                self._add(entry)
+            return entry
         finally:
             with bookkeeping:
                 self._loading.discard(name)
@@ -311,21 +245,52 @@ class ExpertRegistry:
                 seconds = time.perf_counter() - started
                 with bookkeeping:
                     self._check_registered(entry)
+                    is_first = not entry.mode
                     entry.expert = expert
+                    entry.base, entry.mode = expert.base.path.name, expert.prepared.form
                     self._keep(expert.session)
-                    self.counters.reloads += 1
+                    self.counters.loads += is_first
+                    self.counters.reloads += not is_first
                     self.counters.load_seconds += seconds
             except BaseException:
                 expert.close()
                 raise
-            logger.info("brought %s back in %.0f ms", entry.name, seconds * 1000)
+            logger.info("loaded %s in %.0f ms", entry.name, seconds * 1000)
             return expert
+
+    def loading(self, entry: Entry) -> Future[LoadedExpert] | None:
+        """The loading of an entry that is held, begun here if nobody has; None if it is resident.
+
+        All who wait for it share one thread.
+        """
+        with bookkeeping:
+            if entry.expert is not None:
+                return None
+            found = entry.loading
+            if found is None:
+                found = entry.loading = LOADING.submit(partial(self.bring_back, entry))
+                found.add_done_callback(lambda _: setattr(entry, "loading", None))
+            return found
 
     def evict_surplus(self) -> None:
         """Evict what is over the limits and not in use."""
         with bookkeeping:
             surplus = self._surplus(None)
         _close_all(surplus)
+
+    def evict_idle(self, seconds: float) -> list[str]:
+        """See `ExpertManager.evict_idle`."""
+        with bookkeeping:
+            self._count_given_back()
+            before = time.time() - seconds
+            idle = [
+                entry
+                for entry in self._entries.values()
+                if entry.expert is not None and not entry.in_use and entry.last_used <= before
+            ]
+            taken = [self._evict(entry) for entry in idle]
+        _close_all(taken)
+        return [entry.name for entry in idle]
 
     def base_alone(self, entry: Entry, expert: LoadedExpert) -> BaseAlone:
         """The base of an expert that is in use, without its adapter.
@@ -404,9 +369,30 @@ class ExpertRegistry:
         self.given_back.clear()
         for entry in self._entries.values():
             entry.in_use = 0
+            entry.loading = None
             entry.lock = threading.Lock()
 
+    def _reserve(self, name: str) -> None:
+        """Keep ``name`` for an expert that is being loaded. Raises ValueError if it is taken."""
+        with bookkeeping:
+            self.check_open()
+            if name in self._entries or name in self._loading:
+                raise ValueError(
+                    f"an expert named {name!r} is loaded already; unload it first, or choose "
+                    "another name"
+                )
+            self._loading.add(name)
+
     # --- under `bookkeeping` ---------------------------------------------------------
+
+    def _add(self, entry: Entry) -> None:
+        """Give ``entry`` its name. Raises LoadError where it may not stand beside the others."""
+        self.check_open()
+        check_loadable(entry.manifest, [one.manifest for one in self._entries.values()])
+        for note in unreadable(entry.manifest):
+            logger.warning("%s: %s", entry.manifest.identity, note)
+        self._entries[entry.name] = entry
+        self.version += 1
 
     def _check_registered(self, entry: Entry) -> None:
         if self._entries.get(entry.name) is not entry:
@@ -418,7 +404,7 @@ class ExpertRegistry:
                 entry.in_use = max(0, entry.in_use - 1)  # a fork forgets uses
                 entry.last_used = time.time()
 
-    def _surplus(self, wanted: Entry | None) -> list[_TakenOut]:
+    def _surplus(self, wanted: Entry | None) -> list[TakenOut]:
         """Take out what was used longest ago until the rest is within the limits, ``wanted``
         included, which is loaded or about to be.
         """
@@ -431,13 +417,15 @@ class ExpertRegistry:
         idle.sort(key=lambda entry: entry.tick)
         surplus = []
         while idle and self._over_limits(wanted):
-            entry = idle.pop(0)
-            surplus.append(self._take_out(entry))
-            self.counters.evictions += 1
-            logger.info("evicted %s", entry.name)
+            surplus.append(self._evict(idle.pop(0)))
         return surplus
 
-    def _take_out(self, entry: Entry) -> _TakenOut:
+    def _evict(self, entry: Entry) -> TakenOut:
+        self.counters.evictions += 1
+        logger.info("evicted %s", entry.name)
+        return self._take_out(entry)
+
+    def _take_out(self, entry: Entry) -> TakenOut:
         """What ``entry`` has loaded, and no more of what is kept for sessions that go with it."""
         taken = entry.take_out()
         left = self._sessions()
@@ -483,7 +471,7 @@ class ExpertRegistry:
             self._kept[id(session)] = session
 
 
-def _close_all(taken: Iterable[_TakenOut]) -> None:
+def _close_all(taken: Iterable[TakenOut]) -> None:
     """Free all of it, whatever fails; not under `bookkeeping`."""
     with contextlib.ExitStack() as stack:
         for one in taken:
