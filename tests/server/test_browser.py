@@ -67,10 +67,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def browser(chromium: Chrome, manager) -> Chrome:
-    """The browser of all tests, wide and light, with an empty console. It ends before the manager
-    does.
-    """
+def browser(chromium: Chrome) -> Chrome:
+    """The browser of all tests, wide and light, with an empty console."""
     resize(chromium, WIDE)
     prefer(chromium, "light")
     chromium.get_log("browser")
