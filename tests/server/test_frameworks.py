@@ -1,0 +1,212 @@
+"""What people build on OpenAI's API, as it is, with a real expert: ``llm``, LangChain, Pydantic AI.
+
+Each has a class of tests. The expert answers in SQL, so answers are known words, not known texts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from hivellm_lite import ExpertManager
+from hivellm_lite.server.application import create_server
+from hivellm_lite.server.options import APIKey, ServerOptions
+
+from ..support.paths import EXPERTS
+from .running import serving
+
+KEY = "a-long-enough-secret"
+TABLES = "CREATE TABLE users (id INT, name TEXT)"
+QUESTION = "How many users are there?"
+
+
+class Plan(BaseModel):
+    """What a query reads."""
+
+    table: Literal["users", "orders"]
+    n_columns: Literal[1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def sql(real_base, example_cache) -> Iterator[ExpertManager]:
+    with ExpertManager(base=real_base, cache_dir=example_cache, n_ctx=1024, n_threads=1) as loaded:
+        loaded.load_expert("sql", EXPERTS / "sql.expert")
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def alone(sql) -> str:
+    """The answer of the library."""
+    messages = [{"role": "system", "content": TABLES}, {"role": "user", "content": QUESTION}]
+    text = sql.generate("sql", messages=messages, temperature=0).text
+    assert text.startswith("SELECT")
+    return text
+
+
+@pytest.fixture(scope="module")
+def address(sql) -> Iterator[str]:
+    with serving(create_server(sql, ServerOptions(keys=(APIKey("ann", KEY),)))) as found:
+        yield f"{found}/v1"
+
+
+class TestLLM:
+    """The command line ``llm``."""
+
+    @pytest.fixture
+    def llm(self, address, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
+        """Run it with settings of its own, which name the server: ``llm("-m", "expert", …)``."""
+        pytest.importorskip("llm")
+        server = {"api_base": address, "model_name": "sql", "api_key_name": "hive"}
+        models = [
+            {"model_id": "expert", "supports_schema": True, **server},
+            {"model_id": "whole", "can_stream": False, **server},
+            {"model_id": "text", "completion": True, **server},
+            {"model_id": "nobody", **server, "model_name": "gpt-4o"},
+        ]
+        (tmp_path / "extra-openai-models.yaml").write_text(yaml.safe_dump(models))
+        (tmp_path / "keys.json").write_text(json.dumps({"hive": KEY}))
+        environment = {**os.environ, "LLM_USER_PATH": str(tmp_path), "PYTHONUTF8": "1"}
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "llm", *arguments],
+                env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL,
+                capture_output=True, encoding="utf-8", timeout=120,
+            )  # fmt: skip
+
+        return run
+
+    @pytest.mark.parametrize("model", ["expert", "whole"])
+    def test_it_prints_the_answer(self, llm, alone, model):
+        ran = llm("-m", model, "-s", TABLES, "-o", "temperature", "0", QUESTION)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.strip() == alone
+
+    def test_it_goes_on_with_a_conversation(self, llm, alone):
+        llm("-m", "expert", "-s", TABLES, "-o", "temperature", "0", QUESTION)
+        ran = llm("-c", "-o", "temperature", "0", "And their names?")
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.startswith("SELECT")
+
+    def test_it_asks_for_a_schema(self, llm):
+        schema = json.dumps(Plan.model_json_schema())
+        ran = llm("-m", "expert", "--schema", schema, "-o", "temperature", "0", QUESTION)
+        assert ran.returncode == 0, ran.stderr
+        assert Plan.model_validate_json(ran.stdout).table == "users"
+
+    def test_it_completes_text(self, llm):
+        greedy = ("-o", "max_tokens", "8", "-o", "temperature", "0")
+        streamed = llm("-m", "text", *greedy, "Once upon a time")
+        whole = llm("-m", "text", *greedy, "--no-stream", "Once upon a time")
+        assert (streamed.returncode, whole.returncode) == (0, 0), streamed.stderr + whole.stderr
+        assert streamed.stdout == whole.stdout
+        assert streamed.stdout.strip()
+
+    def test_it_records_the_tokens(self, llm):
+        llm("-m", "expert", "-s", TABLES, QUESTION)
+        (logged,) = json.loads(llm("logs", "--json").stdout)
+        assert logged["input_tokens"] > 0
+        assert logged["output_tokens"] > 0
+
+    def test_it_tells_why_nobody_answers(self, llm):
+        ran = llm("-m", "nobody", QUESTION)
+        assert ran.returncode == 1
+        assert "gpt-4o" in ran.stderr
+
+
+class TestLangChain:
+    """``ChatOpenAI`` of LangChain."""
+
+    @pytest.fixture
+    def chat(self, address, monkeypatch) -> Iterator[Any]:
+        for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
+            monkeypatch.delenv(name, raising=False)
+        framework = pytest.importorskip("langchain_openai")
+        import httpx
+
+        with httpx.Client() as client:
+            yield framework.ChatOpenAI(
+                model="sql", base_url=address, api_key=KEY, temperature=0, max_retries=0,
+                stream_usage=True, http_client=client,
+            )  # fmt: skip
+
+    @pytest.fixture
+    def conversation(self) -> list[tuple[str, str]]:
+        return [("system", TABLES), ("human", QUESTION)]
+
+    def test_it_invokes(self, chat, conversation, alone):
+        answer = chat.invoke(conversation)
+        assert answer.content == alone
+        assert answer.usage_metadata["output_tokens"] > 0
+        assert answer.response_metadata["finish_reason"] == "stop"
+
+    def test_it_streams(self, chat, conversation, alone):
+        pieces = list(chat.stream(conversation))
+        assert "".join(piece.content for piece in pieces) == alone
+        assert len(pieces) > 3
+        whole = pieces[0]
+        for piece in pieces[1:]:
+            whole += piece
+        assert whole.usage_metadata["output_tokens"] > 0
+        assert whole.response_metadata["finish_reason"] == "stop"
+
+    def test_it_batches(self, chat, conversation, alone):
+        assert [answer.content for answer in chat.batch([conversation] * 3)] == [alone] * 3
+
+    def test_it_returns_a_model_of_pydantic(self, chat, conversation):
+        plan = chat.with_structured_output(Plan, method="json_schema").invoke(conversation)
+        assert isinstance(plan, Plan)
+        assert plan.table == "users"
+
+    def test_it_sends_our_own_fields(self, chat):
+        asked = chat.bind(extra_body={"schema": TABLES, "grammar": 'root ::= "yes"'})
+        assert asked.invoke(QUESTION).content == "yes"
+
+
+class TestPydanticAI:
+    """Agents of Pydantic AI."""
+
+    @pytest.fixture
+    def ask(self, address) -> Callable[..., Any]:
+        """What an agent finds: ``ask(output_type=…)``."""
+        agents = pytest.importorskip("pydantic_ai")
+        models = pytest.importorskip("pydantic_ai.models.openai")
+        providers = pytest.importorskip("pydantic_ai.providers.openai")
+        import openai
+
+        async def run(stream: bool, **options: Any) -> Any:
+            async with openai.AsyncOpenAI(base_url=address, api_key=KEY, max_retries=0) as client:
+                model = models.OpenAIChatModel(
+                    "sql", provider=providers.OpenAIProvider(openai_client=client)
+                )
+                agent = agents.Agent(
+                    model, system_prompt=TABLES, model_settings={"temperature": 0}, **options
+                )
+                if not stream:
+                    return await agent.run(QUESTION)
+                async with agent.run_stream(QUESTION) as told:
+                    return [piece async for piece in told.stream_text(delta=True)]
+
+        return lambda stream=False, **options: asyncio.run(run(stream, **options))
+
+    def test_an_agent_answers(self, ask, alone):
+        assert ask().output == alone
+
+    def test_an_agent_streams(self, ask, alone):
+        assert "".join(ask(stream=True)) == alone
+
+    def test_an_agent_fills_a_model_of_pydantic(self, ask):
+        from pydantic_ai import NativeOutput
+
+        plan = ask(output_type=NativeOutput(Plan)).output
+        assert isinstance(plan, Plan)
+        assert plan.table == "users"
