@@ -75,10 +75,19 @@ def open_one(settings: Mapping[str, Any], package: str, *, verify: bool, offline
 
 
 def load_experts(
-    manager: ExpertManager, packages: Mapping[str, Package], progress: Progress
+    manager: ExpertManager,
+    packages: Mapping[str, Package],
+    progress: Progress,
+    *,
+    at_once: int | None = None,
 ) -> None:
-    """Load all of them; an expert that others require is loaded before these."""
+    """Load all of them; an expert that others require is loaded before these. ``at_once``: load
+    only so many, and the others at their first use.
+    """
     names = {id(package.manifest): name for name, package in packages.items()}
-    for manifest in sort_by_load_order([package.manifest for package in packages.values()]):
+    ordered = sort_by_load_order([package.manifest for package in packages.values()])
+    for place, manifest in enumerate(ordered):
         name = names[id(manifest)]
-        manager.load_expert(name, packages[name].source, progress=progress)
+        is_now = at_once is None or place < at_once
+        load = manager.load_expert if is_now else manager.register_expert
+        load(name, packages[name].source, progress=progress)

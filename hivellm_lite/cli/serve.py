@@ -22,6 +22,11 @@ __all__ = ["serve"]
 
 _KEY_LINE = re.compile(r"(?:([\w.-]+)[ \t:=]+)?(\S+)")
 
+_SERVER_OPTIONS = (
+    *("host", "port", "insecure", "allowed_hosts", "cors", "queue", "timeout", "drain", "ttl"),
+    "allow_loading",
+)
+
 MIN_KEY = 16
 """Characters of a key. Shorter keys can be guessed."""
 
@@ -84,6 +89,23 @@ def _read_config(ctx: click.Context, _parameter: click.Parameter, value: str | N
     metavar="ORIGIN",
     help="Pages from here may ask, such as https://example.org; * for all; may be repeated.",
 )
+@click.option(
+    "--preload",
+    is_flag=True,
+    help="Load every expert now, not only the first one. [default: at its first use]",
+)
+@click.option(
+    "--ttl",
+    type=float,
+    metavar="SECONDS",
+    help="Take experts out of memory that nobody asks for so long [default: never].",
+)
+@click.option(
+    "--allow-loading",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Clients may load packages from this folder, and unload experts.",
+)
 @click.option("--max-loaded-experts", type=int, help="Experts in memory at once [default: all].")
 @click.option("--max-memory", metavar="BYTES", help="For models and adapters, such as 4GB.")
 @click.option(
@@ -110,6 +132,7 @@ def serve(
     max_loaded_experts: int | None,
     max_memory: str | None,
     quiet: bool,
+    preload: bool,
     **options: Any,
 ) -> None:
     """Serve the experts in PACKAGE... with OpenAI's API, and a page to try them.
@@ -133,10 +156,9 @@ def serve(
         raise click.UsageError(
             f"{error.name} is not installed: run pip install 'hivellm-lite[server]'"
         ) from None
-    if not packages:
-        raise click.UsageError("name at least one package")
-    names = ("host", "port", "insecure", "allowed_hosts", "cors", "queue", "timeout", "drain")
-    given = {name: options.pop(name) for name in names}
+    if not packages and options["allow_loading"] is None:
+        raise click.UsageError("name at least one package, or give --allow-loading")
+    given = {name: options.pop(name) for name in _SERVER_OPTIONS}
     keys = _read_keys(api_key_file)
     server_options = ServerOptions(keys=keys, **given)
     arguments = load_arguments(settings, options)
@@ -150,13 +172,13 @@ def serve(
         max_loaded_experts=max_loaded_experts, max_memory=max_memory, **arguments
     ) as manager:
         with progress_bar() as progress:
-            load_experts(manager, opened, progress)
+            load_experts(manager, opened, progress, at_once=len(opened) if preload else 1)
         app = create_server(manager, server_options, log=None if quiet else say)
         run(app, server_options, lambda address: say(_greeting(address, opened)))
 
 
 def _greeting(address: str, packages: Mapping[str, object]) -> str:
-    experts = ", ".join(one_line(name, 60) for name in packages)
+    experts = ", ".join(one_line(name, 60) for name in packages) or "no expert yet"
     return f"Serving {experts} at {address}/v1, a page at {address}/"
 
 

@@ -1,4 +1,4 @@
-"""One line in the log for each request: who asked whom, how long it took, how it ended.
+"""One line in the log for each request: who asked what, how it ended, how long it took, its name.
 
 Nothing of a prompt or an answer is in it.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .keys import KEY_NAME
+from .request_ids import REQUEST_ID
 
 __all__ = ["AccessLog"]
 
@@ -49,5 +50,5 @@ class AccessLog:
             # `!r` keeps control characters of a path out of the log
             self._write(
                 f"{client} {scope.get(KEY_NAME, '-')} {scope['method']} {scope['path']!r:.200} "
-                f"{status} {n_bytes} bytes {seconds:.3f} s"
+                f"{status} {n_bytes} bytes {seconds:.3f} s {scope.get(REQUEST_ID, '-')}"
             )

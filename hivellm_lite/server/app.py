@@ -18,9 +18,11 @@ from .chat import chat
 from .completions import completions
 from .errors import APIError, api_error, error_response
 from .keys import KeyGuard
+from .lora_adapters import load_adapter, unload_adapter
 from .models import get_model, list_models
 from .observing import NOBODY, Observer
 from .options import ServerOptions
+from .request_ids import RequestIds
 from .responses.reading import responses
 from .route import route
 from .score import score
@@ -46,7 +48,7 @@ def create_app(
     guard = Middleware(KeyGuard, keys=options.keys)
     app = Starlette(
         routes=[*_routes(), *routes],
-        middleware=[*middleware, guard],
+        middleware=[Middleware(RequestIds), *middleware, guard],
         exception_handlers={HTTPException: _http_error},
     )
     app.state.service = Service(manager, options, Admission(options.queue), observer)
@@ -60,6 +62,8 @@ def _routes() -> list[BaseRoute]:
         Route("/v1/responses", Endpoint(responses), methods=["POST"]),
         Route("/v1/score", Endpoint(score), methods=["POST"]),
         Route("/v1/route", Endpoint(route), methods=["POST"]),
+        Route("/v1/load_lora_adapter", Endpoint(load_adapter), methods=["POST"]),
+        Route("/v1/unload_lora_adapter", Endpoint(unload_adapter), methods=["POST"]),
         Route("/v1/models", Endpoint(list_models), methods=["GET"]),
         Route("/v1/models/{model:path}", Endpoint(get_model), methods=["GET"]),
     ]

@@ -37,6 +37,9 @@ MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
 """Most probable tokens that are told at each place; OpenAI's limit."""
 
+TINY = 1e-6
+"""A probability that any most probable token has."""
+
 MAX_STOPS = 4
 """The most stop texts; OpenAI's limit."""
 
@@ -76,9 +79,11 @@ def read_options(body: Fields, service: Service, asked: Asked) -> GenerationOpti
     Raises APIError for values of wrong types, and GrammarError for a grammar's text that is none.
     """
     stop = body.texts("stop", at_most=MAX_STOPS)
+    if not stop and body.value("stop") != []:  # an empty text stops nothing
+        stop = None
     options: GenerationOptions = {
         "temperature": body.number("temperature"),
-        "top_p": body.number("top_p"),
+        "top_p": _top_p(body),
         "min_p": body.number("min_p"),
         "top_k": body.whole("top_k", 0, 1 << 31),
         "repetition_penalty": body.number("repetition_penalty"),
@@ -133,6 +138,12 @@ def _max_tokens(body: Fields, service: Service, manifest: Manifest | None) -> in
     if given is None and manifest is not None:
         given = manifest.decoding.max_tokens
     return min(given or DEFAULT_MAX_TOKENS, most)
+
+
+def _top_p(body: Fields) -> float | None:
+    """0 is the most probable token alone, as in OpenAI's API."""
+    top_p = body.number("top_p")
+    return TINY if top_p == 0 else top_p
 
 
 def _seed(body: Fields) -> int | None:

@@ -114,7 +114,7 @@ class Fields:
         return [self._fields(one, f"{self.path(name)}[{i}]") for i, one in enumerate(values)]
 
     def texts(self, name: str, *, at_most: int) -> Sequence[str] | None:
-        """One string, or an array of up to ``at_most``; none of them empty."""
+        """One string, or an array of up to ``at_most``. Empty strings are left out."""
         path, value = self.path(name), self.value(name)
         if value is None:
             return None
@@ -126,9 +126,7 @@ class Fields:
         for index, one in enumerate(found):
             if not isinstance(one, str):
                 raise type_error(f"{path}[{index}]", "a string", one)
-            if not one:
-                raise invalid(path, f"Invalid '{path}': a string in it is empty.")
-        return found
+        return [one for one in found if one]
 
     def required(self, *names: str) -> None:
         """Raises APIError for the first of ``names`` that is not given."""

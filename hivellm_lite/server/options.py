@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["DEFAULT_PORT", "APIKey", "ServerOptions"]
 
@@ -28,13 +30,16 @@ class APIKey:
 class ServerOptions:
     """How a server behaves.
 
-    ``host``, ``port``: where it listens. ``keys``: none lets everybody in, which `check` allows on
-    loopback only, unless ``insecure``. ``allowed_hosts``: names that a ``Host`` header may have
+    ``host``, ``port``: where it listens. ``keys``: none lets everybody in, which is possible
+    on loopback only, unless ``insecure``. ``allowed_hosts``: names that a ``Host`` header may have
     beside the address itself. ``cors``: origins that browsers may ask from, ``*`` for all.
+
     ``queue``: requests that wait or compute at once; one more is refused with 429. ``timeout``:
     seconds for one request; None is no limit. ``drain``: seconds that running answers get after
-    SIGTERM. ``max_body``: bytes of a request's body. ``max_tokens``: most tokens of one answer;
-    None is the context's length.
+    SIGTERM. ``ttl``: seconds after which an expert that nobody asks is taken out of memory; None
+    keeps it. ``allow_loading``: the folder from which clients may load packages; None allows none.
+    ``max_body``: bytes of a request's body. ``max_tokens``: most tokens of one answer; None is the
+    context's length.
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +51,8 @@ class ServerOptions:
     queue: int = 256
     timeout: float | None = 600.0
     drain: float = 30.0
+    ttl: float | None = None
+    allow_loading: str | os.PathLike[str] | None = None
     max_body: int = MAX_BODY_BYTES
     max_tokens: int | None = None
 
@@ -59,6 +66,10 @@ class ServerOptions:
             raise ValueError(f"timeout={self.timeout}: must be more than 0 seconds")
         if not self.drain >= 0:
             raise ValueError(f"drain={self.drain}: must be 0 seconds or more")
+        if self.ttl is not None and not self.ttl > 0:
+            raise ValueError(f"ttl={self.ttl}: must be more than 0 seconds")
+        if self.allow_loading is not None and not Path(self.allow_loading).is_dir():
+            raise ValueError(f"allow_loading={self.allow_loading}: there is no such folder")
         if self.max_body < 1:
             raise ValueError(f"max_body={self.max_body}: must be 1 byte or more")
         if self.max_tokens is not None and self.max_tokens < 1:

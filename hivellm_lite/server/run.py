@@ -13,10 +13,12 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
 
+from ..inference.off_loop import off_loop
 from .admission import Admission
 from .options import ServerOptions
 from .service import Service
@@ -27,6 +29,9 @@ logger = logging.getLogger("hivellm_lite.server")
 
 CANCELLED = 5.0
 """Seconds that cancelled answers have to end. They end within a step."""
+
+MAX_PAUSE = 30.0
+"""Seconds between two looks at idle experts, at most."""
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open; longer than usual proxies keep one."""
@@ -81,7 +86,9 @@ async def _serve(
             raise OSError(f"cannot listen on {options.host}:{options.port}")
         on_listening(_address(server, options))
         stopped = asyncio.create_task(stopping.wait())
+        tidying = asyncio.create_task(_evict_idle(service))
         await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        tidying.cancel()
         await _drain(service.admission, options.drain)
         server.should_exit = True
         stopped.cancel()
@@ -98,6 +105,17 @@ async def _drain(admission: Admission, seconds: float) -> None:
     admission.stop_all()
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(admission.emptied(), CANCELLED)
+
+
+async def _evict_idle(service: Service) -> None:
+    """Take experts out of memory that nobody has asked for a while, as long as the server runs."""
+    ttl = service.options.ttl
+    while ttl is not None:
+        await asyncio.sleep(min(ttl / 4, MAX_PAUSE))
+        try:
+            await off_loop(partial(service.manager.evict_idle, ttl))
+        except Exception:  # such as a library's error while it frees a model; the next ones count
+            logger.exception("idle experts could not be taken out of memory")
 
 
 class _Server(uvicorn.Server):

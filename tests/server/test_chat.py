@@ -279,7 +279,7 @@ class TestRefusals:
             ({"stop": [1]}, "stop[0]"),
             ({"temperature": "hot"}, "temperature"),
             ({"temperature": -1}, "temperature"),
-            ({"top_p": 0}, "top_p"),
+            ({"top_p": -0.1}, "top_p"),
             ({"seed": 1 << 64}, "seed"),
             ({"seed": 1.5}, "seed"),
             ({"max_tokens": 0}, "max_tokens"),
@@ -327,3 +327,14 @@ class TestRefusals:
         headers = {"Content-Type": "application/json"}
         response = call("POST", CHAT, content=chunks(), headers=headers, options=options)
         assert response.status_code == 413
+
+
+@pytest.mark.parametrize("fields", [{"stop": ""}, {"stop": [""]}, {"stop": None}])
+def test_an_empty_stop_is_none(post, fields):
+    ask = {name: value for name, value in SHORT.items() if name != "stop"}
+    assert post(CHAT, **ask, **fields)["choices"] == post(CHAT, **ask)["choices"]
+
+
+def test_a_top_p_of_zero_takes_the_most_probable_token(post):
+    answer = post(CHAT, **{**SHORT, "temperature": 1}, top_p=0)
+    assert text_of(answer) == text_of(post(CHAT, **SHORT))

@@ -35,7 +35,7 @@ WRONG = {
     "array": ["a", {}, 1],
     "nested": ["a", [], 1],
     "objects": [{}, [1], ["a"]],
-    "texts": [1, {}, [1], [""], "", ["a"] * 5],
+    "texts": [1, {}, [1], ["a"] * 5],
 }
 
 
@@ -53,6 +53,11 @@ def test_a_wrong_value_is_an_error_that_names_its_field(kind, value):
     assert error.param.startswith("messages[2].x")
     assert error.param in error.message
     assert error.code in ("invalid_type", "invalid_value")
+
+
+def test_empty_texts_are_left_out():
+    assert Fields({"x": ["", "a"]}).texts("x", at_most=4) == ["a"]
+    assert Fields({"x": ""}).texts("x", at_most=4) == []
 
 
 def test_right_values_are_returned():

@@ -18,6 +18,8 @@ import pytest
 from hivellm_lite.server.application import create_server
 from hivellm_lite.server.options import APIKey, ServerOptions
 
+from ..support.waiting import wait_until
+
 KEY = APIKey("ann", "a-long-enough-secret")
 QUESTION = {"model": "sql", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
 
@@ -132,7 +134,9 @@ def test_the_log_has_a_line_for_a_request_and_nothing_of_its_text(ask):
     )[0]
     assert answer.status_code == 200
     (line,) = lines
-    assert re.fullmatch(r"\S+ ann POST '/v1/chat/completions' 200 \d+ bytes [\d.]+ s", line)
+    name = answer.headers["x-request-id"]
+    said = rf"\S+ ann POST '/v1/chat/completions' 200 \d+ bytes [\d.]+ s {name}"
+    assert re.fullmatch(said, line)
 
 
 def test_a_path_cannot_write_control_characters_into_the_log(ask):
@@ -199,3 +203,37 @@ def test_a_score_of_an_unknown_model_makes_no_metric_of_its_name(ask):
     answer, metrics = ask("POST", "/v1/score", json={**question, "model": "sql"})
     assert answer.status_code == 200
     assert 'hivellm_requests_total{expert="sql",kind="score",status="200"} 1.0' in metrics.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
+def test_experts_are_loaded_at_their_first_use_and_leave_when_idle(experts, tiny_base):
+    packages = [str(experts("sql")), str(experts("style", adapter="rslora"))]
+    options = ["--base", str(tiny_base), "--n-ctx", "256", "--port", "0", "--ttl", "1", "--quiet"]
+    command = [sys.executable, "-m", "hivellm_lite", "serve", *packages, *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            greeting = server.stderr.readline()
+            address = re.search(r"http://[\d.:]+", greeting)[0]
+
+            def states() -> dict[str, str]:
+                models = httpx.get(f"{address}/v1/models").json()["data"]
+                return {one["id"]: one["state"] for one in models if "state" in one}
+
+            assert states()["style"] == "registered"
+            question = {**QUESTION, "model": "style"}
+            answer = httpx.post(f"{address}/v1/chat/completions", json=question, timeout=60)
+            assert answer.status_code == 200
+            wait_until(lambda: set(states().values()) == {"evicted"})
+        finally:
+            server.terminate()
+            server.communicate(timeout=30)
+    assert server.returncode == 0
+
+
+def test_a_server_needs_an_expert_or_a_folder(tool, tmp_path):
+    code, _, err = tool("serve")
+    assert code == 2
+    assert "--allow-loading" in err
+    code, _, err = tool("serve", "--allow-loading", tmp_path / "missing")
+    assert code == 1
+    assert "no such folder" in err
