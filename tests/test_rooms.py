@@ -22,8 +22,8 @@ cli                      : adapters bases cache converters.file_types converters
                            hardware hub inference json_schema loading manager manifest
                            memory_estimate package process progress prompts residency routing
                            server storage terminal_text user_paths verification
-server                   : errors gbnf inference manager manifest prompts requests residency
-                           strict_json
+server                   : errors gbnf inference json_schema manager manifest prompts requests
+                           residency strict_json
 manager                  : expert inference loading manifest process requests residency routing
 verification             : adapters converters.forms converters.gguf converters.peft
                            converters.safetensors engine expert inference progress sampling

@@ -6,14 +6,16 @@ import os
 import time
 
 from ..cache.store import Cache
+from ..hub import Hub
 from ..inference.opening import open_session
+from ..manifest.records import Manifest
 from ..memory_estimate import check_fits, estimate_memory
 from ..process.memory_limits import LOADING_BYTES, memory_is_full, require_memory
-from .files import prepare_files
+from .files import find_package, prepare_files
 from .loaded_expert import LoadedExpert, LoadedParts, LoadTimes
 from .options import LoadOptions, LoadSettings
 
-__all__ = ["load_expert"]
+__all__ = ["load_expert", "read_manifest"]
 
 
 def load_expert(
@@ -35,6 +37,22 @@ def load_expert(
             raise memory_is_full("loading an expert") from None
 
     return LoadedExpert(cache.heal(load))
+
+
+def read_manifest(path: str | os.PathLike[str], options: LoadOptions, *, caller: str) -> Manifest:
+    """The manifest of a package, which is downloaded and opened, but not loaded.
+
+    Raises what `find_package` raises, and TypeError for an unknown option of ``caller``.
+    """
+    settings = LoadSettings.of(options, caller=caller)
+    package = find_package(
+        path,
+        cache=Cache(settings.cache_dir),
+        hub=Hub.from_environment(offline=settings.offline),
+        verify=settings.verify,
+        progress=settings.progress,
+    )
+    return package.manifest
 
 
 def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) -> LoadedParts:

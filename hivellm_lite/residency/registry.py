@@ -22,14 +22,11 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from ..cache.store import Cache
 from ..errors import InferenceError, LoadError, OutOfMemoryError
-from ..hub import Hub
 from ..inference.off_loop import LOADING
-from ..loading.files import find_package
 from ..loading.loaded_expert import LoadedExpert
-from ..loading.options import LoadOptions, LoadSettings
-from ..loading.parts import load_expert
+from ..loading.options import LoadOptions
+from ..loading.parts import load_expert, read_manifest
 from ..manifest.compatibility import check_loadable, dependants, unreadable
 from ..memory_estimate import parse_bytes
 from ..process.state import bookkeeping, forget_on_fork
@@ -167,16 +164,8 @@ class ExpertRegistry:
         """See `ExpertManager.register_expert`."""
         self._reserve(name)
         try:
-            settings = LoadSettings.of(
-                {**self._options, **options}, caller="ExpertManager.register_expert"
-            )
-            manifest = find_package(
-                path,
-                cache=Cache(settings.cache_dir),
-                hub=Hub.from_environment(offline=settings.offline),
-                verify=settings.verify,
-                progress=settings.progress,
-            ).manifest
+            merged: LoadOptions = {**self._options, **options}
+            manifest = read_manifest(path, merged, caller="ExpertManager.register_expert")
             entry = Entry(
                 name=name,
                 path=path,
