@@ -180,12 +180,12 @@ class Server:
         self.name = f"llama-server, {slots} slot{'s' * (slots > 1)}" + ", pinned" * pinned
         self._ids = {adapter.name: index for index, adapter in enumerate(adapters)}
         self._pinned = pinned
-        self._port = _free_port()
-        self._log = (workload.folder / f"llama-server-{self._port}.log").open("wb")
+        self.port = _free_port()
+        self._log = (workload.folder / f"llama-server-{self.port}.log").open("wb")
         threads = str(workload.n_threads)
         command: list[str | Path] = [workload.llama_server, "-m", workload.base]
         command += ["-c", str(N_CTX * slots), "-np", str(slots), "-t", threads, "-tb", threads]
-        command += ["--host", "127.0.0.1", "--port", str(self._port), "--lora-init-without-apply"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--lora-init-without-apply"]
         command += ["--lora", ",".join(str(adapter.gguf) for adapter in adapters)]
         self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
         try:
@@ -194,7 +194,8 @@ class Server:
             self.close()
             raise
 
-    def ask(self, question: Question, max_tokens: int) -> Answer:
+    def body(self, question: Question, max_tokens: int) -> dict[str, Any]:
+        """What ``/completion`` is asked."""
         chosen = self._ids[question.expert]
         body: dict[str, Any] = {
             "prompt": list(question.tokens),
@@ -205,6 +206,10 @@ class Server:
         }
         if self._pinned:
             body["id_slot"] = chosen
+        return body
+
+    def ask(self, question: Question, max_tokens: int) -> Answer:
+        body = self.body(question, max_tokens)
         started = time.perf_counter()
         found = self._post("/completion", body)
         return Answer(found["content"], time.perf_counter() - started)
@@ -224,7 +229,7 @@ class Server:
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         # one for each request: the server closes those that are idle for some seconds
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
         connection.connect()
         # a small body behind its header must not wait for the header's acknowledgement
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -240,7 +245,7 @@ class Server:
         until = time.monotonic() + READY_WITHIN
         while time.monotonic() < until and self.process.poll() is None:
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
                 connection.request("GET", "/health")
                 if connection.getresponse().status == 200:
                     return

@@ -1,0 +1,1 @@
+"""The server under load, beside llama-server, and what it adds to calling the library."""
