@@ -108,8 +108,7 @@ class Admission:
             decoding = request.decoding
             stream = self.kv.acquire(request.applied, decoding.request.prompt, own=request.parked)
             request.parked = None
-            if decoding.n_generated == 0:
-                decoding.cached = len(stream.tokens)
+            decoding.admit(cached=len(stream.tokens))
             request.stream = stream
             self.waiting.remove(request)
             self.active.append(request)

@@ -57,8 +57,8 @@ class Request:
 class AnswerDecoding:
     """The state of one answer.
 
-    The scheduler passes the last token's logits to `take` until ``finish_reason`` is set. It also
-    sets ``cached``.
+    The scheduler says when it begins (`admit`), and passes the last token's logits to `take` until
+    ``finish_reason`` is set.
     """
 
     def __init__(self, request: Request, model: Model, n_ctx: int) -> None:
@@ -86,6 +86,7 @@ class AnswerDecoding:
             None if request.logprobs is None else AnswerLogprobs(model, request.logprobs)
         )
         self._started = time.perf_counter()
+        self._admitted = 0.0
         self._first = 0.0
         self._ended = 0.0
 
@@ -101,6 +102,12 @@ class AnswerDecoding:
     def length(self) -> int:
         """Positions that this answer may need in all."""
         return len(self.request.prompt) + self._room
+
+    def admit(self, cached: int) -> None:
+        """Note that computing begins. ``cached``: prompt tokens that were in the KV cache."""
+        if self._admitted == 0.0:  # not when it comes back after others had its stream
+            self._admitted = time.perf_counter()
+            self.cached = cached
 
     def take(self, logits: NDArray[np.float32]) -> str:
         """Choose the next token, and those that must follow it; returns the text they show.
@@ -165,6 +172,7 @@ class AnswerDecoding:
             forced_tokens=self.n_forced,
             thinking_tokens=self._n_thinking,
             time_to_first_token=waited,
+            time_in_queue=(self._admitted or ended) - self._started,
             prompt_tokens_per_second=computed / waited if waited > 0 else 0.0,
             tokens_per_second=(self.n_generated - 1) / decoded if self.n_generated > 1 else 0.0,
             expert=self.request.expert,

@@ -55,6 +55,8 @@ class InferenceResult:
     """Generated tokens of the thought."""
     time_to_first_token: float
     """Seconds from the call to the first generated token."""
+    time_in_queue: float
+    """The part of these seconds in which other requests had all streams of the KV cache."""
     prompt_tokens_per_second: float
     """Speed of computing the part of the prompt that was not cached; 0 if nothing was."""
     tokens_per_second: float

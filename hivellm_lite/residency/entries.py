@@ -40,6 +40,7 @@ class ExpertStatus:
     loaded_at: float
     last_used: float
     uses: int
+    evictions: int
 
 
 @dataclass
@@ -69,6 +70,7 @@ class Entry:
     loaded_at: float = field(default_factory=time.time)
     last_used: float = field(default_factory=time.time)
     uses: int = 0
+    evictions: int = 0
     in_use: int = 0
     loading: Future[LoadedExpert] | None = None
     """Set while a thread loads it for coroutines that wait."""
@@ -88,6 +90,7 @@ class Entry:
             loaded_at=self.loaded_at,
             last_used=self.last_used,
             uses=self.uses,
+            evictions=self.evictions,
         )
 
     def take_out(self) -> TakenOut:

@@ -411,6 +411,7 @@ class ExpertRegistry:
 
     def _evict(self, entry: Entry) -> TakenOut:
         self.counters.evictions += 1
+        entry.evictions += 1
         logger.info("evicted %s", entry.name)
         return self._take_out(entry)
 

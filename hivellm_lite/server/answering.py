@@ -81,7 +81,6 @@ class Answering:
         try:
             with service.admission.place(len(self.asks)) as place:
                 observation.queued()
-                observation.admitted()
                 events = answer_events(service.manager, self.name, self.asks, observation)
                 work = self._answer(events, sent, scope, receive, send)
                 await attended(work, receive, place, seconds=service.options.timeout)

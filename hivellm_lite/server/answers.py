@@ -80,7 +80,8 @@ async def _one(
                 is_first = False
                 so_far = stream.progress
                 assert so_far is not None  # it gave a piece  # noqa: S101
-                _tell_first(index, so_far, observation)
+                if index == 0:
+                    observation.first_token(so_far)
                 if so_far.thinking:
                     yield Thought(index, so_far.thinking)
             observation.token(1)
@@ -94,7 +95,8 @@ async def _one(
             message = "The expert was unloaded while it answered. Ask again."
             raise APIError(503, message, code="expert_unloaded", headers={"Retry-After": "1"})
         if is_first:
-            _tell_first(index, result, observation)
+            if index == 0:
+                observation.first_token(result)
             if result.thinking:
                 yield Thought(index, result.thinking)
         yield Ended(index, result, () if pieces is None else pieces.take(result.logprobs, None))
@@ -102,13 +104,6 @@ async def _one(
         raise api_error(error, begun=stream.progress is not None) from error
     finally:
         await stream.aclose()
-
-
-def _tell_first(index: int, result: InferenceResult, observation: Observation) -> None:
-    if index == 0:
-        observation.first_token(
-            prompt_tokens=result.prompt_tokens, cached=result.cached_prompt_tokens
-        )
 
 
 async def _merged(sources: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:

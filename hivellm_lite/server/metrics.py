@@ -58,6 +58,13 @@ class Metrics:
             buckets=FIRST_TOKEN,
             registry=self._registry,
         )
+        self.in_queue = Histogram(
+            "hivellm_time_in_queue_seconds",
+            "Time until the prompt began to be computed",
+            ["expert"],
+            buckets=FIRST_TOKEN,
+            registry=self._registry,
+        )
         self.per_token = Histogram(
             "hivellm_time_per_token_seconds",
             "Mean time of a token of an answer after its first text",
@@ -100,12 +107,10 @@ class _Counted:
     def queued(self) -> None:
         pass
 
-    def admitted(self) -> None:
-        pass
-
-    def first_token(self, *, prompt_tokens: int, cached: int) -> None:  # noqa: ARG002
+    def first_token(self, so_far: InferenceResult) -> None:
         self._first = time.perf_counter()
         self._metrics.first_token.labels(self._expert).observe(self._first - self._began)
+        self._metrics.in_queue.labels(self._expert).observe(so_far.time_in_queue)
 
     def token(self, n: int) -> None:
         pass
@@ -146,9 +151,12 @@ class _Models(Collector):
         yield GaugeMetricFamily("hivellm_experts_resident", "In memory", experts["resident"])
         yield CounterMetricFamily("hivellm_expert_loads", "First loadings", experts["loads"])
         yield CounterMetricFamily("hivellm_expert_reloads", "After evictions", experts["reloads"])
-        yield CounterMetricFamily(
-            "hivellm_expert_evictions", "Experts taken out of memory", experts["evictions"]
+        evictions = CounterMetricFamily(
+            "hivellm_expert_evictions", "Times that an expert left memory", labels=["expert"]
         )
+        for status in self._manager.list_loaded_experts():
+            evictions.add_metric([status.name], status.evictions)
+        yield evictions
         yield GaugeMetricFamily("hivellm_memory_bytes", "All models and contexts", stats["memory"])
         counts = [base["requests"] for base in stats["bases"]]
         caches = [base["kv_cache"] for base in stats["bases"]]

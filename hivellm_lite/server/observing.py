@@ -14,15 +14,10 @@ class Observation(Protocol):
     """One request that is answered, from admission to its end. All calls are on the event loop."""
 
     def queued(self) -> None:
-        """The request has a place in the queue."""
+        """The request has a place in the queue; its expert may have to be loaded first."""
 
-    def admitted(self) -> None:
-        """The request is handed to the expert, which may have to be loaded first."""
-
-    def first_token(self, *, prompt_tokens: int, cached: int) -> None:
-        """The first text, or thought, of the first answer is there. ``cached``: prompt tokens
-        that were found in the KV cache.
-        """
+    def first_token(self, so_far: InferenceResult) -> None:
+        """The first text, or thought, of the first answer is there."""
 
     def token(self, n: int) -> None:
         """A piece of text of ``n`` tokens, about, was sent."""
@@ -50,10 +45,7 @@ class _Nothing:
     def queued(self) -> None:
         pass
 
-    def admitted(self) -> None:
-        pass
-
-    def first_token(self, *, prompt_tokens: int, cached: int) -> None:
+    def first_token(self, so_far: InferenceResult) -> None:
         pass
 
     def token(self, n: int) -> None:
@@ -86,13 +78,9 @@ class _All:
         for one in self._observations:
             one.queued()
 
-    def admitted(self) -> None:
+    def first_token(self, so_far: InferenceResult) -> None:
         for one in self._observations:
-            one.admitted()
-
-    def first_token(self, *, prompt_tokens: int, cached: int) -> None:
-        for one in self._observations:
-            one.first_token(prompt_tokens=prompt_tokens, cached=cached)
+            one.first_token(so_far)
 
     def token(self, n: int) -> None:
         for one in self._observations:

@@ -9,6 +9,7 @@ Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,34 +54,39 @@ class _Span:
     def __init__(self, span: Any, trace: Any, tracer: Any) -> None:
         self._span, self._trace, self._tracer = span, trace, tracer
         self._stage: Any = None
+        self._queued = 0
 
     def queued(self) -> None:
-        self._begin("queue")
+        self._queued = time.time_ns()
+        self._begin("queue", self._queued)
 
-    def admitted(self) -> None:
-        self._begin("prompt")
-
-    def first_token(self, *, prompt_tokens: int, cached: int) -> None:
-        self._stage.set_attribute("gen_ai.usage.input_tokens", prompt_tokens)
-        self._stage.set_attribute("hivellm.cached_input_tokens", cached)
-        self._begin("decode")
+    def first_token(self, so_far: InferenceResult) -> None:
+        # what was computed is known only now; the stages before it are told afterwards
+        now = time.time_ns()
+        waited = so_far.time_to_first_token - so_far.time_in_queue
+        self._begin("prompt", max(self._queued, now - int(waited * 1e9)))
+        self._stage.set_attribute("gen_ai.usage.input_tokens", so_far.prompt_tokens)
+        self._stage.set_attribute("hivellm.cached_input_tokens", so_far.cached_prompt_tokens)
+        self._begin("decode", now)
 
     def token(self, n: int) -> None:
         pass
 
-    def _begin(self, stage: str) -> None:
-        """End the stage before, and begin the next one within the request's span."""
-        self._end_stage()
+    def _begin(self, stage: str, at: int) -> None:
+        """End the stage before, and begin the next one within the request's span, at a time in
+        nanoseconds since the epoch.
+        """
+        self._end_stage(at)
         within = self._trace.set_span_in_context(self._span)
-        self._stage = self._tracer.start_span(stage, context=within)
+        self._stage = self._tracer.start_span(stage, context=within, start_time=at)
 
-    def _end_stage(self) -> None:
+    def _end_stage(self, at: int) -> None:
         if self._stage is not None:
-            self._stage.end()
+            self._stage.end(at)
             self._stage = None
 
     def ended(self, results: Sequence[InferenceResult], status: int) -> None:
-        self._end_stage()
+        self._end_stage(time.time_ns())
         span = self._span
         span.set_attribute("http.response.status_code", status)
         if results:

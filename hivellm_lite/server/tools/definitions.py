@@ -102,6 +102,8 @@ def _parameters(function: Fields) -> dict[str, object]:
     if given is None:
         return {"type": "object", "properties": {}, "additionalProperties": False}
     schema = dict(given.all())
+    if schema.get("type") == ["object", "null"]:
+        schema["type"] = "object"
     if schema.setdefault("type", "object") != "object":
         path = given.path("type")
         raise invalid(path, f"Invalid '{path}': the parameters of a function are an object.")
