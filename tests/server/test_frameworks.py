@@ -6,11 +6,13 @@ Each has a class of tests. The expert answers in SQL, so answers are known words
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import operator
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import pytest
@@ -123,21 +125,40 @@ class TestLLM:
         assert "gpt-4o" in ran.stderr
 
 
+def gathered(pieces: Iterable[Any]) -> Any:
+    """The message of a stream of LangChain."""
+    return functools.reduce(operator.add, pieces)
+
+
+def told(calls: Iterable[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """What calls say, without their ids."""
+    return [(call["name"], call["args"]) for call in calls]
+
+
 class TestLangChain:
     """``ChatOpenAI`` of LangChain."""
 
     @pytest.fixture
-    def chat(self, address, monkeypatch) -> Iterator[Any]:
+    def build(self, address, monkeypatch) -> Iterator[Callable[..., Any]]:
+        """A chat with these options."""
         for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
             monkeypatch.delenv(name, raising=False)
         framework = pytest.importorskip("langchain_openai")
         import httpx
 
         with httpx.Client() as client:
-            yield framework.ChatOpenAI(
+            yield lambda **options: framework.ChatOpenAI(
                 model="sql", base_url=address, api_key=KEY, temperature=0, max_retries=0,
-                stream_usage=True, http_client=client,
+                http_client=client, **options,
             )  # fmt: skip
+
+    @pytest.fixture
+    def chat(self, build) -> Any:
+        return build(stream_usage=True)
+
+    @pytest.fixture
+    def chat_of_responses(self, build) -> Any:
+        return build(use_responses_api=True)
 
     @pytest.fixture
     def conversation(self) -> list[tuple[str, str]]:
@@ -153,9 +174,7 @@ class TestLangChain:
         pieces = list(chat.stream(conversation))
         assert "".join(piece.content for piece in pieces) == alone
         assert len(pieces) > 3
-        whole = pieces[0]
-        for piece in pieces[1:]:
-            whole += piece
+        whole = gathered(pieces)
         assert whole.usage_metadata["output_tokens"] > 0
         assert whole.response_metadata["finish_reason"] == "stop"
 
@@ -166,6 +185,68 @@ class TestLangChain:
         plan = chat.with_structured_output(Plan, method="json_schema").invoke(conversation)
         assert isinstance(plan, Plan)
         assert plan.table == "users"
+
+    @pytest.mark.parametrize("choice", ["any", "Plan"])
+    def test_it_calls_a_tool(self, chat, conversation, choice):
+        answer = chat.bind_tools([Plan], tool_choice=choice).invoke(conversation)
+        assert answer.response_metadata["finish_reason"] == "tool_calls"
+        assert answer.content == ""
+        assert answer.invalid_tool_calls == []
+        for call in answer.tool_calls:
+            assert call["name"] == "Plan"
+            assert Plan.model_validate(call["args"])
+        if choice == "Plan":
+            assert len(answer.tool_calls) == 1
+
+    @pytest.mark.parametrize("choice", ["any", "Plan"])
+    def test_it_streams_the_same_calls(self, chat, conversation, choice):
+        asked = chat.bind_tools([Plan], tool_choice=choice)
+        streamed = gathered(asked.stream(conversation))
+        assert told(streamed.tool_calls) == told(asked.invoke(conversation).tool_calls)
+        assert streamed.response_metadata["finish_reason"] == "tool_calls"
+
+    def test_it_tells_the_result_of_a_call(self, chat, conversation):
+        from langchain_core.messages import ToolMessage
+
+        asked = chat.bind_tools([Plan], tool_choice="Plan")
+        answer = asked.invoke(conversation)
+        result = ToolMessage("5 users", tool_call_id=answer.tool_calls[0]["id"])
+        final = chat.bind_tools([Plan], tool_choice="none").invoke([*conversation, answer, result])
+        assert final.content
+        assert final.tool_calls == []
+
+    def test_it_returns_a_model_from_a_call(self, chat, conversation):
+        asked = chat.with_structured_output(Plan, method="function_calling")
+        assert isinstance(asked.invoke(conversation), Plan)
+
+    def test_it_invokes_responses(self, chat_of_responses, conversation, alone):
+        answer = chat_of_responses.invoke(conversation)
+        assert answer.text == alone
+        assert answer.response_metadata["status"] == "completed"
+        assert answer.usage_metadata["output_tokens"] > 0
+
+    def test_it_streams_responses(self, chat_of_responses, conversation, alone):
+        pieces = list(chat_of_responses.stream(conversation))
+        assert len(pieces) > 3
+        streamed = gathered(pieces)
+        assert streamed.text == alone
+        assert streamed.response_metadata["status"] == "completed"
+        assert streamed.usage_metadata["output_tokens"] > 0
+
+    def test_it_calls_a_tool_in_responses(self, chat_of_responses, conversation):
+        from langchain_core.messages import ToolMessage
+
+        asked = chat_of_responses.bind_tools([Plan], tool_choice="Plan")
+        answer = asked.invoke(conversation)
+        (call,) = answer.tool_calls
+        assert Plan.model_validate(call["args"])
+        assert told(gathered(asked.stream(conversation)).tool_calls) == told([call])
+        result = ToolMessage("5 users", tool_call_id=call["id"])
+        assert chat_of_responses.invoke([*conversation, answer, result]).text
+
+    def test_it_returns_a_model_of_pydantic_from_a_response(self, chat_of_responses, conversation):
+        asked = chat_of_responses.with_structured_output(Plan, method="json_schema")
+        assert isinstance(asked.invoke(conversation), Plan)
 
     def test_it_sends_our_own_fields(self, chat):
         asked = chat.bind(extra_body={"schema": TABLES, "grammar": 'root ::= "yes"'})
