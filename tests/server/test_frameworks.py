@@ -264,20 +264,24 @@ class TestPydanticAI:
         providers = pytest.importorskip("pydantic_ai.providers.openai")
         import openai
 
-        async def run(stream: bool, **options: Any) -> Any:
-            async with openai.AsyncOpenAI(base_url=address, api_key=KEY, max_retries=0) as client:
-                model = models.OpenAIChatModel(
-                    "sql", provider=providers.OpenAIProvider(openai_client=client)
-                )
-                agent = agents.Agent(
-                    model, system_prompt=TABLES, model_settings={"temperature": 0}, **options
-                )
-                if not stream:
-                    return await agent.run(QUESTION)
-                async with agent.run_stream(QUESTION) as told:
-                    return [piece async for piece in told.stream_text(delta=True)]
+        kinds = {"chat": models.OpenAIChatModel, "responses": models.OpenAIResponsesModel}
 
-        return lambda stream=False, **options: asyncio.run(run(stream, **options))
+        async def run(stream: bool, api: str, **options: Any) -> Any:
+            async with openai.AsyncOpenAI(base_url=address, api_key=KEY, max_retries=0) as client:
+                provider = providers.OpenAIProvider(openai_client=client)
+                agent = agents.Agent(
+                    kinds[api]("sql", provider=provider),
+                    system_prompt=TABLES, model_settings={"temperature": 0}, **options,
+                )  # fmt: skip
+                limits = agents.UsageLimits(request_limit=3)
+                if not stream:
+                    return await agent.run(QUESTION, usage_limits=limits)
+                async with agent.run_stream(QUESTION, usage_limits=limits) as told:
+                    if isinstance(options.get("output_type", str), type):
+                        return [piece async for piece in told.stream_text(delta=True)]
+                    return await told.get_output()
+
+        return lambda stream=False, api="chat", **options: asyncio.run(run(stream, api, **options))
 
     def test_an_agent_answers(self, ask, alone):
         assert ask().output == alone
@@ -291,3 +295,52 @@ class TestPydanticAI:
         plan = ask(output_type=NativeOutput(Plan)).output
         assert isinstance(plan, Plan)
         assert plan.table == "users"
+
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    def test_an_agent_calls_the_tool_of_its_output(self, ask, api):
+        from pydantic_ai import ToolOutput
+
+        plan = ask(api=api, output_type=ToolOutput(Plan)).output
+        assert isinstance(plan, Plan)
+        assert ask(stream=True, api=api, output_type=ToolOutput(Plan)) == plan
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    def test_an_agent_calls_a_tool_and_then_ends(self, ask, api, stream):
+        """Its first step has the tool alone, and its second one that of its output."""
+        from pydantic_ai import Tool, ToolOutput
+        from pydantic_ai.capabilities import PrepareOutputTools
+
+        counted = []
+
+        def count(table: Literal["users", "orders"]) -> int:
+            """Count the rows of a table."""
+            counted.append(table)
+            return 5
+
+        async def first(context: Any, definition: Any) -> Any:
+            return definition if context.run_step == 1 else None
+
+        async def later(context: Any, definitions: Any) -> Any:
+            return definitions if context.run_step > 1 else []
+
+        found = ask(
+            stream,
+            api,
+            tools=[Tool(count, prepare=first)],
+            output_type=ToolOutput(Plan),
+            capabilities=[PrepareOutputTools(later)],
+        )
+        assert isinstance(found if stream else found.output, Plan)
+        assert counted
+        assert set(counted) <= {"users", "orders"}
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_an_agent_is_answered_in_responses(self, ask, alone, stream):
+        found = ask(stream, "responses")
+        assert ("".join(found) if stream else found.output) == alone
+
+    def test_an_agent_fills_a_model_of_pydantic_in_a_response(self, ask):
+        from pydantic_ai import NativeOutput
+
+        assert isinstance(ask(api="responses", output_type=NativeOutput(Plan)).output, Plan)
