@@ -60,6 +60,14 @@ class TestWhole:
         assert response["model"] == "sql"
         assert response["max_output_tokens"] == 8
 
+    def test_it_repeats_its_request_with_all_fields(self, post):
+        tool = {"type": "function", "name": "now"}
+        response = post(PATH, **SHORT, tools=[tool], text={"verbosity": "low"})
+        whole = {**tool, "description": None, "parameters": None, "strict": False}
+        assert response["tools"] == [whole]
+        assert response["text"] == {"format": {"type": "text"}, "verbosity": "low"}
+        assert post(PATH, **SHORT)["text"] == {"format": {"type": "text"}}
+
     def test_an_answer_that_ends_is_completed(self, post):
         response = post(PATH, **SHORT, grammar='root ::= "yes"')
         assert (text_of(response), response["status"]) == ("yes", "completed")

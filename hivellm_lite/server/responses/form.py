@@ -126,7 +126,8 @@ class ResponseForm:
             yield from self._text("", ())
         is_cut = result.finish_reason == "length"
         status = "incomplete" if is_cut else "completed"
-        yield from self._close(status)
+        is_whole = self._reader is None or not self._reader.in_arguments
+        yield from self._close(status if is_whole else "incomplete")
         self._response.update(
             status=status,
             incomplete_details={"reason": "max_output_tokens"} if is_cut else None,

@@ -82,7 +82,17 @@ def _told_again(body: Fields) -> Mapping[str, object]:
         "top_p": None,
     }
     given = {name: body.value(name) for name in defaults if body.value(name) is not None}
+    text, tools = body.nested("text"), body.objects("tools") or ()
+    if text is not None:
+        given["text"] = {"format": {"type": "text"}, **_given(text)}
+    given["tools"] = [
+        {"description": None, "parameters": None, "strict": False, **_given(tool)} for tool in tools
+    ]
     return {**defaults, **given}
+
+
+def _given(fields: Fields) -> Mapping[str, object]:
+    return {name: value for name, value in fields.all().items() if value is not None}
 
 
 def _conversation(body: Fields) -> Conversation:
