@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from hivellm_lite.inference.results import AnswerToken
 from hivellm_lite.server.answers import Ended, Text, Thought
 from hivellm_lite.server.errors import APIError
+from hivellm_lite.server.logprobs import TokenPieces
 from hivellm_lite.server.responses.form import ResponseForm
 
 from .test_chat import CHAT, SCHEMA
@@ -151,6 +154,21 @@ class TestInput:
         error = post(PATH, status=400, **{**SHORT, **body})["error"]
         assert error["param"] == param
 
+    def test_calls_join_the_assistants_message(self, post):
+        call = {"name": "weather", "arguments": '{"city": "Rome"}'}
+        item = {"type": "function_call", "call_id": "1", **call}
+        result = {"type": "function_call_output", "call_id": "1", "output": "sun"}
+        question = {"role": "user", "content": "Hi"}
+        tool_calls = [{"id": "1", "type": "function", "function": call}] * 2
+        spoken = {"role": "assistant", "content": "", "tool_calls": tool_calls}
+        told = {"role": "tool", "tool_call_id": "1", "content": "sun"}
+        items = [question, item, item, result, result]
+        messages = [question, spoken, told, told]
+        response = post(PATH, **{**SHORT, "input": items})
+        chat = post(CHAT, **{**SHORT_CHAT, "messages": messages})
+        assert text_of(response) == chat["choices"][0]["message"]["content"]
+        assert response["usage"]["input_tokens"] == chat["usage"]["prompt_tokens"]
+
 
 class TestEvents:
     def test_of_a_text(self, stream, post):
@@ -199,6 +217,40 @@ class TestEvents:
         (last,) = empty.finish([])
         (item,) = json.loads(last.decode().split("data: ")[1])["response"]["output"]
         assert item["content"][0]["text"] == ""
+
+    def test_a_text_before_calls_has_its_own_probabilities(self, manager):
+        text, call = "Hm. So:", '\n<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+        answer = f"{text}{call}{call}"
+        tokens = [
+            AnswerToken(0, answer[i : i + 4].encode(), -1.0, ()) for i in range(0, len(answer), 4)
+        ]
+        result = replace(manager.generate("sql", "Hello", max_tokens=1), text=answer)
+        form, pieces = ResponseForm("sql", {}, tools=True), TokenPieces()
+        for piece in answer:
+            list(form.event(Text(0, piece, pieces.take(tokens, piece))))
+        list(form.event(Ended(0, result, pieces.take(tokens, None))))
+        (last,) = form.finish([result])
+        streamed = json.loads(last.decode().split("data: ")[1])["response"]
+        whole = ResponseForm("sql", {}, tools=True).whole([replace(result, logprobs=tokens)])
+        for response in (streamed, whole):
+            message, *calls = response["output"]
+            (part,) = message["content"]
+            assert (part["text"], len(calls)) == (text, 2)
+            assert [one["token"] for one in part["logprobs"]] == ["Hm. "]
+
+    def test_probabilities_of_a_text_that_was_held_back_are_told(self, manager):
+        form = ResponseForm("sql", {}, tools=True)
+        pieces = ["\n", "<too", " b", " "]
+        tokens = [AnswerToken(0, one.encode(), -1.0, ()) for one in pieces]
+        for one in tokens:
+            list(form.event(Text(0, one.data.decode(), (one,))))
+        result = manager.generate("sql", "Hello", max_tokens=1)
+        list(form.event(Ended(0, result)))
+        (last,) = form.finish([result])
+        (item,) = json.loads(last.decode().split("data: ")[1])["response"]["output"]
+        (part,) = item["content"]
+        assert part["text"] == "".join(pieces)
+        assert [one["token"] for one in part["logprobs"]] == pieces
 
     def test_an_error_in_the_middle_fails_the_response(self):
         form = ResponseForm("sql", {}, tools=False)

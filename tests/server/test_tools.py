@@ -15,7 +15,7 @@ from hivellm_lite.server.fields import Fields
 from hivellm_lite.server.messages import read_messages
 from hivellm_lite.server.tools.definitions import Tools, read_tools
 from hivellm_lite.server.tools.grammar import MAX_KEPT, tools_grammar
-from hivellm_lite.server.tools.prompt import tools_text
+from hivellm_lite.server.tools.prompt import call_text, tools_text
 from hivellm_lite.server.tools.reader import CallReader, read_answer
 
 from .test_chat import CHAT, SHORT, events
@@ -240,6 +240,18 @@ class TestPrompts:
         assert talk.messages[2]["content"] == (
             "<tool_response>\nsun\n</tool_response>\n<tool_response>\nrain\n</tool_response>"
         )
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ('{"a":"\\u00e9"}', '{"a": "é"}'),
+            ('{"a":"\\ud800"}', '{"a":"\\ud800"}'),
+            ("{", "{"),
+            ("[" * 100_000, "[" * 100_000),
+        ],
+    )
+    def test_arguments_are_told_as_they_were_written(self, arguments, told):
+        assert call_text("w", arguments).split('"arguments": ')[1].startswith(f"{told}}}\n")
 
     def test_a_prompt_has_the_tools_behind_the_system_message(self, post):
         plain = post(CHAT, **SHORT)["usage"]["prompt_tokens"]

@@ -10,9 +10,9 @@ from typing import Any
 from ...inference.results import AnswerToken, InferenceResult
 from ..answers import Ended, Event, Text, Thought
 from ..errors import APIError
-from ..logprobs import token_logprobs
+from ..logprobs import TokenPieces, token_logprobs
 from ..sse import event
-from ..tools.reader import Began, CallReader, Said, Told
+from ..tools.reader import Began, CallReader, Said, Told, read_answer
 
 __all__ = ["ResponseForm"]
 
@@ -45,13 +45,19 @@ class ResponseForm:
             **told_again,
         }
         self._reader = CallReader() if tools else None
+        self._untold: list[AnswerToken] = []
+        """Tokens whose text is held back, as it may begin a call."""
         self._n_events = 0
 
     def whole(self, results: Sequence[InferenceResult]) -> Mapping[str, object]:
         (result,) = results
+        tokens = tuple(result.logprobs)
+        if self._reader is not None and tokens:
+            text, calls = read_answer(result.text)
+            tokens = TokenPieces().take(tokens, text) if calls else tokens
         if result.thinking:
             list(self.event(Thought(0, result.thinking)))
-        list(self.event(Text(0, result.text, result.logprobs)))
+        list(self.event(Text(0, result.text, tokens)))
         list(self.event(Ended(0, result)))
         return self._response
 
@@ -90,19 +96,20 @@ class ResponseForm:
         yield from self._close("completed")
 
     def _said(self, said: Iterable[Told], tokens: Sequence[AnswerToken]) -> Iterator[bytes]:
+        if not self._is_open("function_call"):
+            self._untold += tokens
         for one in said:
             if isinstance(one, Said):
-                yield from self._text(one.text, tokens)
-                tokens = ()
+                untold, self._untold = self._untold, []
+                yield from self._text(one.text, untold)
             elif isinstance(one, Began):
+                self._untold = []
                 yield from self._close("completed")
                 head = {"type": "function_call", "id": _new_id("fc"), "call_id": _new_id("call")}
                 yield self._open({**head, "name": one.name, "arguments": ""})
             else:
                 self._output[-1]["arguments"] += one.text
                 yield self._of_item("response.function_call_arguments.delta", delta=one.text)
-        if tokens and self._is_open("message"):
-            self._output[-1]["content"][0]["logprobs"] += token_logprobs(tokens)
 
     def _text(self, text: str, tokens: Sequence[AnswerToken]) -> Iterator[bytes]:
         """A piece of the message, which it begins if there is none."""
@@ -124,6 +131,8 @@ class ResponseForm:
         """Close what is open, and say how the response ended."""
         if all(item["type"] == "reasoning" for item in self._output):
             yield from self._text("", ())
+        if self._is_open("message"):
+            self._output[-1]["content"][0]["logprobs"] += token_logprobs(self._untold)
         is_cut = result.finish_reason == "length"
         status = "incomplete" if is_cut else "completed"
         is_whole = self._reader is None or not self._reader.in_arguments
