@@ -250,6 +250,14 @@ class TestResponses:
         assert seen["kinds"][0] == "response.created"
         assert seen["kinds"][-1] == "response.incomplete"
 
+    def test_events_tell_a_thought(self, outcome):
+        seen = outcome("response_with_a_thought_streamed")
+        thought, message = seen["final"]["output"]
+        assert thought["type"] == "reasoning"
+        assert thought["content"] == [{"type": "reasoning_text", "text": "Hm."}]
+        assert message["content"][0]["text"] == seen["text"] == "yes"
+        assert "response.reasoning_text.delta" in seen["kinds"]
+
     def test_a_call_is_parsed_by_zod(self, outcome):
         response = outcome("response_with_a_call")
         (call,) = response["output"]

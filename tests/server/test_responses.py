@@ -208,6 +208,15 @@ class TestEvents:
         for one in (Thought(0, "Hm."), Text(0, "Yes"), Ended(0, result)):
             told += form.event(one)
         told += form.finish([result])
+        kinds = [one.decode().split("\n")[0].removeprefix("event: response.") for one in told]
+        assert kinds[2:8] == [
+            "output_item.added",
+            "content_part.added",
+            "reasoning_text.delta",
+            "reasoning_text.done",
+            "content_part.done",
+            "output_item.done",
+        ]
         last = json.loads(told[-1].decode().split("data: ")[1])
         thought, message = last["response"]["output"]
         assert thought["content"] == [{"type": "reasoning_text", "text": "Hm."}]

@@ -90,9 +90,13 @@ class ResponseForm:
 
     def _thought(self, text: str) -> Iterator[bytes]:
         yield self._open({"type": "reasoning", "id": _new_id("rs"), "summary": [], "content": []})
-        yield self._of_item("response.reasoning_text.delta", content_index=0, delta=text)
-        self._output[-1]["content"].append({"type": "reasoning_text", "text": text})
-        yield self._of_item("response.reasoning_text.done", content_index=0, text=text)
+        place, part = {"content_index": 0}, {"type": "reasoning_text", "text": ""}
+        yield self._of_item("response.content_part.added", **place, part=part)
+        yield self._of_item("response.reasoning_text.delta", **place, delta=text)
+        part["text"] = text
+        self._output[-1]["content"].append(part)
+        yield self._of_item("response.reasoning_text.done", **place, text=text)
+        yield self._of_item("response.content_part.done", **place, part=part)
         yield from self._close("completed")
 
     def _said(self, said: Iterable[Told], tokens: Sequence[AnswerToken]) -> Iterator[bytes]:

@@ -226,6 +226,10 @@ const responses = {
   async response_streamed() {
     return eventsOf(responding);
   },
+  async response_with_a_thought_streamed() {
+    const grammar = 'root ::= "<think>Hm.</think>yes"';
+    return eventsOf({ ...responding, max_output_tokens: 60, grammar });
+  },
   async response_with_a_call() {
     return client.responses.parse(respondingWithCall);
   },
