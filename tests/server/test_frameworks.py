@@ -29,6 +29,7 @@ from .running import serving
 KEY = "a-long-enough-secret"
 TABLES = "CREATE TABLE users (id INT, name TEXT)"
 QUESTION = "How many users are there?"
+THOUGHTFUL = 'root ::= "<think>Hm.</think>yes"'
 
 
 class Plan(BaseModel):
@@ -244,6 +245,15 @@ class TestLangChain:
         result = ToolMessage("5 users", tool_call_id=call["id"])
         assert chat_of_responses.invoke([*conversation, answer, result]).text
 
+    def test_it_tells_a_thought_of_a_response(self, chat_of_responses, conversation):
+        asked = chat_of_responses.bind(extra_body={"grammar": THOUGHTFUL})
+        for answer in (asked.invoke(conversation), gathered(asked.stream(conversation))):
+            assert answer.text == "yes"
+            kinds = [block["type"] for block in answer.content_blocks]
+            assert kinds == ["reasoning", "text"]
+            again = chat_of_responses.invoke([*conversation, answer, ("human", QUESTION)])
+            assert again.text
+
     def test_it_returns_a_model_of_pydantic_from_a_response(self, chat_of_responses, conversation):
         asked = chat_of_responses.with_structured_output(Plan, method="json_schema")
         assert isinstance(asked.invoke(conversation), Plan)
@@ -267,11 +277,12 @@ class TestPydanticAI:
         kinds = {"chat": models.OpenAIChatModel, "responses": models.OpenAIResponsesModel}
 
         async def run(stream: bool, api: str, **options: Any) -> Any:
+            settings = {"temperature": 0, **options.pop("settings", {})}
             async with openai.AsyncOpenAI(base_url=address, api_key=KEY, max_retries=0) as client:
                 provider = providers.OpenAIProvider(openai_client=client)
                 agent = agents.Agent(
                     kinds[api]("sql", provider=provider),
-                    system_prompt=TABLES, model_settings={"temperature": 0}, **options,
+                    system_prompt=TABLES, model_settings=settings, **options,
                 )  # fmt: skip
                 limits = agents.UsageLimits(request_limit=3)
                 if not stream:
@@ -339,6 +350,12 @@ class TestPydanticAI:
     def test_an_agent_is_answered_in_responses(self, ask, alone, stream):
         found = ask(stream, "responses")
         assert ("".join(found) if stream else found.output) == alone
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    def test_an_agent_is_told_no_thought_as_an_answer(self, ask, api, stream):
+        found = ask(stream, api, settings={"extra_body": {"grammar": THOUGHTFUL}})
+        assert ("".join(found) if stream else found.output) == "yes"
 
     def test_an_agent_fills_a_model_of_pydantic_in_a_response(self, ask):
         from pydantic_ai import NativeOutput
