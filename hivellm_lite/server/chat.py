@@ -106,7 +106,8 @@ class ChatForm(Choices):
         elif isinstance(told, Ended):
             deltas = [_delta(one) for one in reader.finish()] if reader is not None else []
             yield from self._deltas(index, deltas, told.tokens)
-            reason = _reason(told.result, reader is not None and reader.n_calls > 0)
+            called = reader is not None and reader.n_calls > 0 and not reader.in_arguments
+            reason = _reason(told.result, called)
             yield self._chunk(index, {}, reason)
         else:
             yield self._chunk(index, {"reasoning_content": told.text})
@@ -147,12 +148,13 @@ class ChatForm(Choices):
             "index": index,
             "message": message,
             "logprobs": chat_logprobs(result.logprobs) if self._logprobs else None,
-            "finish_reason": _reason(result, bool(calls)),
+            "finish_reason": _reason(result, bool(calls) and calls[-1].whole),
         }
 
 
-def _reason(result: InferenceResult, has_calls: bool) -> str:
-    return "tool_calls" if has_calls and result.finish_reason == "stop" else result.finish_reason
+def _reason(result: InferenceResult, called: bool) -> str:
+    """``called``: the answer has calls, and none that a text of ``stop`` has cut off."""
+    return "tool_calls" if called and result.finish_reason == "stop" else result.finish_reason
 
 
 def _delta(told: Told) -> dict[str, object]:

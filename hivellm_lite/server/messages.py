@@ -31,8 +31,11 @@ _ROLES = {
 MAX_MESSAGES = 10_000
 """A conversation has hundreds at most; templates walk through all of them several times."""
 
+_SAID_BY = {"tool": "user", "call": "assistant"}
+"""Whose messages the turns become that are none of the library's."""
+
 Turn = tuple[str, str]
-"""A role, ``tool`` among them, and a text."""
+"""A role, ``tool`` and ``call`` among them, and a text."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +56,24 @@ class Conversation:
 
 def conversation(turns: Iterable[Turn]) -> Conversation:
     """The conversation of these turns. Results of tools become messages of the user; those that
-    follow one another become one, as Qwen's template writes them.
+    follow one another become one, as Qwen's template writes them. Calls belong to the assistant's
+    message before them.
     """
-    messages: list[dict[str, str]] = []
+    joined: list[tuple[str, list[str]]] = []
     question, last = "", ""
     for role, text in turns:
         if role == "user":
             question = text
-        if role == "tool" and last == "tool":
-            messages[-1]["content"] += "\n" + result_text(text)
-        elif role == "tool":
-            messages.append({"role": "user", "content": result_text(text)})
+        if role == "tool":
+            text = result_text(text)
+        if (role == "tool" == last) or (role == "call" and last in ("assistant", "call")):
+            joined[-1][1].append(text)
         else:
-            messages.append({"role": role, "content": text})
+            joined.append((_SAID_BY.get(role, role), [text]))
         last = role
+    messages = [
+        {"role": role, "content": calls_after(first, rest)} for role, (first, *rest) in joined
+    ]
     return Conversation(messages, question)
 
 

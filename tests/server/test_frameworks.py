@@ -6,11 +6,13 @@ Each has a class of tests. The expert answers in SQL, so answers are known words
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import operator
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import pytest
@@ -27,6 +29,7 @@ from .running import serving
 KEY = "a-long-enough-secret"
 TABLES = "CREATE TABLE users (id INT, name TEXT)"
 QUESTION = "How many users are there?"
+THOUGHTFUL = 'root ::= "<think>Hm.</think>yes"'
 
 
 class Plan(BaseModel):
@@ -123,21 +126,40 @@ class TestLLM:
         assert "gpt-4o" in ran.stderr
 
 
+def gathered(pieces: Iterable[Any]) -> Any:
+    """The message of a stream of LangChain."""
+    return functools.reduce(operator.add, pieces)
+
+
+def told(calls: Iterable[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """What calls say, without their ids."""
+    return [(call["name"], call["args"]) for call in calls]
+
+
 class TestLangChain:
     """``ChatOpenAI`` of LangChain."""
 
     @pytest.fixture
-    def chat(self, address, monkeypatch) -> Iterator[Any]:
+    def build(self, address, monkeypatch) -> Iterator[Callable[..., Any]]:
+        """A chat with these options."""
         for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
             monkeypatch.delenv(name, raising=False)
         framework = pytest.importorskip("langchain_openai")
         import httpx
 
         with httpx.Client() as client:
-            yield framework.ChatOpenAI(
+            yield lambda **options: framework.ChatOpenAI(
                 model="sql", base_url=address, api_key=KEY, temperature=0, max_retries=0,
-                stream_usage=True, http_client=client,
+                http_client=client, **options,
             )  # fmt: skip
+
+    @pytest.fixture
+    def chat(self, build) -> Any:
+        return build(stream_usage=True)
+
+    @pytest.fixture
+    def chat_of_responses(self, build) -> Any:
+        return build(use_responses_api=True)
 
     @pytest.fixture
     def conversation(self) -> list[tuple[str, str]]:
@@ -153,9 +175,7 @@ class TestLangChain:
         pieces = list(chat.stream(conversation))
         assert "".join(piece.content for piece in pieces) == alone
         assert len(pieces) > 3
-        whole = pieces[0]
-        for piece in pieces[1:]:
-            whole += piece
+        whole = gathered(pieces)
         assert whole.usage_metadata["output_tokens"] > 0
         assert whole.response_metadata["finish_reason"] == "stop"
 
@@ -166,6 +186,77 @@ class TestLangChain:
         plan = chat.with_structured_output(Plan, method="json_schema").invoke(conversation)
         assert isinstance(plan, Plan)
         assert plan.table == "users"
+
+    @pytest.mark.parametrize("choice", ["any", "Plan"])
+    def test_it_calls_a_tool(self, chat, conversation, choice):
+        answer = chat.bind_tools([Plan], tool_choice=choice).invoke(conversation)
+        assert answer.response_metadata["finish_reason"] == "tool_calls"
+        assert answer.content == ""
+        assert answer.invalid_tool_calls == []
+        for call in answer.tool_calls:
+            assert call["name"] == "Plan"
+            assert Plan.model_validate(call["args"])
+        if choice == "Plan":
+            assert len(answer.tool_calls) == 1
+
+    @pytest.mark.parametrize("choice", ["any", "Plan"])
+    def test_it_streams_the_same_calls(self, chat, conversation, choice):
+        asked = chat.bind_tools([Plan], tool_choice=choice)
+        streamed = gathered(asked.stream(conversation))
+        assert told(streamed.tool_calls) == told(asked.invoke(conversation).tool_calls)
+        assert streamed.response_metadata["finish_reason"] == "tool_calls"
+
+    def test_it_tells_the_result_of_a_call(self, chat, conversation):
+        from langchain_core.messages import ToolMessage
+
+        asked = chat.bind_tools([Plan], tool_choice="Plan")
+        answer = asked.invoke(conversation)
+        result = ToolMessage("5 users", tool_call_id=answer.tool_calls[0]["id"])
+        final = chat.bind_tools([Plan], tool_choice="none").invoke([*conversation, answer, result])
+        assert final.content
+        assert final.tool_calls == []
+
+    def test_it_returns_a_model_from_a_call(self, chat, conversation):
+        asked = chat.with_structured_output(Plan, method="function_calling")
+        assert isinstance(asked.invoke(conversation), Plan)
+
+    def test_it_invokes_responses(self, chat_of_responses, conversation, alone):
+        answer = chat_of_responses.invoke(conversation)
+        assert answer.text == alone
+        assert answer.response_metadata["status"] == "completed"
+        assert answer.usage_metadata["output_tokens"] > 0
+
+    def test_it_streams_responses(self, chat_of_responses, conversation, alone):
+        pieces = list(chat_of_responses.stream(conversation))
+        assert len(pieces) > 3
+        streamed = gathered(pieces)
+        assert streamed.text == alone
+        assert streamed.response_metadata["status"] == "completed"
+        assert streamed.usage_metadata["output_tokens"] > 0
+
+    def test_it_calls_a_tool_in_responses(self, chat_of_responses, conversation):
+        from langchain_core.messages import ToolMessage
+
+        asked = chat_of_responses.bind_tools([Plan], tool_choice="Plan")
+        answer = asked.invoke(conversation)
+        (call,) = answer.tool_calls
+        assert Plan.model_validate(call["args"])
+        assert told(gathered(asked.stream(conversation)).tool_calls) == told([call])
+        result = ToolMessage("5 users", tool_call_id=call["id"])
+        assert chat_of_responses.invoke([*conversation, answer, result]).text
+
+    def test_it_tells_a_thought_of_a_response(self, chat_of_responses, conversation):
+        asked = chat_of_responses.bind(extra_body={"grammar": THOUGHTFUL})
+        for answer in (asked.invoke(conversation), gathered(asked.stream(conversation))):
+            assert answer.text == "yes"
+            kinds = [block["type"] for block in answer.content_blocks]
+            assert kinds == ["reasoning", "text"]
+            again = chat_of_responses.invoke([*conversation, answer, ("human", QUESTION)])
+            assert again.text
+
+    def test_it_returns_a_model_of_pydantic_from_a_response(self, chat_of_responses, conversation):
+        asked = chat_of_responses.with_structured_output(Plan, method="json_schema")
+        assert isinstance(asked.invoke(conversation), Plan)
 
     def test_it_sends_our_own_fields(self, chat):
         asked = chat.bind(extra_body={"schema": TABLES, "grammar": 'root ::= "yes"'})
@@ -183,20 +274,25 @@ class TestPydanticAI:
         providers = pytest.importorskip("pydantic_ai.providers.openai")
         import openai
 
-        async def run(stream: bool, **options: Any) -> Any:
-            async with openai.AsyncOpenAI(base_url=address, api_key=KEY, max_retries=0) as client:
-                model = models.OpenAIChatModel(
-                    "sql", provider=providers.OpenAIProvider(openai_client=client)
-                )
-                agent = agents.Agent(
-                    model, system_prompt=TABLES, model_settings={"temperature": 0}, **options
-                )
-                if not stream:
-                    return await agent.run(QUESTION)
-                async with agent.run_stream(QUESTION) as told:
-                    return [piece async for piece in told.stream_text(delta=True)]
+        kinds = {"chat": models.OpenAIChatModel, "responses": models.OpenAIResponsesModel}
 
-        return lambda stream=False, **options: asyncio.run(run(stream, **options))
+        async def run(stream: bool, api: str, **options: Any) -> Any:
+            settings = {"temperature": 0, **options.pop("settings", {})}
+            async with openai.AsyncOpenAI(base_url=address, api_key=KEY, max_retries=0) as client:
+                provider = providers.OpenAIProvider(openai_client=client)
+                agent = agents.Agent(
+                    kinds[api]("sql", provider=provider),
+                    system_prompt=TABLES, model_settings=settings, **options,
+                )  # fmt: skip
+                limits = agents.UsageLimits(request_limit=3)
+                if not stream:
+                    return await agent.run(QUESTION, usage_limits=limits)
+                async with agent.run_stream(QUESTION, usage_limits=limits) as told:
+                    if isinstance(options.get("output_type", str), type):
+                        return [piece async for piece in told.stream_text(delta=True)]
+                    return await told.get_output()
+
+        return lambda stream=False, api="chat", **options: asyncio.run(run(stream, api, **options))
 
     def test_an_agent_answers(self, ask, alone):
         assert ask().output == alone
@@ -210,3 +306,58 @@ class TestPydanticAI:
         plan = ask(output_type=NativeOutput(Plan)).output
         assert isinstance(plan, Plan)
         assert plan.table == "users"
+
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    def test_an_agent_calls_the_tool_of_its_output(self, ask, api):
+        from pydantic_ai import ToolOutput
+
+        plan = ask(api=api, output_type=ToolOutput(Plan)).output
+        assert isinstance(plan, Plan)
+        assert ask(stream=True, api=api, output_type=ToolOutput(Plan)) == plan
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    def test_an_agent_calls_a_tool_and_then_ends(self, ask, api, stream):
+        """Its first step has the tool alone, and its second one that of its output."""
+        from pydantic_ai import Tool, ToolOutput
+        from pydantic_ai.capabilities import PrepareOutputTools
+
+        counted = []
+
+        def count(table: Literal["users", "orders"]) -> int:
+            """Count the rows of a table."""
+            counted.append(table)
+            return 5
+
+        async def first(context: Any, definition: Any) -> Any:
+            return definition if context.run_step == 1 else None
+
+        async def later(context: Any, definitions: Any) -> Any:
+            return definitions if context.run_step > 1 else []
+
+        found = ask(
+            stream,
+            api,
+            tools=[Tool(count, prepare=first)],
+            output_type=ToolOutput(Plan),
+            capabilities=[PrepareOutputTools(later)],
+        )
+        assert isinstance(found if stream else found.output, Plan)
+        assert counted
+        assert set(counted) <= {"users", "orders"}
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_an_agent_is_answered_in_responses(self, ask, alone, stream):
+        found = ask(stream, "responses")
+        assert ("".join(found) if stream else found.output) == alone
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    def test_an_agent_is_told_no_thought_as_an_answer(self, ask, api, stream):
+        found = ask(stream, api, settings={"extra_body": {"grammar": THOUGHTFUL}})
+        assert ("".join(found) if stream else found.output) == "yes"
+
+    def test_an_agent_fills_a_model_of_pydantic_in_a_response(self, ask):
+        from pydantic_ai import NativeOutput
+
+        assert isinstance(ask(api="responses", output_type=NativeOutput(Plan)).output, Plan)

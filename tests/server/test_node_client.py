@@ -28,6 +28,7 @@ from .running import serving
 SCRIPT = Path(__file__).with_name("node") / "client.mjs"
 QUEUE = 4
 GREEDY = {"temperature": 0, "max_tokens": 8}
+CITIES = ("Rome", "Oslo")
 
 
 class Filled:
@@ -185,6 +186,124 @@ class TestSchemas:
 
     def test_a_plain_json_schema_is_followed(self, outcome):
         assert outcome("json_schema") in ({"ok": True}, {"ok": False})
+
+
+class TestTools:
+    @pytest.mark.parametrize("check", ["call", "call_of_a_named_tool"])
+    def test_a_demanded_call_is_a_call(self, outcome, check):
+        choice = outcome(check)
+        assert choice["finish_reason"] == "tool_calls"
+        assert choice["message"]["content"] is None
+        (call,) = choice["message"]["tool_calls"]
+        assert (call["type"], call["function"]["name"]) == ("function", "weather")
+        assert json.loads(call["function"]["arguments"])["city"] in CITIES
+
+    def test_several_calls_have_ids_of_their_own(self, outcome):
+        calls = outcome("calls_at_once")["message"]["tool_calls"]
+        assert len({call["id"] for call in calls}) == len(calls)
+
+    def test_arguments_are_parsed_by_zod(self, outcome):
+        assert outcome("call_parsed")["parsed_arguments"]["city"] in CITIES
+
+    def test_a_stream_has_the_same_call(self, outcome):
+        first, *rest = outcome("call_streamed")
+        expected = outcome("call")["message"]["tool_calls"][0]["function"]
+        assert (first["index"], first["type"]) == (0, "function")
+        assert first["function"] == {"name": expected["name"], "arguments": ""}
+        assert "".join(one["function"]["arguments"] for one in rest) == expected["arguments"]
+
+    def test_the_clients_own_stream_helper_gathers_a_call(self, outcome):
+        seen = outcome("call_in_the_stream_helper")
+        expected = outcome("call")["message"]["tool_calls"][0]["function"]
+        (call,) = seen["message"]["tool_calls"]
+        assert call["function"]["arguments"] == expected["arguments"]
+        assert call["function"]["parsed_arguments"] == json.loads(expected["arguments"])
+        assert seen["finish_reason"] == "tool_calls"
+        assert seen["deltas"][-1]["arguments"] == expected["arguments"]
+        (done,) = seen["done"]
+        assert (done["name"], done["arguments"]) == ("weather", expected["arguments"])
+
+    @pytest.mark.parametrize(
+        "check", ["tool_that_the_client_runs", "tool_that_the_client_runs_from_a_stream"]
+    )
+    def test_the_client_runs_a_tool_and_tells_its_result(self, outcome, check):
+        ran = outcome(check)
+        assert ran["roles"] == ["user", "assistant", "tool", "assistant"]
+        assert ran["sent"] == ["required", "none"]
+        assert len(ran["cities"]) == 1
+        assert ran["final"] == "sunny"
+
+
+class TestResponses:
+    def test_the_text_is_that_of_a_chat(self, outcome, alone):
+        response = outcome("response")
+        assert response["output_text"] == alone.text
+        assert response["status"] == "incomplete"
+        assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+        assert response["usage"]["output_tokens"] == alone.completion_tokens
+
+    def test_events_end_with_the_same_response(self, outcome, alone):
+        seen = outcome("response_streamed")
+        assert seen["text"] == seen["snapshot"] == alone.text
+        assert seen["final"]["output_text"] == alone.text
+        assert seen["final"]["status"] == "incomplete"
+        assert seen["kinds"][0] == "response.created"
+        assert seen["kinds"][-1] == "response.incomplete"
+
+    def test_events_tell_a_thought(self, outcome):
+        seen = outcome("response_with_a_thought_streamed")
+        thought, message = seen["final"]["output"]
+        assert thought["type"] == "reasoning"
+        assert thought["content"] == [{"type": "reasoning_text", "text": "Hm."}]
+        assert message["content"][0]["text"] == seen["text"] == "yes"
+        assert "response.reasoning_text.delta" in seen["kinds"]
+
+    def test_a_call_is_parsed_by_zod(self, outcome):
+        response = outcome("response_with_a_call")
+        (call,) = response["output"]
+        assert (call["type"], call["name"]) == ("function_call", "weather")
+        assert call["parsed_arguments"]["city"] in CITIES
+        assert response["output_text"] == ""
+
+    def test_events_of_a_call_end_with_the_same_call(self, outcome):
+        seen = outcome("response_with_a_call_streamed")
+        (expected,) = outcome("response_with_a_call")["output"]
+        (call,) = seen["final"]["output"]
+        assert seen["arguments"] == call["arguments"] == expected["arguments"]
+        assert call["parsed_arguments"] == expected["parsed_arguments"]
+        assert "response.function_call_arguments.done" in seen["kinds"]
+        assert seen["kinds"][-1] == "response.completed"
+
+    def test_its_items_and_a_result_can_be_sent_again(self, outcome):
+        assert outcome("response_to_a_result")["output_text"]
+
+    @pytest.mark.parametrize("check", ["response_in_form", "response_in_form_streamed"])
+    def test_a_form_is_parsed_by_zod(self, outcome, check):
+        assert outcome(check)["level"] in ("low", "high")
+
+    @pytest.mark.parametrize("check", ["response_after_another", "response_after_another_streamed"])
+    def test_an_earlier_response_is_not_kept(self, outcome, check):
+        error = outcome(check)
+        assert (error["name"], error["status"]) == ("BadRequestError", 400)
+        assert error["param"] == "previous_response_id"
+
+
+class TestProbabilities:
+    def test_each_token_has_one(self, outcome, alone):
+        told = outcome("logprobs")
+        assert told["text"] == alone.text
+        data = bytes(byte for token in told["tokens"] for byte in token["bytes"])
+        assert data.decode() == alone.text
+        for token in told["tokens"]:
+            assert token["logprob"] == token["top_logprobs"][0]["logprob"] <= 0
+            assert len(token["top_logprobs"]) == 2
+
+    def test_a_stream_and_a_response_have_the_same(self, outcome):
+        expected = [token["token"] for token in outcome("logprobs")["tokens"]]
+        streamed = outcome("logprobs_from_the_stream_helper")
+        assert [token["token"] for token in streamed["tokens"]] == expected
+        assert streamed["n_told"] >= len(expected)
+        assert [token["token"] for token in outcome("logprobs_of_a_response")] == expected
 
 
 class TestCompletions:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from hivellm_lite.inference.results import AnswerToken
 from hivellm_lite.server.answers import Ended, Text, Thought
 from hivellm_lite.server.errors import APIError
+from hivellm_lite.server.logprobs import TokenPieces
 from hivellm_lite.server.responses.form import ResponseForm
 
 from .test_chat import CHAT, SCHEMA
@@ -59,6 +62,14 @@ class TestWhole:
         assert response["usage"]["output_tokens"] == 8
         assert response["model"] == "sql"
         assert response["max_output_tokens"] == 8
+
+    def test_it_repeats_its_request_with_all_fields(self, post):
+        tool = {"type": "function", "name": "now"}
+        response = post(PATH, **SHORT, tools=[tool], text={"verbosity": "low"})
+        whole = {**tool, "description": None, "parameters": None, "strict": False}
+        assert response["tools"] == [whole]
+        assert response["text"] == {"format": {"type": "text"}, "verbosity": "low"}
+        assert post(PATH, **SHORT)["text"] == {"format": {"type": "text"}}
 
     def test_an_answer_that_ends_is_completed(self, post):
         response = post(PATH, **SHORT, grammar='root ::= "yes"')
@@ -143,6 +154,21 @@ class TestInput:
         error = post(PATH, status=400, **{**SHORT, **body})["error"]
         assert error["param"] == param
 
+    def test_calls_join_the_assistants_message(self, post):
+        call = {"name": "weather", "arguments": '{"city": "Rome"}'}
+        item = {"type": "function_call", "call_id": "1", **call}
+        result = {"type": "function_call_output", "call_id": "1", "output": "sun"}
+        question = {"role": "user", "content": "Hi"}
+        tool_calls = [{"id": "1", "type": "function", "function": call}] * 2
+        spoken = {"role": "assistant", "content": "", "tool_calls": tool_calls}
+        told = {"role": "tool", "tool_call_id": "1", "content": "sun"}
+        items = [question, item, item, result, result]
+        messages = [question, spoken, told, told]
+        response = post(PATH, **{**SHORT, "input": items})
+        chat = post(CHAT, **{**SHORT_CHAT, "messages": messages})
+        assert text_of(response) == chat["choices"][0]["message"]["content"]
+        assert response["usage"]["input_tokens"] == chat["usage"]["prompt_tokens"]
+
 
 class TestEvents:
     def test_of_a_text(self, stream, post):
@@ -182,6 +208,15 @@ class TestEvents:
         for one in (Thought(0, "Hm."), Text(0, "Yes"), Ended(0, result)):
             told += form.event(one)
         told += form.finish([result])
+        kinds = [one.decode().split("\n")[0].removeprefix("event: response.") for one in told]
+        assert kinds[2:8] == [
+            "output_item.added",
+            "content_part.added",
+            "reasoning_text.delta",
+            "reasoning_text.done",
+            "content_part.done",
+            "output_item.done",
+        ]
         last = json.loads(told[-1].decode().split("data: ")[1])
         thought, message = last["response"]["output"]
         assert thought["content"] == [{"type": "reasoning_text", "text": "Hm."}]
@@ -191,6 +226,40 @@ class TestEvents:
         (last,) = empty.finish([])
         (item,) = json.loads(last.decode().split("data: ")[1])["response"]["output"]
         assert item["content"][0]["text"] == ""
+
+    def test_a_text_before_calls_has_its_own_probabilities(self, manager):
+        text, call = "Hm. So:", '\n<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+        answer = f"{text}{call}{call}"
+        tokens = [
+            AnswerToken(0, answer[i : i + 4].encode(), -1.0, ()) for i in range(0, len(answer), 4)
+        ]
+        result = replace(manager.generate("sql", "Hello", max_tokens=1), text=answer)
+        form, pieces = ResponseForm("sql", {}, tools=True), TokenPieces()
+        for piece in answer:
+            list(form.event(Text(0, piece, pieces.take(tokens, piece))))
+        list(form.event(Ended(0, result, pieces.take(tokens, None))))
+        (last,) = form.finish([result])
+        streamed = json.loads(last.decode().split("data: ")[1])["response"]
+        whole = ResponseForm("sql", {}, tools=True).whole([replace(result, logprobs=tokens)])
+        for response in (streamed, whole):
+            message, *calls = response["output"]
+            (part,) = message["content"]
+            assert (part["text"], len(calls)) == (text, 2)
+            assert [one["token"] for one in part["logprobs"]] == ["Hm. "]
+
+    def test_probabilities_of_a_text_that_was_held_back_are_told(self, manager):
+        form = ResponseForm("sql", {}, tools=True)
+        pieces = ["\n", "<too", " b", " "]
+        tokens = [AnswerToken(0, one.encode(), -1.0, ()) for one in pieces]
+        for one in tokens:
+            list(form.event(Text(0, one.data.decode(), (one,))))
+        result = manager.generate("sql", "Hello", max_tokens=1)
+        list(form.event(Ended(0, result)))
+        (last,) = form.finish([result])
+        (item,) = json.loads(last.decode().split("data: ")[1])["response"]["output"]
+        (part,) = item["content"]
+        assert part["text"] == "".join(pieces)
+        assert [one["token"] for one in part["logprobs"]] == pieces
 
     def test_an_error_in_the_middle_fails_the_response(self):
         form = ResponseForm("sql", {}, tools=False)

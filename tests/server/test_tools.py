@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from itertools import chain
 
 import pytest
@@ -11,9 +13,9 @@ from hivellm_lite import GrammarError
 from hivellm_lite.server.errors import APIError
 from hivellm_lite.server.fields import Fields
 from hivellm_lite.server.messages import read_messages
-from hivellm_lite.server.tools.definitions import read_tools
-from hivellm_lite.server.tools.grammar import tools_grammar
-from hivellm_lite.server.tools.prompt import tools_text
+from hivellm_lite.server.tools.definitions import Tools, read_tools
+from hivellm_lite.server.tools.grammar import MAX_KEPT, tools_grammar
+from hivellm_lite.server.tools.prompt import call_text, tools_text
 from hivellm_lite.server.tools.reader import CallReader, read_answer
 
 from .test_chat import CHAT, SHORT, events
@@ -159,6 +161,51 @@ class TestGrammar:
     def test_the_same_tools_have_the_same_grammar(self):
         assert tools_grammar(read()) is tools_grammar(read())
 
+    def test_descriptions_do_not_matter(self):
+        told = {**NOW["function"], "description": "Tell the time."}
+        changed = read(tools=[WEATHER, {"type": "function", "function": told}])
+        assert tools_grammar(changed) is tools_grammar(read())
+
+    def test_that_of_a_large_schema_is_not_kept(self):
+        def asked(n: int) -> Tools:
+            schema = {"type": "object", "description": "x" * n}
+            function = {"name": "a", "parameters": schema}
+            return read(tools=[{"type": "function", "function": function}])
+
+        assert tools_grammar(asked(100)) is tools_grammar(asked(100))
+        assert tools_grammar(asked(MAX_KEPT)) is not tools_grammar(asked(MAX_KEPT))
+
+    @pytest.mark.parametrize(
+        ("schema", "arguments", "wrong"),
+        [
+            ({"$ref": "#/$defs/A", "$defs": {"A": CITY}}, '{"city": "Rome"}', '{"city": 1}'),
+            (
+                {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": CITY}},
+                '{"a": {"city": "Rome"}}',
+                '{"a": {"city": 1}}',
+            ),
+            ({"properties": {"a": {"$ref": "#"}}}, '{"a": {"a": {}}}', '{"a": {"a": 1}}'),
+            ({"anyOf": [{"type": "integer"}, {"type": "object"}]}, "{}", "3"),
+            ({"properties": {"größe🙂": {"const": "é"}}}, '{"größe🙂": "é"}', '{"größe🙂": "e"}'),
+            ({}, '{"a": [1]}', "[1]"),
+        ],
+    )
+    def test_arguments_are_always_objects_of_the_schema(self, schema, arguments, wrong):
+        function = {"name": "a", "parameters": schema}
+        grammar = tools_grammar(read(tools=[{"type": "function", "function": function}]))
+        call = '<tool_call>\n{"name": "a", "arguments": %s}\n</tool_call>'
+        assert grammar.accepts(call % arguments)
+        assert not grammar.accepts(call % wrong)
+
+    @pytest.mark.parametrize(
+        "schema", [{"const": 3}, {"$ref": "#/$defs/A", "$defs": {"A": {"type": "integer"}}}]
+    )
+    def test_parameters_that_are_no_object_are_refused(self, schema):
+        function = {"name": "a", "parameters": schema}
+        with pytest.raises(APIError) as caught:
+            tools_grammar(read(tools=[{"type": "function", "function": function}]))
+        assert caught.value.param == "tools[0].function.parameters"
+
 
 class TestPrompts:
     def test_the_tools_are_told_as_qwen_tells_them(self):
@@ -194,6 +241,18 @@ class TestPrompts:
             "<tool_response>\nsun\n</tool_response>\n<tool_response>\nrain\n</tool_response>"
         )
 
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ('{"a":"\\u00e9"}', '{"a": "é"}'),
+            ('{"a":"\\ud800"}', '{"a":"\\ud800"}'),
+            ("{", "{"),
+            ("[" * 100_000, "[" * 100_000),
+        ],
+    )
+    def test_arguments_are_told_as_they_were_written(self, arguments, told):
+        assert call_text("w", arguments).split('"arguments": ')[1].startswith(f"{told}}}\n")
+
     def test_a_prompt_has_the_tools_behind_the_system_message(self, post):
         plain = post(CHAT, **SHORT)["usage"]["prompt_tokens"]
         told = post(CHAT, **ask(tool_choice="auto"))["usage"]["prompt_tokens"]
@@ -226,6 +285,21 @@ class TestReader:
         assert read_answer("Yes <tool_") == ("Yes <tool_", [])
         assert read_answer("Yes\n") == ("Yes\n", [])
         assert read_answer('<tool_call>\n{"na') == ("", [])
+        assert not calls[0].whole
+        assert all(call.whole for call in read_answer(f"{CALL}\n{NOW_CALL}")[1])
+
+    @pytest.mark.parametrize("text", ["a<b <tool", "a \u2003\n<", "<<", "a<tool_call", "a >\t"])
+    def test_only_what_may_become_a_call_is_held_back(self, text):
+        reader = CallReader()
+        told = "".join(one.text for one in reader.push(text))
+        assert told == re.sub(r"\s*(<(t(o(o(l(_(c(a(l(l)?)?)?)?)?)?)?)?)?)?\Z", "", text)
+        assert told + "".join(one.text for one in reader.finish()) == text
+
+    def test_much_white_space_is_read_in_no_time(self):
+        text = " " * 1_000_000 + "x"
+        began = time.perf_counter()
+        assert read_answer(text) == (text, [])
+        assert time.perf_counter() - began < 2
 
 
 class TestAnswers:
@@ -276,6 +350,18 @@ class TestAnswers:
     def test_a_call_that_is_cut_off_ends_with_length(self, post):
         (choice,) = post(CHAT, **ask(tool_choice="required", max_tokens=20))["choices"]
         assert choice["finish_reason"] == "length"
+
+    def test_a_call_that_a_stop_text_cuts_off_is_not_said_to_be_one(self, post, call):
+        body = ask(tool_choice="required", tools=[WEATHER], stop=["city"])
+        (choice,) = post(CHAT, **body)["choices"]
+        assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"'
+        assert choice["finish_reason"] == "stop"
+        chunks = events(call("POST", CHAT, json={**body, "stream": True}))
+        assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+        item = {"type": "function", **WEATHER["function"]}
+        asked = {"model": "sql", "input": "Hello", "stop": ["city"], "tools": [item]}
+        response = post("/v1/responses", **asked, tool_choice="required")
+        assert response["output"][0]["status"] == "incomplete"
 
     def test_with_a_format_the_answer_without_a_call_follows_it(self, post):
         form = {"type": "json_schema", "json_schema": {"schema": {"enum": [1, 2]}}}

@@ -10,9 +10,9 @@ from typing import Any
 from ...inference.results import AnswerToken, InferenceResult
 from ..answers import Ended, Event, Text, Thought
 from ..errors import APIError
-from ..logprobs import token_logprobs
+from ..logprobs import TokenPieces, token_logprobs
 from ..sse import event
-from ..tools.reader import Began, CallReader, Said, Told
+from ..tools.reader import Began, CallReader, Said, Told, read_answer
 
 __all__ = ["ResponseForm"]
 
@@ -45,13 +45,19 @@ class ResponseForm:
             **told_again,
         }
         self._reader = CallReader() if tools else None
+        self._untold: list[AnswerToken] = []
+        """Tokens whose text is held back, as it may begin a call."""
         self._n_events = 0
 
     def whole(self, results: Sequence[InferenceResult]) -> Mapping[str, object]:
         (result,) = results
+        tokens = tuple(result.logprobs)
+        if self._reader is not None and tokens:
+            text, calls = read_answer(result.text)
+            tokens = TokenPieces().take(tokens, text) if calls else tokens
         if result.thinking:
             list(self.event(Thought(0, result.thinking)))
-        list(self.event(Text(0, result.text, result.logprobs)))
+        list(self.event(Text(0, result.text, tokens)))
         list(self.event(Ended(0, result)))
         return self._response
 
@@ -84,25 +90,30 @@ class ResponseForm:
 
     def _thought(self, text: str) -> Iterator[bytes]:
         yield self._open({"type": "reasoning", "id": _new_id("rs"), "summary": [], "content": []})
-        yield self._of_item("response.reasoning_text.delta", content_index=0, delta=text)
-        self._output[-1]["content"].append({"type": "reasoning_text", "text": text})
-        yield self._of_item("response.reasoning_text.done", content_index=0, text=text)
+        place, part = {"content_index": 0}, {"type": "reasoning_text", "text": ""}
+        yield self._of_item("response.content_part.added", **place, part=part)
+        yield self._of_item("response.reasoning_text.delta", **place, delta=text)
+        part["text"] = text
+        self._output[-1]["content"].append(part)
+        yield self._of_item("response.reasoning_text.done", **place, text=text)
+        yield self._of_item("response.content_part.done", **place, part=part)
         yield from self._close("completed")
 
     def _said(self, said: Iterable[Told], tokens: Sequence[AnswerToken]) -> Iterator[bytes]:
+        if not self._is_open("function_call"):
+            self._untold += tokens
         for one in said:
             if isinstance(one, Said):
-                yield from self._text(one.text, tokens)
-                tokens = ()
+                untold, self._untold = self._untold, []
+                yield from self._text(one.text, untold)
             elif isinstance(one, Began):
+                self._untold = []
                 yield from self._close("completed")
                 head = {"type": "function_call", "id": _new_id("fc"), "call_id": _new_id("call")}
                 yield self._open({**head, "name": one.name, "arguments": ""})
             else:
                 self._output[-1]["arguments"] += one.text
                 yield self._of_item("response.function_call_arguments.delta", delta=one.text)
-        if tokens and self._is_open("message"):
-            self._output[-1]["content"][0]["logprobs"] += token_logprobs(tokens)
 
     def _text(self, text: str, tokens: Sequence[AnswerToken]) -> Iterator[bytes]:
         """A piece of the message, which it begins if there is none."""
@@ -124,9 +135,12 @@ class ResponseForm:
         """Close what is open, and say how the response ended."""
         if all(item["type"] == "reasoning" for item in self._output):
             yield from self._text("", ())
+        if self._is_open("message"):
+            self._output[-1]["content"][0]["logprobs"] += token_logprobs(self._untold)
         is_cut = result.finish_reason == "length"
         status = "incomplete" if is_cut else "completed"
-        yield from self._close(status)
+        is_whole = self._reader is None or not self._reader.in_arguments
+        yield from self._close(status if is_whole else "incomplete")
         self._response.update(
             status=status,
             incomplete_details={"reason": "max_output_tokens"} if is_cut else None,

@@ -17,7 +17,7 @@ from ..fields import Fields, type_error
 from ..messages import MAX_MESSAGES, Conversation, Turn, conversation, read_content
 from ..service import Service, service_of
 from ..tools.definitions import read_tools
-from ..tools.prompt import call_text, calls_after
+from ..tools.prompt import call_text
 from .form import ResponseForm
 
 __all__ = ["responses"]
@@ -82,18 +82,27 @@ def _told_again(body: Fields) -> Mapping[str, object]:
         "top_p": None,
     }
     given = {name: body.value(name) for name in defaults if body.value(name) is not None}
+    text, tools = body.nested("text"), body.objects("tools") or ()
+    if text is not None:
+        given["text"] = {"format": {"type": "text"}, **_given(text)}
+    given["tools"] = [
+        {"description": None, "parameters": None, "strict": False, **_given(tool)} for tool in tools
+    ]
     return {**defaults, **given}
+
+
+def _given(fields: Fields) -> Mapping[str, object]:
+    return {name: value for name, value in fields.all().items() if value is not None}
 
 
 def _conversation(body: Fields) -> Conversation:
     body.required("input")
     value = body.value("input")
-    turns: list[Turn] = []
     instructions = body.text("instructions")
-    if instructions:
-        turns.append(("system", instructions))
+    system = [instructions] if instructions else []
+    turns: list[Turn] = []
     if isinstance(value, str):
-        return conversation([*turns, ("user", value)])
+        return conversation([*_system(system), ("user", value)])
     if not isinstance(value, list):
         raise type_error("input", "a string or an array of items", value)
     if not value:
@@ -101,24 +110,25 @@ def _conversation(body: Fields) -> Conversation:
     if len(value) > MAX_MESSAGES:
         raise invalid("input", f"Invalid 'input': more than {MAX_MESSAGES:,} items.")
     for item in body.objects("input") or ():
-        _add(turns, item)
-    if not turns:
+        _add(turns, item, system)
+    if not (system or turns):
         raise invalid("input", "Invalid 'input': no item of it says anything.")
-    return conversation(turns)
+    return conversation([*_system(system), *turns])
 
 
-def _add(turns: list[Turn], item: Fields) -> None:
-    """Add what an item says. Calls belong to the assistant's message before them, and system
-    messages that follow one another at the beginning are one.
-    """
+def _system(texts: list[str]) -> list[Turn]:
+    return [("system", "\n\n".join(texts))] if texts else []
+
+
+def _add(turns: list[Turn], item: Fields, system: list[str]) -> None:
+    """Add what an item says. ``system`` takes the system messages before all others."""
     kind = item.text("type") or "message"
     if kind == "reasoning":  # what a model thought is not told to it again
         return
     if kind == "function_call":
         item.required("name")
         call = call_text(item.text("name") or "", item.text("arguments") or "{}")
-        said = turns.pop()[1] if turns and turns[-1][0] == "assistant" else ""
-        turns.append(("assistant", calls_after(said, [call])))
+        turns.append(("call", call))
     elif kind == "function_call_output":
         item.required("output")
         turns.append(("tool", read_content(item, _PARTS, name="output")))
@@ -126,8 +136,8 @@ def _add(turns: list[Turn], item: Fields) -> None:
         item.required("role", "content")
         role = item.choice("role", list(_ROLES)) or ""
         text = read_content(item, _PARTS)
-        if _ROLES[role] == "system" and [one for one, _ in turns] == ["system"]:
-            turns[0] = "system", f"{turns[0][1]}\n\n{text}"
+        if _ROLES[role] == "system" and not turns:
+            system.append(text)
         else:
             turns.append((_ROLES[role], text))
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 
 from ...errors import GrammarError
 from ...gbnf.build import alternation, char_class, literal, repeat, sequence, with_prefix
@@ -24,7 +25,10 @@ CALL_MIDDLE = '", "arguments": '
 CALL_END = "}\n</tool_call>"
 
 
-@functools.lru_cache(maxsize=64)
+MAX_KEPT = 1 << 16
+"""Characters of schemas and of another grammar whose grammar is kept for the next request."""
+
+
 def tools_grammar(tools: Tools, instead: str | None = None) -> Grammar:
     """The same grammar object for the same tools, so that experts compile it once.
 
@@ -32,6 +36,13 @@ def tools_grammar(tools: Tools, instead: str | None = None) -> Grammar:
     APIError for the parameters of a strict tool that a grammar cannot enforce, and GrammarError
     for ``instead``.
     """
+    called = tuple(replace(tool, description="") for tool in tools.callable)
+    told = replace(tools, shown=(), callable=called)
+    size = sum(len(tool.parameters) for tool in called) + len(instead or "")
+    return (_kept if size <= MAX_KEPT else _made)(told, instead)
+
+
+def _made(tools: Tools, instead: str | None) -> Grammar:
     rules: dict[str, Node] = {"root": EMPTY}
     bodies = []
     for index, tool in enumerate(tools.callable):
@@ -53,6 +64,9 @@ def tools_grammar(tools: Tools, instead: str | None = None) -> Grammar:
         rules |= with_prefix(other.rules, "answer-")
         rules["root"] = alternation(calls, RuleRef(f"answer-{other.root}"))
     return Grammar(rules, source="the request's tools")
+
+
+_kept = functools.lru_cache(maxsize=64)(_made)
 
 
 def _parameters(tool: Tool) -> Grammar:

@@ -44,7 +44,9 @@ def tools_text(tools: Tools) -> str:
 def call_text(name: str, arguments: str) -> str:
     """A call as the model has written it. ``arguments``: JSON, or what a model wrote instead."""
     with contextlib.suppress(ValueError, RecursionError):  # a mistake that the model may see
-        arguments = json.dumps(json.loads(arguments), ensure_ascii=False)
+        written = json.dumps(json.loads(arguments), ensure_ascii=False)
+        written.encode()  # half of a surrogate pair stays escaped
+        arguments = written
     return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'
 
 

@@ -41,10 +41,6 @@ class Arguments:
 Told = Said | Began | Arguments
 
 _HEAD = re.compile(r'\n\{"name": "([^"]*)", "arguments": ')
-_HELD_BACK = re.compile(
-    r"\s*(?:" + "|".join(re.escape(OPEN_TAG[:n]) for n in range(len(OPEN_TAG) - 1, 0, -1)) + r")?\Z"
-)
-"""White space before a call, or what may become it, and the beginning of the tag."""
 
 
 class CallReader:
@@ -68,6 +64,11 @@ class CallReader:
         """The calls that have begun."""
         return self._n_calls
 
+    @property
+    def in_arguments(self) -> bool:
+        """Whether the arguments of the last call have not ended."""
+        return self._stage == "arguments"
+
     def push(self, text: str) -> Iterator[Told]:
         """What another piece of the answer tells."""
         self._pending += text
@@ -88,8 +89,7 @@ class CallReader:
             self._stage, self._pending = "head", after
             said = before.rstrip()
         else:
-            held = _HELD_BACK.search(self._pending)
-            end = held.start() if held is not None else len(self._pending)
+            end = _certain(self._pending)
             said, self._pending = self._pending[:end], self._pending[end:]
         if said and not self._n_calls:
             yield Said(said)
@@ -132,12 +132,25 @@ class CallReader:
         yield from ()
 
 
+def _certain(text: str) -> int:
+    """How much of a text is none of a call: white space at its end may stand before one, and so
+    may the beginning of the tag.
+    """
+    begin = text.rfind(OPEN_TAG[0], max(0, len(text) - len(OPEN_TAG)))
+    if begin >= 0 and OPEN_TAG.startswith(text[begin:]):
+        text = text[:begin]
+    return len(text.rstrip())
+
+
 @dataclass
 class Call:
-    """One call of a whole answer. ``arguments``: JSON text."""
+    """One call of a whole answer. ``arguments``: JSON text, the beginning of one if the call is
+    not ``whole``.
+    """
 
     name: str
     arguments: str = ""
+    whole: bool = True
 
 
 @dataclass
@@ -156,4 +169,6 @@ def read_answer(answer: str) -> tuple[str, list[Call]]:
             found.calls.append(Call(told.name))
         else:
             found.calls[told.index].arguments += told.text
+    if reader.in_arguments:
+        found.calls[-1].whole = False
     return found.text, found.calls

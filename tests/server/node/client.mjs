@@ -2,7 +2,9 @@
 // test_node_client.py runs it and judges the values. HIVELLM_ADDRESS is the server's address.
 
 import OpenAI from "openai";
-import { zodResponseFormat } from "openai/helpers/zod";
+import {
+  zodFunction, zodResponseFormat, zodResponsesFunction, zodTextFormat,
+} from "openai/helpers/zod";
 import { z } from "zod";
 
 const baseURL = `${process.env.HIVELLM_ADDRESS}/v1`;
@@ -28,6 +30,21 @@ const plainFormat = {
       additionalProperties: false,
     },
   },
+};
+
+const City = z.object({ city: z.enum(["Rome", "Oslo"]) });
+const weather = { name: "weather", description: "Tell the weather of a city.", parameters: City };
+const calling = {
+  ...greedy, max_tokens: 60, tools: [zodFunction(weather)], tool_choice: "required",
+  parallel_tool_calls: false,
+};
+const responding = { model: "sql", input: "Hello", temperature: 0, max_output_tokens: 8 };
+const respondingWithCall = {
+  ...responding, max_output_tokens: 60, tools: [zodResponsesFunction(weather)],
+  tool_choice: "required", parallel_tool_calls: false,
+};
+const respondingInForm = {
+  ...responding, max_output_tokens: 60, text: { format: zodTextFormat(Verdict, "verdict") },
 };
 
 const text = (answer) => answer.choices[0].message.content;
@@ -126,6 +143,141 @@ const schemas = {
   },
 };
 
+const tools = {
+  async call() {
+    return (await chats.create(calling)).choices[0];
+  },
+  async call_of_a_named_tool() {
+    const named = { type: "function", function: { name: "weather" } };
+    return (await chats.create({ ...calling, tool_choice: named })).choices[0];
+  },
+  async calls_at_once() {
+    const answer = await chats.create({
+      ...calling, max_tokens: 400, parallel_tool_calls: true,
+    });
+    return answer.choices[0];
+  },
+  async call_parsed() {
+    return (await chats.parse(calling)).choices[0].message.tool_calls[0].function;
+  },
+  async call_streamed() {
+    const deltas = [];
+    for await (const chunk of await chats.create({ ...calling, stream: true })) {
+      deltas.push(...(chunk.choices[0].delta.tool_calls ?? []));
+    }
+    return deltas;
+  },
+  async call_in_the_stream_helper() {
+    const stream = chats.stream(calling);
+    const seen = { deltas: [], done: [] };
+    stream.on("tool_calls.function.arguments.delta", (one) => seen.deltas.push(one));
+    stream.on("tool_calls.function.arguments.done", (one) => seen.done.push(one));
+    const choice = (await stream.finalChatCompletion()).choices[0];
+    return { ...seen, message: choice.message, finish_reason: choice.finish_reason };
+  },
+  async tool_that_the_client_runs() {
+    return ranByTheClient({});
+  },
+  async tool_that_the_client_runs_from_a_stream() {
+    return ranByTheClient({ stream: true });
+  },
+};
+
+// The client's own loop: a call, its result, an answer. The model would call for ever, so the
+// request with a result forbids more calls and asks for a short text.
+async function ranByTheClient(options) {
+  const sent = [];
+  const asking = (url, init) => {
+    const body = JSON.parse(init.body);
+    if (body.messages.at(-1).role === "tool") {
+      Object.assign(body, { tool_choice: "none", grammar: 'root ::= "sunny"' });
+    }
+    sent.push(body.tool_choice);
+    return fetch(url, { ...init, body: JSON.stringify(body) });
+  };
+  const cities = [];
+  const tell = ({ city }) => {
+    cities.push(city);
+    return `sun in ${city}`;
+  };
+  const runner = client.withOptions({ fetch: asking }).chat.completions.runTools(
+    { ...calling, ...options, tools: [zodFunction({ ...weather, function: tell })] },
+  );
+  const final = await runner.finalContent();
+  return { final, cities, sent, roles: runner.messages.map((message) => message.role) };
+}
+
+async function eventsOf(asked) {
+  const stream = client.responses.stream(asked);
+  const seen = { kinds: [], text: "", snapshot: "", arguments: "" };
+  stream.on("response.output_text.delta", (event) => { seen.snapshot = event.snapshot; });
+  for await (const event of stream) {
+    seen.kinds.push(event.type);
+    if (event.type === "response.output_text.delta") seen.text += event.delta;
+    if (event.type === "response.function_call_arguments.delta") seen.arguments += event.delta;
+  }
+  return { ...seen, final: await stream.finalResponse() };
+}
+
+const responses = {
+  async response() {
+    return client.responses.create(responding);
+  },
+  async response_streamed() {
+    return eventsOf(responding);
+  },
+  async response_with_a_thought_streamed() {
+    const grammar = 'root ::= "<think>Hm.</think>yes"';
+    return eventsOf({ ...responding, max_output_tokens: 60, grammar });
+  },
+  async response_with_a_call() {
+    return client.responses.parse(respondingWithCall);
+  },
+  async response_with_a_call_streamed() {
+    return eventsOf(respondingWithCall);
+  },
+  async response_to_a_result() {
+    const first = await client.responses.create(respondingWithCall);
+    const [call] = first.output;
+    const result = { type: "function_call_output", call_id: call.call_id, output: "sun" };
+    const input = [{ role: "user", content: "Hello" }, ...first.output, result];
+    return client.responses.create({ ...responding, tools: respondingWithCall.tools,
+      tool_choice: "none", input });
+  },
+  async response_in_form() {
+    return (await client.responses.parse(respondingInForm)).output_parsed;
+  },
+  async response_in_form_streamed() {
+    return (await eventsOf(respondingInForm)).final.output_parsed;
+  },
+  async response_after_another() {
+    return refusal(client.responses.create({ ...responding, previous_response_id: "resp_1" }));
+  },
+  async response_after_another_streamed() {
+    const asked = { ...responding, previous_response_id: "resp_1" };
+    return refusal(client.responses.stream(asked).finalResponse());
+  },
+};
+
+const probabilities = {
+  async logprobs() {
+    const answer = await chats.create({ ...greedy, logprobs: true, top_logprobs: 2 });
+    return { text: text(answer), tokens: answer.choices[0].logprobs.content };
+  },
+  async logprobs_from_the_stream_helper() {
+    const stream = chats.stream({ ...greedy, logprobs: true, top_logprobs: 2 });
+    let n_told = 0;
+    stream.on("logprobs.content.delta", ({ content }) => { n_told += content.length; });
+    const answer = await stream.finalChatCompletion();
+    return { n_told, tokens: answer.choices[0].logprobs.content };
+  },
+  async logprobs_of_a_response() {
+    const include = ["message.output_text.logprobs"];
+    const response = await client.responses.create({ ...responding, include, top_logprobs: 2 });
+    return response.output[0].content[0].logprobs;
+  },
+};
+
 const completions = {
   async completions() {
     const asked = { model: "sql", prompt: ["Once", "Then"], max_tokens: 4, temperature: 0 };
@@ -163,7 +315,9 @@ const errors = {
   },
 };
 
-const groups = [models, chat, streams, schemas, completions, errors];
+const groups = [
+  models, chat, streams, schemas, tools, responses, probabilities, completions, errors,
+];
 
 const outcomes = {};
 for (const [name, check] of groups.flatMap(Object.entries)) {
