@@ -27,6 +27,14 @@ def main() -> None:
     parser.add_argument("--only", choices=("load", "overhead"))
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--peer-requests", type=int, help="of llama-server [default: a quarter]")
+    parser.add_argument(
+        "--prompt-tokens",
+        type=int,
+        nargs="*",
+        default=[0, 300],
+        help="lengths of the prompts' schemas; 0 is a schema of one line",
+    )
     parser.add_argument("--repetitions", type=int, default=30)
     given = parser.parse_args()
     if given.llama_server is None:
@@ -44,7 +52,10 @@ def main() -> None:
         if given.only != "load":
             show_measurement(overhead.measure(workload))
         if given.only != "overhead":
-            load.measure(workload, load.Load(given.clients, given.requests))
+            peer_requests = given.peer_requests or given.requests // 4
+            for n_tokens in given.prompt_tokens:
+                asked = load.Load(given.clients, given.requests, peer_requests, n_tokens)
+                load.measure(workload, asked)
 
 
 if __name__ == "__main__":

@@ -31,10 +31,14 @@ THROUGHPUT_GOAL = 3.0
 
 @dataclass(frozen=True)
 class Load:
-    """How much is asked."""
+    """How much is asked. ``peer_requests``: of llama-server, which takes longer for each.
+    ``prompt_tokens``: about how long a prompt is, its question left out; 0 is a schema of one line.
+    """
 
     clients: int
     requests: int
+    peer_requests: int
+    prompt_tokens: int
     seed: int = 1
 
 
@@ -70,9 +74,10 @@ class Outcome:
 
 def measure(workload: Workload, load: Load) -> None:
     """Print what both servers did with the same load."""
-    questions = [
-        q for name in PACKAGES for q in workload.questions(name, [SCHEMAS[name]], QUESTIONS)
-    ]
+    questions: list[Question] = []
+    for name in PACKAGES:
+        schema = workload.long_schema(name, load.prompt_tokens) if load.prompt_tokens else ""
+        questions += workload.questions(name, [schema or SCHEMAS[name]], QUESTIONS)
     drawn = random.Random(load.seed)
     asked = [drawn.choice(questions) for _ in range(load.requests)]
     hang = [drawn.randint(1, 10) if drawn.random() < HANG_UP else None for _ in asked]
@@ -80,10 +85,13 @@ def measure(workload: Workload, load: Load) -> None:
     outcomes = [_ours(workload, load, asked, hang)]
     _check(outcomes[0], asked, alone)
     if workload.llama_server is not None:
-        outcomes.append(_theirs(workload, load, asked, hang))
+        n = load.peer_requests
+        outcomes.append(_theirs(workload, load, asked[:n], hang[:n]))
+    lengths = [len(one.tokens) for one in questions]
     title = (
-        f"{load.clients} clients, {len(PACKAGES)} experts, {load.requests} requests of up to "
-        f"{MAX_TOKENS} tokens, {HANG_UP:.0%} hang up"
+        f"{load.clients} clients, {len(PACKAGES)} experts, {load.requests} requests, prompts of "
+        f"{min(lengths)} to {max(lengths)} tokens, up to {MAX_TOKENS} answered, "
+        f"{HANG_UP:.0%} hang up"
     )
     header = ("", "requests/s", "pieces/s", "first text: median s", "95 %", "MB by quarters")
     show(title, header, [one.row() for one in outcomes])

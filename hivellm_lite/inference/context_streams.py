@@ -84,6 +84,17 @@ class ContextStreams:
         target.index, stream.index = stream.index, target.index
         self.all.sort(key=lambda one: one.index)
 
+    def swap(self, one: Stream, other: Stream) -> None:
+        """Exchange the indices of two streams, which keep what they hold."""
+        states = [(stream, self.read(stream) if stream.tokens else None) for stream in (one, other)]
+        one.index, other.index = other.index, one.index
+        for stream, state in states:
+            if state is None:
+                self.context.truncate(stream.index, 0)
+            else:
+                self.write(stream, state)
+        self.all.sort(key=lambda each: each.index)
+
     def resize(
         self,
         n_streams: int,

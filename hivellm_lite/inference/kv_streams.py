@@ -197,7 +197,7 @@ class KVStreams:
             self.resize(self.context.n_streams, self.context.n_ctx)
 
     def close_gaps(self, streams: Iterable[Stream]) -> None:
-        """Move streams so that these stand side by side, where idle ones are between them.
+        """Move streams so that these, which have the same adapters, stand side by side.
 
         llama.cpp computes neighbouring streams in one pass, and other streams in a pass each.
         """
@@ -206,12 +206,29 @@ class KVStreams:
             inside = range(wanted[0].index, wanted[-1].index)
             gaps = [s for s in self.streams if s.index in inside and not s.busy]
             if not gaps:
+                if self.context.model.on_cpu:  # elsewhere a copy costs more than a pass
+                    self._group()
                 return
             target, moved = min(gaps, key=lambda one: one.index), wanted[-1]
             self._park_before_losing(target, 0)
             self._streams.move(moved, target)
             self._counters.copied += 1
             wanted.sort(key=lambda one: one.index)
+
+    def _group(self) -> None:
+        """Exchange streams until all busy ones with the same adapters stand side by side."""
+        groups: dict[Applied, list[Stream]] = {}
+        for stream in self._streams.busy:
+            groups.setdefault(stream.applied, []).append(stream)
+        start = 0
+        for group in sorted(groups.values(), key=_mean_index):
+            place = range(start, start + len(group))
+            others = [one for one in self.streams if one.index in place and one not in group]
+            outside = [one for one in group if one.index not in place]
+            for one, other in zip(outside, others, strict=True):
+                self._streams.swap(one, other)
+                self._counters.copied += 1
+            start = place.stop
 
     def park(self, stream: Stream) -> Parked | None:
         """Move a stream's content to host memory and give the stream back.
@@ -313,3 +330,7 @@ class KVStreams:
         parked = Parked(stream.applied, tokens, n_prompt, state, next(self._clock))
         self._parked.add(parked)
         return parked
+
+
+def _mean_index(streams: Sequence[Stream]) -> float:
+    return sum(one.index for one in streams) / len(streams)
