@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ..manager import ExpertManager
+from ..memory_estimate import parse_bytes
 from ..server.options import APIKey, ServerOptions
 from ..terminal_text import one_line
 from .options import load_arguments, model_options, progress_bar
@@ -24,7 +25,7 @@ _KEY_LINE = re.compile(r"(?:([\w.-]+)[ \t:=]+)?(\S+)")
 
 _SERVER_OPTIONS = (
     *("host", "port", "insecure", "allowed_hosts", "cors", "queue", "timeout", "drain", "ttl"),
-    "allow_loading",
+    *("allow_loading", "max_tokens", "max_body"),
 )
 
 MIN_KEY = 16
@@ -115,6 +116,12 @@ def _read_config(ctx: click.Context, _parameter: click.Parameter, value: str | N
     "--timeout", type=float, default=600.0, show_default=True, help="Seconds for one request."
 )
 @click.option(
+    "--max-tokens", type=int, help="Most tokens of one answer [default: as long as the context]."
+)
+@click.option(
+    "--max-body", metavar="BYTES", default="8MiB", show_default=True, help="Of one request's body."
+)
+@click.option(
     "--drain",
     type=float,
     default=30.0,
@@ -159,6 +166,7 @@ def serve(
     if not packages and options["allow_loading"] is None:
         raise click.UsageError("name at least one package, or give --allow-loading")
     given = {name: options.pop(name) for name in _SERVER_OPTIONS}
+    given["max_body"] = parse_bytes(given["max_body"])
     keys = _read_keys(api_key_file)
     server_options = ServerOptions(keys=keys, **given)
     arguments = load_arguments(settings, options)

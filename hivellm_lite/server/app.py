@@ -21,6 +21,7 @@ from .keys import KeyGuard
 from .lora_adapters import load_adapter, unload_adapter
 from .models import get_model, list_models
 from .observing import NOBODY, Observer
+from .openapi.document import openapi
 from .options import ServerOptions
 from .request_ids import RequestIds
 from .responses.reading import responses
@@ -66,6 +67,7 @@ def _routes() -> list[BaseRoute]:
         Route("/v1/unload_lora_adapter", Endpoint(unload_adapter), methods=["POST"]),
         Route("/v1/models", Endpoint(list_models), methods=["GET"]),
         Route("/v1/models/{model:path}", Endpoint(get_model), methods=["GET"]),
+        Route("/openapi.json", openapi, methods=["GET"]),
     ]
 
 

@@ -33,6 +33,9 @@ CANCELLED = 5.0
 MAX_PAUSE = 30.0
 """Seconds between two looks at idle experts, at most."""
 
+LEAST_CONNECTIONS = 1000
+"""Connections that are open at once, at least; each takes a file descriptor. One more gets 503."""
+
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open; longer than usual proxies keep one."""
 
@@ -62,6 +65,7 @@ async def _serve(
         access_log=False,
         log_config=None,
         server_header=False,
+        limit_concurrency=max(LEAST_CONNECTIONS, 4 * options.queue),
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(CANCELLED),
     )

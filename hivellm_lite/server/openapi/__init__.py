@@ -1,0 +1,4 @@
+"""The server's own OpenAPI document, at ``/openapi.json``.
+
+Private: may change in any release.
+"""
