@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 BASE := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: test demo check wheel evaluate bench bench-experts bench-serving bench-grammars train clean
+.PHONY: test demo check wheel fuzz-server evaluate bench bench-experts bench-serving bench-grammars train clean
 
 test: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
@@ -49,6 +49,11 @@ bench-serving: $(VENV)/.ready $(BASE)
 	$(BIN)/python scripts/build_llama_server.py build/llama-server
 	$(BIN)/python -m benchmarks.serving --base $(BASE) \
 		--llama-server build/llama-server/build/bin/llama-server
+
+# Whatever the OpenAPI document allows and forbids, sent to a server for so many seconds.
+SECONDS ?= 600
+fuzz-server: $(VENV)/.ready
+	$(BIN)/python -m tests.server.fuzzing --seconds $(SECONDS)
 
 bench-grammars: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m benchmarks.grammars --base $(BASE)
