@@ -29,7 +29,7 @@ _ERRORS = {
     504: "The answer took too long.",
 }
 _READING = (400, 401, 403, 404, 408, 413, 415, 429, 500, 503, 504)
-_LOOKING = (401, 403, 404, 500)
+_LOOKING = (401, 403, 404, 500, 503)
 
 _POSTS = (
     ("/v1/chat/completions", "An answer to a conversation", "ChatRequest", "Chat", True),
@@ -40,6 +40,12 @@ _POSTS = (
     ("/v1/load_lora_adapter", "Load a package", "LoadRequest", None, False),
     ("/v1/unload_lora_adapter", "Forget an expert", "UnloadRequest", None, False),
 )
+
+_OTHERS = {
+    "/openapi.json": "This document",
+    "/health": "Whether the process lives",
+    "/ready": "Whether requests are taken; 503 while the server shuts down",
+}
 
 
 async def openapi(_request: Request) -> Response:
@@ -63,7 +69,8 @@ def openapi_document() -> Schema:
             ],
         }
     }
-    paths["/openapi.json"] = {"get": _get("This document", None)}
+    for path, about in _OTHERS.items():
+        paths[path] = {"get": _get(about, None)}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -47,15 +47,27 @@ _CHOICES = {
     "stream_options": objects({"include_usage": optional(boolean())}),
     "response_format": ref("ResponseFormat"),
 }
-_TOOLS = {
-    "tool_choice": {
-        "anyOf": [
-            {"type": "string", "enum": ["none", "auto", "required"]},
-            objects({"type": {"type": "string", "enum": ["function", "allowed_tools"]}}, "type"),
-        ]
-    },
-    "parallel_tool_calls": boolean(),
-}
+_NAMED = objects({"name": string()}, "name")
+
+
+def _tools(tool: Schema, *, nested: bool) -> dict[str, Schema]:
+    """The tools and the choice among them; see `read_tools` for ``nested``."""
+    function = {"type": {"type": "string", "const": "function"}}
+    named = objects({**function, "function": _NAMED}, "type", "function")
+    if not nested:
+        named = objects({**function, "name": string()}, "type", "name")
+    allowed = {"mode": {"type": "string", "enum": ["auto", "required"]}, "tools": array(named)}
+    kind = {"type": {"type": "string", "const": "allowed_tools"}}
+    choice = objects({**kind, "allowed_tools": objects(allowed, *allowed)}, "type", "allowed_tools")
+    if not nested:
+        choice = objects({**kind, **allowed}, "type", *allowed)
+    mode = {"type": "string", "enum": ["none", "auto", "required"]}
+    return {
+        "tools": array(tool, maxItems=MAX_TOOLS),
+        "tool_choice": {"anyOf": [mode, named, choice]},
+        "parallel_tool_calls": boolean(),
+    }
+
 
 _JSON_SCHEMA = {"type": ["object", "boolean"]}
 
@@ -109,13 +121,12 @@ REQUESTS: dict[str, Schema] = {
         {
             "logprobs": boolean(),
             "top_logprobs": integer(0, MAX_LOGPROBS),
-            "tools": array(
+            **_tools(
                 objects(
                     {"type": _KIND, "function": objects(_FUNCTION, "name")}, "type", "function"
                 ),
-                maxItems=MAX_TOOLS,
+                nested=True,
             ),
-            **_TOOLS,
         },
     ),
     "CompletionRequest": _fields(
@@ -134,11 +145,8 @@ REQUESTS: dict[str, Schema] = {
             "include": array(string()),
             "top_logprobs": integer(0, MAX_LOGPROBS),
             "text": objects({"format": optional(ref("TextFormat"))}),
-            "tools": array(
-                objects({"type": _KIND, **_FUNCTION}, "type", "name"), maxItems=MAX_TOOLS
-            ),
             "metadata": objects({}),
-            **_TOOLS,
+            **_tools(objects({"type": _KIND, **_FUNCTION}, "type", "name"), nested=False),
         },
     ),
     "TextFormat": objects(
