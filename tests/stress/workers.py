@@ -164,7 +164,7 @@ async def _coroutines(world: World, draw: random.Random) -> None:
 
     async def one() -> None:
         name, word = world.pick(draw)
-        kind = draw.choice(("ask", "stream", "leave", "close", "batch", "schema"))
+        kind = draw.choice(("ask", "stream", "leave", "close", "batch", "score", "schema"))
         if kind == "ask":
             world.check(name, word, (await manager.agenerate(name, word, **GREEDY)).text)
         elif kind == "stream":
@@ -179,6 +179,8 @@ async def _coroutines(world: World, draw: random.Random) -> None:
         elif kind == "batch":
             for result in await manager.agenerate_batch(name, [word, word], **GREEDY):
                 world.check(name, word, result.text)
+        elif kind == "score":
+            assert await manager.ascore(name, word, "yes")
         else:
             schema = {"enum": [f"{draw.random()}-{n}" for n in range(40)]}
             await manager.agenerate(name, word, json_schema=schema, max_tokens=40)
@@ -217,12 +219,14 @@ def registry(world: World, draw: random.Random) -> None:
     """A name that comes and goes while others ask for it."""
     name = f"x{draw.randint(0, 3)}"
     manager = world.manager
+    load = draw.choice((manager.load_expert, manager.register_expert))
     try:
-        manager.load_expert(name, world.packages["b"], adapter_mode="lora")
+        load(name, world.packages["b"], adapter_mode="lora")
         manager.generate(name, "one", **GREEDY)
         manager.unload_expert(name, force=True)
     except (ValueError, InferenceError):  # another thread has it, or has unloaded it
         pass
+    manager.evict_idle(draw.random() / 4)
     manager.list_loaded_experts()
     manager.stats()
 
