@@ -98,15 +98,14 @@ class Admission:
         for request in hungry:
             if self._will_be_shared(request):
                 continue
+            decoding, own = request.decoding, request.parked
             try:
-                fits = self.make_room(request.decoding.length, hungry)
+                if not self.make_room(decoding.length, hungry):
+                    break
+                stream = self.kv.acquire(request.applied, decoding.request.prompt, own=own)
             except InferenceError as error:
                 refused.append((request, error))
                 continue
-            if not fits:
-                break
-            decoding = request.decoding
-            stream = self.kv.acquire(request.applied, decoding.request.prompt, own=request.parked)
             request.parked = None
             decoding.admit(cached=len(stream.tokens))
             request.stream = stream

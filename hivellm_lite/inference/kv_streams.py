@@ -126,7 +126,7 @@ class KVStreams:
         kept = shared(stream)
         elsewhere: list[Stream | Parked] = []
         if self._can_copy:
-            elsewhere += [*self._parked, *self._streams.busy]
+            elsewhere += [*self._fitting_parked(), *self._streams.busy]
         source = max(elsewhere, key=shared, default=None)
         gain = shared(source) - kept if source is not None else 0
         if source is not None and gain >= WORTH_RESTORING:
@@ -160,10 +160,15 @@ class KVStreams:
 
     def best_shared(self, applied: Applied, prompt: Sequence[int]) -> int:
         """How many leading tokens some stream or parked state holds now."""
-        held: list[Stream | Parked] = [*self.streams, *self._parked]
+        held: list[Stream | Parked] = [*self.streams, *self._fitting_parked()]
         if not self._can_copy:
             held = [*self._streams.free]
         return max((self._shared(one, applied, prompt, 1) for one in held), default=0)
+
+    def _fitting_parked(self) -> list[Parked]:
+        """The parked states that a stream of the present shape can hold."""
+        n_ctx = self.context.n_ctx
+        return [parked for parked in self._parked if len(parked.tokens) <= n_ctx]
 
     def _shared(
         self, held: Stream | Parked, applied: Applied, prompt: Sequence[int], n_fresh: int

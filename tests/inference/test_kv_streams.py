@@ -97,6 +97,21 @@ def test_nothing_is_parked_where_that_is_switched_off(tiny_package, tiny_base):
         assert kv(expert).parked == []
 
 
+def test_a_parked_prompt_that_is_longer_than_the_streams_of_now_stays_parked(pair):
+    a, b = pair
+    long = ask(a, SCHEMAS[0] * 3)
+    ask(b)  # the long prompt is parked
+    cache = kv(a)
+    a.session.scheduler.call(lambda: cache.resize(3, 256))
+    assert max(len(parked.tokens) for parked in cache.parked) > cache.context.n_ctx
+    short = ask(a)  # begins as the long one does
+    assert short.cached_prompt_tokens == 0
+    assert len(cache.streams) == 3
+    again = ask(a, SCHEMAS[0] * 3)  # the streams become longer, and it is found
+    assert again.text == long.text
+    assert again.cached_prompt_tokens == all_but_fresh(again.prompt_tokens)
+
+
 def test_a_batch_leaves_the_warm_prefix_warm(pair):
     a, b = pair
     before = ask(a)

@@ -47,6 +47,8 @@ def fuzz(manager: ExpertManager, folder: Path, seconds: int, seed: int) -> str:
     for name, schema in document["components"]["schemas"].items():
         if name.endswith("Request") and "model" in schema["properties"]:
             schema["properties"]["model"] = {"type": "string", "enum": MODELS}
+        if "stream" in schema.get("properties", {}):
+            schema["required"].append("stream")  # or else it is seldom true
     written = folder / "openapi.json"
     written.write_text(json.dumps(document))
     with serving(app) as address:

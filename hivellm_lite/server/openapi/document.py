@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from ..._version import __version__
 from .answers import ANSWERS
 from .requests import REQUESTS
-from .schemas import Schema, ref
+from .schemas import Schema, objects, ref, string
 
 __all__ = ["openapi", "openapi_document"]
 
@@ -46,6 +46,12 @@ _OTHERS = {
     "/health": "Whether the process lives",
     "/ready": "Whether requests are taken; 503 while the server shuts down",
 }
+
+_EVENT = objects(
+    {"data": string("JSON in one line, or `[DONE]`."), "event": string()},
+    "data",
+    about="One server-sent event of the stream.",
+)
 
 
 async def openapi(_request: Request) -> Response:
@@ -92,7 +98,7 @@ def _post(about: str, body: str, answer: str | None, streams: bool) -> Schema:
     if answer is not None:
         content = {"application/json": {"schema": ref(answer)}}
     if streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": _EVENT}
     codes = _READING if answer is not None else (*_READING, 409)
     return {
         "summary": about,
