@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -159,3 +160,11 @@ def server(running_server: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubSer
 def hub(server: HubServer) -> Hub:
     """The client of that Hub: waits nowhere."""
     return dataclasses.replace(Hub.from_environment(), wait=lambda _: None)
+
+
+@pytest.fixture
+def watchdog() -> Iterator[None]:
+    """A hang ends the run with the tracebacks of all threads."""
+    faulthandler.dump_traceback_later(240, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()

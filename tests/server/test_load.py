@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import gc
 import json
 import random
@@ -23,14 +22,6 @@ CHAT = "/v1/chat/completions"
 EXPERTS = {"sql": "plain", "style": "rslora", "graph": "patterns"}
 QUESTIONS = ["Hello", "How many?", "Name all of them", "Why?", "One more"]
 N_CLIENTS, N_REQUESTS, HANG_UP = 32, 300, 0.2
-
-
-@pytest.fixture
-def watchdog():
-    """A hang ends the run with the tracebacks of all threads."""
-    faulthandler.dump_traceback_later(240, exit=True)
-    yield
-    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="module")
