@@ -8,7 +8,7 @@ import pytest
 
 from .fuzzing import fuzz
 
-SECONDS = 15
+SECONDS = 10
 
 
 @pytest.mark.skipif(
