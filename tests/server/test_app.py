@@ -115,11 +115,9 @@ class TestWatching:
             def queued(self):
                 told.append("queued")
 
-            def admitted(self):
-                told.append("admitted")
-
-            def first_token(self, *, prompt_tokens, cached):
-                assert 0 <= cached <= prompt_tokens
+            def first_token(self, so_far):
+                assert 0 <= so_far.cached_prompt_tokens <= so_far.prompt_tokens
+                assert 0 <= so_far.time_in_queue <= so_far.time_to_first_token
                 told.append("first")
 
             def token(self, n):
@@ -131,8 +129,8 @@ class TestWatching:
         app = create_app(manager, ServerOptions(), Observer())
         ask = {"model": "sql", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
         call_app(app, json.dumps({**ask, "n": 2}).encode())
-        assert told == [("chat", "sql"), "queued", "admitted", "first", (2, 200)]
+        assert told == [("chat", "sql"), "queued", "first", (2, 200)]
         told.clear()
         long = [{"role": "user", "content": "word " * 2000}]
         call_app(app, json.dumps({**ask, "messages": long}).encode())
-        assert told == [("chat", "sql"), "queued", "admitted", (0, 400)]
+        assert told == [("chat", "sql"), "queued", (0, 400)]
