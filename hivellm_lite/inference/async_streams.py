@@ -37,6 +37,7 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
         super().__init__(ahead=ahead)
         self._prepare = prepare
         self._within = within
+        self._is_whole = False
         self._delivered: asyncio.Queue[str | None] = asyncio.Queue()
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -70,7 +71,11 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
         return None if submission is None else submission.decoding.result()
 
     async def run(self) -> InferenceResult:
-        """Take all pieces that are left; returns the result."""
+        """Take all pieces that are left; returns the result. Where nothing was taken before, the
+        loop is told of nothing but the end.
+        """
+        if self._underway.submission is None:
+            self._ahead, self._is_whole = None, True
         async for _ in self:
             pass
         if self.result is None:  # another task has closed it before it began
@@ -97,7 +102,8 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
         put = self._delivered.put_nowait
 
         def deliver(piece: str | None) -> None:
-            call_on(loop, put, piece)
+            if piece is None or not self._is_whole:
+                call_on(loop, put, piece)
 
         async with self._within():
             prepared, submission = await prepare_off_loop(

@@ -81,7 +81,9 @@ class Answering:
         try:
             with service.admission.place(len(self.asks)) as place:
                 observation.queued()
-                events = answer_events(service.manager, self.name, self.asks, observation)
+                events = answer_events(
+                    service.manager, self.name, self.asks, observation, in_pieces=self.stream
+                )
                 work = self._answer(events, sent, scope, receive, send)
                 await attended(work, receive, place, seconds=service.options.timeout)
             status = 200

@@ -54,17 +54,43 @@ def answer_events(
     name: ExpertName,
     asks: Sequence[BatchPrompt],
     observation: Observation,
+    *,
+    in_pieces: bool,
 ) -> AsyncGenerator[Event, None]:
     """The events of the answers to all ``asks``, which are computed together.
 
-    Each answer has its pieces in order and one `Ended`. Raises APIError for the first answer that
-    fails. Closing the generator stops the decoding of all.
+    Each answer has one `Ended`, and before that, if ``in_pieces``, its pieces in order. Raises
+    APIError for the first answer that fails. Closing the generator stops the decoding of all.
     """
-    sources = [_one(manager, name, index, ask, observation) for index, ask in enumerate(asks)]
+    one = _pieces if in_pieces else _whole
+    sources = [one(manager, name, index, ask, observation) for index, ask in enumerate(asks)]
     return sources[0] if len(sources) == 1 else _merged(sources)
 
 
-async def _one(
+async def _whole(
+    manager: ExpertManager,
+    name: ExpertName,
+    index: int,
+    ask: BatchPrompt,
+    observation: Observation,
+) -> AsyncGenerator[Event, None]:
+    """The end of one answer."""
+    stream = manager.agenerate_stream(name, **ask)
+    try:
+        result = await stream.run()
+        _check_whole(result)
+    except Exception as error:
+        raise api_error(error, begun=stream.progress is not None) from error
+    finally:
+        await stream.aclose()
+    if index == 0:
+        n_later, speed = result.completion_tokens - 1, result.tokens_per_second
+        observation.first_token(result, ago=n_later / speed if speed else 0.0)
+    observation.token(result.completion_tokens)
+    yield Ended(index, result)
+
+
+async def _pieces(
     manager: ExpertManager,
     name: ExpertName,
     index: int,
@@ -91,9 +117,7 @@ async def _one(
                 yield Text(index, text, pieces.take(so_far.logprobs, text))
         result = stream.result
         assert result is not None  # it has ended  # noqa: S101
-        if result.finish_reason not in ("stop", "length"):
-            message = "The expert was unloaded while it answered. Ask again."
-            raise APIError(503, message, code="expert_unloaded", headers={"Retry-After": "1"})
+        _check_whole(result)
         if is_first:
             if index == 0:
                 observation.first_token(result)
@@ -104,6 +128,12 @@ async def _one(
         raise api_error(error, begun=stream.progress is not None) from error
     finally:
         await stream.aclose()
+
+
+def _check_whole(result: InferenceResult) -> None:
+    if result.finish_reason not in ("stop", "length"):
+        message = "The expert was unloaded while it answered. Ask again."
+        raise APIError(503, message, code="expert_unloaded", headers={"Retry-After": "1"})
 
 
 async def _merged(sources: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:

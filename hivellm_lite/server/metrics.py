@@ -107,8 +107,8 @@ class _Counted:
     def queued(self) -> None:
         pass
 
-    def first_token(self, so_far: InferenceResult) -> None:
-        self._first = time.perf_counter()
+    def first_token(self, so_far: InferenceResult, ago: float = 0.0) -> None:
+        self._first = time.perf_counter() - ago
         self._metrics.first_token.labels(self._expert).observe(self._first - self._began)
         self._metrics.in_queue.labels(self._expert).observe(so_far.time_in_queue)
 

@@ -16,8 +16,8 @@ class Observation(Protocol):
     def queued(self) -> None:
         """The request has a place in the queue; its expert may have to be loaded first."""
 
-    def first_token(self, so_far: InferenceResult) -> None:
-        """The first text, or thought, of the first answer is there."""
+    def first_token(self, so_far: InferenceResult, ago: float = 0.0) -> None:
+        """The first text, or thought, of the first answer was there ``ago`` seconds before now."""
 
     def token(self, n: int) -> None:
         """A piece of text of ``n`` tokens, about, was sent."""
@@ -45,7 +45,7 @@ class _Nothing:
     def queued(self) -> None:
         pass
 
-    def first_token(self, so_far: InferenceResult) -> None:
+    def first_token(self, so_far: InferenceResult, ago: float = 0.0) -> None:
         pass
 
     def token(self, n: int) -> None:
@@ -78,9 +78,9 @@ class _All:
         for one in self._observations:
             one.queued()
 
-    def first_token(self, so_far: InferenceResult) -> None:
+    def first_token(self, so_far: InferenceResult, ago: float = 0.0) -> None:
         for one in self._observations:
-            one.first_token(so_far)
+            one.first_token(so_far, ago)
 
     def token(self, n: int) -> None:
         for one in self._observations:

@@ -60,14 +60,14 @@ class _Span:
         self._queued = time.time_ns()
         self._begin("queue", self._queued)
 
-    def first_token(self, so_far: InferenceResult) -> None:
+    def first_token(self, so_far: InferenceResult, ago: float = 0.0) -> None:
         # what was computed is known only now; the stages before it are told afterwards
-        now = time.time_ns()
+        first = max(self._queued, time.time_ns() - int(ago * 1e9))
         waited = so_far.time_to_first_token - so_far.time_in_queue
-        self._begin("prompt", max(self._queued, now - int(waited * 1e9)))
+        self._begin("prompt", max(self._queued, first - int(waited * 1e9)))
         self._stage.set_attribute("gen_ai.usage.input_tokens", so_far.prompt_tokens)
         self._stage.set_attribute("hivellm.cached_input_tokens", so_far.cached_prompt_tokens)
-        self._begin("decode", now)
+        self._begin("decode", first)
 
     def token(self, n: int) -> None:
         pass

@@ -115,7 +115,7 @@ class TestWatching:
             def queued(self):
                 told.append("queued")
 
-            def first_token(self, so_far):
+            def first_token(self, so_far, ago=0.0):
                 assert 0 <= so_far.cached_prompt_tokens <= so_far.prompt_tokens
                 assert 0 <= so_far.time_in_queue <= so_far.time_to_first_token
                 told.append("first")
