@@ -99,10 +99,10 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
 
     async def _begin(self) -> Submission:
         loop, underway, ahead = asyncio.get_running_loop(), self._underway, self._ahead
-        put = self._delivered.put_nowait
+        put, is_whole = self._delivered.put_nowait, self._is_whole
 
-        def deliver(piece: str | None) -> None:
-            if piece is None or not self._is_whole:
+        def deliver(piece: str | None) -> None:  # knows no `self`: a dropped stream is collected
+            if piece is None or not is_whole:
                 call_on(loop, put, piece)
 
         async with self._within():
