@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.requests import Request
@@ -35,7 +35,7 @@ async def score(request: Request) -> Response:
     try:
         with service.admission.place():
             observation.queued()
-            scores = await off_loop(compute)
+            scores = await compute()
     except Exception as error:
         told = api_error(error)
         status = told.status
@@ -61,7 +61,9 @@ async def score(request: Request) -> Response:
     )
 
 
-def _read(body: Fields, service: Service) -> tuple[Asked, Callable[[], list[TokenScore]]]:
+def _read(
+    body: Fields, service: Service
+) -> tuple[Asked, Callable[[], Awaitable[list[TokenScore]]]]:
     """Who judges the completion, and what computes that."""
     body.required("completion")
     completion = body.text("completion") or ""
@@ -74,7 +76,7 @@ def _read(body: Fields, service: Service) -> tuple[Asked, Callable[[], list[Toke
     asked = read_asked(body, service, question or "")
     scale = read_scale(body)
     compute = partial(
-        service.manager.score,
+        service.manager.ascore,
         asked.name,
         prompt,
         completion,
