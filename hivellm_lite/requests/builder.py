@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .grammars import GrammarChooser, GrammarOption
     from .options import PromptOptions
 
-__all__ = ["DEFAULT_MAX_TOKENS", "RequestBuilder"]
+__all__ = ["DEFAULT_MAX_TOKENS", "MAX_BIAS", "MAX_LOGPROBS", "RequestBuilder"]
 
 DEFAULT_MAX_TOKENS = 512
 """Length of an answer where neither the caller nor the manifest gives one."""

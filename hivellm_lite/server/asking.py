@@ -22,7 +22,6 @@ from .service import Service
 
 __all__ = [
     "MAX_CHOICES",
-    "MAX_TOP_LOGPROBS",
     "Asked",
     "read_asked",
     "read_format",
@@ -33,9 +32,6 @@ __all__ = [
 
 MAX_CHOICES = 128
 """The most answers to one prompt; OpenAI's limit."""
-
-MAX_TOP_LOGPROBS = 20
-"""Most probable tokens that are told at each place; OpenAI's limit."""
 
 TINY = 1e-6
 """A probability that any most probable token has."""

@@ -10,9 +10,10 @@ from starlette.types import ASGIApp
 
 from ..inference.off_loop import off_loop
 from ..inference.results import AnswerToken, InferenceResult
+from ..requests.builder import MAX_LOGPROBS
 from .answering import Answering
 from .answers import Ended, Event, Text
-from .asking import MAX_TOP_LOGPROBS, read_asked, read_format, with_seeds
+from .asking import read_asked, read_format, with_seeds
 from .body import read_body
 from .choices import Choices, includes_usage, read_n
 from .conversing import ask_about
@@ -65,7 +66,7 @@ def _read(body: Fields, service: Service) -> Answering:
 
 def _logprobs(body: Fields) -> int | None:
     """How many tokens are told at each place; None tells no probabilities."""
-    n_top = body.whole("top_logprobs", 0, MAX_TOP_LOGPROBS)
+    n_top = body.whole("top_logprobs", 0, MAX_LOGPROBS)
     if body.flag("logprobs"):
         return n_top or 0
     if n_top:

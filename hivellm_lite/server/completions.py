@@ -10,10 +10,11 @@ from starlette.types import ASGIApp
 from ..inference.off_loop import off_loop
 from ..inference.results import AnswerToken, InferenceResult
 from ..prompts.tags import RAW
+from ..requests.builder import MAX_LOGPROBS
 from ..requests.options import BatchPrompt
 from .answering import Answering
 from .answers import Ended, Event, Text
-from .asking import MAX_CHOICES, MAX_TOP_LOGPROBS, read_asked, read_format, read_options, with_seeds
+from .asking import MAX_CHOICES, read_asked, read_format, read_options, with_seeds
 from .body import read_body
 from .choices import Choices, includes_usage, read_n
 from .errors import invalid, unsupported
@@ -46,7 +47,7 @@ def _read(body: Fields, service: Service) -> Answering:
     schema = read_format(body.nested("response_format"), nested=True)
     if schema is not None:
         ask["json_schema"] = schema
-    ask["logprobs"] = body.whole("logprobs", 0, MAX_TOP_LOGPROBS)
+    ask["logprobs"] = body.whole("logprobs", 0, MAX_LOGPROBS)
     n = read_n(body)
     if (body.whole("best_of", 1, MAX_CHOICES) or n) != n:
         raise unsupported("best_of", "Ask for 'n' answers instead.")

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from ...inference.off_loop import off_loop
+from ...requests.builder import MAX_LOGPROBS
 from ..answering import Answering
-from ..asking import MAX_TOP_LOGPROBS, read_asked, read_format, with_seeds
+from ..asking import read_asked, read_format, with_seeds
 from ..body import read_body
 from ..conversing import ask_about
 from ..errors import invalid, unsupported
@@ -63,7 +64,7 @@ def _read(body: Fields, service: Service) -> Answering:
 
 def _logprobs(body: Fields) -> int | None:
     """How many tokens are told at each place; None tells no probabilities."""
-    n_top = body.whole("top_logprobs", 0, MAX_TOP_LOGPROBS)
+    n_top = body.whole("top_logprobs", 0, MAX_LOGPROBS)
     include = body.texts("include", at_most=100) or ()
     return (n_top or 0) if n_top or _LOGPROBS in include else None
 
