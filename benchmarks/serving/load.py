@@ -24,7 +24,7 @@ HANG_UP = 0.1
 """Share of the clients that hang up, after 1 to 10 pieces of text."""
 
 SLOTS = 16
-"""Requests that llama-server computes together; 2 to 32 were tried, and 16 was the fastest."""
+"""Requests that llama-server computes together: as many as ours has streams."""
 
 THROUGHPUT_GOAL = 3.0
 
