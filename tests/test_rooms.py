@@ -47,27 +47,27 @@ converters.forms         : converters.architectures converters.checkpoint conver
 memory_estimate          : converters.gguf engine errors inference process
 requests                 : engine errors gbnf inference json_schema manifest process prompts
                            sampling
-converters.checkpoint    : converters.json_file converters.safetensors errors
-converters.peft          : converters.json_file converters.safetensors errors lazy
 converters.quantization  : converters.file_types converters.safetensors engine errors
 doctor                   : cache engine hardware process
 inference                : engine errors gbnf lazy process sampling storage
 prompts                  : chat_templates converters.json_file converters.tokenizers engine errors
                            lazy manifest package
-converters.safetensors   : converters.json_file errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization
 engine                   : converters.gguf errors hardware lazy process sampling tokenization
+converters.gguf          : converters.architectures errors
+converters.architectures : converters.safetensors errors
+converters.checkpoint    : converters.json_file converters.safetensors errors
+converters.peft          : converters.json_file converters.safetensors errors lazy
+converters.safetensors   : converters.json_file errors
 package                  : archive cache errors gbnf manifest strict_json user_paths
 routing                  : manifest strict_json
 cache                    : errors storage user_paths
-converters.gguf          : converters.architectures errors
 converters.json_file     : errors strict_json
 hub                      : archive errors progress storage user_paths
 json_schema              : errors gbnf lazy strict_json
 manifest                 : errors strict_json
 archive                  : errors
 chat_templates           : errors
-converters.architectures : errors
 gbnf                     : errors lazy
 process                  : errors
 storage                  : errors

@@ -8,7 +8,7 @@ Private: may change in any release.
 from __future__ import annotations
 
 from ...errors import ConversionError
-from .architecture import Architecture, HyperParameters, TensorName
+from .architecture import Architecture, HyperParameters, Sizes, TensorName
 from .gemma import GEMMA2, GEMMA3
 from .llama import LLAMA
 from .phi3 import PHI3
@@ -19,6 +19,7 @@ __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "HyperParameters",
+    "Sizes",
     "TensorName",
     "architecture_of_gguf",
     "architecture_of_hf",

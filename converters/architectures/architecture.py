@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .changes import UNCHANGED, Change
 from .config_fields import ConfigFields
 
-__all__ = ["Architecture", "HyperParameters", "TensorName"]
+__all__ = ["Architecture", "HyperParameters", "ModuleTensor", "Sizes", "TensorName"]
 
 _LAYER = re.compile(r"(?:model\.)?layers\.(0|[1-9]\d{0,4})\.([\w.]+)")
 
-HyperParameters = Mapping[str, "int | float"]
-"""Values by GGUF key, without the architecture's name."""
+HyperParameters = Mapping[str, "str | int | float | tuple[int, ...] | tuple[bool, ...]"]
+"""Values by GGUF key, without the architecture's name. A tuple has a value for each layer."""
+
+Sizes = Mapping[str, int]
+"""The sizes of a model by name: hidden, feed_forward, heads, kv_heads, head_dim, rotary, layers and
+vocab, and those that only one architecture has."""
+
+_SIZE_KEYS = {"heads": "attention.head_count", "kv_heads": "attention.head_count_kv"}
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,29 @@ class TensorName:
     layer: int | None
 
 
-def _none(_fields: ConfigFields, _sizes: Mapping[str, int]) -> HyperParameters:
+@dataclass(frozen=True)
+class ModuleTensor:
+    """One tensor of a model: ``source`` in Transformers, ``gguf``, both with suffixes.
+
+    ``place`` are the parts of its module's name. A bias ``is_bias``.
+    """
+
+    source: str
+    gguf: str
+    place: TensorName
+    is_bias: bool = False
+
+
+def _none(_fields: ConfigFields, _sizes: Sizes) -> HyperParameters:
     return {}
+
+
+def _no_sizes(_fields: ConfigFields, _sizes: Sizes) -> Sizes:
+    return {}
+
+
+def _one_kind(_fields: ConfigFields, sizes: Sizes) -> tuple[str, ...]:
+    return ("",) * sizes["layers"]
 
 
 @dataclass(frozen=True)
@@ -38,27 +66,43 @@ class Architecture:
     """Names and conventions of one architecture, as tables.
 
     ``layer_modules`` and ``global_modules`` map Transformers' names of modules to GGUF's.
-    ``shapes`` gives the shape (out, in) of each module for the sizes of a model.
+    ``parameters`` are tensors of layers that are no module's weight, with GGUF's whole name inside
+    the layer. ``shapes`` gives Transformers' shape of each of them for the sizes of a model; a
+    matrix is (out, in).
 
-    Two fields say how GGUF's tensors differ. ``permuted`` names the modules whose output rows
-    llama.cpp wants in another order, each with the GGUF hyper-parameter that holds its number of
-    heads. ``norm_offset`` is added to the weight of every norm (see `offset`).
+    Hybrid models have layers of several kinds. ``kinds`` reads the kind of every layer, and
+    ``only_in`` names the kind of layer that a module belongs to if not all layers have it.
+
+    ``changes`` say by module how GGUF's tensors differ, ``norm_offset`` is what GGUF adds to the
+    weight of every norm without an entry there (see `change`). ``size_keys`` are the GGUF keys of
+    the sizes that changes depend on. ``float32`` names matrices that llama.cpp only takes as F32.
 
     ``biases`` are the layer modules that may have a bias, ``fixed_biases`` the modules that
     always have one. ``tied_head`` is the default for a config that does not say whether the head
-    is tied to the embedding. Without ``own_head`` llama.cpp supports only a tied head. With
-    ``head_fills_hidden`` llama.cpp assumes that the hidden size is heads × head size.
+    is tied to the embedding. Without ``own_head`` llama.cpp supports only a tied head, without
+    ``may_tie`` only a stored one. With ``head_fills_hidden`` llama.cpp assumes that the hidden
+    size is heads × head size.
 
-    ``hyper_parameters`` reads the parameters that only this architecture has.
+    ``keys`` are the names of usual config keys that this architecture calls otherwise,
+    ``defaults`` what Transformers takes for keys that published configs leave out.
+    ``sizes`` reads sizes that only this architecture has, ``hyper_parameters`` its parameters.
+    ``ignored`` are beginnings of tensor names that llama.cpp has no use for. With
+    ``checked_whole`` the check of GGUF files knows every tensor; other models are tried in a
+    process of their own before they are loaded.
     """
 
     name: str
     hf_names: tuple[str, ...]
     layer_modules: Mapping[str, str]
     global_modules: Mapping[str, str]
-    shapes: Callable[[Mapping[str, int]], Mapping[str, tuple[int, ...]]]
-    permuted: Mapping[str, str] = field(default_factory=dict)
+    shapes: Callable[[Sizes], Mapping[str, tuple[int, ...]]]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    kinds: Callable[[ConfigFields, Sizes], tuple[str, ...]] = _one_kind
+    only_in: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    size_keys: Mapping[str, str] = field(default_factory=lambda: _SIZE_KEYS)
     norm_offset: float = 0.0
+    float32: frozenset[str] = frozenset()
     biases: frozenset[str] = frozenset()
     fixed_biases: frozenset[str] = frozenset()
     activations: frozenset[str] = frozenset({"silu", "swish"})
@@ -68,7 +112,13 @@ class Architecture:
     head_fills_hidden: bool = False
     tied_head: bool = False
     own_head: bool = True
-    hyper_parameters: Callable[[ConfigFields, Mapping[str, int]], HyperParameters] = _none
+    may_tie: bool = True
+    keys: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, int | float] = field(default_factory=dict)
+    sizes: Callable[[ConfigFields, Sizes], Sizes] = _no_sizes
+    hyper_parameters: Callable[[ConfigFields, Sizes], HyperParameters] = _none
+    ignored: tuple[str, ...] = ()
+    checked_whole: bool = False
 
     def tensor_name(self, module: str) -> TensorName | None:
         """The parts of a name such as ``model.layers.3.mlp.up_proj``; None for an unknown module.
@@ -86,13 +136,40 @@ class Architecture:
             return TensorName(gguf, name, None)
         return None
 
-    def modules(self, n_layers: int) -> list[str]:
-        """Transformers' names of all modules: the global ones, then layer by layer."""
+    def modules(self, kinds: Sequence[str | None]) -> list[str]:
+        """Transformers' names of all modules: the global ones, then layer by layer.
+
+        ``kinds`` are the kinds of the layers. A layer of kind None has the modules of all kinds.
+        """
         found = [m if m == "lm_head" else f"model.{m}" for m in self.global_modules]
-        for layer in range(n_layers):
-            found += [f"model.layers.{layer}.{name}" for name in self.layer_modules]
+        for layer, kind in enumerate(kinds):
+            found += [
+                f"model.layers.{layer}.{name}"
+                for name in self.layer_modules
+                if kind is None or self.only_in.get(name, kind) == kind
+            ]
         return found
 
-    def offset(self, module: str) -> float:
-        """The number that GGUF adds to Transformers' weight of ``module``, a name of the tables."""
-        return self.norm_offset if module.endswith("norm") else 0.0
+    def tensors(self, kinds: Sequence[str], biased: frozenset[str]) -> list[ModuleTensor]:
+        """All tensors of a model whose modules ``biased`` have a bias."""
+        found: list[ModuleTensor] = []
+        for module in self.modules(kinds):
+            place = self.tensor_name(module)
+            assert place is not None  # built from the same tables  # noqa: S101
+            found.append(ModuleTensor(f"{module}.weight", f"{place.gguf}.weight", place))
+            if place.module in biased:
+                found.append(ModuleTensor(f"{module}.bias", f"{place.gguf}.bias", place, True))
+        for layer, kind in enumerate(kinds):
+            for name, gguf in self.parameters.items():
+                if self.only_in.get(name, kind) == kind:
+                    place = TensorName(f"blk.{layer}.{gguf}", name, layer)
+                    found.append(ModuleTensor(f"model.layers.{layer}.{name}", place.gguf, place))
+        return found
+
+    def change(self, module: str) -> Change:
+        """How GGUF's weight of ``module``, a name of the tables, differs from Transformers'."""
+        if (change := self.changes.get(module)) is not None:
+            return change
+        if self.norm_offset and module.endswith("norm"):
+            return Change(offset=self.norm_offset)
+        return UNCHANGED

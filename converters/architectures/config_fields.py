@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,61 @@ MIN_NUMBER = 1e-15
 is 1e-12."""
 
 
+_FLAGS = frozenset({bool, int})
+
+
 @dataclass(frozen=True)
 class ConfigFields:
     """The keys of a config file, or of an object inside it. A null counts as absent."""
 
     path: Path
     values: Mapping[str, Any]
+
+    def inner(self, name: str) -> ConfigFields:
+        """The object called ``name``, empty if there is none."""
+        value = self.values.get(name)
+        return ConfigFields(self.path, value if isinstance(value, dict) else {})
+
+    def of_text(self) -> ConfigFields:
+        """The keys of the text model: those of ``text_config``, if there is one, come first.
+
+        Whether the head is tied is the whole model's choice.
+        """
+        inner = self.inner("text_config").values
+        if not inner:
+            return self
+        own = {name: value for name, value in inner.items() if value is not None}
+        if self.get("tie_word_embeddings") is not None:
+            own["tie_word_embeddings"] = self.values["tie_word_embeddings"]
+        return ConfigFields(self.path, {**self.values, **own})
+
+    def renamed(self, keys: Mapping[str, str], defaults: Mapping[str, Any]) -> ConfigFields:
+        """The same keys, with ``keys``' values under their usual names too, and ``defaults``."""
+        usual = {name: self.get(other) for name, other in keys.items() if name not in self.values}
+        given = {name: value for name, value in self.values.items() if value is not None}
+        return ConfigFields(self.path, {**defaults, **usual, **given})
+
+    def flags(self, name: str, length: int) -> tuple[bool, ...] | None:
+        """A list of ``length`` flags, which may be 0 and 1; None if absent."""
+        values = self.get(name)
+        if values is None:
+            return None
+        if not isinstance(values, list) or len(values) != length or {*map(type, values)} - _FLAGS:
+            raise self.error(f"{name} is {values!r:.50}, expected a list of {length} flags")
+        return tuple(bool(value) for value in values)
+
+    def choices(self, name: str, length: int, known: Collection[str]) -> tuple[str, ...] | None:
+        """A list of ``length`` words, each one of ``known``; None if absent."""
+        values = self.get(name)
+        if values is None:
+            return None
+        words = " or ".join(sorted(known))
+        if not isinstance(values, list) or len(values) != length:
+            raise self.error(f"{name} is {values!r:.50}, expected a list of {length}: {words}")
+        for value in values:
+            if not isinstance(value, str) or value not in known:
+                raise self.error(f"{name} has {value!r:.50}, expected {words}")
+        return tuple(values)
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value, unchecked."""

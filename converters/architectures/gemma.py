@@ -12,11 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from .architecture import Architecture, HyperParameters
+from .architecture import Architecture, HyperParameters, Sizes
 from .config_fields import ConfigFields
 from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes, query_key_norm_shapes
 
 __all__ = ["GEMMA2", "GEMMA3"]
+
+_GEMMA3_DEFAULTS = {
+    "vocab_size": 262_208,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "max_position_embeddings": 131_072,
+    "rms_norm_eps": 1e-6,
+}
+"""What the text config of the multimodal models leaves out."""
 
 _NORMS = {
     "post_attention_layernorm": "post_attention_norm",
@@ -25,15 +35,15 @@ _NORMS = {
 }
 
 
-def _gemma2_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+def _gemma2_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     return {**llama_shapes(sizes), **dict.fromkeys(_NORMS, (sizes["hidden"],))}
 
 
-def _gemma3_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+def _gemma3_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     return {**_gemma2_shapes(sizes), **query_key_norm_shapes(sizes)}
 
 
-def _check_scale(fields: ConfigFields, sizes: Mapping[str, int], largest: int) -> None:
+def _check_scale(fields: ConfigFields, sizes: Sizes, largest: int) -> None:
     """llama.cpp divides by √(head size), but by √(hidden / heads) in the largest model."""
     is_largest = sizes["layers"] == largest
     expected = sizes["hidden"] // sizes["heads"] if is_largest else sizes["head_dim"]
@@ -44,7 +54,7 @@ def _check_scale(fields: ConfigFields, sizes: Mapping[str, int], largest: int) -
         )
 
 
-def _check_windows(fields: ConfigFields, sizes: Mapping[str, int], period: int) -> None:
+def _check_windows(fields: ConfigFields, sizes: Sizes, period: int) -> None:
     """Every ``period``-th layer sees the whole text, the others see a window."""
     kinds = fields.get("layer_types")
     if kinds is None:
@@ -65,7 +75,7 @@ def _check_windows(fields: ConfigFields, sizes: Mapping[str, int], period: int) 
         )
 
 
-def _gemma2(fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:
+def _gemma2(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
     _check_scale(fields, sizes, largest=46)
     _check_windows(fields, sizes, period=2)
     return {
@@ -75,16 +85,14 @@ def _gemma2(fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:
     }
 
 
-def _gemma3(fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:
+def _gemma3(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
     _check_scale(fields, sizes, largest=62)
     _check_windows(fields, sizes, period=6)
     if fields.get("attn_logit_softcapping") is not None:
         raise fields.error("attn_logit_softcapping is not supported for gemma3")
     if fields.get("use_bidirectional_attention"):
         raise fields.error("use_bidirectional_attention is not supported")
-    rope = fields.get("rope_parameters")
-    local = rope.get("sliding_attention") if isinstance(rope, dict) else None
-    local = ConfigFields(fields.path, local if isinstance(local, dict) else {})
+    local = fields.inner("rope_parameters").inner("sliding_attention")
     if local.get("rope_type", "default") != "default":
         raise fields.error("RoPE scaling of the sliding_attention layers is not supported")
     found: dict[str, int | float] = {
@@ -110,11 +118,12 @@ GEMMA2 = Architecture(
     tied_head=True,
     own_head=False,
     hyper_parameters=_gemma2,
+    checked_whole=True,
 )
 
 GEMMA3 = Architecture(
     name="gemma3",
-    hf_names=("Gemma3ForCausalLM",),
+    hf_names=("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
     layer_modules={**GEMMA2.layer_modules, **QUERY_KEY_NORMS},
     global_modules=LLAMA.global_modules,
     shapes=_gemma3_shapes,
@@ -123,5 +132,7 @@ GEMMA3 = Architecture(
     rope_types=frozenset({"default", "linear"}),
     rope_theta=1_000_000.0,
     tied_head=True,
+    defaults=_GEMMA3_DEFAULTS,
     hyper_parameters=_gemma3,
+    checked_whole=True,
 )

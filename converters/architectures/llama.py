@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .architecture import Architecture, HyperParameters
+from .architecture import Architecture, HyperParameters, Sizes
+from .changes import Change, RotaryHeads
 from .config_fields import ConfigFields
 
-__all__ = ["LLAMA", "QUERY_KEY_NORMS", "llama_shapes", "query_key_norm_shapes"]
+__all__ = ["LLAMA", "QUERY_KEY_NORMS", "ROTARY_HEADS", "llama_shapes", "query_key_norm_shapes"]
+
+ROTARY_HEADS: Mapping[str, Change] = {
+    "self_attn.q_proj": Change(rows=RotaryHeads("heads")),
+    "self_attn.k_proj": Change(rows=RotaryHeads("kv_heads")),
+}
+"""The rows of queries and keys in graphs that rotate neighbouring rows."""
 
 QUERY_KEY_NORMS: Mapping[str, str] = {
     "self_attn.q_norm": "attn_q_norm",
@@ -20,7 +27,7 @@ QUERY_KEY_NORMS: Mapping[str, str] = {
 """Norms that newer relatives of Llama put on the queries and keys of each head."""
 
 
-def llama_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+def llama_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     """Shapes (out, in) of every module's weight, by Transformers' module name."""
     n_embd, n_ff, n_vocab = sizes["hidden"], sizes["feed_forward"], sizes["vocab"]
     n_q = sizes["heads"] * sizes["head_dim"]
@@ -41,12 +48,12 @@ def llama_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
     }
 
 
-def query_key_norm_shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+def query_key_norm_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     """Shapes (head size,) of `QUERY_KEY_NORMS`."""
     return dict.fromkeys(QUERY_KEY_NORMS, (sizes["head_dim"],))
 
 
-def _hyper_parameters(_fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:
+def _hyper_parameters(_fields: ConfigFields, sizes: Sizes) -> HyperParameters:
     return {"vocab_size": sizes["vocab"], "rope.dimension_count": sizes["head_dim"]}
 
 
@@ -66,12 +73,10 @@ LLAMA = Architecture(
     },
     global_modules={"embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output"},
     shapes=llama_shapes,
-    permuted={
-        "self_attn.q_proj": "attention.head_count",
-        "self_attn.k_proj": "attention.head_count_kv",
-    },
+    changes=ROTARY_HEADS,
     biases=frozenset(f"self_attn.{name}_proj" for name in "qkvo")
     | {"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
     rope_types=frozenset({"default", "linear", "llama3", "yarn"}),
+    checked_whole=True,
     hyper_parameters=_hyper_parameters,
 )

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .architecture import Architecture, HyperParameters
+from .architecture import Architecture, HyperParameters, Sizes
 from .config_fields import ConfigFields
 from .llama import LLAMA, llama_shapes
 
 __all__ = ["PHI3"]
 
 
-def _shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+def _shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     n_embd, n_ff = sizes["hidden"], sizes["feed_forward"]
     n_q = sizes["heads"] * sizes["head_dim"]
     n_kv = sizes["kv_heads"] * sizes["head_dim"]
@@ -30,7 +30,7 @@ def _shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
     return {**shared, **own}
 
 
-def _hyper_parameters(fields: ConfigFields, sizes: Mapping[str, int]) -> HyperParameters:
+def _hyper_parameters(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
     rope = fields.get("rope_parameters", fields.get("rope_scaling"))
     inner = ConfigFields(fields.path, rope if isinstance(rope, dict) else {})
     window = fields.get("sliding_window")
@@ -62,4 +62,5 @@ PHI3 = Architecture(
     partial_rotary=True,
     head_fills_hidden=True,
     hyper_parameters=_hyper_parameters,
+    checked_whole=True,
 )

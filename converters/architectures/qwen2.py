@@ -19,4 +19,5 @@ QWEN2 = Architecture(
     biases=frozenset(f"self_attn.{name}_proj" for name in "qkv"),
     fixed_biases=frozenset(f"self_attn.{name}_proj" for name in "qkv"),
     head_fills_hidden=True,
+    checked_whole=True,
 )

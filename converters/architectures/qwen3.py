@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .architecture import Architecture
+from .architecture import Architecture, Sizes
 from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes, query_key_norm_shapes
 
 __all__ = ["QWEN3"]
 
 
-def _shapes(sizes: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+def _shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     return {**llama_shapes(sizes), **query_key_norm_shapes(sizes)}
 
 
@@ -24,4 +24,5 @@ QWEN3 = Architecture(
     global_modules=LLAMA.global_modules,
     shapes=_shapes,
     biases=frozenset({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}),
+    checked_whole=True,
 )

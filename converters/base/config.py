@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..architectures import Architecture, HyperParameters, architecture_of_hf
+from ..architectures import Architecture, HyperParameters, Sizes, architecture_of_hf
 from ..architectures.config_fields import ConfigFields
 from ..gguf.check.hyper_parameters import MAX_LAYERS
 from ..json_file import read_json
@@ -26,17 +26,18 @@ MAX_VOCABULARY = 1 << 20
 class ModelConfig:
     """The hyper-parameters that end up in a GGUF file.
 
-    ``sizes`` has the keys hidden, feed_forward, heads, kv_heads, head_dim, rotary (the values
-    of each head that are rotated), layers and vocab. ``hyper_parameters`` holds the parameters
+    ``sizes`` has the keys of `Sizes`; ``rotary`` counts the values of each head that are
+    rotated. ``kinds`` are the kinds of the layers. ``hyper_parameters`` holds the parameters
     that only this architecture has, by GGUF key. ``biased`` names the layer modules with a bias.
-    ``token_ids`` are the special tokens of the config and the generation config. ``notes`` say
-    where the GGUF file computes differently from Transformers.
+    ``token_ids`` are the special tokens of the config and the generation config. A model that is
+    part of a multimodal one ``is_text_part``. ``notes`` say where the GGUF file computes
+    differently from Transformers.
     """
 
     path: Path
     architecture: Architecture
-    sizes: Mapping[str, int]
-    n_layers: int
+    sizes: Sizes
+    kinds: tuple[str, ...]
     n_context: int
     rms_norm_eps: float
     writes_head_dim: bool
@@ -45,27 +46,33 @@ class ModelConfig:
     tied_head: bool
     biased: frozenset[str]
     token_ids: Mapping[str, int]
+    is_text_part: bool
     notes: tuple[str, ...]
 
 
 def read_model_config(folder: Path) -> ModelConfig:
     """Read ``folder/config.json``. Raises ConversionError if the model cannot be converted."""
     path = folder / "config.json"
-    fields = ConfigFields(path, read_json(path))
-    names = fields.get("architectures")
+    whole = ConfigFields(path, read_json(path))
+    names = whole.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
-        raise fields.error("architectures does not name the model's class")
+        raise whole.error("architectures does not name the model's class")
     architecture = architecture_of_hf(names[0])
-    _refuse_unsupported(fields, architecture)
+    _refuse_quantised(whole)
+    fields = whole.of_text().renamed(architecture.keys, architecture.defaults)
+    _refuse_quantised(fields)
+    _check_activation(fields, architecture)
     sizes = _sizes(fields, architecture)
     tied_head = fields.get("tie_word_embeddings", architecture.tied_head) is True
     if not tied_head and not architecture.own_head:
         raise fields.error(f"a head of its own is not supported for {architecture.name}")
+    if tied_head and not architecture.may_tie:
+        raise fields.error(f"a tied head is not supported for {architecture.name}")
     return ModelConfig(
         path=path,
         architecture=architecture,
         sizes=sizes,
-        n_layers=sizes["layers"],
+        kinds=architecture.kinds(fields, sizes),
         n_context=fields.size("max_position_embeddings"),
         rms_norm_eps=fields.number("rms_norm_eps"),
         writes_head_dim=fields.get("head_dim") is not None,
@@ -74,11 +81,12 @@ def read_model_config(folder: Path) -> ModelConfig:
         tied_head=tied_head,
         biased=_biased(fields, architecture),
         token_ids=_token_ids(folder, fields.values),
+        is_text_part=bool(whole.inner("text_config").values),
         notes=_notes(fields, names[0]),
     )
 
 
-def _sizes(fields: ConfigFields, architecture: Architecture) -> dict[str, int]:
+def _sizes(fields: ConfigFields, architecture: Architecture) -> Sizes:
     heads, hidden = fields.size("num_attention_heads"), fields.size("hidden_size")
     head_dim = fields.size("head_dim", hidden // heads)
     kv_heads = fields.size("num_key_value_heads", heads)
@@ -107,7 +115,7 @@ def _sizes(fields: ConfigFields, architecture: Architecture) -> dict[str, int]:
         raise fields.error(
             f"{sizes['layers']} layers (num_hidden_layers); llama.cpp computes {MAX_LAYERS} at most"
         )
-    return sizes
+    return {**sizes, **architecture.sizes(fields, sizes)}
 
 
 def _rotary(fields: ConfigFields, architecture: Architecture, head_dim: int) -> int:
@@ -127,7 +135,7 @@ def _rotary(fields: ConfigFields, architecture: Architecture, head_dim: int) -> 
     return rotary
 
 
-def _refuse_unsupported(fields: ConfigFields, architecture: Architecture) -> None:
+def _refuse_quantised(fields: ConfigFields) -> None:
     quantization = fields.get("quantization_config")
     if quantization:
         method = quantization.get("quant_method") if isinstance(quantization, dict) else None
@@ -135,6 +143,9 @@ def _refuse_unsupported(fields: ConfigFields, architecture: Architecture) -> Non
             f"the checkpoint is quantised ({method or 'quantization_config'})\n"
             "Convert the original float checkpoint, or use a ready GGUF file."
         )
+
+
+def _check_activation(fields: ConfigFields, architecture: Architecture) -> None:
     default = min(architecture.activations)
     activation = fields.get("hidden_activation", fields.get("hidden_act", default))
     if not isinstance(activation, str) or activation not in architecture.activations:

@@ -21,14 +21,14 @@ import numpy as np
 
 from ...errors import ConversionError, LoadError
 from ...hardware import physical_cores
-from ..architectures.permutation import rotary_order
+from ..architectures import HyperParameters
 from ..checkpoint import open_checkpoint
 from ..gguf.check import check_model
 from ..quantization import bits_per_weight, checked, encode_rows, file_type, is_mix
 from ..safetensors import Array, SafetensorsFile, to_float32
 from ..tokenizers.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from .config import ModelConfig, read_model_config
-from .plan import PlannedTensor, plan_tensors
+from .plan import PlannedTensor, plan_tensors, skipped_parts
 from .rope import rope_metadata
 
 __all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
@@ -91,6 +91,7 @@ def convert_base(
     try:
         with open_checkpoint(folder) as checkpoint:
             tensors = plan_tensors(config, checkpoint, quant)
+            skipped = skipped_parts(config, checkpoint)
             # After the plan, which refuses a vocabulary size that no tensor has: it is never
             # allocated.
             vocabulary = read_vocabulary(
@@ -116,7 +117,7 @@ def convert_base(
         quant=quant,
         tensors=len(tensors),
         bytes=out.stat().st_size,
-        notes=config.notes + vocabulary.notes,
+        notes=(*([skipped] if skipped else []), *config.notes, *vocabulary.notes),
     )
 
 
@@ -146,26 +147,19 @@ def _write_header(
     from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, GGUFType, GGUFWriter
 
     writer = GGUFWriter(path=None, arch=config.architecture.name)
-    sizes = config.sizes
     writer.add_type(GGUFType.MODEL)
-    writer.add_block_count(config.n_layers)
-    writer.add_context_length(config.n_context)
-    writer.add_embedding_length(sizes["hidden"])
-    writer.add_feed_forward_length(sizes["feed_forward"])
-    writer.add_head_count(sizes["heads"])
-    writer.add_head_count_kv(sizes["kv_heads"])
-    if config.writes_head_dim:
-        writer.add_key_length(sizes["head_dim"])
-        writer.add_value_length(sizes["head_dim"])
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    for key, value in {**rope_metadata(config.rope), **config.hyper_parameters}.items():
+    for key, value in _hyper_parameters(config).items():
         name = f"{config.architecture.name}.{key}"
         if isinstance(value, str):
             writer.add_string(name, value)
+        elif isinstance(value, bool):
+            writer.add_bool(name, value)
         elif isinstance(value, int):
             writer.add_uint32(name, value)
-        else:
+        elif isinstance(value, float):
             writer.add_float32(name, value)
+        else:
+            writer.add_array(name, list(value))
     writer.add_file_type(file_type("f16" if is_mix(quant) else quant))
     writer.add_quantization_version(GGML_QUANT_VERSION)
     write_vocabulary(writer, vocabulary)
@@ -181,6 +175,23 @@ def _write_header(
         writer.write_ti_data_to_file()
     finally:
         writer.close()
+
+
+def _hyper_parameters(config: ModelConfig) -> HyperParameters:
+    """All of them by GGUF key. The architecture's own replace the usual ones."""
+    sizes = config.sizes
+    usual: dict[str, str | int | float] = {
+        "block_count": len(config.kinds),
+        "context_length": config.n_context,
+        "embedding_length": sizes["hidden"],
+        "feed_forward_length": sizes["feed_forward"],
+        "attention.head_count": sizes["heads"],
+        "attention.head_count_kv": sizes["kv_heads"],
+    }
+    if config.writes_head_dim:
+        usual["attention.key_length"] = usual["attention.value_length"] = sizes["head_dim"]
+    usual["attention.layer_norm_rms_epsilon"] = float(config.rms_norm_eps)
+    return {**usual, **rope_metadata(config.rope), **config.hyper_parameters}
 
 
 def _check_result(path: Path, folder: Path) -> None:
@@ -248,15 +259,17 @@ def _blocks(
     n_rows = tensor.shape[0]
     step = max(1, BLOCK_ELEMENTS // math.prod(tensor.shape[1:]))
     whole: Array | None = None
-    if tensor.n_heads is not None:
+    if tensor.rows is not None or tensor.columns is not None or tensor.change.squeezed:
         # Reordering takes rows from all over a head, so such a matrix is read in one piece.
-        whole = file.read_stored(tensor.source)[rotary_order(n_rows, tensor.n_heads)]
+        whole = file.read_stored(tensor.source)
+        whole = whole if tensor.rows is None else whole[tensor.rows]
+        whole = whole if tensor.columns is None else whole[:, tensor.columns]
     for start in range(0, n_rows, step):
         stop = min(start + step, n_rows)
         stored = (
             file.read_stored(tensor.source, start, stop) if whole is None else whole[start:stop]
         )
-        yield stored, stop == n_rows
+        yield stored.reshape(stop - start, *tensor.shape[1:]), stop == n_rows
 
 
 def _encode(
@@ -269,8 +282,9 @@ def _encode(
     values = to_float32(stored, file.info(tensor.source).dtype)
     if not np.isfinite(values).all():
         raise ConversionError(f"{file.path}: tensor {tensor.source!r} has NaN or infinity")
-    if tensor.offset:
-        values = values + np.float32(tensor.offset)
+    values = tensor.change.values(values)
+    if not np.isfinite(values).all():
+        raise ConversionError(f"{file.path}: tensor {tensor.source!r} exceeds float32's range")
     block = encode_rows(values, tensor.kind)
     if tensor.kind == "F16" and not np.isfinite(block).all():
         raise ConversionError(

@@ -8,14 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...errors import ConversionError
+from ..architectures.architecture import ModuleTensor
+from ..architectures.changes import UNCHANGED, Change
+from ..architectures.text_part import left_out, text_names
 from ..quantization import TensorType, is_mix, row_bytes, tensor_type
-from ..safetensors import FLOATS, Float32Array, SafetensorsFile
+from ..safetensors import FLOATS, Float32Array, SafetensorsFile, TensorInfo
 from .config import ModelConfig
 from .rope import rope_tensors
 
-__all__ = ["PlannedTensor", "plan_tensors"]
+if TYPE_CHECKING:
+    from ..architectures.changes import IntArray
+
+__all__ = ["PlannedTensor", "plan_tensors", "skipped_parts"]
 
 _FLOAT_TYPES: Mapping[str, TensorType] = {"F64": "F32", "F32": "F32", "F16": "F16", "BF16": "BF16"}
 """Types that keep a checkpoint's floats unchanged."""
@@ -28,7 +35,8 @@ _IGNORED_SUFFIXES = (".rotary_emb.inv_freq", ".attention.masked_bias", ".attenti
 class PlannedTensor:
     """One tensor to write, taken from ``source`` in the checkpoint, or with computed ``values``.
 
-    ``n_heads`` is set if the rows have to be reordered. ``offset`` is added to every value.
+    ``rows`` and ``columns`` are the source of each row and column where their order changes;
+    ``change`` says what else does.
     """
 
     name: str
@@ -36,8 +44,9 @@ class PlannedTensor:
     kind: TensorType
     source: str = ""
     values: Float32Array | None = None
-    n_heads: int | None = None
-    offset: float = 0.0
+    change: Change = UNCHANGED
+    rows: IntArray | None = None
+    columns: IntArray | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -53,40 +62,77 @@ def plan_tensors(
     nowhere.
     """
     architecture, shapes = config.architecture, config.architecture.shapes(config.sizes)
-    heads = {"attention.head_count": "heads", "attention.head_count_kv": "kv_heads"}
+    names = text_names(checkpoint) if config.is_text_part else dict.fromkeys(checkpoint, "")
     plan = [
         PlannedTensor(name, values.shape, "F32", values=values)
         for name, values in rope_tensors(config.rope, config.sizes["head_dim"]).items()
     ]
     used = {"lm_head.weight"} if config.tied_head else set()
-    for module in architecture.modules(config.n_layers):
-        if module == "lm_head" and config.tied_head:
+    for tensor in architecture.tensors(config.kinds, config.biased):
+        if tensor.source == "lm_head.weight" and config.tied_head:
             continue
-        place = architecture.tensor_name(module)
-        assert place is not None  # built from the same tables  # noqa: S101
-        heads_key = architecture.permuted.get(place.module)
-        n_heads = config.sizes[heads[heads_key]] if heads_key else None
-        for suffix in (".weight", ".bias"):
-            source, shape = module + suffix, shapes[place.module]
-            if suffix == ".bias":
-                if place.module not in config.biased:
-                    continue
-                shape = shape[:1]
-            _check_source(config, checkpoint, source, shape)
-            used.add(source)
-            kind = tensor_type(quant, shape)
-            if is_mix(quant) and len(shape) > 1:
-                kind = _FLOAT_TYPES[checkpoint[source].info(source).dtype]
-            offset = architecture.offset(place.module) if suffix == ".weight" else 0.0
-            plan.append(
-                PlannedTensor(place.gguf + suffix, shape, kind, source, None, n_heads, offset)
-            )
-    for source in checkpoint:
-        if source not in used and not source.endswith(_IGNORED_SUFFIXES):
+        used.add(tensor.source)
+        source = names.get(tensor.source) or tensor.source
+        shape = shapes[tensor.place.module][: 1 if tensor.is_bias else None]
+        _check_source(config, checkpoint, source, shape)
+        change = architecture.change(tensor.place.module)
+        if tensor.is_bias:
+            change = Change(rows=change.rows)
+        plan.append(
+            _planned(config, tensor, source, checkpoint[source].info(source), change, quant)
+        )
+    for name, stored in names.items():
+        if name not in used and not _is_ignored(name, config):
+            source = stored or name
             raise ConversionError(
                 f"{checkpoint[source].path}: tensor {source!r} has no place in {architecture.name}"
             )
     return plan
+
+
+def skipped_parts(config: ModelConfig, checkpoint: Mapping[str, SafetensorsFile]) -> str:
+    """A note that names the parts of a multimodal model that are not converted; may be empty."""
+    if not config.is_text_part:
+        return ""
+    parts = {part for name in text_names(checkpoint) if (part := left_out(name)) is not None}
+    if not parts:
+        return ""
+    return f"only the text model is converted, without {', '.join(sorted(parts))}"
+
+
+def _planned(
+    config: ModelConfig,
+    tensor: ModuleTensor,
+    source: str,
+    info: TensorInfo,
+    change: Change,
+    quant: str,
+) -> PlannedTensor:
+    module = tensor.place.module
+    shape = change.shape(info.shape)
+    kind = tensor_type(quant, shape)
+    if is_mix(quant) and len(shape) > 1:
+        kind = _FLOAT_TYPES[info.dtype]
+    if module in config.architecture.float32:
+        kind = "F32"
+    try:
+        return PlannedTensor(
+            tensor.gguf,
+            shape,
+            kind,
+            source,
+            change=change,
+            rows=change.rows(info.shape[0], config.sizes) if change.rows else None,
+            columns=change.columns(info.shape[1], config.sizes) if change.columns else None,
+        )
+    except ConversionError as error:
+        raise ConversionError(f"{config.path}: {module}: {error}") from None
+
+
+def _is_ignored(name: str, config: ModelConfig) -> bool:
+    if name.endswith(_IGNORED_SUFFIXES) or name.startswith(config.architecture.ignored):
+        return True
+    return config.is_text_part and left_out(name) is not None
 
 
 def _check_source(

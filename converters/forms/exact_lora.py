@@ -100,7 +100,9 @@ class _Change:
         n_out, n_in = change.shape
         if side == "a":
             a = change if n_out <= n_in else np.eye(n_in, dtype=np.float32)
-            return np.ascontiguousarray(a.T) if self.is_embedding else a
+            return (
+                np.ascontiguousarray(a.T) if self.is_embedding else self.target.columns_to_gguf(a)
+            )
         b = np.eye(n_out, dtype=np.float32) if n_out <= n_in else change
         if self.is_embedding:
             return b

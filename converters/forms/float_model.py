@@ -56,7 +56,7 @@ def _targets(header: GGUFHeader) -> dict[str, Target]:
     """The tensors of the base that Transformers' model has, too, by GGUF name."""
     architecture = architecture_of_gguf(header.architecture)
     found = {}
-    for module in architecture.modules(header.n_layers):
+    for module in architecture.modules([None] * header.n_layers):
         for suffix in (".weight", ".bias"):
             target = find_target(module, suffix, architecture, header)
             if isinstance(target, Target) and target.exists:

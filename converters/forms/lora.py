@@ -60,7 +60,8 @@ class LoraReport:
 class LoraPair:
     """One adapted tensor: ``a`` (rank, in) and ``b`` (out, rank), which includes the scale.
 
-    The rows of ``b`` are in Transformers' order. For an embedding ``in`` is the vocabulary.
+    The rows of ``b`` and the columns of ``a`` are in Transformers' order. For an embedding ``in``
+    is the vocabulary.
     """
 
     target: Target
@@ -117,7 +118,8 @@ def write_lora(
     for pair in pairs:
         name = pair.target.gguf_name
         # llama.cpp looks up rows of an embedding's A by token, so A is transposed: (vocab, rank).
-        a = np.ascontiguousarray(pair.a.T) if pair.is_embedding else pair.a
+        a = pair.a.T if pair.is_embedding else pair.target.columns_to_gguf(pair.a)
+        a = np.ascontiguousarray(a)
         b = pair.b if pair.is_embedding else pair.target.to_gguf(pair.b)
         if stored_rank(len(pair.a)) > len(pair.a):
             a = np.pad(a, ((0, 0), (0, 1)) if pair.is_embedding else ((0, 1), (0, 0)))

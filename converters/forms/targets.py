@@ -6,7 +6,7 @@ the layer, and the shapes must match.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from ...errors import ConversionError
 from ..architectures import Architecture, architecture_of_gguf
-from ..architectures.permutation import rotary_order
 from ..gguf.header import GGUFHeader
 from ..peft.adapter import Adapter, AdapterTensor
 from ..peft.updates import LowRank, Scaled, Update
@@ -23,6 +22,7 @@ from ..safetensors import Float32Array
 __all__ = ["Target", "find_target", "find_targets"]
 
 _Number = TypeVar("_Number", bound=np.generic)
+IntArray = npt.NDArray[np.intp]
 
 PROBLEMS_SHOWN = 8
 """Problems that an error lists. An adapter of another base has hundreds."""
@@ -32,32 +32,32 @@ PROBLEMS_SHOWN = 8
 class Target:
     """One tensor of a base: its names on both sides, its shape (out, in), and their differences.
 
-    ``n_heads`` is set if llama.cpp wants the rows of each head in another order. ``offset`` is
-    the number that GGUF adds to the values (Gemma's norms). ``exists`` is False for a tensor
-    that the base could have but does not: its own head, or a bias.
+    ``rows`` and ``columns`` are the source of each row and column where llama.cpp wants them in
+    another order. ``offset`` is the number that GGUF adds to the values (Gemma's norms).
+    ``exists`` is False for a tensor that the base could have but does not: its own head, or a
+    bias.
     """
 
     hf_name: str
     gguf_name: str
     module: str
     shape: tuple[int, ...]
-    n_heads: int | None
     exists: bool
+    rows: IntArray | None = field(default=None, compare=False)
+    columns: IntArray | None = field(default=None, compare=False)
     offset: float = 0.0
-
-    @property
-    def _order(self) -> npt.NDArray[np.intp] | None:
-        if self.n_heads is None:
-            return None
-        return rotary_order(self.shape[0], self.n_heads)
 
     def to_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
         """``values`` with this tensor's rows (a weight, a bias, a lora_B), in GGUF's order."""
-        return values if self._order is None else values[self._order]
+        return values if self.rows is None else values[self.rows]
+
+    def columns_to_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+        """``values`` with this tensor's columns (a weight, a lora_A), in GGUF's order."""
+        return values if self.columns is None else values[:, self.columns]
 
     def stored(self, values: Float32Array) -> Float32Array:
-        """The whole tensor as GGUF stores it: with rows in GGUF's order and the offset added."""
-        ordered = self.to_gguf(values)
+        """The whole tensor as GGUF stores it: in GGUF's order and with the offset added."""
+        ordered = self.columns_to_gguf(self.to_gguf(values))
         return ordered + np.float32(self.offset) if self.offset else ordered
 
     def loaded(self, values: Float32Array) -> Float32Array:
@@ -66,12 +66,10 @@ class Target:
         return self.from_gguf(plain)
 
     def from_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
-        """The inverse of `to_gguf`."""
-        if self._order is None:
-            return values
-        result = np.empty_like(values)
-        result[self._order] = values
-        return result
+        """A whole tensor of GGUF's order in Transformers' order of rows and columns."""
+        if self.rows is not None:
+            values = values[np.argsort(self.rows)]
+        return values if self.columns is None else values[:, np.argsort(self.columns)]
 
 
 def find_targets(
@@ -184,17 +182,20 @@ def find_target(
         shape = embedding.shape
     else:
         return f"{module}: the base has no tensor {place.gguf}{suffix}"
-    n_heads = None
-    if (heads_key := architecture.permuted.get(place.module)) is not None:
-        n_heads = base.hyper_parameter(heads_key)
-        if shape[0] % (2 * n_heads):
-            return f"{module}: {shape[0]} rows cannot be {n_heads} heads"
+    change = architecture.change(place.module)
+    try:
+        sizes = {name: base.hyper_parameter(architecture.size_keys[name]) for name in change.needs}
+        rows = change.rows(shape[0], sizes) if change.rows else None
+        columns = change.columns(shape[1], sizes) if change.columns and len(shape) > 1 else None
+    except ConversionError as error:
+        return f"{module}: {error}"
     return Target(
         hf_name=module + suffix,
         gguf_name=place.gguf + suffix,
         module=place.module,
         shape=shape,
-        n_heads=n_heads,
         exists=tensor is not None,
-        offset=architecture.offset(place.module) if suffix == ".weight" else 0.0,
+        rows=rows,
+        columns=columns,
+        offset=change.offset if suffix == ".weight" else 0.0,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 import numpy as np
 
 from ...errors import ConversionError
+from ..architectures.text_part import text_names
 from ..checkpoint import open_checkpoint
 from ..gguf.header import GGUFHeader, GGUFTensor, read_gguf_header
 from ..safetensors import Float32Array, SafetensorsFile
@@ -51,17 +52,19 @@ class _CheckpointWeights:
         self.origin = f"float weights of {folder.name}"
         self._folder = folder
         self._tensors = tensors
+        self._stored = text_names(tensors)
 
     def read(self, target: Target) -> Float32Array:
         name = target.hf_name
-        if name not in self._tensors and not name.startswith(("model.", "lm_head")):
+        if name not in self._stored and not name.startswith(("model.", "lm_head")):
             name = f"model.{name}"
-        if name not in self._tensors and target.module == "lm_head":
+        if name not in self._stored and target.module == "lm_head":
             name = "model.embed_tokens.weight"  # the head is tied
-        if name not in self._tensors:
+        if name not in self._stored:
             if not target.exists:
                 return np.zeros(target.shape, np.float32)
             raise ConversionError(f"{self._folder}: tensor {name!r} is missing")
+        name = self._stored[name]
         values = self._tensors[name].read_float32(name)
         if values.shape != target.shape:
             raise ConversionError(

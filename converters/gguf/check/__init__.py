@@ -4,8 +4,8 @@ Many contradictions in a file make llama.cpp fail an assertion, which ends the p
 exception that its C functions do not catch. These checks find all of them first, from the header
 alone, and report each by the name of its key or tensor.
 
-Models of architectures that the converter knows are checked completely: every size and every
-tensor. For other architectures the checks cover only what llama.cpp asserts for all of them.
+Models of architectures whose tables say so (``checked_whole``) are checked completely: every size
+and every tensor. For others the checks cover only what llama.cpp asserts for all of them.
 
 Private: may change in any release.
 """

@@ -23,7 +23,7 @@ MAX_SHOWN = 5
 MAX_PARTS = 10_000
 """llama.cpp counts parts in 16 bits."""
 
-_KNOWN = {architecture.name: architecture for architecture in ARCHITECTURES}
+_KNOWN = {table.name: table for table in ARCHITECTURES if table.checked_whole}
 _UINT16 = 2
 _PART = re.compile(r"(.*)-00001-of-([0-9]{5})\.gguf", re.DOTALL)
 
@@ -31,8 +31,7 @@ _PART = re.compile(r"(.*)-00001-of-([0-9]{5})\.gguf", re.DOTALL)
 def check_model(files: Sequence[Path]) -> bool:
     """Raise LoadError if this model would make llama.cpp end the process.
 
-    Returns whether the check is complete, which it is for the architectures that the converter
-    knows.
+    Returns whether the check is complete, which it is for the architectures whose tables say so.
 
     ``files`` are the parts in loading order. If the only file is the first part of a split
     model, the other parts are found by their names, as in llama.cpp. The result is remembered

@@ -31,7 +31,7 @@ def test_sizes_are_read() -> None:
         "layers": 2,
         "vocab": 516,
     }
-    assert (found.n_layers, found.n_context, found.tied_head) == (2, 512, True)
+    assert (len(found.kinds), found.n_context, found.tied_head) == (2, 512, True)
     assert (found.architecture.name, found.rope.kind) == ("qwen3", "default")
 
 
