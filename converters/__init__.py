@@ -19,7 +19,8 @@ from ..lazy import lazy_names
 
 if TYPE_CHECKING:
     from .base import BaseReport, convert_base, estimate_size
-    from .checkpoint import open_checkpoint
+    from .checkpoints.opening import open_checkpoint
+    from .checkpoints.tensors import Checkpoint, TensorReader
     from .forms.lora import LoraReport, convert_lora
     from .gguf.header import GGUFHeader, GGUFTensor, read_gguf_header
     from .gguf.split import split_gguf
@@ -40,6 +41,7 @@ __all__ = [
     "AdapterTensor",
     "Array",
     "BaseReport",
+    "Checkpoint",
     "Float32Array",
     "GGUFArray",
     "GGUFHeader",
@@ -48,6 +50,7 @@ __all__ = [
     "SafetensorsFile",
     "Scalar",
     "TensorInfo",
+    "TensorReader",
     "Values",
     "convert_base",
     "convert_lora",
@@ -63,7 +66,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "base": ("BaseReport", "convert_base", "estimate_size"),
-        "checkpoint": ("open_checkpoint",),
+        "checkpoints.opening": ("open_checkpoint",),
+        "checkpoints.tensors": ("Checkpoint", "TensorReader"),
         "gguf.header": ("GGUFHeader", "GGUFTensor", "read_gguf_header"),
         "forms.lora": ("LoraReport", "convert_lora"),
         "gguf.split": ("split_gguf",),

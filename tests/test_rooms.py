@@ -39,10 +39,10 @@ adapters                 : bases cache converters.forms converters.gguf converte
 bases                    : cache converters.base converters.file_types converters.gguf
                            converters.tokenizers errors hub lazy package progress storage
                            strict_json user_paths
-converters.base          : converters.architectures converters.checkpoint converters.gguf
+converters.base          : converters.architectures converters.checkpoints converters.gguf
                            converters.json_file converters.quantization converters.safetensors
                            converters.tokenizers engine errors hardware lazy
-converters.forms         : converters.architectures converters.checkpoint converters.gguf
+converters.forms         : converters.architectures converters.checkpoints converters.gguf
                            converters.peft converters.quantization converters.safetensors errors
 memory_estimate          : converters.gguf engine errors inference process
 requests                 : engine errors gbnf inference json_schema manifest process prompts
@@ -56,7 +56,7 @@ converters.tokenizers    : converters.gguf converters.json_file errors tokenizat
 engine                   : converters.gguf errors hardware lazy process sampling tokenization
 converters.gguf          : converters.architectures errors
 converters.architectures : converters.safetensors errors
-converters.checkpoint    : converters.json_file converters.safetensors errors
+converters.checkpoints   : converters.json_file converters.safetensors errors
 converters.peft          : converters.json_file converters.safetensors errors lazy
 converters.safetensors   : converters.json_file errors
 package                  : archive cache errors gbnf manifest strict_json user_paths

@@ -22,18 +22,20 @@ import numpy as np
 from ...errors import ConversionError, LoadError
 from ...hardware import physical_cores
 from ..architectures import HyperParameters
-from ..checkpoint import open_checkpoint
+from ..checkpoints.opening import open_checkpoint
+from ..checkpoints.tensors import TensorReader
 from ..gguf.check import check_model
 from ..quantization import bits_per_weight, checked, encode_rows, file_type, is_mix
-from ..safetensors import Array, SafetensorsFile, to_float32
+from ..safetensors import Array, to_float32
 from ..tokenizers.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from .config import ModelConfig, read_model_config
+from .head import settle_head
 from .plan import PlannedTensor, plan_tensors, skipped_parts
 from .rope import rope_metadata
 
 __all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Part of cache keys. It rises when the same folder would become a different file."""
 
 BLOCK_ELEMENTS = 1 << 18
@@ -89,7 +91,8 @@ def convert_base(
     config = read_model_config(folder)
     floats = out.with_name(f"{out.name}.float") if is_mix(quant) else out
     try:
-        with open_checkpoint(folder) as checkpoint:
+        with open_checkpoint(folder) as opened:
+            config, checkpoint, found = settle_head(config, opened)
             tensors = plan_tensors(config, checkpoint, quant)
             skipped = skipped_parts(config, checkpoint)
             # After the plan, which refuses a vocabulary size that no tensor has: it is never
@@ -117,7 +120,10 @@ def convert_base(
         quant=quant,
         tensors=len(tensors),
         bytes=out.stat().st_size,
-        notes=(*([skipped] if skipped else []), *config.notes, *vocabulary.notes),
+        notes=(
+            *(*opened.notes, *found, *([skipped] if skipped else [])),
+            *(*config.notes, *vocabulary.notes),
+        ),
     )
 
 
@@ -129,7 +135,8 @@ def estimate_size(folder: Path, quant: str) -> int:
     """
     quant = checked(quant)
     config = read_model_config(folder)
-    with open_checkpoint(folder) as checkpoint:
+    with open_checkpoint(folder) as opened:
+        config, checkpoint, _ = settle_head(config, opened)
         tensors = plan_tensors(config, checkpoint, quant)
     data = sum(-(-tensor.n_bytes // ALIGNMENT) * ALIGNMENT for tensor in tensors)
     if is_mix(quant):
@@ -212,7 +219,7 @@ def _check_result(path: Path, folder: Path) -> None:
 
 def _write_tensors(
     tensors: list[PlannedTensor],
-    checkpoint: Mapping[str, SafetensorsFile],
+    checkpoint: Mapping[str, TensorReader],
     out: Path,
     threads: int,
     progress: Callable[[int, int], None] | None,
@@ -249,7 +256,7 @@ def _write_tensors(
 
 
 def _blocks(
-    tensor: PlannedTensor, checkpoint: Mapping[str, SafetensorsFile]
+    tensor: PlannedTensor, checkpoint: Mapping[str, TensorReader]
 ) -> Iterator[tuple[Array, bool]]:
     """The tensor's stored data in blocks of rows, each with whether it is the last."""
     if tensor.values is not None:
@@ -272,9 +279,7 @@ def _blocks(
         yield stored.reshape(stop - start, *tensor.shape[1:]), stop == n_rows
 
 
-def _encode(
-    tensor: PlannedTensor, stored: Array, checkpoint: Mapping[str, SafetensorsFile]
-) -> Array:
+def _encode(tensor: PlannedTensor, stored: Array, checkpoint: Mapping[str, TensorReader]) -> Array:
     """A block as the file stores it. Raises ConversionError for values that it cannot hold."""
     if tensor.values is not None:
         return encode_rows(tensor.values, tensor.kind)

@@ -14,8 +14,9 @@ from ...errors import ConversionError
 from ..architectures.architecture import ModuleTensor
 from ..architectures.changes import UNCHANGED, Change
 from ..architectures.text_part import left_out, text_names
+from ..checkpoints.tensors import TensorReader
 from ..quantization import TensorType, is_mix, row_bytes, tensor_type
-from ..safetensors import FLOATS, Float32Array, SafetensorsFile, TensorInfo
+from ..safetensors import FLOATS, Float32Array, TensorInfo
 from .config import ModelConfig
 from .rope import rope_tensors
 
@@ -54,7 +55,7 @@ class PlannedTensor:
 
 
 def plan_tensors(
-    config: ModelConfig, checkpoint: Mapping[str, SafetensorsFile], quant: str
+    config: ModelConfig, checkpoint: Mapping[str, TensorReader], quant: str
 ) -> list[PlannedTensor]:
     """All tensors of the file, in its order.
 
@@ -90,7 +91,7 @@ def plan_tensors(
     return plan
 
 
-def skipped_parts(config: ModelConfig, checkpoint: Mapping[str, SafetensorsFile]) -> str:
+def skipped_parts(config: ModelConfig, checkpoint: Mapping[str, TensorReader]) -> str:
     """A note that names the parts of a multimodal model that are not converted; may be empty."""
     if not config.is_text_part:
         return ""
@@ -137,7 +138,7 @@ def _is_ignored(name: str, config: ModelConfig) -> bool:
 
 def _check_source(
     config: ModelConfig,
-    checkpoint: Mapping[str, SafetensorsFile],
+    checkpoint: Mapping[str, TensorReader],
     source: str,
     shape: tuple[int, ...],
 ) -> None:

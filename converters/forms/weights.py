@@ -6,7 +6,7 @@ only as exactly as its grid allows. Every result records which of the two was us
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -15,15 +15,22 @@ import numpy as np
 
 from ...errors import ConversionError
 from ..architectures.text_part import text_names
-from ..checkpoint import open_checkpoint
+from ..checkpoints.opening import open_checkpoint
+from ..checkpoints.tensors import Checkpoint
 from ..gguf.header import GGUFHeader, GGUFTensor, read_gguf_header
-from ..safetensors import Float32Array, SafetensorsFile
+from ..safetensors import Float32Array
 from .targets import Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["FLOAT_TYPES", "GGUFWeights", "WeightSource", "checkpoint_weights", "gguf_weights"]
+
+_TIED = {
+    "lm_head.weight": "model.embed_tokens.weight",
+    "model.embed_tokens.weight": "lm_head.weight",
+}
+"""Where a checkpoint has a tensor whose name it lacks: the two are tied."""
 
 FLOAT_TYPES = frozenset({"F32", "F16", "BF16"})
 """GGUF types that hold floats, with no loss to a grid."""
@@ -48,8 +55,10 @@ class WeightSource(Protocol):
 class _CheckpointWeights:
     is_float = True
 
-    def __init__(self, folder: Path, tensors: Mapping[str, SafetensorsFile]) -> None:
+    def __init__(self, folder: Path, tensors: Checkpoint) -> None:
         self.origin = f"float weights of {folder.name}"
+        if tensors.quantization:
+            self.origin = f"weights of {folder.name} dequantised from {tensors.quantization}"
         self._folder = folder
         self._tensors = tensors
         self._stored = text_names(tensors)
@@ -58,8 +67,8 @@ class _CheckpointWeights:
         name = target.hf_name
         if name not in self._stored and not name.startswith(("model.", "lm_head")):
             name = f"model.{name}"
-        if name not in self._stored and target.module == "lm_head":
-            name = "model.embed_tokens.weight"  # the head is tied
+        if name not in self._stored and name in _TIED:
+            name = _TIED[name]
         if name not in self._stored:
             if not target.exists:
                 return np.zeros(target.shape, np.float32)
@@ -69,7 +78,8 @@ class _CheckpointWeights:
         if values.shape != target.shape:
             raise ConversionError(
                 f"{self._folder}: {name!r} has shape {list(values.shape)}, "
-                f"the base's {target.gguf_name} {list(target.shape)}: another model"
+                f"the base's {target.gguf_name} {list(target.shape)}\n"
+                "The float weights must be those that the base was converted from."
             )
         return values
 

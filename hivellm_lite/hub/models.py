@@ -20,6 +20,7 @@ _WEIGHTS = "model.safetensors"
 _SMALL_FILES = (
     *(_CONFIG, "generation_config.json", _INDEX, "tokenizer.json", "tokenizer_config.json"),
     *("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
+    *("tokenizer.model", "quantize_config.json", "quant_config.json"),
     *("chat_template.jinja", "chat_template.json"),
 )
 """All that a conversion reads besides the weights. Pickles are never asked for."""
@@ -51,9 +52,10 @@ def choose_gguf(names: Iterable[str], quantization: str, *, any_single: bool = F
 
 def is_complete(folder: Path) -> bool:
     """Whether a Hugging Face folder has its configuration, tokenizer and all weights."""
-    if not all((folder / name).is_file() for name in (_CONFIG, "tokenizer.json")):
+    tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
+    if not tokenizer or not (folder / _CONFIG).is_file():
         return False
-    shards = _shards(folder)
+    shards = _shards(folder, [path.name for path in folder.iterdir()])
     return bool(shards) and all((folder / shard).is_file() for shard in shards)
 
 
@@ -94,7 +96,7 @@ def fetch_weights(
         )
     folder = fetch_files(hub, listing, set(_SMALL_FILES) & set(listing.names))
     check(folder)
-    shards = _shards(folder)
+    shards = _shards(folder, listing.names)
     absent = sorted(set(shards) - set(listing.names))
     if absent or not shards:
         raise BaseNotFoundError(
@@ -120,9 +122,13 @@ def _has_weights(names: Iterable[str]) -> bool:
     return not {_WEIGHTS, _INDEX}.isdisjoint(names)
 
 
-def _shards(folder: Path) -> list[str]:
-    """The weights' file names; none if ``model.safetensors.index.json`` cannot be read."""
-    if not (folder / _INDEX).is_file():
+def _shards(folder: Path, names: Iterable[str]) -> list[str]:
+    """The weights' file names; none if ``model.safetensors.index.json`` cannot be read.
+
+    As in Transformers, an index beside ``model.safetensors`` does not count. ``names`` are the
+    files that there are.
+    """
+    if _WEIGHTS in names or not (folder / _INDEX).is_file():
         return [_WEIGHTS]
     try:
         index = json.loads((folder / _INDEX).read_text("utf-8"))

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 from hivellm_lite.converters.base import convert_base
-from hivellm_lite.converters.checkpoint import open_checkpoint
+from hivellm_lite.converters.checkpoints.opening import open_checkpoint
 
 from hivellm_lite import Expert
 from hivellm_lite.adapters.loss import ALLOWED, AdapterLoss, Divergence, loss_of, percent

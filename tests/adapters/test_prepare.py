@@ -54,7 +54,7 @@ def test_what_is_not_low_rank_enough_becomes_a_variant(tiny_package, adapter):
 
 def test_a_small_change_beside_a_coarse_base_becomes_low_rank(tmp_path):
     # DoRA as training leaves it: magnitudes within 0.05 % of the rows' own lengths.
-    from hivellm_lite.converters.checkpoint import open_checkpoint
+    from hivellm_lite.converters.checkpoints.opening import open_checkpoint
 
     module = "model.layers.0.self_attn.q_proj"
     with open_checkpoint(MODEL) as tensors:

@@ -21,7 +21,7 @@ def test_importing_the_package_loads_neither_numpy_nor_gguf() -> None:
 def test_converting_loads_neither_llama_cpp_nor_torch() -> None:
     code = (
         "import sys\n"
-        "from hivellm_lite.converters import checkpoint\n"
+        "from hivellm_lite.converters.checkpoints import opening\n"
         "from hivellm_lite.converters.base import conversion\n"
         "from hivellm_lite.converters.forms import lora\n"
         "from hivellm_lite.converters.gguf import header\n"

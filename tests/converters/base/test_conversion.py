@@ -131,12 +131,6 @@ def test_the_report_says_where_the_file_differs_from_transformers(tmp_path: Path
     assert "path" not in report.as_dict()
 
 
-def test_a_tied_head_that_is_stored_too_is_not_written(tmp_path: Path) -> None:
-    folder = copy_model("tiny-llama", tmp_path, tie_word_embeddings=True)
-    convert_base(folder, tmp_path / "model.gguf", quant="f16")
-    assert "output.weight" not in read_gguf_header(tmp_path / "model.gguf").tensors
-
-
 def rewrite(folder: Path, changes: Mapping[str, Any]) -> None:
     """Store the checkpoint as F32 with some tensors replaced or added; None removes one."""
     path = folder / "model.safetensors"
@@ -202,7 +196,7 @@ def test_an_f32_checkpoint_gives_the_same_file(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_refused(tmp_path: Path) -> None:
     folder = copy_model("tiny-llama3", tmp_path)
     (folder / "model-00002-of-00003.safetensors").write_bytes(framed(b"{}"))
-    with pytest.raises(ConversionError, match="does not hold tensor"):
+    with pytest.raises(ConversionError, match=r"tensor 'model.*' is missing"):
         convert_base(folder, tmp_path / "model.gguf", quant="f16")
 
 

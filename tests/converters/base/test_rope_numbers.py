@@ -12,7 +12,7 @@ import pytest
 from hivellm_lite.converters.base.config import read_model_config
 from hivellm_lite.converters.base.plan import plan_tensors
 from hivellm_lite.converters.base.rope import rope_metadata, rope_tensors
-from hivellm_lite.converters.checkpoint import open_checkpoint
+from hivellm_lite.converters.checkpoints.opening import open_checkpoint
 
 from hivellm_lite.errors import ConversionError
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hivellm_lite.converters.checkpoint import open_checkpoint
+from hivellm_lite.converters.checkpoints.opening import open_checkpoint
 
 from hivellm_lite.errors import ConversionError
 
-from ..support.model_files import safetensors
-from ..support.paths import MODELS
+from ...support.model_files import safetensors
+from ...support.paths import MODELS
 
 ONE = np.ones(1, np.float32)
 
@@ -49,14 +49,58 @@ def test_an_index_cannot_leave_the_folder(shard: object, tmp_path: Path) -> None
     ("weight_map", "rule"),
     [
         ([], "not an object"),
-        ({"a": "two.safetensors", "b": "two.safetensors"}, "does not hold tensor 'a'"),
-        ({"a": "one.safetensors", "b": "two.safetensors"}, "'c' of two.safetensors is not in"),
-        ({"a": "gone.safetensors"}, "cannot open"),
+        ({}, "is empty"),
+        ({"a": "gone.safetensors"}, "names gone.safetensors, which is not in the folder"),
     ],
 )
 def test_an_index_that_lies_is_refused(weight_map: object, rule: str, tmp_path: Path) -> None:
     write_shards(tmp_path, weight_map)
     with pytest.raises(ConversionError, match=rule), open_checkpoint(tmp_path):
+        pass
+
+
+def test_what_the_files_hold_counts_where_the_index_is_out_of_date(tmp_path: Path) -> None:
+    write_shards(
+        tmp_path, {"a": "two.safetensors", "b": "one.safetensors", "gone": "one.safetensors"}
+    )
+    with open_checkpoint(tmp_path) as tensors:
+        assert {name: file.path.name for name, file in tensors.items()} == {
+            "a": "one.safetensors",
+            "b": "two.safetensors",
+            "c": "two.safetensors",
+        }
+        (note,) = tensors.notes
+    assert "lists 1 tensors that its files do not hold and does not list 1 tensors" in note
+
+
+def test_an_index_beside_model_safetensors_is_left_over(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"a": "gone.safetensors"})
+    (tmp_path / "model.safetensors").write_bytes(safetensors({"x": ONE}))
+    with open_checkpoint(tmp_path) as tensors:
+        assert list(tensors) == ["x"]
+
+
+def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"a": "one.safetensors", "b": "two.safetensors"})
+    (tmp_path / "two.safetensors").write_bytes(safetensors({"a": ONE}))
+    with (
+        pytest.raises(ConversionError, match=r"'a' is in one\.safetensors and in two\.safetensors"),
+        open_checkpoint(tmp_path),
+    ):
+        pass
+
+
+def test_a_whole_set_of_shards_needs_no_index(tmp_path: Path) -> None:
+    for number, name in enumerate("ab", start=1):
+        shard = tmp_path / f"model-0000{number}-of-00002.safetensors"
+        shard.write_bytes(safetensors({name: ONE}))
+    with open_checkpoint(tmp_path) as tensors:
+        assert sorted(tensors) == ["a", "b"]
+    (tmp_path / "model-00001-of-00002.safetensors").unlink()
+    with (
+        pytest.raises(ConversionError, match=r"1 of 2 shards and no .*\nMissing: 1\."),
+        open_checkpoint(tmp_path),
+    ):
         pass
 
 

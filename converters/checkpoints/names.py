@@ -1,0 +1,122 @@
+"""Puts back the names of tensors that a wrapper around the model has changed.
+
+Training tools save a model inside their own modules: ``torch.compile`` (``_orig_mod.``), data
+parallelism (``module.``), PEFT (``base_model.model.`` and ``base_layer.``). Others save the bare
+model without ``model.``, or as a part of a module of their own. The names are changed only where
+one reading is possible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ...errors import ConversionError
+
+__all__ = ["usual_names"]
+
+_WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+"""Parts of a name that only wrappers have, at any place."""
+
+_ADAPTER = re.compile(
+    r"(?:^|\.)(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|ia3_l|hada_w[12]_[ab]"
+    r"|lokr_w[12]|oft_r|vera_lambda_[bd]|vblora_logits_[AB])(?:\.|$)"
+)
+
+_EMBEDDING = "embed_tokens.weight"
+
+
+def usual_names(stored: Iterable[str], folder: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The name in the file of each tensor, by the name that Transformers gives it, and notes.
+
+    Raises ConversionError for a PEFT model whose adapters were not merged, and if two tensors
+    get the same name.
+    """
+    names = {name: _unwrapped(name, folder) for name in stored}
+    names = _without_common(names)
+    names = _chosen_copies(names, folder)
+    prefix = _prefix(names.values())
+    if prefix is not None:
+        names = {at: _rebased(name, prefix) for at, name in names.items()}
+    usual: dict[str, str] = {}
+    for at, name in names.items():
+        if name in usual:
+            raise ConversionError(
+                f"{folder}: {usual[name]!r} and {at!r} are both the tensor {name!r}"
+            )
+        usual[name] = at
+    changed = next(((at, name) for at, name in names.items() if at != name), None)
+    if changed is None:
+        return usual, ()
+    return usual, (f"{changed[0]} was read as {changed[1]}, and so on for the other tensors",)
+
+
+def _unwrapped(name: str, folder: Path) -> str:
+    if _ADAPTER.search(name):
+        raise ConversionError(
+            f"{folder} holds a PEFT model whose adapter was not merged: it has {name!r}\n"
+            "Save it after merge_and_unload(), or give the adapter and its base separately."
+        )
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def _without_common(names: Mapping[str, str]) -> dict[str, str]:
+    """``names`` without the wrappers' prefixes that all of them have."""
+    found = dict(names)
+    while found:
+        for prefix in ("module.", "base_model.model."):
+            if all(name.startswith(prefix) for name in found.values()):
+                found = {at: name.removeprefix(prefix) for at, name in found.items()}
+                break
+        else:
+            break
+    return found
+
+
+def _chosen_copies(names: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """One tensor of the copies that PEFT keeps of a module it trains whole or adapts."""
+    trained: dict[str, str] = {}
+    for name in names.values():
+        parts = name.split(".modules_to_save.")
+        if len(parts) == 2:
+            module, adapter = parts[0], parts[1].partition(".")[0]
+            if trained.setdefault(module, adapter) != adapter:
+                raise ConversionError(
+                    f"{folder}: {module} was saved for the adapters {trained[module]!r} and "
+                    f"{adapter!r}; which one is meant is not known"
+                )
+    chosen = {}
+    for at, name in names.items():
+        module, inside, _ = name.partition(".original_module.")
+        if inside and module in trained:
+            continue
+        for module, adapter in trained.items():
+            name = name.replace(f"{module}.modules_to_save.{adapter}.", f"{module}.")
+        chosen[at] = name.replace(".original_module.", ".").replace(".base_layer.", ".")
+    return chosen
+
+
+def _prefix(names: Iterable[str]) -> str | None:
+    """What stands before the model's modules, if that is not ``model.`` and there is one answer.
+
+    The text model of a multimodal folder keeps its prefix.
+    """
+    names = set(names)
+    found = [name.removesuffix(_EMBEDDING) for name in names if name.endswith(_EMBEDDING)]
+    if len(found) != 1 or found[0] == "model." or "language_model" in found[0]:
+        return None
+    prefix = found[0]
+    if prefix and not prefix.endswith("."):
+        return None
+    layers = f"{prefix}layers.0."
+    return prefix if any(name.startswith(layers) for name in names) else None
+
+
+def _rebased(name: str, prefix: str) -> str:
+    """``name`` with ``model.`` for ``prefix``; the head stands beside the model or in it."""
+    parents = ["", *(prefix[: i + 1] for i, letter in enumerate(prefix) if letter == ".")]
+    for parent in parents:
+        if name.startswith(f"{parent}lm_head."):
+            return name.removeprefix(parent)
+    return f"model.{name.removeprefix(prefix)}" if name.startswith(prefix) else name
