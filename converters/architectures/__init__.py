@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from ...errors import ConversionError
 from .architecture import Architecture, HyperParameters, Sizes, TensorName
+from .ernie4_5 import ERNIE4_5
+from .exaone4 import EXAONE4
 from .gemma import GEMMA2, GEMMA3
+from .granite import GRANITE
+from .hunyuan_dense import HUNYUAN_DENSE
 from .llama import LLAMA
+from .mistral3 import MISTRAL3
+from .olmo2 import OLMO2
 from .phi3 import PHI3
 from .qwen2 import QWEN2
 from .qwen3 import QWEN3
+from .smollm3 import SMOLLM3
 
 __all__ = [
     "ARCHITECTURES",
@@ -25,7 +32,21 @@ __all__ = [
     "architecture_of_hf",
 ]
 
-ARCHITECTURES: tuple[Architecture, ...] = (LLAMA, QWEN2, QWEN3, GEMMA2, GEMMA3, PHI3)
+ARCHITECTURES: tuple[Architecture, ...] = (
+    LLAMA,
+    QWEN2,
+    QWEN3,
+    GEMMA2,
+    GEMMA3,
+    PHI3,
+    GRANITE,
+    SMOLLM3,
+    OLMO2,
+    MISTRAL3,
+    EXAONE4,
+    HUNYUAN_DENSE,
+    ERNIE4_5,
+)
 
 
 def architecture_of_gguf(name: str) -> Architecture:

@@ -77,6 +77,7 @@ class Architecture:
     weight of every norm without an entry there (see `change`). ``size_keys`` are the GGUF keys of
     the sizes that changes depend on. ``float32`` names matrices that llama.cpp only takes as F32.
 
+    ``rope_theta`` is the default. With ``yarn_mscale`` llama.cpp reads YaRN's second scale.
     ``biases`` are the layer modules that may have a bias, ``fixed_biases`` the modules that
     always have one. ``tied_head`` is the default for a config that does not say whether the head
     is tied to the embedding. Without ``own_head`` llama.cpp supports only a tied head, without
@@ -108,6 +109,7 @@ class Architecture:
     activations: frozenset[str] = frozenset({"silu", "swish"})
     rope_types: frozenset[str] = frozenset({"default", "linear", "yarn"})
     rope_theta: float = 10_000.0
+    yarn_mscale: bool = False
     partial_rotary: bool = False
     head_fills_hidden: bool = False
     tied_head: bool = False

@@ -22,6 +22,17 @@ MAX_VOCABULARY = 1 << 20
 """Four times the largest known vocabulary. Ids without a token become placeholder strings."""
 
 
+_HAVE_WINDOWS = frozenset(
+    {
+        "MistralForCausalLM",
+        "Ministral3ForCausalLM",
+        "Mistral3ForConditionalGeneration",
+        "Phi3ForCausalLM",
+    }
+)
+"""Classes that apply ``sliding_window`` without another option, which llama.cpp does not."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The hyper-parameters that end up in a GGUF file.
@@ -172,7 +183,7 @@ def _biased(fields: ConfigFields, architecture: Architecture) -> frozenset[str]:
 def _notes(fields: ConfigFields, name: str) -> tuple[str, ...]:
     # Qwen has a switch besides the window's size, Mistral and Phi have only the size. llama.cpp
     # applies Gemma's window.
-    used = fields.get("use_sliding_window", name in ("MistralForCausalLM", "Phi3ForCausalLM"))
+    used = fields.get("use_sliding_window", name in _HAVE_WINDOWS)
     if not fields.get("sliding_window") or not used:
         return ()
     if (window := fields.size("sliding_window")) < fields.size("max_position_embeddings"):

@@ -30,6 +30,10 @@ MIN_CONTEXT = 2
 """Fewest original positions of LongRoPE, which divides by their logarithm."""
 
 
+MIN_ROTARY = 4
+"""Fewest rotated values of a head for Hunyuan's scaling, which divides by the size less two."""
+
+
 @dataclass(frozen=True)
 class Rope:
     """A scaling of the kind ``default``, ``linear``, ``llama3``, ``yarn`` or ``longrope``.
@@ -60,6 +64,8 @@ def read_rope(config: ConfigFields, architecture: Architecture, n_rotary: int) -
     rope = _rope_fields(config)
     kind = rope.get("rope_type", rope.get("type", "default"))
     kind = "longrope" if kind == "su" else kind  # the first Phi-3 used this name
+    if kind == "dynamic" and rope.get("alpha") is not None:
+        kind = "ntk-alpha"  # Hunyuan's name for it is another scaling elsewhere
     if not isinstance(kind, str) or kind not in architecture.rope_types:
         supported = ", ".join(sorted(architecture.rope_types))
         raise config.error(
@@ -74,7 +80,12 @@ def read_rope(config: ConfigFields, architecture: Architecture, n_rotary: int) -
             raise config.error("low_freq_factor and high_freq_factor are equal")
         return Rope(kind, theta, parameters)
     if kind == "yarn":
-        return Rope(kind, theta, _yarn(config, rope))
+        return Rope(kind, theta, _yarn(config, rope, architecture))
+    if kind == "ntk-alpha":
+        alpha = rope.number("alpha")
+        if n_rotary < MIN_ROTARY:
+            raise config.error(f"heads of size {n_rotary} have no RoPE scaling with alpha")
+        return Rope("default", theta * alpha ** (n_rotary / (n_rotary - 2)), {})
     if kind == "longrope":
         divisors = {
             f"rope_factors_{length}": rope.numbers(f"{length}_factor", n_rotary // 2)
@@ -93,16 +104,24 @@ def _rope_fields(config: ConfigFields) -> ConfigFields:
     return ConfigFields(config.path, rope)
 
 
-def _yarn(config: ConfigFields, rope: ConfigFields) -> dict[str, float]:
+def _yarn(config: ConfigFields, rope: ConfigFields, architecture: Architecture) -> dict[str, float]:
     factor = rope.number("factor")
+    scales = {}
+    if architecture.yarn_mscale and rope.get("mscale_all_dim") is not None:
+        if rope.number("mscale", 1.0) != 1:
+            raise config.error("YaRN's mscale is not 1, as llama.cpp assumes")
+        scales["mscale_all_dim"] = rope.number("mscale_all_dim")
+    else:
+        for name in ("mscale", "mscale_all_dim"):
+            if rope.get(name) is not None:
+                raise config.error(f"YaRN with {name} is not supported")
     # llama.cpp computes this value itself.
-    attention = 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
+    attention = _yarn_scale(factor, 1.0)
+    if scales:
+        attention /= _yarn_scale(factor, scales["mscale_all_dim"])
     given = rope.number("attention_factor", attention)
     if not math.isclose(given, attention, rel_tol=1e-4):
         raise config.error(f"YaRN's attention_factor is {given:g}, llama.cpp uses {attention:g}")
-    for name in ("mscale", "mscale_all_dim"):
-        if rope.get(name) is not None:
-            raise config.error(f"YaRN with {name} is not supported")
     if rope.get("truncate") is False:
         raise config.error("YaRN without truncate is not supported")
     context = config.size("max_position_embeddings")
@@ -114,7 +133,12 @@ def _yarn(config: ConfigFields, rope: ConfigFields) -> dict[str, float]:
             for name in ("beta_fast", "beta_slow")
             if rope.get(name) is not None
         },
+        **scales,
     }
+
+
+def _yarn_scale(factor: float, mscale: float) -> float:
+    return 0.1 * mscale * math.log(factor) + 1 if factor > 1 else 1.0
 
 
 def _longrope(config: ConfigFields, rope: ConfigFields) -> dict[str, float]:
@@ -149,6 +173,8 @@ def rope_metadata(rope: Rope) -> Mapping[str, str | int | float]:
         for name in ("beta_fast", "beta_slow"):
             if name in parameters:
                 found[f"rope.scaling.yarn_{name}"] = float(parameters[name])
+        if "mscale_all_dim" in parameters:
+            found["rope.scaling.yarn_log_multiplier"] = float(parameters["mscale_all_dim"])
     if rope.kind == "longrope":
         found["rope.scaling.attn_factor"] = parameters["attention_factor"]
     return found

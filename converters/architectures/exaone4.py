@@ -1,0 +1,53 @@
+"""EXAONE 4: norms after attention and feed-forward, and on the queries and keys of each head.
+
+llama.cpp's graph knows windows only in the largest model, which has 64 layers; the layers
+without a window do not rotate there.
+
+Source: conversion/exaone.py and src/models/exaone4.cpp of llama.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .architecture import Architecture, HyperParameters, Sizes
+from .config_fields import ConfigFields
+from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes, query_key_norm_shapes
+
+__all__ = ["EXAONE4"]
+
+_NORMS = {
+    "post_attention_layernorm": "post_attention_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
+_WINDOWED_LAYERS = 64
+
+
+def _shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
+    norms = dict.fromkeys(_NORMS, (sizes["hidden"],))
+    return {**llama_shapes(sizes), **norms, **query_key_norm_shapes(sizes)}
+
+
+def _hyper_parameters(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
+    has_window = fields.get("sliding_window") is not None
+    if has_window or sizes["layers"] == _WINDOWED_LAYERS:
+        raise fields.error(
+            "EXAONE 4 with a sliding window (the 32B) is not supported; use a ready GGUF file"
+        )
+    return {"vocab_size": sizes["vocab"]}
+
+
+EXAONE4 = Architecture(
+    name="exaone4",
+    hf_names=("Exaone4ForCausalLM",),
+    layer_modules={
+        **{k: v for k, v in LLAMA.layer_modules.items() if k != "input_layernorm"},
+        **_NORMS,
+        **QUERY_KEY_NORMS,
+    },
+    global_modules=LLAMA.global_modules,
+    shapes=_shapes,
+    rope_types=frozenset({"default", "llama3"}),
+    head_fills_hidden=True,
+    hyper_parameters=_hyper_parameters,
+)
