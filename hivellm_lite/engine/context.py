@@ -22,6 +22,7 @@ from .native import Native, drop_log, flag_is_set, fresh_log, llama, reason
 from .options import KV_TYPES, ContextOptions
 from .rows import Row
 from .sizes import GRAPH_BYTES, KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, PAD
+from .virtual_tokens import embeddings_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,8 +120,11 @@ class Context(Native):
             advice="Use a smaller n_ctx, fewer max_streams, or kv_type='q8_0'.",
         )
 
-    def _require_for_decode(self, n_tokens: int) -> None:
-        """What llama.cpp takes in the middle of a decode, where a failure ends the process."""
+    def _require_for_decode(self, n_tokens: int, n_copied: int) -> None:
+        """What llama.cpp takes in the middle of a decode, where a failure ends the process.
+
+        ``n_copied``: bytes of embeddings, which llama.cpp copies.
+        """
         if not self.model.on_cpu:
             return
         # other adapters: llama.cpp makes its buffers anew before it frees the old ones
@@ -128,7 +132,7 @@ class Context(Native):
         require_memory(
             f"the decode of {n_tokens} tokens",
             0,
-            reserved=anew + _RESERVE + self.n_threads * stack_bytes(),
+            reserved=anew + _RESERVE + _COPIES * n_copied + self.n_threads * stack_bytes(),
             process_only=True,
         )
 
@@ -167,20 +171,23 @@ class Context(Native):
     def decode(self, rows: Sequence[Row]) -> list[int]:
         """Compute the rows, at most `n_batch` tokens and `n_outputs` logits together.
 
-        Returns for each row the index, for `logits`, of its last token. Raises
+        The rows are all of tokens or all of virtual tokens: a batch of llama.cpp takes either ids
+        or embeddings. Returns for each row the index, for `logits`, of its last token. Raises
         ContextLengthError when a row does not fit its stream, InterruptedDecodeError
         after `interrupt`, InferenceError when llama.cpp fails. After an error the rows'
         streams hold what they held before.
         """
         pointer = self.pointer  # raises when the context was closed
         batch, place, ends = self._batch, 0, []
+        embeddings = self._embeddings_of(rows)
         for row in rows:
             n, end = len(row.tokens), place + len(row.tokens)
             if row.position + n > self.n_ctx:
                 raise ContextLengthError(
                     f"position {row.position + n} is beyond n_ctx={self.n_ctx}"
                 )
-            self._tokens[place:end] = row.tokens
+            if embeddings is None:
+                self._tokens[place:end] = row.tokens
             self._positions[place:end] = np.arange(row.position, row.position + n)
             self._wants_logits[place:end] = False
             self._wants_logits[end - row.n_logits : end] = True
@@ -189,7 +196,9 @@ class Context(Native):
             ends.append(end - 1)
             place = end
         batch.n_tokens = place
-        self._require_for_decode(place)
+        if embeddings is not None:
+            batch = _with_embeddings(batch, embeddings)
+        self._require_for_decode(place, 0 if embeddings is None else embeddings.nbytes)
         with fresh_log(), self.model.adapting:
             code = llama.llama_decode(pointer, batch)
             if code == _ABORTED:
@@ -203,6 +212,18 @@ class Context(Native):
                 raise InterruptedDecodeError("the decode was interrupted")
             raise InferenceError(f"llama.cpp failed to decode {place} tokens (code {code})\n{why}")
         return ends
+
+    def _embeddings_of(self, rows: Sequence[Row]) -> NDArray[np.float32] | None:
+        """What virtual tokens are computed from, shape (tokens, n_embd); None for tokens."""
+        if all(row.tokens[0] >= 0 for row in rows):
+            return None
+        embeddings = embeddings_of([token for row in rows for token in row.tokens])
+        if embeddings.shape[1] != self.model.n_embd:
+            raise InferenceError(
+                f"a soft prompt has rows of {embeddings.shape[1]} numbers; this base has "
+                f"embeddings of {self.model.n_embd}"
+            )
+        return embeddings
 
     def interrupt(self) -> None:
         """Stop the decode that runs in another thread, or the next one, until `resume`.
@@ -277,6 +298,9 @@ _ARENA_BYTES = 128 << 20
 _RESERVE = 16 << 20
 """Bytes for lists and the like."""
 
+_COPIES = 4
+"""Times that llama.cpp holds the embeddings of a batch: in the batch, its parts and the graph."""
+
 _ABORTED = 2
 """``llama_decode``'s code for a decode that the abort callback stopped."""
 
@@ -288,3 +312,10 @@ def kv_cache_bytes(model: Model, options: ContextOptions) -> float:
 
 def _bytes_of(array: NDArray[np.uint8]) -> Any:
     return array.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+
+
+def _with_embeddings(batch: Any, embeddings: NDArray[np.float32]) -> Any:
+    """The same batch with embeddings instead of ids; ``embeddings`` must outlive it."""
+    pointer = embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+    places = (batch.pos, batch.n_seq_id, batch.seq_id, batch.logits)
+    return llama.llama_batch(batch.n_tokens, None, pointer, *places)

@@ -110,6 +110,8 @@ class Model(Native):
         self.vocabulary = Vocabulary(llama.llama_model_get_vocab(pointer), self._finalizer, rules)
         self.n_vocab = self.vocabulary.n_tokens
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(pointer)
+        self.n_embd: int = llama.llama_model_n_embd_inp(pointer)
+        """Numbers of an embedding that takes the place of a token."""
 
     def close(self) -> None:
         """Close all contexts and adapters of this model, then the model."""

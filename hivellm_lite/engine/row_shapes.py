@@ -8,6 +8,9 @@ the answer to the whole prompt.
 So a prompt is cut only at multiples of ``grain`` positions, and no part has fewer than ``least``
 rows unless it is the whole prompt. Then every cut gives the same logits, bit by bit.
 
+The virtual tokens of a soft prompt are never computed beside tokens. They count as a prompt of
+their own, and the tokens after them as another one.
+
 Source: ``llamafile_sgemm`` (needs 2 rows on x86, up to 8 on others), ``ggml_tiled_min_batch``
 (8 rows, K-quants) and ``forward_mul_mat`` of repack.cpp (groups of 4 rows) in ggml/src/ggml-cpu.
 """
@@ -27,20 +30,31 @@ class RowShape:
     grain: int
     least: int
 
-    def n_reusable(self, n_shared: int, n_prompt: int, n_fresh: int = 1) -> int:
+    def n_reusable(
+        self, n_shared: int, n_prompt: int, n_fresh: int = 1, *, n_virtual: int = 0
+    ) -> int:
         """How many of ``n_shared`` leading tokens that are known a prompt may start from.
 
-        At least ``n_fresh`` of its ``n_prompt`` tokens are left to compute.
+        At least ``n_fresh`` of its ``n_prompt`` tokens are left to compute. The first
+        ``n_virtual`` of these are virtual.
         """
-        n = max(0, min(n_shared, n_prompt - max(n_fresh, self.least)))
-        return n - n % self.grain
+        if n_shared < n_virtual:
+            n_prompt, n_fresh, n_virtual = n_virtual, 1, 0
+        n = min(n_shared, n_prompt - max(n_fresh, self.least)) - n_virtual
+        return n_virtual + max(0, n - n % self.grain)
 
-    def n_next(self, position: int, n_left: int, room: int, n_fresh: int = 1) -> int:
+    def n_next(
+        self, position: int, n_left: int, room: int, n_fresh: int = 1, *, n_virtual: int = 0
+    ) -> int:
         """How many of the ``n_left`` tokens from ``position`` on are computed next.
 
         At most ``room``; 0 if that is too little for a part that gives the same bits. The last
-        ``n_fresh`` tokens stay together.
+        ``n_fresh`` tokens stay together. The first ``n_virtual`` tokens of all are virtual.
         """
+        if position < n_virtual:
+            n_left, n_fresh = n_virtual - position, 1
+        else:
+            position -= n_virtual
         if n_left <= room:
             return n_left
         n = min(room, n_left - max(n_fresh, self.least))

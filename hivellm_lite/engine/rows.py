@@ -12,7 +12,8 @@ __all__ = ["Row"]
 class Row:
     """Tokens to compute in one stream, from ``position`` on.
 
-    The logits of the last ``n_logits`` of them are kept; 0 keeps none.
+    The logits of the last ``n_logits`` of them are kept; 0 keeps none. The tokens are all virtual
+    (`VirtualToken`) or all ordinary.
     """
 
     stream: int

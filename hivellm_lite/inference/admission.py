@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..engine.sizes import PAD
+from ..engine.virtual_tokens import n_virtual
 from ..errors import InferenceError, OutOfMemoryError
 from .kv_streams import WORTH_RESTORING, KVStreams
 from .parked import common_prefix
@@ -128,7 +129,8 @@ class Admission:
 
     def _could_share(self, other: ScheduledRequest, prompt: list[int]) -> int:
         same = common_prefix(other.decoding.request.prompt, prompt, len(prompt))
-        return self._model.row_shape.n_reusable(same, len(prompt))
+        shape = self._model.row_shape
+        return shape.n_reusable(same, len(prompt), n_virtual=n_virtual(prompt))
 
     def make_room(
         self, length: int, hungry: Sequence[ScheduledRequest] = (), *, at_once: bool = False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..engine.not_numbers import NotNumbersError
 from ..engine.rows import Row
+from ..engine.virtual_tokens import n_virtual
 from ..errors import InferenceError
 from ..process.state import computing
 from .scheduled import ScheduledRequest
@@ -131,11 +132,11 @@ class Computation:
         try:
             with self._model.adapting, computing:
                 context.apply(applied)
-                end = 0
+                end, virtual = 0, n_virtual(tokens)
                 while (place := len(stream.tokens)) < len(tokens):
                     # the wanted logits must come out of one call
                     left = len(tokens) - place
-                    n = shape.n_next(place, left, context.n_ubatch, n_logits)
+                    n = shape.n_next(place, left, context.n_ubatch, n_logits, n_virtual=virtual)
                     chunk = tokens[place : place + n]
                     n_wanted = n_logits if n == left else 0
                     (end,) = context.decode([Row(stream.index, place, chunk, n_wanted)])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..engine.virtual_tokens import n_virtual
 from ..errors import GrammarError
 from ..sampling import SamplingParams
 from .answer import AnswerText
@@ -32,10 +33,11 @@ __all__ = ["AnswerDecoding", "Request"]
 class Request:
     """Everything that one answer depends on.
 
-    ``constraint`` makes the state of a grammar for one answer; None is free text.
-    ``timeout``: seconds from the submission. ``end_token``: one more token that ends the
-    answer. ``in_thought``: the prompt ends inside a thought. ``logit_bias``: what is added to the
-    logits of tokens. ``logprobs``: most probable tokens to note at each place; None notes nothing.
+    ``prompt`` may begin with virtual tokens, and ends with at least one token. ``constraint`` makes
+    the state of a grammar for one answer; None is free text. ``timeout``: seconds from the
+    submission. ``end_token``: one more token that ends the answer. ``in_thought``: the prompt ends
+    inside a thought. ``logit_bias``: what is added to the logits of tokens. ``logprobs``: most
+    probable tokens to note at each place; None notes nothing.
     """
 
     expert: str
@@ -66,6 +68,7 @@ class AnswerDecoding:
 
         self.request = request
         self.tokens = list(request.prompt)
+        self.n_virtual = n_virtual(self.tokens)
         self.finish_reason: str | None = None
         self.error: BaseException | None = None
         self.cached = 0
@@ -80,7 +83,7 @@ class AnswerDecoding:
         )
         self._constraint = request.constraint() if request.constraint is not None else None
         self._sampler = Sampler(request.sampling, request.seed, model.n_vocab)
-        self._sampler.accept(self.tokens)
+        self._sampler.accept(self.tokens[self.n_virtual :])
         self._bias = [*request.logit_bias], [*request.logit_bias.values()]
         self._logprobs = (
             None if request.logprobs is None else AnswerLogprobs(model, request.logprobs)
@@ -167,6 +170,7 @@ class AnswerDecoding:
             finish_reason=self.finish_reason or "cancelled",
             stop_sequence=self._answer.stopped_by,
             prompt_tokens=len(self.request.prompt),
+            virtual_prompt_tokens=self.n_virtual,
             cached_prompt_tokens=self.cached,
             completion_tokens=self.n_generated,
             forced_tokens=self.n_forced,

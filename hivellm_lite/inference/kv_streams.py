@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..engine.virtual_tokens import n_virtual
 from ..errors import LoadError, OutOfMemoryError
 from .context_streams import ContextStreams, Stream
 from .parked import Parked, ParkedStates, common_prefix
@@ -176,7 +177,7 @@ class KVStreams:
         if held.applied != applied:
             return 0
         same = common_prefix(held.tokens, prompt, min(held.n_prompt, len(prompt)))
-        return self._shape.n_reusable(same, len(prompt), n_fresh)
+        return self._shape.n_reusable(same, len(prompt), n_fresh, n_virtual=n_virtual(prompt))
 
     def resize(self, n_streams: int, n_ctx: int) -> None:
         """Make the context anew with another shape; see `ContextStreams.resize`.

@@ -45,6 +45,7 @@ class InferenceResult:
     stop_sequence: str | None
     """The stop sequence that ended the answer, or None."""
     prompt_tokens: int
+    """Tokens of the prompt, the virtual tokens of a soft prompt included."""
     cached_prompt_tokens: int
     """Tokens of the prompt that were still in the KV cache and not computed again."""
     completion_tokens: int
@@ -67,6 +68,8 @@ class InferenceResult:
     """Seed of the random draws; the same seed and input give the same answer."""
     logprobs: tuple[AnswerToken, ...] = ()
     """The tokens of ``text`` with their probabilities, if ``logprobs`` asked for them."""
+    virtual_prompt_tokens: int = 0
+    """Tokens of the prompt that are the expert's soft prompt."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..engine.row_shapes import RowShape
 from ..engine.rows import Row
+from ..engine.virtual_tokens import n_virtual
 from .context_streams import Stream
 from .scheduled import LOOKAHEAD, ScheduledRequest
 
@@ -25,6 +26,11 @@ class Piece:
     tokens: list[int]
     is_prompt: bool
     is_last: bool
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether the tokens are virtual, which are never computed beside ordinary ones."""
+        return self.tokens[0] < 0
 
     def row(self) -> Row:
         """The same for the engine."""
@@ -56,7 +62,10 @@ class Steps:
                 room -= len(piece.tokens)
             if piece.tokens:
                 pieces.append(piece)
-        return _groups(pieces) if self.on_cpu else [pieces]
+        if self.on_cpu:
+            return _groups(pieces)
+        kinds = ([one for one in pieces if one.is_virtual is kind] for kind in (False, True))
+        return [kind for kind in kinds if kind]
 
     def _piece(self, request: ScheduledRequest, room: int) -> Piece:
         """The next tokens of a request, at most ``room`` of them in a prompt."""
@@ -64,8 +73,8 @@ class Steps:
         place = len(stream.tokens)
         is_prompt = place < request.n_prompt
         if is_prompt:
-            n_left = request.n_prompt - place
-            n = self.shape.n_next(place, n_left, min(room, self.n_ubatch))
+            n_left, room = request.n_prompt - place, min(room, self.n_ubatch)
+            n = self.shape.n_next(place, n_left, room, n_virtual=n_virtual(tokens))
         else:
             start, end = request.step_from(place)
             alone = self.on_cpu or end - place <= LOOKAHEAD
