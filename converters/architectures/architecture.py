@@ -89,7 +89,8 @@ class Architecture:
     ``sizes`` reads sizes that only this architecture has, ``hyper_parameters`` its parameters.
     ``ignored`` are beginnings of tensor names that llama.cpp has no use for. With
     ``checked_whole`` the check of GGUF files knows every tensor; other models are tried in a
-    process of their own before they are loaded.
+    process of their own before they are loaded. With ``scales_all_inputs`` llama.cpp scales rows
+    that take the place of tokens as it scales embeddings, and Transformers does not.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Architecture:
     hyper_parameters: Callable[[ConfigFields, Sizes], HyperParameters] = _none
     ignored: tuple[str, ...] = ()
     checked_whole: bool = False
+    scales_all_inputs: bool = False
 
     def tensor_name(self, module: str) -> TensorName | None:
         """The parts of a name such as ``model.layers.3.mlp.up_proj``; None for an unknown module.

@@ -117,6 +117,7 @@ GEMMA2 = Architecture(
     rope_types=frozenset({"default"}),
     tied_head=True,
     own_head=False,
+    scales_all_inputs=True,
     hyper_parameters=_gemma2,
     checked_whole=True,
 )

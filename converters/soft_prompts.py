@@ -1,0 +1,122 @@
+"""Soft prompts: rows of embeddings that stand before the tokens of a prompt.
+
+They come as PEFT adapters, as a safetensors file with one matrix, or as a file of ``torch.save``.
+They are kept as safetensors with the one tensor ``prompt_embeddings`` in float32, as llama.cpp
+takes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ConversionError
+from .architectures import architecture_of_gguf
+from .gguf.header import GGUFHeader
+from .peft.prompts import read_prompt
+from .safetensors import Float32Array, SafetensorsFile
+from .torch_zip.archive import read_torch_tensors
+
+__all__ = [
+    "FORMAT_VERSION",
+    "SoftPrompt",
+    "convert_soft_prompt",
+    "load_soft_prompt",
+    "read_soft_prompt",
+    "write_soft_prompt",
+]
+
+FORMAT_VERSION = 1
+"""Part of cache keys. Raised when the same input would be written differently."""
+
+MAX_TOKENS = 2048
+"""Virtual tokens of one soft prompt. Real ones have 8 to 100."""
+
+TENSOR = "prompt_embeddings"
+_TORCH_FILES = (".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True)
+class SoftPrompt:
+    """A soft prompt as llama.cpp takes it: ``embeddings`` (tokens, n_embd), finite.
+
+    ``digest`` is the SHA-256 of the tensor's bytes and shape.
+    """
+
+    embeddings: Float32Array
+    digest: str
+
+
+def read_soft_prompt(weights: Path, config: Path | None = None) -> Float32Array:
+    """The rows (tokens, n_embd) that a file holds, as they were trained.
+
+    With ``config``, the file is an adapter of PEFT. Otherwise it is safetensors or, by its suffix,
+    a file of ``torch.save``, and holds one matrix of floats. Raises ConversionError for anything
+    else, for NaN and infinite values, and for more than `MAX_TOKENS` rows.
+    """
+    if config is not None:
+        rows = read_prompt(weights, config)
+    elif weights.name.lower().endswith(_TORCH_FILES):
+        rows = _only(read_torch_tensors(weights), weights)
+    else:
+        with SafetensorsFile(weights) as file:
+            matrices = [name for name, info in file.tensors.items() if len(info.shape) == 2]
+            rows = _only({name: file.read_float32(name) for name in matrices[:2]}, weights)
+    _check(rows, weights)
+    return rows
+
+
+def convert_soft_prompt(rows: Float32Array, base: GGUFHeader, source: Path) -> Float32Array:
+    """The rows that llama.cpp must get for the base of ``base``, so that they act as trained.
+
+    Raises ConversionError for rows that were trained for a base of another width.
+    """
+    width = base.hyper_parameter("embedding_length")
+    if rows.shape[1] != width:
+        raise ConversionError(
+            f"{source}: a soft prompt of rows of {rows.shape[1]} numbers; the embeddings of "
+            f"{base.path.name} have {width}: it was trained for another base"
+        )
+    if architecture_of_gguf(base.architecture).scales_all_inputs:
+        return rows / np.float32(math.sqrt(width))
+    return rows
+
+
+def write_soft_prompt(embeddings: Float32Array, path: Path) -> None:
+    """Write a file for `load_soft_prompt`. Raises OSError."""
+    data = np.ascontiguousarray(embeddings, "<f4").tobytes()
+    entry = {"dtype": "F32", "shape": list(embeddings.shape), "data_offsets": [0, len(data)]}
+    header = json.dumps({TENSOR: entry}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header + data)
+
+
+def load_soft_prompt(path: Path) -> SoftPrompt:
+    """What `write_soft_prompt` wrote. Raises ConversionError for anything else."""
+    rows = read_soft_prompt(path)
+    digest = hashlib.sha256(repr(rows.shape).encode() + rows.tobytes()).hexdigest()
+    return SoftPrompt(rows, digest)
+
+
+def _only(matrices: dict[str, Float32Array], path: Path) -> Float32Array:
+    if len(matrices) != 1:
+        raise ConversionError(
+            f"{path}: holds {len(matrices) or 'no'} matrices of floats; a soft prompt is one, of "
+            "the shape (tokens, n_embd)"
+        )
+    (rows,) = matrices.values()
+    return rows
+
+
+def _check(rows: Float32Array, path: Path) -> None:
+    if not 0 < len(rows) <= MAX_TOKENS:
+        raise ConversionError(
+            f"{path}: a soft prompt of {len(rows)} virtual tokens; 1 to {MAX_TOKENS} are allowed"
+        )
+    if not np.isfinite(rows).all():
+        raise ConversionError(f"{path}: the soft prompt has NaN or infinite values")

@@ -1,0 +1,4 @@
+"""Files of ``torch.save``: their tensors, read without executing anything.
+
+Private: may change in any release.
+"""
