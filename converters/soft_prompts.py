@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,13 @@ import numpy as np
 from ..errors import ConversionError
 from .architectures import architecture_of_gguf
 from .gguf.header import GGUFHeader
-from .peft.prompts import read_prompt
+from .peft.prompts import check_rows, read_prompt
 from .safetensors import Float32Array, SafetensorsFile
 from .torch_zip.archive import read_torch_tensors
 
 __all__ = [
     "FORMAT_VERSION",
-    "SoftPrompt",
+    "SoftPromptRows",
     "convert_soft_prompt",
     "load_soft_prompt",
     "read_soft_prompt",
@@ -34,15 +35,12 @@ __all__ = [
 FORMAT_VERSION = 1
 """Part of cache keys. Raised when the same input would be written differently."""
 
-MAX_TOKENS = 2048
-"""Virtual tokens of one soft prompt. Real ones have 8 to 100."""
-
 TENSOR = "prompt_embeddings"
 _TORCH_FILES = (".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True)
-class SoftPrompt:
+class SoftPromptRows:
     """A soft prompt as llama.cpp takes it: ``embeddings`` (tokens, n_embd), finite.
 
     ``digest`` is the SHA-256 of the tensor's bytes and shape.
@@ -57,17 +55,22 @@ def read_soft_prompt(weights: Path, config: Path | None = None) -> Float32Array:
 
     With ``config``, the file is an adapter of PEFT. Otherwise it is safetensors or, by its suffix,
     a file of ``torch.save``, and holds one matrix of floats. Raises ConversionError for anything
-    else, for NaN and infinite values, and for more than `MAX_TOKENS` rows.
+    else, for NaN and infinite values, and for more than ``MAX_TOKENS`` rows.
     """
     if config is not None:
         rows = read_prompt(weights, config)
     elif weights.name.lower().endswith(_TORCH_FILES):
-        rows = _only(read_torch_tensors(weights), weights)
+        matrices = read_torch_tensors(weights)
+        rows = matrices[_only(matrices, weights)]
     else:
         with SafetensorsFile(weights) as file:
-            matrices = [name for name, info in file.tensors.items() if len(info.shape) == 2]
-            rows = _only({name: file.read_float32(name) for name in matrices[:2]}, weights)
-    _check(rows, weights)
+            names = [name for name, info in file.tensors.items() if len(info.shape) == 2]
+            name = _only(names, weights)
+            check_rows(file.info(name).shape, weights)
+            rows = file.read_float32(name)
+    check_rows(rows.shape, weights)
+    if not np.isfinite(rows).all():
+        raise ConversionError(f"{weights}: the soft prompt has NaN or infinite values")
     return rows
 
 
@@ -83,7 +86,7 @@ def convert_soft_prompt(rows: Float32Array, base: GGUFHeader, source: Path) -> F
             f"{base.path.name} have {width}: it was trained for another base"
         )
     if architecture_of_gguf(base.architecture).scales_all_inputs:
-        return rows / np.float32(math.sqrt(width))
+        rows = np.divide(rows, np.float32(math.sqrt(width)), dtype=np.float32)
     return rows
 
 
@@ -96,27 +99,19 @@ def write_soft_prompt(embeddings: Float32Array, path: Path) -> None:
         file.write(len(header).to_bytes(8, "little") + header + data)
 
 
-def load_soft_prompt(path: Path) -> SoftPrompt:
+def load_soft_prompt(path: Path) -> SoftPromptRows:
     """What `write_soft_prompt` wrote. Raises ConversionError for anything else."""
     rows = read_soft_prompt(path)
     digest = hashlib.sha256(repr(rows.shape).encode() + rows.tobytes()).hexdigest()
-    return SoftPrompt(rows, digest)
+    return SoftPromptRows(rows, digest)
 
 
-def _only(matrices: dict[str, Float32Array], path: Path) -> Float32Array:
+def _only(matrices: Collection[str], path: Path) -> str:
+    """The name of the only matrix."""
     if len(matrices) != 1:
         raise ConversionError(
             f"{path}: holds {len(matrices) or 'no'} matrices of floats; a soft prompt is one, of "
             "the shape (tokens, n_embd)"
         )
-    (rows,) = matrices.values()
-    return rows
-
-
-def _check(rows: Float32Array, path: Path) -> None:
-    if not 0 < len(rows) <= MAX_TOKENS:
-        raise ConversionError(
-            f"{path}: a soft prompt of {len(rows)} virtual tokens; 1 to {MAX_TOKENS} are allowed"
-        )
-    if not np.isfinite(rows).all():
-        raise ConversionError(f"{path}: the soft prompt has NaN or infinite values")
+    (name,) = matrices
+    return name

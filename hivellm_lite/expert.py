@@ -155,10 +155,11 @@ class Expert:
         if not isinstance(completion, str):
             raise TypeError(f"completion must be a text, not the type {type(completion).__name__}")
         with session.in_use():
-            tokens = self.tokenize_prompt(prompt, **options)
+            effect = self._loaded.effect(adapter_scale)
+            tokens = [*effect.prefix, *self.tokenize_prompt(prompt, **options)]
             wanted = session.model.tokenize(completion, after="text")
-            check_length(session, len(tokens), len(wanted))
-            return score_tokens(session, tokens, wanted, self.applied(adapter_scale))
+            check_length(session, len(tokens), len(wanted), n_virtual=len(effect.prefix))
+            return score_tokens(session, tokens, wanted, effect.applied)
 
     def tokenize_prompt(
         self,
@@ -167,7 +168,10 @@ class Expert:
         thinking: bool = False,
         **options: Unpack[PromptOptions],
     ) -> list[int]:
-        """The token ids of the prompt that `generate` would compute for these arguments."""
+        """The token ids of the prompt that `generate` would compute for these arguments.
+
+        A soft prompt, which has no ids, is not among them.
+        """
         session = self.session
         check_types({**options, "prompt": prompt, "thinking": thinking})
         with session.in_use():
@@ -248,17 +252,20 @@ class Expert:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Where answers can depart from those of Transformers, because of the base."""
+        """Where answers can depart from those of Transformers, because of the base or because a
+        soft prompt is left out.
+        """
         session = self.session
         above = session.model.long_rope_above
+        notes = (*self.base.notes, *self._loaded.notes)
         if above is None or session.n_ctx <= above:
-            return self.base.notes
+            return notes
         note = (
             f"n_ctx={session.n_ctx} is more than the {above} positions that this base was first "
             "trained for: LongRoPE's long factors then apply to every prompt, where Transformers "
             f"takes them beyond {above} tokens only. Shorter prompts are exact with n_ctx={above}."
         )
-        return (*self.base.notes, note)
+        return (*notes, note)
 
     # --- measuring -------------------------------------------------------------------
 
@@ -273,8 +280,9 @@ class Expert:
     def applied(self, scale: float = 1.0) -> Applied:
         """The adapter and its scale, as `session` applies them to what it computes.
 
-        Nothing for scale 0, the base alone, and for a variant, which is merged. Raises
-        ValueError for another scale of a variant, and for one that is no finite number.
+        Nothing for scale 0, the base alone, for a variant, which is merged, and for a soft prompt.
+        Raises ValueError for another scale of a variant or soft prompt, and for one that is no
+        finite number.
         """
         return self._loaded.applied(scale)
 

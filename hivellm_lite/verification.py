@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .adapters.prepare import read_package_adapter
+from .adapters.soft_prompts import own_soft_prompt
 from .converters.forms.float_model import write_float_model
 from .converters.forms.merging import merged, updates_by_tensor
 from .converters.forms.targets import find_targets
 from .converters.forms.weights import checkpoint_weights, gguf_weights
 from .converters.gguf.split import kind_file, kind_of
+from .converters.soft_prompts import convert_soft_prompt, load_soft_prompt, read_soft_prompt
 from .engine.options import ContextOptions
-from .expert import Expert
+from .expert import Expert, loaded_of
 from .inference.batches import generate_tokens
 from .inference.decoding import Request
 from .inference.opening import open_session
@@ -128,8 +130,9 @@ def verify_conversion(
         source: WeightSource = weights
         if expert.float_weights is not None:
             source = stack.enter_context(checkpoint_weights(expert.float_weights))
-        updates = find_targets(read_package_adapter(expert.package, weights.header), weights.header)
+        updates = _updates(expert, weights.header)
         tensors = _tensor_errors(expert, weights.header, updates, source, progress)
+        tensors += _soft_prompt_errors(expert, weights.header)
         result = Verification(
             expert=expert.manifest.identity,
             form=expert.prepared.form,
@@ -145,6 +148,24 @@ def verify_conversion(
             result = dataclasses.replace(result, served=served, base_only=base_only)
     expert.prepared.entry.record("verification", result.as_dict())
     return result
+
+
+def _updates(expert: Expert, header: GGUFHeader) -> list[tuple[Target, Update]]:
+    """The changes of weights that the adapter means; none for a soft prompt."""
+    if expert.prepared.soft_prompt is not None:
+        return []
+    return find_targets(read_package_adapter(expert.package, header), header)
+
+
+def _soft_prompt_errors(expert: Expert, header: GGUFHeader) -> list[TensorError]:
+    """How far the rows that are computed with are from those of the package's file."""
+    own, path = own_soft_prompt(expert.package), expert.prepared.soft_prompt
+    if own is None or path is None:
+        return []
+    rows = read_soft_prompt(own.weights, own.config)
+    wanted = convert_soft_prompt(rows, header, own.weights)
+    error = _relative(load_soft_prompt(path).embeddings - wanted, wanted)
+    return [TensorError(own.name, error, 0.0, error)]
 
 
 def _tensor_errors(
@@ -215,12 +236,14 @@ def _logit_errors(
 ) -> tuple[LogitError, LogitError]:
     from .engine import Adapter  # loads llama.cpp
 
-    questions = [expert.tokenize_prompt(prompt, schema=schema) for prompt in prompts]
-    n_ctx = max(map(len, questions)) + max_tokens
+    plain = [expert.tokenize_prompt(prompt, schema=schema) for prompt in prompts]
+    prefix = loaded_of(expert).effect().prefix
+    n_ctx = len(prefix) + max(map(len, plain)) + max_tokens
     options = ContextOptions(n_ctx, kv_type="f32", flash_attention=False)
     results = []
-    for name, changes in (("exact", updates), ("plain", [])):
-        place = folder / name
+    for with_expert, changes in ((True, updates), (False, [])):
+        questions = [[*prefix, *one] for one in plain] if with_expert else plain
+        place = folder / ("exact" if with_expert else "plain")
         place.mkdir()
         parts, n_tensors = write_float_model(weights, source, changes, place)
         reference = open_session(parts, "cpu", options, n_tensors=n_tensors)
@@ -235,13 +258,13 @@ def _logit_errors(
         for part in parts:
             part.unlink()
         served = open_session(
-            expert.prepared.files if changes else [expert.base.path],
+            expert.prepared.files if with_expert else [expert.base.path],
             "cpu",
             options,
-            n_tensors=expert.prepared.n_tensors if changes else None,
+            n_tensors=expert.prepared.n_tensors if with_expert else None,
         )
         try:
-            lora = expert.prepared.lora if changes else None
+            lora = expert.prepared.lora if with_expert else None
             adapter = Adapter(served.model, lora) if lora is not None else None
             found = [
                 log_probabilities(served, ((adapter, 1.0),) if adapter else (), *pair)

@@ -9,7 +9,7 @@ Source: ``PeftModel.get_prompt_embedding_to_save``, ``PeftModelForCausalLM.forwa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,15 @@ from ..json_file import read_json
 from ..safetensors import Float32Array, SafetensorsFile
 from .config import MAX_CONFIG_BYTES, MAX_CONFIG_MEMORY
 
-__all__ = ["prompt_method", "read_prompt"]
+__all__ = ["check_rows", "prompt_method", "read_prompt"]
 
 TENSOR = "prompt_embeddings"
+
+MAX_TOKENS = 2048
+"""Virtual tokens of one soft prompt. Real ones have 8 to 100."""
+
+MAX_WIDTH = 65_536
+"""Numbers of an embedding. Llama 3.1 405B has 16,384."""
 
 _METHODS: Mapping[str, str] = {
     "PROMPT_TUNING": "prompt tuning",
@@ -71,6 +77,8 @@ def read_prompt(weights: Path, config: Path) -> Float32Array:
     Raises ConversionError where the config asks for more than rows before the prompt, and where
     config and tensors disagree.
     """
+    if prompt_method(config) is None:
+        raise ConversionError(f"{config}: describes an adapter that is no soft prompt")
     options = _read(config)
     n_tokens = _size(options, "num_virtual_tokens", config)
     width = _size(options, "token_dim", config)
@@ -97,7 +105,18 @@ def read_prompt(weights: Path, config: Path) -> Float32Array:
                 f"{weights}: {TENSOR!r} has the shape {list(shape)}; {config.name} says "
                 f"num_virtual_tokens={n_tokens} and token_dim={width}"
             )
+        check_rows(shape, weights)
         return file.read_float32(TENSOR)
+
+
+def check_rows(shape: Sequence[int], path: Path) -> None:
+    """Raise ConversionError for a soft prompt that is larger than any real one, or empty."""
+    n_tokens, width = shape
+    if not 0 < n_tokens <= MAX_TOKENS or not 0 < width <= MAX_WIDTH:
+        raise ConversionError(
+            f"{path}: a soft prompt of {n_tokens} virtual tokens of {width} numbers; at most "
+            f"{MAX_TOKENS} of {MAX_WIDTH} are allowed"
+        )
 
 
 def _read(config: Path) -> Mapping[str, Any]:

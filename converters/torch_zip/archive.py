@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -96,9 +95,7 @@ class _TorchFile:
                 _fail(self._path, f"was written in the byte order {order!r:.30}, not little-endian")
         described = interpret(self._read("data.pkl", MAX_PROGRAM_BYTES))
         found = described if isinstance(described, dict) else {"": described}
-        tensors = {
-            name: value for name, value in found.items() if isinstance(value, StoredTensor)
-        }
+        tensors = {name: value for name, value in found.items() if isinstance(value, StoredTensor)}
         matrices = {name: value for name, value in tensors.items() if len(value.shape) == 2}
         if len(matrices) > MAX_TENSORS:
             _fail(self._path, f"has {len(matrices)} tensors; {MAX_TENSORS} are allowed")

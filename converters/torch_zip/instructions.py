@@ -2,8 +2,8 @@
 
 A pickle is a program for a stack machine. Python's own machine imports and calls whatever the
 program names, so a pickle of a stranger can do anything. This one knows the instructions that
-PyTorch writes for tensors, all of protocol 2, and refuses all others. It imports nothing: the few names that may occur
-are compared as text, and calling one makes a record.
+PyTorch writes for tensors, all of protocol 2, and refuses all others. It imports nothing: the few
+names that may occur are compared as text, and calling one makes a record.
 
 Source: ``torch/serialization.py``, ``torch/_utils.py``, ``Lib/pickletools.py``.
 """
@@ -27,14 +27,16 @@ STORAGES: Mapping[str, str] = {
 }
 """The types of numbers that are read, by the name that a pickle gives them."""
 
-_TENSOR = "torch._utils _rebuild_tensor_v2"
-_PARAMETER = "torch._utils _rebuild_parameter"
-_DICT = "collections OrderedDict"
-_NAMES = frozenset({*STORAGES, _TENSOR, _PARAMETER, _DICT})
+_CALLED = (
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+    "collections OrderedDict",
+)
+_NAMES = frozenset({*STORAGES, *_CALLED})
 
 
 class RefusedPickle(Exception):
-    """The program has an instruction, a name or a value that is not allowed; the text says which."""
+    """The program has something that is not allowed; the text says what."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Form,
         LoraAdapterReport,
         LowRankAdapterReport,
+        SoftPromptReport,
         VariantAdapterReport,
     )
 
@@ -27,6 +28,7 @@ __all__ = [
     "LoraAdapterReport",
     "LowRankAdapterReport",
     "PreparedAdapter",
+    "SoftPromptReport",
     "VariantAdapterReport",
     "becomes_lora",
     "prepare_adapter",
@@ -44,6 +46,7 @@ __getattr__, __dir__ = lazy_names(
             "Form",
             "LoraAdapterReport",
             "LowRankAdapterReport",
+            "SoftPromptReport",
             "VariantAdapterReport",
         ],
     },

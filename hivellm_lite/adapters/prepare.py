@@ -1,14 +1,16 @@
 """Makes a package's adapter ready for one base: converted once, to the form that fits.
 
-There are three forms:
+There are four forms:
 
 *lora*: a GGUF LoRA, exact. For adapters that are exactly low rank.
 *low-rank*: a GGUF LoRA that approximates other adapters (DoRA, IA³ …), with a measured
 loss. A tenth of a variant's size, and the natural form on a quantised base.
 *variant*: the changed tensors, merged, beside the shared parts of the base. Exact for
 every adapter, up to the type that the tensors are stored at, and without cost per token.
+*soft-prompt*: rows of embeddings, exact. For PEFT's prompt tuning and P-tuning.
 
-`plain_lora` makes the first form. `forms` chooses between the others and reports the loss.
+`plain_lora` makes the first form, `soft_prompts` the last. `forms` chooses between the others and
+reports the loss.
 """
 
 from __future__ import annotations
@@ -32,14 +34,14 @@ from ..converters.gguf.check import check_model
 from ..converters.gguf.header import GGUFHeader, read_gguf_header
 from ..converters.peft.adapter import Adapter, read_adapter
 from ..converters.peft.methods import Values
-from ..errors import PackageError
-from ..package.opening import Package, open_package
+from ..package.opening import Package, check_unchanged
 from ..progress import Progress
 from .forms import FORMS_VERSION, FormBuilder
 from .loss import AdapterLoss, is_recorded
 from .options import AdapterOptions
 from .plain_lora import LoraBuilder, becomes_lora
-from .report import AdapterReport, Form, VariantAdapterReport, report_from
+from .report import AdapterReport, Form, SoftPromptReport, VariantAdapterReport, report_from
+from .soft_prompts import FILE, SoftPromptBuilder, own_soft_prompt, soft_prompt_key
 from .texts import texts_of
 
 __all__ = [
@@ -57,9 +59,9 @@ class PreparedAdapter:
     """An adapter ready to load.
 
     ``files`` are the model's files in loading order. ``lora`` is the GGUF LoRA to apply to
-    the model; None for a variant, which is among ``files``. ``n_tensors`` is the number of
-    tensors of a model with a variant. ``report`` says what was made and why. ``converted``:
-    whether it was made just now.
+    the model; None for a variant, which is among ``files``, and for a soft prompt.
+    ``n_tensors`` is the number of tensors of a model with a variant. ``report`` says what was
+    made and why. ``converted``: whether it was made just now.
     """
 
     files: tuple[Path, ...]
@@ -71,8 +73,18 @@ class PreparedAdapter:
 
     @property
     def form(self) -> Form:
-        """``lora``, ``low-rank`` or ``variant``."""
+        """``lora``, ``low-rank``, ``variant`` or ``soft-prompt``."""
         return self.report.form
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether the adapter is merged into the model's files."""
+        return self.form == "variant"
+
+    @property
+    def soft_prompt(self) -> Path | None:
+        """The file of the soft prompt that the adapter is; None for any other adapter."""
+        return self.entry.path / FILE if self.form == "soft-prompt" else None
 
     @property
     def loss(self) -> AdapterLoss:
@@ -135,9 +147,10 @@ def prepare_adapter(
     known = cache.reuse("adapters", lora_key, sources=sources)
     if options.mode != "exact" and known is not None:
         return _prepared(known, base, cache, False)
-    adapter = read_package_adapter(package, header)
-    builder: LoraBuilder | FormBuilder
-    if becomes_lora(adapter, header, options.mode):
+    builder: LoraBuilder | FormBuilder | SoftPromptBuilder
+    if (own := own_soft_prompt(package)) is not None:
+        key, builder = soft_prompt_key(package, own.name, header), SoftPromptBuilder(own, header)
+    elif becomes_lora(adapter := read_package_adapter(package, header), header, options.mode):
         key, builder = lora_key, LoraBuilder(adapter, header)
     else:
         folder = float_weights()
@@ -152,7 +165,7 @@ def prepare_adapter(
 
     def build(place: Path) -> dict[str, Any]:
         report = builder.build(place)
-        _check_unchanged(package, cache)
+        check_unchanged(package, cache)
         return {"expert": package.manifest.identity, "adapter": report.as_dict()}
 
     entry, built = cache.get_or_build("adapters", key, state.checked(build), sources=sources)
@@ -174,17 +187,10 @@ def _weight_files(folder: Path | None) -> list[Path]:
     return sorted(folder.glob("*.safetensors")) if folder else []
 
 
-def _check_unchanged(package: Package, cache: Cache) -> None:
-    """Raise PackageError if the package is a folder, which is read in place, and has changed."""
-    if package.root != package.source:
-        return
-    if open_package(package.source, cache=cache).digest != package.digest:
-        raise PackageError(f"{package.source} was changed while it was converted\nTry again.")
-
-
 def _prepared(entry: CacheEntry, base: Path, cache: Cache, built: bool) -> PreparedAdapter:
     report = report_from(entry.info["adapter"])
     if not isinstance(report, VariantAdapterReport):
-        return PreparedAdapter((base,), entry.path / "adapter.gguf", None, report, built, entry)
+        lora = None if isinstance(report, SoftPromptReport) else entry.path / "adapter.gguf"
+        return PreparedAdapter((base,), lora, None, report, built, entry)
     files = tuple(loading_order(base_parts(base, cache), entry.path))
     return PreparedAdapter(files, None, report.n_tensors, report, built, entry)

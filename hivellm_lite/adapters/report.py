@@ -14,11 +14,12 @@ __all__ = [
     "Form",
     "LoraAdapterReport",
     "LowRankAdapterReport",
+    "SoftPromptReport",
     "VariantAdapterReport",
     "report_from",
 ]
 
-Form = Literal["lora", "low-rank", "variant"]
+Form = Literal["lora", "low-rank", "variant", "soft-prompt"]
 """What an adapter was converted to."""
 
 
@@ -109,8 +110,20 @@ class VariantAdapterReport(AdapterReport):
         )
 
 
+@dataclass(frozen=True)
+class SoftPromptReport(AdapterReport):
+    """A soft prompt: ``virtual_tokens`` rows of embeddings before the prompt."""
+
+    form: ClassVar[Form] = "soft-prompt"
+    virtual_tokens: int
+
+    def __str__(self) -> str:
+        return f"a soft prompt ({self.virtual_tokens} virtual tokens, exact)"
+
+
 _KINDS: Mapping[str, type[AdapterReport]] = {
-    kind.form: kind for kind in (LoraAdapterReport, LowRankAdapterReport, VariantAdapterReport)
+    kind.form: kind
+    for kind in (LoraAdapterReport, LowRankAdapterReport, VariantAdapterReport, SoftPromptReport)
 }
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,16 +35,23 @@ class UnpackReport:
     skipped: tuple[str, ...]
 
 
-def unpack(archive: Path, destination: Path, *, limits: Limits = LIMITS) -> UnpackReport:
+def unpack(
+    archive: Path,
+    destination: Path,
+    *,
+    limits: Limits = LIMITS,
+    opened: Collection[str] = (),
+) -> UnpackReport:
     """Unpack a ``.tar.gz``, ``.tar`` or ``.zip`` into ``destination``, an empty or new folder.
 
-    A folder around everything is removed. Files get mode 0o644. Raises
-    PackageError if the archive is damaged, unsafe or no archive at all, and
-    OSError when reading or writing fails.
+    A folder around everything is removed. Files get mode 0o644. Files of the names ``opened``, as
+    the report gives them, are unpacked even if they are called pickles: somebody reads them
+    without running them. Raises PackageError if the archive is damaged, unsafe or no archive at
+    all, and OSError when reading or writing fails.
     """
     with archive.open("rb") as file, _empty_after_errors(destination):
         try:
-            target = _Target(destination, limits)
+            target = _Target(destination, limits, opened)
             for name, chunks in members(archive.name, file, limits):
                 target.add(name, chunks)
             return target.finish()
@@ -78,8 +85,9 @@ def _empty_after_errors(folder: Path) -> Iterator[None]:
 class _Target:
     """The folder that is being filled."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: Limits, opened: Collection[str]) -> None:
         self._folder = folder
+        self._opened = opened
         self._limits = limits
         self._files: dict[str, int] = {}
         self._skipped: dict[str, None] = {}
@@ -95,7 +103,9 @@ class _Target:
         place.unlink(missing_ok=True)
         self._files.pop(path, None)
         self._skipped.pop(path, None)
-        if never_unpacked(path):
+        # the folder around everything is not yet known
+        wanted = path in self._opened or path.partition("/")[2] in self._opened
+        if never_unpacked(path) and not wanted:
             self._skipped[path] = None
             return
         head = next(chunks, b"")

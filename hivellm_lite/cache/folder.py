@@ -22,7 +22,7 @@ from .entries import CacheEntry, EntryDamaged, find_damage, read_entry
 
 __all__ = ["FINGERPRINTS", "KINDS", "LOCK_TIMEOUT_S", "CacheFolder", "default_root", "delete"]
 
-KINDS = ("packages", "adapters", "bases", "splits")
+KINDS = ("packages", "adapters", "prompts", "bases", "splits")
 """Kinds of entries: unpacked packages, converted adapters and bases, bases in parts."""
 
 FINGERPRINTS = "fingerprints"

@@ -39,7 +39,7 @@ _Write = Callable[[Mapping[str, Any]], None]
 """Writes a result where the user wants it."""
 
 _ANSWERS_DEPEND_ON = (
-    *("base", "quantization", "adapter_mode", "extra_rank", "variant_type"),
+    *("base", "quantization", "adapter_mode", "extra_rank", "variant_type", "soft_prompt"),
     *("kv_type", "flash_attention", "n_ctx"),
 )
 """Of the options that say what is loaded."""

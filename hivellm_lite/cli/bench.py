@@ -169,7 +169,7 @@ class _Prompts:
 
     def continued(self, request: Request, max_tokens: int) -> Request:
         """Another prompt that differs in the last `NEW_TOKENS`."""
-        tail = self.short(1).prompt
+        tail = [token for token in self.short(1).prompt if token >= 0]  # no soft prompt
         return dataclasses.replace(
             request, prompt=request.prompt[: -len(tail)] + tail, max_tokens=max_tokens
         )

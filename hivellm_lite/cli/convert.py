@@ -33,7 +33,7 @@ __all__ = ["convert"]
     "--output",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Also copy the adapter's GGUF here (not for a variant).",
+    help="Also copy the converted adapter here (not for a variant).",
 )
 @no_verify_option
 @json_option
@@ -58,13 +58,15 @@ def convert(
         wanted = LoadSettings.of(cast("LoadOptions", options), caller="convert")
         files = cache.heal(lambda: prepare_files(package, wanted, cache))
     base, adapter = files.base, files.adapter
+    made = adapter.lora or adapter.soft_prompt
     if output is not None:
-        if adapter.lora is None:
+        if made is None:
             raise click.UsageError(
-                "--output copies a GGUF LoRA; this adapter became a variant, which is several files"
+                "--output copies one file; this adapter became a variant, which is several files"
             )
-        copy_whole(adapter.lora, output)
-    place = output or str(adapter.lora or adapter.entry.path)
+        copy_whole(made, output)
+    place = output or str(made or adapter.entry.path)
+    soft_prompt = files.soft_prompt
     facts: dict[str, Any] = {
         "expert": files.package.manifest.identity,
         "base": str(base.path),
@@ -77,6 +79,8 @@ def convert(
         "adapter_form": adapter.form,
         "adapter_converted": adapter.converted,
         "adapter_bytes": adapter.size,
+        "soft_prompt": str(soft_prompt.path) if soft_prompt.path else None,
+        "soft_prompt_notes": list(soft_prompt.notes),
         "seconds": round(time.perf_counter() - started, 3),
         "loss": adapter.loss.as_dict(),
         "report": adapter.report.as_dict(),
@@ -89,7 +93,9 @@ def convert(
     print_line(f"  because  {adapter.report.why}")
     print_line(f"  loses    {adapter.loss}")
     print_line(f"  adapter  {place} ({adapter.size / 1e6:.1f} MB)")
+    if soft_prompt.path not in (None, adapter.soft_prompt):
+        print_line(f"  prompt   {soft_prompt.path}")
     print_line(f"  base     {facts['base']}{' (converted)' if base.converted else ''}")
-    for note in base.notes:
+    for note in (*base.notes, *soft_prompt.notes):
         print_line(f"  note     {note}")
     print_line(f"  took     {facts['seconds']:.2f} s")

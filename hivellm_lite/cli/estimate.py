@@ -13,12 +13,14 @@ import click
 
 from ..adapters.options import MODES
 from ..adapters.prepare import becomes_lora, earlier_conversions, read_package_adapter
+from ..adapters.soft_prompts import own_soft_prompt
 from ..bases.search import find_base
 from ..cache.store import Cache
 from ..converters.forms.lora import stored_rank
 from ..converters.forms.targets import find_targets
 from ..converters.gguf.header import read_gguf_header
 from ..converters.peft.updates import LowRank
+from ..converters.soft_prompts import read_soft_prompt
 from ..engine.options import ContextOptions
 from ..hub import Hub
 from ..inference.session import SessionOptions
@@ -155,6 +157,9 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     the conversion; until then the larger of the possible forms is assumed.
     """
     expert = package.manifest.identity
+    if (own := own_soft_prompt(package)) is not None:
+        n_bytes = read_soft_prompt(own.weights, own.config).nbytes
+        return AdapterEstimate(name, expert, "soft-prompt", n_bytes, "estimated")
     adapter = read_package_adapter(package, values="skip")
     header = read_gguf_header(base)
     targets = find_targets(adapter, header)

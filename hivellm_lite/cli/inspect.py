@@ -9,13 +9,15 @@ import click
 
 from ..adapters.prepare import earlier_conversions, read_package_adapter
 from ..adapters.report import report_from
+from ..adapters.soft_prompts import own_soft_prompt
 from ..bases.conversion import converted_for, notes_of
 from ..cache.store import Cache
 from ..converters.peft.updates import LowRank
+from ..converters.soft_prompts import read_soft_prompt
 from ..errors import ConversionError, GrammarError, PackageError
 from ..gbnf.checks import check_grammar
 from ..package.grammar import package_grammar
-from ..package.opening import Package
+from ..package.opening import Package, SoftPromptFiles
 from ..prompts.formats import describe_format
 from ..prompts.template_files import package_template
 from .grammar_argument import refusal_of
@@ -64,6 +66,7 @@ def _facts(package: Package) -> dict[str, Any]:
         "base": dataclasses.asdict(manifest.base),
         "template": _template_fact(package),
         "adapter": _adapter_facts(package),
+        "soft_prompts": [_soft_prompt_facts(files) for files in package.soft_prompts],
         "grammar": _grammar_facts(package),
         "capabilities": list(manifest.capabilities),
         "routing": dataclasses.asdict(manifest.routing),
@@ -91,6 +94,18 @@ def _adapter_facts(package: Package) -> dict[str, Any]:
     info = package.manifest.adapters[0] if package.manifest.adapters else None
     facts: dict[str, Any] = {"said_type": info.type if info else None}
     try:
+        if (own := own_soft_prompt(package)) is not None:
+            rows = read_soft_prompt(own.weights, own.config)
+            return {
+                **facts,
+                "runs": True,
+                "methods": [own.name],
+                "is_low_rank": False,
+                "tensors": 1,
+                "targets": [],
+                "ranks": [],
+                "virtual_tokens": len(rows),
+            }
         adapter = read_package_adapter(package, values="check")
     except ConversionError as error:
         return {**facts, "runs": False, "problem": str(error)}
@@ -105,6 +120,15 @@ def _adapter_facts(package: Package) -> dict[str, Any]:
         "targets": sorted({tensor.module.rsplit(".", 1)[-1] for tensor in tensors}),
         "ranks": sorted(ranks),
     }
+
+
+def _soft_prompt_facts(files: SoftPromptFiles) -> dict[str, Any]:
+    """Name and size of a soft prompt of the manifest, or why it cannot be used."""
+    try:
+        rows = read_soft_prompt(files.weights, files.config)
+    except ConversionError as error:
+        return {"name": files.name, "runs": False, "problem": str(error)}
+    return {"name": files.name, "runs": True, "virtual_tokens": len(rows), "n_embd": rows.shape[1]}
 
 
 def _grammar_facts(package: Package) -> dict[str, Any] | None:
@@ -143,7 +167,9 @@ def _base_notes(package: Package, settings: dict[str, Any]) -> list[str]:
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
     more: list[str] = []
-    if adapter["runs"]:
+    if adapter["runs"] and "virtual_tokens" in adapter:
+        text = f"{adapter['methods'][0]}, {adapter['virtual_tokens']} virtual tokens"
+    elif adapter["runs"]:
         ranks = ", ".join(map(str, adapter["ranks"]))
         text = (
             f"{', '.join(adapter['methods'])}{f', rank {ranks}' if ranks else ''}, "
@@ -163,6 +189,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("template", facts["template"]),
         ("adapter", text),
         *(("", line) for line in more),
+        *(("soft prompt", _soft_prompt_line(prompt)) for prompt in facts["soft_prompts"]),
         ("grammar", _grammar_line(facts["grammar"]) if facts["grammar"] else ""),
         ("capabilities", " ".join(facts["capabilities"])),
         ("decoding", " ".join(f"{name}={value!r}" for name, value in used.items())),
@@ -178,6 +205,12 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("note", note) for note in facts["notes"]]
     lines += [("base note", note) for note in facts["base_notes"]]
     return [(label, value) for label, value in lines if value]
+
+
+def _soft_prompt_line(prompt: dict[str, Any]) -> str:
+    if not prompt["runs"]:
+        return f"{prompt['name']}: cannot be used: {prompt['problem'].splitlines()[0]}"
+    return f"{prompt['name']}: {prompt['virtual_tokens']} virtual tokens of {prompt['n_embd']}"
 
 
 def _grammar_line(grammar: dict[str, Any]) -> str:

@@ -19,8 +19,8 @@ _FLAGS = {
 _VALUED = (
     *("adapter_mode", "base", "cache_dir", "device", "extra_rank", "float_weights", "grammar"),
     *("json_schema", "kv_type", "max_tokens", "min_p", "n_ctx", "n_threads", "pre_tokenizer"),
-    *("quantization", "repetition_penalty", "schema", "seed", "stop", "system", "temperature"),
-    *("template", "timeout", "top_k", "top_p", "variant_type"),
+    *("quantization", "repetition_penalty", "schema", "seed", "soft_prompt", "stop", "system"),
+    *("temperature", "template", "timeout", "top_k", "top_p", "variant_type"),
 )
 """Arguments whose option has the same name with hyphens."""
 

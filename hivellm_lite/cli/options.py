@@ -70,8 +70,14 @@ def base_options(command: _Command) -> _Command:
 
 
 def adapter_options(command: _Command) -> _Command:
-    """``--adapter-mode`` and the options that refine it."""
+    """``--adapter-mode`` and the options that refine it, and ``--soft-prompt``."""
     for option in (
+        click.option(
+            "--soft-prompt",
+            metavar="NAME",
+            help="The manifest's soft prompt of this name, or none "
+            "[default: the first that can be used].",
+        ),
         click.option(
             "--float-weights",
             type=click.Path(exists=True, file_okay=False),
@@ -243,7 +249,7 @@ def progress_bar() -> Iterator[Progress]:
 _MODEL_OPTIONS = (
     *("base", "quantization", "offline", "device", "n_ctx", "n_threads", "kv_type"),
     "flash_attention",
-    *("adapter_mode", "extra_rank", "variant_type", "force", "float_weights"),
+    *("adapter_mode", "extra_rank", "variant_type", "force", "float_weights", "soft_prompt"),
 )
 
 

@@ -246,14 +246,23 @@ class KVStreams:
         stream.busy = False
         return parked
 
-    def latest(self, applied: Applied) -> tuple[list[int], KVState] | None:
+    def latest(
+        self, applied: Applied, prefix: Sequence[int] = ()
+    ) -> tuple[list[int], KVState] | None:
         """What was used last under these adapters, and its tokens; None if nothing is held.
 
-        Nothing is, for this purpose, of a model with a sliding window.
+        ``prefix``: the virtual tokens that it begins with. Nothing is held, for this purpose, of a
+        model with a sliding window.
         """
         held: list[Stream | Parked] = [s for s in self.streams if 0 < len(s.tokens) <= s.n_prompt]
         parked = [one for one in self._parked if len(one.tokens) == one.n_prompt]
-        held = [one for one in [*held, *parked] if one.applied == applied]
+        held = [
+            one
+            for one in [*held, *parked]
+            if one.applied == applied
+            and n_virtual(one.tokens) == len(prefix) < len(one.tokens)
+            and tuple(one.tokens[: len(prefix)]) == tuple(prefix)
+        ]
         if not held or not self._can_copy:
             return None
         last = max(held, key=lambda one: one.last_used)

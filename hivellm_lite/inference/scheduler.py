@@ -111,9 +111,11 @@ class Scheduler:
         """Run ``function`` on the scheduler's thread, between two steps."""
         return self._thread.call(function)
 
-    def latest(self, applied: Applied) -> tuple[list[int], KVState] | None:
+    def latest(
+        self, applied: Applied, prefix: Sequence[int] = ()
+    ) -> tuple[list[int], KVState] | None:
         """The prompt that was used last under these adapters; see `KVStreams.latest`."""
-        return self.call(lambda: self.kv.latest(applied))
+        return self.call(lambda: self.kv.latest(applied, prefix))
 
     def adopt(self, applied: Applied, tokens: list[int], state: KVState) -> None:
         """Hold a saved state; see `KVStreams.adopt`.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..adapters.prepare import PreparedAdapter, prepare_adapter
+from ..adapters.soft_prompts import PreparedSoftPrompt, prepare_soft_prompt
 from ..bases.base_file import BaseFile
 from ..bases.float_weights import find_float_weights
 from ..bases.search import find_base
@@ -29,13 +30,14 @@ __all__ = ["ExpertFiles", "find_package", "prepare_files"]
 class ExpertFiles:
     """An expert, ready to load.
 
-    ``find_weights`` looks for the base's Hugging Face folder. ``package_s``, ``base_s`` and
-    ``adapter_s`` are the seconds that each part took.
+    ``soft_prompt`` stands before every prompt. ``find_weights`` looks for the base's Hugging Face
+    folder. ``package_s``, ``base_s`` and ``adapter_s`` are the seconds that each part took.
     """
 
     package: Package
     base: BaseFile
     adapter: PreparedAdapter
+    soft_prompt: PreparedSoftPrompt
     find_weights: Callable[[], Path | None]
     package_s: float
     base_s: float
@@ -95,10 +97,14 @@ def prepare_files(
         float_weights=find_weights,
         progress=settings.progress,
     )
+    soft_prompt = prepare_soft_prompt(package, base.path, cache, settings.soft_prompt)
+    if settings.soft_prompt is None and adapter.soft_prompt is not None:
+        soft_prompt = PreparedSoftPrompt(adapter.soft_prompt)
     return ExpertFiles(
         package,
         base,
         adapter,
+        soft_prompt,
         find_weights,
         package_s=opened - started,
         base_s=found - opened,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from ..adapters.prepare import PreparedAdapter
 from ..bases.base_file import BaseFile
 from ..cache.store import Cache
+from ..converters.soft_prompts import SoftPromptRows
+from ..engine.virtual_tokens import virtual_tokens
 from ..errors import InferenceError
 from ..inference.decoding import Request
 from ..inference.opening import open_session
@@ -23,6 +25,7 @@ from ..prompts.template_files import package_template
 from ..requests.argument_types import check_types, refuse_unknown
 from ..requests.batches import build_each
 from ..requests.builder import RequestBuilder
+from ..requests.effects import Effect
 from ..requests.grammars import GrammarChooser
 from ..requests.options import BatchPrompt, GenerationOptions, RequestOptions
 
@@ -55,8 +58,9 @@ class LoadTimes:
 class LoadedParts:
     """What loading found and made.
 
-    ``adapter`` is None for a variant. ``find_weights`` looks for the base's Hugging Face folder.
-    The owner releases ``session``.
+    ``adapter`` is None for a variant and for a soft prompt. ``soft_prompt`` stands before every
+    prompt. ``find_weights`` looks for the base's Hugging Face folder. ``notes`` are about the soft
+    prompt. The owner releases ``session``.
     """
 
     package: Package
@@ -64,9 +68,11 @@ class LoadedParts:
     prepared: PreparedAdapter
     session: Session
     adapter: Adapter | None
+    soft_prompt: SoftPromptRows | None
     times: LoadTimes
     cache: Cache
     find_weights: Callable[[], Path | None]
+    notes: tuple[str, ...] = ()
 
 
 class LoadedExpert:
@@ -81,6 +87,11 @@ class LoadedExpert:
         self.times = parts.times
         self.cache = parts.cache
         self.find_weights = parts.find_weights
+        self.soft_prompt = parts.soft_prompt
+        self.notes = parts.notes
+        self._prefix: tuple[int, ...] = ()
+        if (rows := parts.soft_prompt) is not None:
+            self._prefix = tuple(virtual_tokens(rows.digest, rows.embeddings))
         self._session: Session | None = session
         self._adapter = parts.adapter
         grammars = GrammarChooser(package.manifest, session, lambda: package_grammar(package))
@@ -109,53 +120,61 @@ class LoadedExpert:
         self,
         prompt: str | None = None,
         *,
-        applied: Applied | None = None,
+        effect: Effect | None = None,
         adapter_scale: float = 1.0,
         **options: Unpack[RequestOptions],
     ) -> Request:
         """The request for these arguments, which the session computes.
 
-        ``applied`` are other adapters on the same session, for a blend; ``adapter_scale``
-        multiplies the scales of all.
+        ``effect`` is another one on the same session, for a blend; ``adapter_scale`` multiplies
+        the scales of all its adapters.
         """
         session = self.session
         refuse_unknown(options, BatchPrompt.__annotations__, caller="generate")
         check_types({**options, "prompt": prompt, "adapter_scale": adapter_scale})
-        own = self.applied(adapter_scale)
-        if applied is None:
-            applied = own
-        elif adapter_scale != 1.0:
-            scaled = ((adapter, scale * adapter_scale) for adapter, scale in applied)
-            applied = tuple(pair for pair in scaled if pair[1])
+        own = self.effect(adapter_scale)
+        effect = own if effect is None else effect.scaled(adapter_scale)
         with session.in_use():
-            return self.builder.build(prompt, applied, **options)
+            return self.builder.build(prompt, effect, **options)
 
     def requests(
         self,
         prompts: Iterable[str | BatchPrompt],
         *,
-        applied: Applied | None = None,
+        effect: Effect | None = None,
         **options: Unpack[GenerationOptions],
     ) -> list[Request | Exception]:
         """The requests of a batch; an exception for each prompt that cannot be asked."""
-        return build_each(partial(self.request, applied=applied), prompts, options)
+        return build_each(partial(self.request, effect=effect), prompts, options)
 
     def applied(self, scale: float = 1.0) -> Applied:
         """The adapter and its scale as the session applies them.
 
-        Nothing for scale 0, the base alone, and for a variant, which is merged. Raises
-        ValueError for another scale of a variant, and for one that is no finite number.
+        Nothing for scale 0, the base alone, for a variant, which is merged, and for a soft prompt.
+        Raises ValueError for another scale of a variant or soft prompt, and for one that is no
+        finite number.
         """
         if not math.isfinite(scale):
             raise ValueError(f"adapter_scale={scale}: must be a finite number")
         if self._adapter is None:
-            if scale != 1.0:
+            if scale != 1.0 and self.prepared.is_variant:
                 raise ValueError(
                     f"adapter_scale={scale}: a variant is merged and has no scale; "
                     "load the expert with adapter_mode='lora'"
                 )
+            if scale not in (0.0, 1.0):
+                raise ValueError(
+                    f"adapter_scale={scale}: a soft prompt has no scale; 0 is the base alone"
+                )
             return ()
         return ((self._adapter, float(scale)),) if scale else ()
+
+    def effect(self, scale: float = 1.0) -> Effect:
+        """What this expert adds to the base: `applied`, and the soft prompt unless ``scale`` is 0.
+
+        Raises what `applied` raises.
+        """
+        return Effect(self.applied(scale), self._prefix if scale else ())
 
     def open_base(self) -> Session:
         """A session of the base model alone, with this expert's options; `release` it."""

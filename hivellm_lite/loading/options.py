@@ -23,6 +23,7 @@ __all__ = [
     "DeviceOptions",
     "LoadOptions",
     "LoadSettings",
+    "PromptingOptions",
     "SharingOptions",
     "SourceOptions",
     "check_names",
@@ -72,6 +73,15 @@ class ConversionOptions(TypedDict, total=False):
     """Allow a ``variant_type`` that destroys the adapter. Default: False."""
 
 
+class PromptingOptions(TypedDict, total=False):
+    """What stands before every prompt."""
+
+    soft_prompt: str | None
+    """The soft prompt of the manifest to use, by its name; ``"none"`` uses none. Default: the
+    adapter if it is a soft prompt, or else the first that the manifest lists and that can be
+    used."""
+
+
 class DeviceOptions(TypedDict, total=False):
     """Where and in which precision answers are computed."""
 
@@ -103,7 +113,14 @@ class SharingOptions(TypedDict, total=False):
     more KV cache. Default: False."""
 
 
-class LoadOptions(SourceOptions, ConversionOptions, DeviceOptions, SharingOptions, total=False):
+class LoadOptions(
+    SourceOptions,
+    ConversionOptions,
+    PromptingOptions,
+    DeviceOptions,
+    SharingOptions,
+    total=False,
+):
     """The keyword arguments of `Expert.load`, `ExpertManager` and `ExpertManager.load_expert`."""
 
 
@@ -120,6 +137,7 @@ class LoadSettings:
     verify: bool = True
     offline: bool = False
     progress: Progress | None = None
+    soft_prompt: str | None = None
     device: str = "auto"
 
     @classmethod
@@ -143,6 +161,7 @@ class LoadSettings:
             adapter,
             session,
             device=options.get("device") or "auto",
+            soft_prompt=options.get("soft_prompt"),
             **_given(options, SourceOptions.__annotations__),
         )
 

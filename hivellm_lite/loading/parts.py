@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 
 from ..cache.store import Cache
+from ..converters.soft_prompts import load_soft_prompt
 from ..hub import Hub
 from ..inference.opening import open_session
 from ..manifest.records import Manifest
@@ -16,6 +18,8 @@ from .loaded_expert import LoadedExpert, LoadedParts, LoadTimes
 from .options import LoadOptions, LoadSettings
 
 __all__ = ["load_expert", "read_manifest"]
+
+logger = logging.getLogger("hivellm_lite")
 
 
 def load_expert(
@@ -64,10 +68,14 @@ def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) ->
 
     def check_memory() -> None:
         if settings.device in ("auto", "cpu"):
-            own = prepared.size if prepared.lora else 0
+            own = 0 if prepared.is_variant else prepared.size
             estimate = estimate_memory(prepared.files, settings.session, adapter_bytes=own)
             check_fits(estimate, package.manifest.identity)
 
+    soft_prompt = files.soft_prompt
+    rows = load_soft_prompt(soft_prompt.path) if soft_prompt.path is not None else None
+    for note in soft_prompt.notes:
+        logger.warning("%s: %s", package.manifest.identity, note)
     session = open_session(
         prepared.files,
         settings.device,
@@ -90,4 +98,15 @@ def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) ->
         base_converted=base.converted,
         adapter_converted=prepared.converted,
     )
-    return LoadedParts(package, base, prepared, session, adapter, times, cache, files.find_weights)
+    return LoadedParts(
+        package,
+        base,
+        prepared,
+        session,
+        adapter,
+        rows,
+        times,
+        cache,
+        files.find_weights,
+        soft_prompt.notes,
+    )

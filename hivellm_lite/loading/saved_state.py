@@ -16,12 +16,13 @@ __all__ = ["load_state", "save_state", "state_identity"]
 def save_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
     """See `Expert.save_state`."""
     session = expert.session
-    applied = expert.applied()
-    held = session.scheduler.latest(applied)
+    effect = expert.effect()
+    held = session.scheduler.latest(effect.applied, effect.prefix)
     if held is None:
         raise InferenceError(f"nothing of {expert.manifest.identity} is in the KV cache")
     tokens, state = held
-    write_kv_file(Path(path), state_identity(expert), tokens, state.data.tobytes())
+    own = tokens[len(effect.prefix) :]
+    write_kv_file(Path(path), state_identity(expert), own, state.data.tobytes())
     return len(tokens)
 
 
@@ -30,11 +31,12 @@ def load_state(expert: LoadedExpert, path: str | os.PathLike[str]) -> int:
     from ..engine import KVState  # loads llama.cpp
 
     session = expert.session
-    applied = expert.applied()
+    effect = expert.effect()
     limit = session.options.parked_bytes
-    tokens, data = read_kv_file(Path(path), state_identity(expert), limit)
+    own, data = read_kv_file(Path(path), state_identity(expert), limit)
+    tokens = [*effect.prefix, *own]
     state = KVState.from_data(data)
-    session.scheduler.adopt(applied, tokens, state)
+    session.scheduler.adopt(effect.applied, tokens, state)
     return len(tokens)
 
 
@@ -50,6 +52,7 @@ def state_identity(expert: LoadedExpert) -> dict[str, Any]:
         "expert": expert.manifest.identity,
         "package": expert.package.digest,
         "adapter": expert.prepared.entry.key if expert.prepared.lora else None,
+        "soft_prompt": expert.soft_prompt.digest if expert.soft_prompt else None,
         "kv_type": options.kv_type,
         "flash_attention": options.flash_attention,
     }

@@ -50,7 +50,7 @@ class AdapterInfo:
 
 @dataclass(frozen=True)
 class SoftPrompt:
-    """A learnt prompt. The file is a pickle and is never opened."""
+    """A learnt prompt: rows of embeddings in a file or folder of the package."""
 
     name: str | None
     path: str | None

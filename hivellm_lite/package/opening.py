@@ -13,16 +13,17 @@ no tensor is read.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..archive.unpack import LIMITS, unpack
+from ..archive.unpack import LIMITS, UnpackReport, unpack
 from ..cache.digests import digest_file, digest_of
 from ..cache.entries import CacheEntry
 from ..cache.store import Cache
-from ..errors import PackageError
+from ..errors import ManifestError, PackageError
 from ..manifest.parsing import parse_manifest
 from ..manifest.records import Manifest
 from ..strict_json.parsing import MAX_BYTES
@@ -39,10 +40,11 @@ from .files import (
     relative_to_root,
     safe_path,
 )
+from .soft_prompts import SoftPromptFiles, find_soft_prompts, packed_soft_prompts
 
-__all__ = ["AdapterFiles", "Package", "open_package"]
+__all__ = ["AdapterFiles", "Package", "SoftPromptFiles", "check_unchanged", "open_package"]
 
-UNPACKED_VERSION = 1
+UNPACKED_VERSION = 2
 """Part of the cache key; raise it when unpack leaves other files than before."""
 
 MAX_WEIGHTS_BYTES = 16 << 30
@@ -61,8 +63,9 @@ class Package:
 
     ``source`` is the archive or folder that the user named; ``root`` is the folder to read
     from. ``digest`` is the SHA-256 of the archive, or one over the files of a folder that
-    matter. ``skipped`` names the files that were left in the archive. ``notes`` lists
-    differences from the manifest that were tolerated.
+    matter. ``soft_prompts`` are those of the manifest whose files are there. ``skipped`` names
+    the files that were left in the archive. ``notes`` lists differences from the manifest that
+    were tolerated.
     """
 
     source: Path
@@ -70,6 +73,7 @@ class Package:
     digest: str
     manifest: Manifest
     adapter: AdapterFiles
+    soft_prompts: tuple[SoftPromptFiles, ...]
     grammar: Path | None
     base_folder: Path | None
     skipped: tuple[str, ...]
@@ -105,6 +109,14 @@ def open_package(path: str | os.PathLike[str], *, cache: Cache, verify: bool = T
     raise PackageError(f"{shown_path(source)}: {found}\nGive an .expert file or its folder.")
 
 
+def check_unchanged(package: Package, cache: Cache) -> None:
+    """Raise PackageError if the package is a folder, which is read in place, and has changed."""
+    if package.root != package.source:
+        return
+    if open_package(package.source, cache=cache).digest != package.digest:
+        raise PackageError(f"{package.source} was changed while it was converted\nTry again.")
+
+
 def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEntry]:
     """The archive's digest and the cache entry with its files."""
     if (size := source.stat().st_size) > LIMITS.archive_bytes:
@@ -119,6 +131,9 @@ def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEn
 
     def build(folder: Path) -> Mapping[str, Any]:
         report = unpack(source, folder / "files")
+        if wanted := _packed_soft_prompts(folder / "files", report):
+            shutil.rmtree(folder / "files")
+            report = unpack(source, folder / "files", opened=wanted)
         if digest_file(source) != digest:
             raise PackageError(f"{source.name} was changed while it was read\nTry again.")
         return {"digest": digest, "files": report.files, "skipped": report.skipped}
@@ -126,6 +141,18 @@ def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEn
     key = digest_of("package", UNPACKED_VERSION, digest)
     entry, _ = cache.get_or_build("packages", key, build, sources=[source])
     return digest, entry
+
+
+def _packed_soft_prompts(root: Path, report: UnpackReport) -> frozenset[str]:
+    """The soft prompts that were left in the archive because they are called pickles."""
+    path = file_in(root, MANIFEST)
+    if path is None or not report.skipped:
+        return frozenset()
+    try:
+        manifest = parse_manifest(read_in(root, path, MAX_BYTES + 1))
+    except ManifestError:  # is raised when the package is read
+        return frozenset()
+    return packed_soft_prompts(manifest, report.skipped)
 
 
 def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]) -> Package:
@@ -137,6 +164,7 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
     data = read_in(root, manifest_path, MAX_BYTES + 1)
     manifest = parse_manifest(data, source=f"{source.name}/{MANIFEST}")
     adapter, info = find_adapter(source, root, manifest, skipped)
+    soft_prompts, left_out = find_soft_prompts(root, manifest)
     grammar = _find_grammar(root, manifest)
     digest_once = _digests()
     notes = check_digests(source, root, manifest, adapter, info, skipped, digest_once)
@@ -145,6 +173,7 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
         folders = dict.fromkeys([".", inside])
         tokenizer = [file_in(root, f"{folder}/{name}") for folder in folders for name in _TOKENIZER]
         parts = [manifest_path, adapter.weights, adapter.config, grammar, *tokenizer]
+        parts += [path for one in soft_prompts for path in (one.weights, one.config)]
         digest = folder_digest(root, filter(None, parts), digest_once)
     has_base = file_in(root, "base/config.json") is not None and check_folder(root, "base")
     return Package(
@@ -153,10 +182,11 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
         digest=digest,
         manifest=manifest,
         adapter=adapter,
+        soft_prompts=soft_prompts,
         grammar=grammar,
         base_folder=root / "base" if has_base else None,
         skipped=skipped,
-        notes=notes,
+        notes=(*notes, *left_out),
     )
 
 

@@ -17,11 +17,11 @@ from .lengths import check_length
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..engine import Applied
     from ..inference.session import Session
     from ..json_schema import JSONSchema
     from ..manifest.records import Manifest
     from ..prompts.template_files import TemplateFile
+    from .effects import Effect
     from .grammars import GrammarChooser, GrammarOption
     from .options import PromptOptions
 
@@ -61,7 +61,7 @@ class RequestBuilder:
     def build(
         self,
         prompt: str | None,
-        applied: Applied,
+        effect: Effect,
         *,
         schema: str | None = None,
         system: str | None = None,
@@ -135,11 +135,11 @@ class RequestBuilder:
                 "the prompt is empty: the chat template writes nothing\n"
                 "Name another template (template=…, --template)."
             )
-        check_length(self._session, len(tokens))
+        check_length(self._session, len(effect.prefix) + len(tokens), n_virtual=len(effect.prefix))
         return Request(
             expert=self._manifest.identity,
-            prompt=tokens,
-            applied=applied,
+            prompt=[*effect.prefix, *tokens],
+            applied=effect.applied,
             sampling=sampling,
             seed=secrets.randbits(32) if seed is None else seed,
             max_tokens=limit,

@@ -12,6 +12,7 @@ from ..manifest.records import Manifest
 from ..requests.argument_types import check_types, refuse_unknown
 from ..requests.batches import build_each
 from ..requests.builder import RequestBuilder
+from ..requests.effects import Effect
 from ..requests.grammars import GrammarChooser
 from ..requests.options import BatchPrompt, GenerationOptions
 
@@ -39,7 +40,7 @@ class BaseAlone:
         check_types({**options, "prompt": prompt})
         own: Any = {name: value for name, value in options.items() if name != "adapter_scale"}
         with self.session.in_use():
-            return self._builder.build(prompt, (), **own)
+            return self._builder.build(prompt, Effect(), **own)
 
     def requests(
         self, prompts: Iterable[str | BatchPrompt], **options: Unpack[GenerationOptions]

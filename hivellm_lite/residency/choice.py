@@ -16,6 +16,7 @@ from ..loading.loaded_expert import LoadedExpert
 from ..manifest.compatibility import check_together
 from ..requests.argument_types import check_types
 from ..requests.batches import UNANSWERABLE, Maker, complete_prompts
+from ..requests.effects import Effect
 from ..routing import Route, Router
 from .names import BASE
 from .registry import ExpertHold, ExpertRegistry
@@ -175,25 +176,31 @@ class ExpertChooser:
         try:
             experts = {entry.name: self._registry.bring_back(entry) for entry in entries}
             lead = next(iter(experts.values()))
-            applied = _blend(experts, weights)
-            return Choice(partial(lead.request, applied=applied), lead.session, hold)
+            effect = _blend(experts, weights)
+            return Choice(partial(lead.request, effect=effect), lead.session, hold)
         except BaseException:
             hold.release()
             raise
 
 
-def _blend(experts: Mapping[str, LoadedExpert], weights: Mapping[str, float]) -> Applied:
-    """The adapters of one or several experts, each at its weight."""
+def _blend(experts: Mapping[str, LoadedExpert], weights: Mapping[str, float]) -> Effect:
+    """The effect of one expert, or the adapters of several, each at its weight."""
     lead_name, lead = next(iter(experts.items()))
     if len(experts) == 1:
-        return lead.applied(weights[lead_name])
+        return lead.effect(weights[lead_name])
     check_together([expert.manifest for expert in experts.values()])
     applied: Applied = ()
     for one, expert in experts.items():
-        if expert.prepared.lora is None:
+        if expert.prepared.is_variant:
             raise InferenceError(
                 f"{one!r} cannot be blended: it is a variant, merged into its base\n"
                 "Load it with adapter_mode='lora'."
+            )
+        if expert.soft_prompt is not None:
+            raise InferenceError(
+                f"{one!r} cannot be blended: a soft prompt stands before its prompts, and was "
+                "trained without the other experts\n"
+                "Load it with soft_prompt='none' to blend the adapter alone."
             )
         if expert.session is not lead.session:
             raise InferenceError(
@@ -203,4 +210,4 @@ def _blend(experts: Mapping[str, LoadedExpert], weights: Mapping[str, float]) ->
             )
         applied += expert.applied(weights[one])
     # the order does not matter to the model, but to what is found in the KV cache
-    return tuple(sorted(applied, key=lambda pair: id(pair[0])))
+    return Effect(tuple(sorted(applied, key=lambda pair: id(pair[0]))))

@@ -303,7 +303,7 @@ class ExpertRegistry:
     def _base_session(self, entry: Entry, expert: LoadedExpert) -> Session:
         """A session of the expert's base alone, until the entry is closed."""
         with entry.lock:
-            if expert.prepared.lora is not None:
+            if not expert.prepared.is_variant:
                 return expert.session
             if entry.base_session is None:
                 session = expert.open_base()
@@ -447,7 +447,7 @@ class ExpertRegistry:
         sessions = self._sessions().values()
         models = {id(session.model): session.model.size for session in sessions}
         experts = [e.expert for e in self._entries.values() if e.expert is not None]
-        adapters = sum(expert.memory for expert in experts if expert.prepared.lora is not None)
+        adapters = sum(expert.memory for expert in experts if not expert.prepared.is_variant)
         return sum(models.values()) + sum(s.memory for s in sessions) + adapters
 
     def _sessions(self) -> dict[int, Session]:
