@@ -29,6 +29,7 @@ __all__ = [
     "convert_soft_prompt",
     "load_soft_prompt",
     "read_soft_prompt",
+    "soft_prompt_layout",
     "write_soft_prompt",
 ]
 
@@ -74,18 +75,26 @@ def read_soft_prompt(weights: Path, config: Path | None = None) -> Float32Array:
     return rows
 
 
+def soft_prompt_layout(base: GGUFHeader) -> tuple[int, bool]:
+    """All that a conversion depends on: the width of embeddings, and whether llama.cpp scales
+    rows that take the place of tokens. Raises ConversionError for an unknown architecture.
+    """
+    scales = architecture_of_gguf(base.architecture).scales_all_inputs
+    return base.hyper_parameter("embedding_length"), scales
+
+
 def convert_soft_prompt(rows: Float32Array, base: GGUFHeader, source: Path) -> Float32Array:
     """The rows that llama.cpp must get for the base of ``base``, so that they act as trained.
 
     Raises ConversionError for rows that were trained for a base of another width.
     """
-    width = base.hyper_parameter("embedding_length")
+    width, scales = soft_prompt_layout(base)
     if rows.shape[1] != width:
         raise ConversionError(
             f"{source}: a soft prompt of rows of {rows.shape[1]} numbers; the embeddings of "
             f"{base.path.name} have {width}: it was trained for another base"
         )
-    if architecture_of_gguf(base.architecture).scales_all_inputs:
+    if scales:
         rows = np.divide(rows, np.float32(math.sqrt(width)), dtype=np.float32)
     return rows
 

@@ -18,24 +18,26 @@ _spec.loader.exec_module(draw_rooms)
 # Each room, from the top floor down, and the rooms that it may import.
 TABLE = """
 cli                      : adapters bases cache converters.file_types converters.forms
-                           converters.gguf converters.peft doctor engine errors expert gbnf
-                           hardware hub inference json_schema loading manager manifest
-                           memory_estimate package process progress prompts residency routing
-                           server storage terminal_text user_paths verification
+                           converters.gguf converters.peft converters.soft_prompts doctor engine
+                           errors expert gbnf hardware hub inference json_schema loading manager
+                           manifest memory_estimate package process progress prompts residency
+                           routing server storage terminal_text user_paths verification
 server                   : errors gbnf inference json_schema manager manifest prompts requests
                            residency strict_json
 manager                  : expert inference loading manifest process requests residency routing
 verification             : adapters converters.forms converters.gguf converters.peft
-                           converters.safetensors engine expert inference progress sampling
+                           converters.safetensors converters.soft_prompts engine expert inference
+                           progress sampling
 expert                   : adapters bases engine inference loading manifest package process
                            requests
 residency                : engine errors gbnf inference loading manifest memory_estimate process
                            requests routing
-loading                  : adapters bases cache engine errors hub inference manifest
-                           memory_estimate package process progress prompts requests user_paths
+loading                  : adapters bases cache converters.soft_prompts engine errors hub inference
+                           manifest memory_estimate package process progress prompts requests
+                           user_paths
 adapters                 : bases cache converters.forms converters.gguf converters.peft
-                           converters.quantization engine errors inference lazy package process
-                           progress requests storage
+                           converters.quantization converters.soft_prompts engine errors inference
+                           lazy package process progress requests storage
 bases                    : cache converters.base converters.file_types converters.gguf
                            converters.tokenizers errors hub lazy package progress storage
                            strict_json user_paths
@@ -52,12 +54,15 @@ doctor                   : cache engine hardware process
 inference                : engine errors gbnf lazy process sampling storage
 prompts                  : chat_templates converters.json_file converters.tokenizers engine errors
                            lazy manifest package
+converters.soft_prompts  : converters.architectures converters.gguf converters.peft
+                           converters.safetensors converters.torch_zip errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization
 engine                   : converters.gguf errors hardware lazy process sampling tokenization
 converters.gguf          : converters.architectures errors
 converters.architectures : converters.safetensors errors
 converters.checkpoints   : converters.json_file converters.safetensors errors
 converters.peft          : converters.json_file converters.safetensors errors lazy
+converters.torch_zip     : converters.safetensors errors
 converters.safetensors   : converters.json_file errors
 package                  : archive cache errors gbnf manifest strict_json user_paths
 routing                  : manifest strict_json

@@ -38,8 +38,10 @@ MAX_TENSORS = 1000
 _CHUNK = 64 << 10
 _ZIP = b"PK\x03\x04"
 
-_DAMAGE = (zipfile.BadZipFile, OSError, EOFError, ValueError, LookupError, NotImplementedError)
-_DAMAGE = (*_DAMAGE, RuntimeError, ArithmeticError)
+_DAMAGE = (
+    *(zipfile.BadZipFile, OSError, EOFError, NotImplementedError),
+    *(ValueError, LookupError, RuntimeError, ArithmeticError),
+)
 """What zipfile raises on a damaged or unusual zip; struct.error is a ValueError."""
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from ..cache.digests import digest_of
 from ..cache.store import Cache
-from ..converters.architectures import architecture_of_gguf
 from ..converters.gguf.header import GGUFHeader, read_gguf_header
 from ..converters.peft.prompts import prompt_method
 from ..converters.soft_prompts import (
     FORMAT_VERSION,
     convert_soft_prompt,
     read_soft_prompt,
+    soft_prompt_layout,
     write_soft_prompt,
 )
 from ..errors import ConversionError, PackageError
@@ -85,9 +85,8 @@ def own_soft_prompt(package: Package) -> SoftPromptFiles | None:
 
 def soft_prompt_key(package: Package, name: str, header: GGUFHeader) -> str:
     """The cache key of a soft prompt, which depends on little of the base."""
-    scaled = architecture_of_gguf(header.architecture).scales_all_inputs
-    width = header.hyper_parameter("embedding_length")
-    return digest_of("soft prompt", FORMAT_VERSION, package.digest, name, width, scaled)
+    layout = soft_prompt_layout(header)
+    return digest_of("soft prompt", FORMAT_VERSION, package.digest, name, layout)
 
 
 def prepare_soft_prompt(
