@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ConversionError
 from .file_types import FILE_TYPES, MIXES, QUANTIZATIONS
-from .safetensors import Array, Float32Array
+from .safetensors import Array, Float32Array, to_bfloat16
 
 __all__ = [
     "QUANTIZATIONS",
@@ -126,7 +126,7 @@ def encode_rows(values: Float32Array, kind: TensorType) -> Array:
         with np.errstate(over="ignore"):
             return values.astype(np.float16)
     if kind == "BF16":
-        return _encode_bf16(values)
+        return to_bfloat16(values)
     if kind == "Q8_0":
         return _encode_q8_0(values)
     return _encode_by_library(values, kind)
@@ -161,16 +161,6 @@ def _encode_by_library(values: Float32Array, kind: TensorType) -> Array:
     rows = values.reshape(-1, values.shape[-1])
     encoded = quantize_rows(rows, int(GGMLQuantizationType[kind]), n_bytes)
     return encoded.reshape(*values.shape[:-1], n_bytes)
-
-
-def _encode_bf16(values: Float32Array) -> Array:
-    """Round finite values to the nearest bfloat16, ties to even, by arithmetic on their bits."""
-    bits = values.view(np.uint32)
-    rounding = (bits >> 16) & 1
-    rounding += 0x7FFF
-    rounding += bits
-    rounding >>= 16
-    return rounding.astype(np.uint16)
 
 
 def _encode_q8_0(values: Float32Array) -> Array:

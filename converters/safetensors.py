@@ -12,6 +12,7 @@ Format: https://huggingface.co/docs/safetensors
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections import Counter
@@ -26,7 +27,7 @@ import numpy.typing as npt
 from ..errors import ConversionError
 from .json_file import parse_json
 
-__all__ = ["Array", "Float32Array", "SafetensorsFile", "TensorInfo", "to_float32"]
+__all__ = ["Array", "Float32Array", "SafetensorsFile", "TensorInfo", "to_bfloat16", "to_float32"]
 
 MAX_HEADER_BYTES = 16_000_000
 """The header of a 70B model takes 0.1 MB, the header of a mixture of 256 experts in one file
@@ -58,10 +59,17 @@ DTYPES: Mapping[str, str] = {
     "U16": "<u2",
     "U8": "|u1",
     "BOOL": "|b1",
+    # numpy has no floats of a byte.
+    "F8_E4M3": "|u1",
+    "F8_E5M2": "|u1",
+    "F8_E8M0": "|u1",
 }
 """The numpy type that holds the bits of each element type, by its name in safetensors."""
 
-FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+FLOATS_OF_A_BYTE = frozenset({"F8_E4M3", "F8_E5M2"})
+
+FLOATS = frozenset({"F64", "F32", "F16", "BF16"}) | FLOATS_OF_A_BYTE
+"""Types that are read as float32. F8_E8M0 holds scales alone."""
 
 Array = npt.NDArray[np.generic]
 """An array of any type of numbers."""
@@ -87,12 +95,40 @@ class TensorInfo:
 def to_float32(values: Array, dtype: str) -> Float32Array:
     """Elements of the type ``dtype``, stored as `DTYPES` says, as float32.
 
-    The result is exact for F32, F16 and BF16. A float64 beyond float32's range becomes infinite.
+    The result is exact for all but F64. A float64 beyond float32's range becomes infinite.
     """
     if dtype == "BF16":
         return (values.astype(np.uint32) << 16).view(np.float32)
+    if dtype in FLOATS_OF_A_BYTE:
+        return _byte_floats(dtype)[values.view(np.uint8)]
     with np.errstate(over="ignore"):  # as in PyTorch
         return values.astype(np.float32, copy=False)
+
+
+def to_bfloat16(values: Float32Array) -> Array:
+    """Finite values rounded to the nearest bfloat16, ties to even, by arithmetic on their bits."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    rounding = (bits >> 16) & 1
+    rounding += 0x7FFF
+    rounding += bits
+    rounding >>= 16
+    return rounding.astype(np.uint16)
+
+
+@functools.cache
+def _byte_floats(dtype: str) -> Float32Array:
+    """The 256 values of a float of one byte. E4M3 has no infinity, E5M2 is half a float16.
+
+    Source: FP8 Formats for Deep Learning (arXiv 2209.05433).
+    """
+    codes = np.arange(256, dtype=np.uint16)
+    if dtype == "F8_E5M2":
+        return (codes << 8).view(np.float16).astype(np.float32)
+    exponent, mantissa = (codes >> 3) & 15, (codes & 7).astype(np.float32)
+    normal = np.ldexp(1 + mantissa / 8, exponent.astype(np.int32) - 7)
+    values = np.where(exponent == 0, np.ldexp(mantissa / 8, -6), normal).astype(np.float32)
+    values[(codes & 127) == 127] = np.nan
+    return np.where(codes & 128, -values, values)
 
 
 class SafetensorsFile:

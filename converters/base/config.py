@@ -12,6 +12,7 @@ from typing import Any
 
 from ..architectures import Architecture, HyperParameters, Sizes, architecture_of_hf
 from ..architectures.config_fields import ConfigFields
+from ..checkpoints.quantized.settings import settings_of
 from ..gguf.check.hyper_parameters import MAX_LAYERS
 from ..json_file import read_json
 from .rope import Rope, read_rope
@@ -69,9 +70,8 @@ def read_model_config(folder: Path) -> ModelConfig:
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         raise whole.error("architectures does not name the model's class")
     architecture = architecture_of_hf(names[0])
-    _refuse_quantised(whole)
+    settings_of(whole.values, path)  # refuses a quantisation that is not read
     fields = whole.of_text().renamed(architecture.keys, architecture.defaults)
-    _refuse_quantised(fields)
     _check_activation(fields, architecture)
     sizes = _sizes(fields, architecture)
     tied_head = fields.get("tie_word_embeddings", architecture.tied_head) is True
@@ -144,16 +144,6 @@ def _rotary(fields: ConfigFields, architecture: Architecture, head_dim: int) -> 
             f"partial_rotary_factor {factor!r:.50} of {head_dim} is not an even number"
         )
     return rotary
-
-
-def _refuse_quantised(fields: ConfigFields) -> None:
-    quantization = fields.get("quantization_config")
-    if quantization:
-        method = quantization.get("quant_method") if isinstance(quantization, dict) else None
-        raise fields.error(
-            f"the checkpoint is quantised ({method or 'quantization_config'})\n"
-            "Convert the original float checkpoint, or use a ready GGUF file."
-        )
 
 
 def _check_activation(fields: ConfigFields, architecture: Architecture) -> None:

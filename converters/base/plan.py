@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PlannedTensor", "plan_tensors", "skipped_parts"]
 
-_FLOAT_TYPES: Mapping[str, TensorType] = {"F64": "F32", "F32": "F32", "F16": "F16", "BF16": "BF16"}
+_FLOAT_TYPES: Mapping[str, TensorType] = {
+    "F64": "F32",
+    "F32": "F32",
+    "F16": "F16",
+    "BF16": "BF16",
+    "F8_E4M3": "BF16",
+    "F8_E5M2": "BF16",
+}
 """Types that keep a checkpoint's floats unchanged."""
 
 _IGNORED_SUFFIXES = (".rotary_emb.inv_freq", ".attention.masked_bias", ".attention.bias")

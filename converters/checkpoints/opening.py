@@ -10,6 +10,8 @@ from ...errors import ConversionError
 from ..safetensors import SafetensorsFile
 from .index import INDEX, weight_files
 from .names import usual_names
+from .quantized.reading import dequantised
+from .quantized.settings import read_settings
 from .tensors import Checkpoint, Renamed, TensorReader
 
 __all__ = ["open_checkpoint"]
@@ -20,7 +22,8 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
     """Open the weights of a model folder, by the names that Transformers gives the tensors.
 
     Reads ``model.safetensors``, or the shards that ``model.safetensors.index.json`` lists, and
-    closes the files on exit. Names that a wrapper of the model has changed are put back. Raises
+    closes the files on exit. Names that a wrapper of the model has changed are put back, and
+    quantised weights are presented as floats. Raises
     ConversionError if the folder has no weights, if a file is missing or malformed, and if a
     tensor occurs twice.
     """
@@ -42,7 +45,8 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
             name: stored[at] if name == at else Renamed(stored[at], at)
             for name, at in usual.items()
         }
-        yield Checkpoint(tensors, notes=_index_notes(index, stored) + notes)
+        found = Checkpoint(tensors, notes=_index_notes(index, stored) + notes)
+        yield dequantised(found, read_settings(folder))
     finally:
         for file in files:
             file.close()
