@@ -105,7 +105,12 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
         28,
         head_dim=32,
         tie_word_embeddings=True,
-        rope_parameters={"rope_type": "dynamic", "alpha": 1000.0, "rope_theta": 10000.0, "factor": 1.0},
+        rope_parameters={
+            "rope_type": "dynamic",
+            "alpha": 1000.0,
+            "rope_theta": 10000.0,
+            "factor": 1.0,
+        },
     ),
     "tiny-ernie4_5": make("Ernie4_5", 29, kind="llama", head_dim=16),
 }

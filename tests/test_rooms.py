@@ -53,7 +53,7 @@ converters.quantization  : converters.file_types converters.safetensors engine e
 doctor                   : cache engine hardware process
 inference                : engine errors gbnf lazy process sampling storage
 prompts                  : chat_templates converters.json_file converters.tokenizers engine errors
-                           lazy manifest package
+                           lazy manifest package user_paths
 converters.soft_prompts  : converters.architectures converters.gguf converters.peft
                            converters.safetensors converters.torch_zip errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization

@@ -1,4 +1,4 @@
-"""Reads the special tokens of a tokenizer (beginning, end, padding), and its chat template.
+"""Reads the special tokens of a tokenizer: beginning, end, padding.
 
 Source: ``SpecialVocab`` in gguf-py of llama.cpp.
 """
@@ -13,17 +13,7 @@ from typing import Any
 from ...errors import ConversionError
 from ..json_file import read_json
 
-__all__ = [
-    "SpecialTokens",
-    "read_chat_template",
-    "read_older_added_tokens",
-    "read_special_tokens",
-]
-
-MAX_TEMPLATE_BYTES = 1_000_000
-"""Limit of a chat template. The longest published one takes about 20 kB."""
-
-TEMPLATE_FOLDERS = ("chat_templates", "additional_chat_templates")
+__all__ = ["SpecialTokens", "read_older_added_tokens", "read_special_tokens"]
 
 KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
@@ -150,47 +140,3 @@ def _template(pieces: object, source: object) -> tuple[str, str, dict[str, bool]
     first, last = (before or [""])[0] or "", (after or [""])[0] or ""
     add = {kind: True for kind, text in (("bos", first), ("eos", last)) if text}
     return first, last, add
-
-
-def read_chat_template(
-    folder: Path, options: Mapping[str, Any]
-) -> str | list[dict[str, str]] | None:
-    """The chat template as text, which is never run here, or a list of named templates.
-
-    As in Transformers, ``chat_template.jinja`` precedes ``tokenizer_config.json``, which
-    precedes ``chat_template.json`` and a folder of templates. Raises ConversionError for a
-    template that is not text, cannot be read, or is too long.
-    """
-    template = options.get("chat_template")
-    jinja, json_file = folder / "chat_template.jinja", folder / "chat_template.json"
-    others = [folder / name / "default.jinja" for name in TEMPLATE_FOLDERS]
-    if template is None and not jinja.is_file() and json_file.is_file():
-        template = read_json(json_file).get("chat_template")
-    for path in (jinja, *(others if template is None else ())):
-        if path.is_file():
-            template = _read_jinja(path)
-            break
-    if template is None:
-        return None
-    named = template if isinstance(template, list) else [{"name": "default", "template": template}]
-    for entry in named:
-        if not isinstance(entry, dict) or not all(
-            isinstance(entry.get(key), str) for key in ("name", "template")
-        ):
-            raise ConversionError(f"{folder}: the chat template is neither text nor a list of them")
-        if len(entry["template"]) > MAX_TEMPLATE_BYTES:
-            raise ConversionError(
-                f"{folder}: the chat template has over {MAX_TEMPLATE_BYTES} bytes"
-            )
-    return template if isinstance(template, str) else named
-
-
-def _read_jinja(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_TEMPLATE_BYTES:
-            raise ConversionError(
-                f"{path.parent}: the chat template has over {MAX_TEMPLATE_BYTES} bytes"
-            )
-        return path.read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise ConversionError(f"cannot read {path}: {error}") from error

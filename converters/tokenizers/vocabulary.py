@@ -27,14 +27,11 @@ from .added_tokens import (
     stripping_tokens,
 )
 from .byte_level_model import byte_level_model, normalizer_of, spelled_merges
+from .chat_template import TOOL_USE, FoundTemplates, find_chat_templates
 from .pre_tokenizers import IGNORE_MERGES, recognise
 from .sentencepiece_model import Piece
 from .sentencepiece_vocabulary import UNMERGED_SCORE, is_sentencepiece, pieces_of
-from .special_tokens import (
-    SpecialTokens,
-    read_chat_template,
-    read_special_tokens,
-)
+from .special_tokens import SpecialTokens, read_special_tokens
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -53,8 +50,8 @@ class Vocabulary:
 
     ``model`` is ``gpt2`` or ``llama`` (SentencePiece). ``tokens`` and ``types`` have one entry
     for each id of the model's vocabulary. ``merges`` are pairs joined by a space, best first;
-    SentencePiece has ``scores`` instead and merges the highest first. ``chat_template`` is Jinja
-    source, kept as data, or a list of named templates.
+    SentencePiece has ``scores`` instead and merges the highest first. ``chat_templates`` are
+    Jinja sources, kept as data.
 
     Our runtime reads three more: ``space_prefix``, of which llama.cpp's ``add_space_prefix``
     can express less; ``normalizer``, ``nfc`` or ``none``; and ``strips``, the ids of control and
@@ -68,7 +65,7 @@ class Vocabulary:
     scores: tuple[float, ...]
     merges: tuple[str, ...]
     special: SpecialTokens
-    chat_template: str | list[dict[str, str]] | None
+    chat_templates: FoundTemplates | None
     add_space_prefix: bool | None
     space_prefix: str
     normalizer: str
@@ -158,7 +155,7 @@ def _byte_level(
         scores=(),
         merges=spelled_merges(model, path),
         special=special,
-        chat_template=read_chat_template(folder, options),
+        chat_templates=find_chat_templates(folder, options),
         add_space_prefix=prefix if isinstance(prefix, bool) else None,
         space_prefix="never",
         normalizer=normalizer,
@@ -200,7 +197,7 @@ def _sentencepiece(
         scores=scores,
         merges=(),
         special=special,
-        chat_template=read_chat_template(folder, options),
+        chat_templates=find_chat_templates(folder, options),
         add_space_prefix=splitting.adds_space if given or not splitting.adds_space else None,
         space_prefix=splitting.space_prefix,
         normalizer="none",
@@ -231,8 +228,17 @@ def write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     for side, token_ids in vocabulary.strips.items():
         if token_ids:
             writer.add_string(STRIPS_KEYS[side], " ".join(map(str, token_ids)))
-    if vocabulary.chat_template is not None:
-        writer.add_chat_template(vocabulary.chat_template)
+    if vocabulary.chat_templates is not None:
+        _write_templates(writer, vocabulary.chat_templates)
+
+
+def _write_templates(writer: GGUFWriter, found: FoundTemplates) -> None:
+    """The templates that are ever chosen: for conversations, and for conversations with tools."""
+    if found.default is not None:
+        writer.add_chat_template(found.default)
+    if TOOL_USE in found.named:
+        writer.add_array("tokenizer.chat_templates", [TOOL_USE])
+        writer.add_string(f"tokenizer.chat_template.{TOOL_USE}", found.named[TOOL_USE])
 
 
 def _tokens(

@@ -12,7 +12,7 @@ from ..cache.sources import SourceWatch
 from ..cache.store import Cache
 from ..converters.base import FORMAT_VERSION, convert_base, estimate_size
 from ..converters.file_types import QUANTIZATIONS
-from ..converters.tokenizers.special_tokens import TEMPLATE_FOLDERS
+from ..converters.tokenizers.chat_template import CHAT_TEMPLATE_FILES
 from ..errors import OutOfMemoryError
 from ..package.opening import Package
 from ..progress import Progress
@@ -59,7 +59,7 @@ def convert_folder(
 
     def list_files() -> list[Path]:
         own = sorted(f for f in folder.iterdir() if f.suffix in _SUFFIXES)
-        templates = (folder / name / "default.jinja" for name in TEMPLATE_FOLDERS)
+        templates = (folder / path for path in CHAT_TEMPLATE_FILES if "/" in path)
         return own + [template for template in templates if template.is_file()]
 
     state, files = SourceWatch(list_files), list_files()

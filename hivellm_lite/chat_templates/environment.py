@@ -31,7 +31,7 @@ from jinja2.utils import Cycler, Joiner, Namespace
 from . import marked_text as marks
 from .budget import ELEMENT, MAX_INTEGER_BITS, Budget, TemplateLimitError
 from .filters import guarded_filters
-from .methods import METHODS, Method, format_percent, text_of, type_of
+from .methods import METHODS, Method, escaped, format_percent, text_of, type_of
 
 __all__ = ["GuardedEnvironment"]
 
@@ -334,7 +334,13 @@ def _cost(node: nodes.Node) -> int:
 def _add(budget: Budget, left: Any, right: Any) -> Any:
     if isinstance(left, str) and isinstance(right, str):
         budget.spend(16 + len(left) + len(right))
-        return marks.join((left, right))
+        if not isinstance(left, marks.SafeText) and not isinstance(right, marks.SafeText):
+            return marks.join((left, right))
+        both = (
+            one if isinstance(one, marks.SafeText) else escaped(budget, one)
+            for one in (left, right)
+        )
+        return marks.safe(marks.join(both))
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         budget.spend(ELEMENT * (len(left) + len(right)))
     return _number(left + right)

@@ -7,7 +7,6 @@ work cannot be told in advance. No known template uses one.
 from __future__ import annotations
 
 import functools
-import html
 import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from jinja2.runtime import Undefined
 
 from . import marked_text as marks
 from .budget import CONTAINERS, ELEMENT, MAX_WIDTH, Budget, TemplateLimitError
-from .methods import METHODS, derived, format_percent, replace, text_of
+from .methods import METHODS, derived, escaped, format_percent, replace, text_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,8 +46,10 @@ def guarded_filters(budget: Callable[[], Budget]) -> dict[str, Callable[..., Any
     own: dict[str, Callable[..., Any]] = {
         "trim": _method("strip"),
         **{name: _method(name) for name in ("upper", "lower", "capitalize")},
-        **dict.fromkeys(("e", "escape", "forceescape"), _escape),
-        **dict.fromkeys(("string", "safe"), text_of),
+        **dict.fromkeys(("e", "escape"), _escape),
+        "forceescape": lambda budget, value: marks.safe(escaped(budget, text_of(budget, value))),
+        "string": text_of,
+        "safe": lambda budget, value: marks.safe(text_of(budget, value)),
         "title": _title,
         "replace": _replace,
         "join": _join,
@@ -128,8 +129,7 @@ def _method(name: str) -> Callable[..., Any]:
 
 def _escape(budget: Budget, value: Any) -> str:
     text = text_of(budget, value)
-    budget.spend(6 * len(text))
-    return derived(budget, "escape", html.escape(text).replace("&#x27;", "&#39;"), text)
+    return text if isinstance(text, marks.SafeText) else marks.safe(escaped(budget, text))
 
 
 def _replace(budget: Budget, value: Any, old: Any, new: Any, count: int | None = None) -> str:

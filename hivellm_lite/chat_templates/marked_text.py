@@ -17,25 +17,33 @@ from typing import SupportsIndex
 __all__ = [
     "Mark",
     "MarkedText",
+    "Origin",
+    "SafeText",
     "cut",
     "is_mixed",
     "join",
     "like",
+    "mapped",
     "mark",
     "marks_of",
     "pieces_of",
     "recased",
     "repeated",
+    "safe",
     "split_at",
     "stripped",
 ]
 
-Mark = tuple[int, int | None]
-"""A number of characters, and the index of their message; None for the template's own text."""
+Origin = int | str | None
+"""Where characters come from: the index of a message, or the name of another part of the request,
+such as ``tools``; None for the template's own text."""
+
+Mark = tuple[int, Origin]
+"""A number of characters and their origin."""
 
 
 class MarkedText(str):
-    """A string with ``runs``: the end of each run, and the message that it comes from.
+    """A string with ``runs``: the end of each run, and its origin.
 
     Only the functions of this module keep the marks. The methods of `str` return plain text,
     so no code may call them on a marked text and treat the result as the template's own.
@@ -60,8 +68,23 @@ class MarkedText(str):
         return cut(self, place, place + 1)
 
 
-def mark(text: str, origin: int | None) -> str:
-    """``text`` marked as part of one message, or as the template's own."""
+class SafeText(MarkedText):
+    """The result of the filters ``safe`` and ``escape``: a text that is added to it with ``+`` is
+    escaped for HTML, as Jinja does even where it escapes nothing else.
+    """
+
+    __slots__ = ()
+
+
+def safe(text: str) -> str:
+    """``text`` as the filter ``safe`` gives it."""
+    result = SafeText(text)
+    result.runs = tuple(_runs_of(marks_of(text)))
+    return result
+
+
+def mark(text: str, origin: Origin) -> str:
+    """``text`` marked as coming from ``origin``."""
     if origin is None or not text:
         return str.__str__(text)
     return _with_marks(text, ((len(text), origin),))
@@ -80,7 +103,7 @@ def is_mixed(text: str) -> bool:
     return len({origin is None for _, origin in marks_of(text)}) == 2
 
 
-def _with_marks(text: str, marks: Iterable[Mark]) -> str:
+def _runs_of(marks: Iterable[Mark]) -> list[Mark]:
     runs: list[Mark] = []
     end = 0
     for length, origin in marks:
@@ -89,6 +112,11 @@ def _with_marks(text: str, marks: Iterable[Mark]) -> str:
             if runs and runs[-1][1] == origin:
                 runs.pop()
             runs.append((end, origin))
+    return runs
+
+
+def _with_marks(text: str, marks: Iterable[Mark]) -> str:
+    runs = _runs_of(marks)
     if all(origin is None for _, origin in runs):
         return str.__str__(text)
     result = MarkedText(text)
@@ -161,6 +189,17 @@ def split_at(text: str, separator: str, count: int = -1) -> list[str]:
     return parts
 
 
+def mapped(text: str, change: Callable[[str], str]) -> str:
+    """``change(text)``, for a function that changes every character by itself."""
+    pieces = []
+    place = 0
+    for length, origin in marks_of(text):
+        piece = str.__getitem__(text, slice(place, place + length))
+        pieces.append(mark(change(piece), origin))
+        place += length
+    return join(pieces)
+
+
 def recased(text: str, change: Callable[[str], str]) -> str:
     """``change(text)``, for a function that changes characters in place."""
     changed = change(str.__str__(text))
@@ -173,7 +212,5 @@ def like(text: str, sources: Iterable[object]) -> str:
     """``text`` marked as the first user's text among the ``sources`` that it was made of."""
     if isinstance(text, MarkedText):
         return text
-    for source in sources:
-        if isinstance(source, MarkedText):
-            return mark(text, next(origin for _, origin in source.runs if origin is not None))
-    return text
+    runs = (run for source in sources if isinstance(source, MarkedText) for run in source.runs)
+    return mark(text, next((origin for _, origin in runs if origin is not None), None))

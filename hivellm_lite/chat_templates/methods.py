@@ -10,10 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
 from typing import Any
 
+from markupsafe import escape
+
 from . import marked_text as marks
 from .budget import CONTAINERS, ELEMENT, MAX_WIDTH, Budget, TemplateLimitError
 
-__all__ = ["METHODS", "Method", "derived", "format_percent", "replace", "text_of", "type_of"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "derived",
+    "escaped",
+    "format_percent",
+    "replace",
+    "text_of",
+    "type_of",
+]
 
 
 class Method:
@@ -112,6 +123,12 @@ def replace(budget: Budget, text: str, old: str, new: str, count: int = -1) -> s
     if not old:
         return derived(budget, "replace", str.replace(text, old, new, count), text, new)
     return marks.join(marks.split_at(text, old, count), new)
+
+
+def escaped(budget: Budget, text: str) -> str:
+    """``text`` for HTML, as Jinja escapes it."""
+    budget.spend(6 * len(text))
+    return marks.mapped(text, lambda piece: str(escape(piece)))
 
 
 def _recase(name: str) -> Callable[..., str]:

@@ -19,12 +19,20 @@ from typing import Any
 from ..errors import InferenceError
 from .budget import Budget, TemplateLimitError
 from .environment import GuardedEnvironment
-from .marked_text import join, mark, marks_of
+from .marked_text import Origin, join, marks_of
+from .values import ValueMarker
 
 __all__ = ["ChatTemplate", "ChatTemplateError", "Rendered", "TemplateRefusal"]
 
 MAX_SOURCE = 100_000
 """The most characters of a template; the longest published template has under 20,000."""
+
+
+THINKING_SWITCHES = ("enable_thinking", "thinking")
+"""The variables by which published templates switch a thought on or off."""
+
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+"""Names of the thought in an answer of the past. Source: Transformers."""
 
 
 class ChatTemplateError(InferenceError):
@@ -39,12 +47,13 @@ class TemplateRefusal(ChatTemplateError):
 class Rendered:
     """The text of a conversation.
 
-    ``parts`` are its pieces, each with the index of its message, or None for the template's
-    own text. ``mixed_in`` names an operation of the template after which the template's text
-    and a message's could not be told apart; such text counts as the message's.
+    ``parts`` are its pieces, each with its origin: the index of a message, ``tools``,
+    ``documents`` or ``variables``, and None for the template's own text. ``mixed_in`` names an
+    operation of the template after which the template's text and another could not be told
+    apart; such text counts as the other.
     """
 
-    parts: tuple[tuple[str, int | None], ...]
+    parts: tuple[tuple[str, Origin], ...]
     mixed_in: str | None = None
 
     @property
@@ -52,8 +61,8 @@ class Rendered:
         return "".join(text for text, _ in self.parts)
 
     @property
-    def messages(self) -> frozenset[int]:
-        """The messages that appear in the text, at least in part."""
+    def origins(self) -> frozenset[int | str]:
+        """What appears in the text, at least in part."""
         return frozenset(origin for _, origin in self.parts if origin is not None)
 
 
@@ -73,35 +82,43 @@ class ChatTemplate:
         self._tokens = dict(tokens or {})
         self._environment, self._template = _compiled(source, name)
 
+    def reads(self, variable: str) -> bool:
+        """Whether the template does something with ``variable``, such as ``tools``."""
+        return variable in _variables(self.source)
+
     def render(
         self,
-        messages: Sequence[Mapping[str, str]],
+        messages: Sequence[Mapping[str, Any]],
         *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
         thinking: bool = False,
         add_generation_prompt: bool = True,
+        variables: Mapping[str, Any] | None = None,
     ) -> Rendered:
         """The conversation and, with ``add_generation_prompt``, the beginning of the answer.
 
-        Raises TemplateRefusal if the template refuses the conversation, and ChatTemplateError
-        if it fails or does too much work.
+        All values are plain JSON values. ``variables`` are more variables of the template, and
+        come before ``thinking``. Raises TemplateRefusal if the template refuses the conversation,
+        and ChatTemplateError if it fails or does too much work.
         """
-        marked = [
-            {key: mark(value, index) if key != "role" else value for key, value in message.items()}
-            for index, message in enumerate(messages)
-        ]
-        characters = sum(len(value) for message in messages for value in message.values())
-        budget = Budget(characters, len(messages))
-        variables: dict[str, Any] = {
+        marker = ValueMarker()
+        marked: dict[str, Any] = {
             **self._tokens,
-            "messages": marked,
-            "tools": None,
-            "documents": None,
+            **dict.fromkeys(THINKING_SWITCHES, thinking),
+            **marker.marked(dict(variables or {}), "variables"),
+            "messages": [
+                marker.message(_with_reasoning(message), index)
+                for index, message in enumerate(messages)
+            ],
+            "tools": marker.marked(tools, "tools"),
+            "documents": marker.marked(documents, "documents"),
             "add_generation_prompt": add_generation_prompt,
-            "enable_thinking": thinking,
         }
+        budget = Budget(marker.characters, len(messages))
         self._environment.paying(budget)
         try:
-            context = self._template.new_context(variables)
+            context = self._template.new_context(marked)
             text = join(self._template.root_render_func(context))
         except Exception as error:
             raise _error(error, self.name) from error
@@ -113,6 +130,22 @@ class ChatTemplate:
             parts.append((str.__getitem__(text, slice(place, place + length)), origin))
             place += length
         return Rendered(tuple(parts), budget.mixed_in)
+
+
+def _with_reasoning(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message with its thought under all the names that templates read, as in Transformers."""
+    found = next((message[name] for name in _REASONING if message.get(name) is not None), None)
+    if found is None:
+        return message
+    return {"thinking": found, **message, "reasoning_content": found}
+
+
+@functools.lru_cache(maxsize=32)
+def _variables(source: str) -> frozenset[str]:
+    """The variables that a template reads and does not set."""
+    from jinja2.meta import find_undeclared_variables
+
+    return frozenset(find_undeclared_variables(GuardedEnvironment().parse(source)))
 
 
 @functools.lru_cache(maxsize=32)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from ..cache.digests import digest_of
 from ..terminal_text import one_line
-from .input_text import refuse_other_encoding
+from .input_text import read_text, refuse_other_encoding
 
 __all__ = ["BatchLine", "LineReader"]
 
@@ -21,13 +22,14 @@ MAX_NUMBER = 1 << 32
 
 _NUMBER, _TEXT = (int, float), (str,)
 _FIELDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("prompt", "schema", "system", "template", "grammar"), _TEXT),
+    **dict.fromkeys(("prompt", "schema", "system", "template", "tool_form", "grammar"), _TEXT),
     **dict.fromkeys(("temperature", "top_p", "min_p", "repetition_penalty"), _NUMBER),
     **dict.fromkeys(("frequency_penalty", "presence_penalty"), _NUMBER),
     **dict.fromkeys(("timeout", "adapter_scale"), _NUMBER),
     **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
     **dict.fromkeys(("thinking", "allow_unenforced"), (bool,)),
-    "messages": (list,),
+    **dict.fromkeys(("messages", "tools", "documents"), (list,)),
+    "chat_template_kwargs": (dict,),
     "stop": (str, list),
     "json_schema": (dict, str, bool),
     "expert": (str, dict),
@@ -75,6 +77,7 @@ class LineReader:
         that names no expert. ``model``: what else all answers depend on.
         """
         self._defaults = defaults
+        self._told = {name: _told(value) for name, value in defaults.items()}
         self._model = model
         self._packages = packages
         self._expert = expert
@@ -110,7 +113,7 @@ class LineReader:
         named = (expert,) if isinstance(expert, str) else expert
         asked = {name: self._packages[name] for name in named if name in self._packages}
         digest = digest_of(
-            data.strip().hex(), self._expert, self._defaults, asked or self._packages, self._model
+            data.strip().hex(), self._expert, self._told, asked or self._packages, self._model
         )
         defaults = dict(self._defaults)
         if {"schema", "system", "messages"} & options.keys():
@@ -118,6 +121,11 @@ class LineReader:
         if {"grammar", "json_schema"} & options.keys():
             defaults = {k: v for k, v in defaults.items() if k not in ("grammar", "json_schema")}
         return BatchLine(index, digest, line_id, expert, {**defaults, **options}, problem)
+
+
+def _told(value: Any) -> Any:
+    """An option for the digest: of a file, what it says."""
+    return read_text(os.fspath(value)) if isinstance(value, os.PathLike) else value
 
 
 def _parse(data: bytes) -> Any:

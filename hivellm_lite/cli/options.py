@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -141,10 +142,28 @@ def model_options(command: _Command) -> _Command:
     return command
 
 
+def _name_or_path(
+    _ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> str | Path | None:
+    """An option's value, or with ``@FILE`` that file's path."""
+    if value is None or not value.startswith("@"):
+        return value
+    path = Path(value[1:])
+    if not path.is_file():
+        raise click.BadParameter(f"there is no file {value[1:]!r:.200}", param=parameter)
+    return path
+
+
 def sampling_options(command: _Command) -> _Command:
     """How an answer is chosen and where it ends."""
     for option in (
-        click.option("--template", help="Prompt template: chatml, hivellm-tags or raw."),
+        click.option(
+            "--template",
+            metavar="NAME|@FILE",
+            callback=_name_or_path,
+            help="Prompt template: chatml, hivellm-tags, raw, or a Jinja file [default: the "
+            "manifest's, the package's or the base's].",
+        ),
         click.option(
             "--thinking", is_flag=True, help="Let a reasoning model think before it answers."
         ),

@@ -53,7 +53,12 @@ MAX_WEIGHTS_BYTES = 16 << 30
 _GRAMMAR = "grammar.gbnf"
 _TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.json", "merges.txt", "chat_template.jinja"),
+    *("vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json"),
+    *(
+        f"{folder}/{name}.jinja"
+        for folder in ("chat_templates", "additional_chat_templates")
+        for name in ("default", "tool_use")
+    ),
 )
 
 

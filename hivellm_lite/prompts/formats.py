@@ -1,67 +1,37 @@
-"""Chooses the form of an expert's prompts on its base, and writes conversations in that form.
+"""Chooses the form of an expert's prompts on its base.
 
-The first of these decides: the format that the manifest names, if it is one of `TEMPLATES`;
-the chat template in the package; the base's chat template; ChatML, if its tags are tokens
-of the base.
+The first of these decides: the format or the file that a caller names; the format that the
+manifest names, if it is one of `TEMPLATES`; the chat template in the package; the base's chat
+template; ChatML, if its tags are tokens of the base.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..errors import ConversionError, InferenceError, PackageError
-from ..lazy import lazy
-from .tags import NO_THOUGHT, RAW, TEMPLATES, Segment, Template, merged, render
-from .template_files import base_template
+from .named_formats import NamedFormat, RawFormat, tags_are_tokens
+from .tags import RAW, TEMPLATES
+from .template_files import base_template, read_template, tokens_of_base
+from .template_format import TemplateFormat
 
 if TYPE_CHECKING:
-    from ..chat_templates import ChatTemplate, Rendered
+    from ..chat_templates import ChatTemplate
     from ..engine import Model
     from ..manifest.records import Manifest
+    from .format import PromptFormat
     from .template_files import TemplateFile
 
-__all__ = ["FormattedPrompt", "PromptFormat", "PromptFormats", "describe_format"]
+__all__ = ["PromptFormats", "describe_format"]
 
 logger = logging.getLogger("hivellm_lite")
 
-Turns = Sequence[tuple[str, str]]
-"""Role and content of each message."""
-
-_THOUGHT_BEGUN = re.compile(r"<think>\s*\Z")
-_TAG = re.compile(r"\s*(<[^<>\s]{1,48}>|\[/?[A-Z_]{1,30}\])")
-
-
-@dataclass(frozen=True)
-class FormattedPrompt:
-    """A conversation up to the place where the answer begins.
-
-    ``begin``: whether the model's begin-of-text token comes first. ``in_thought``: whether
-    the answer begins inside a thought that the template has opened.
-    """
-
-    segments: tuple[Segment, ...]
-    begin: bool
-    in_thought: bool
-
-
-class PromptFormat(Protocol):
-    """A form of prompts."""
-
-    @property
-    def stop(self) -> str | None:
-        """Text that ends an answer; None if a token ends it."""
-
-    @property
-    def end_token(self) -> int | None:
-        """The token that ends a turn, if llama.cpp does not treat it as an end."""
-
-    def prompt(self, turns: Turns, *, thinking: bool) -> FormattedPrompt:
-        """The conversation in this form. Raises InferenceError if that is not possible."""
+MAX_FILES = 8
+"""Templates of users that are kept for the next request."""
 
 
 class PromptFormats:
@@ -77,13 +47,16 @@ class PromptFormats:
         self._model = model
         self._read_own = read_own
         self._known: dict[str | None, PromptFormat] = {}
+        self._of_source = functools.lru_cache(maxsize=MAX_FILES)(self._from_source)
 
-    def choose(self, name: str | None) -> PromptFormat:
-        """The format with this name; without a name, the expert's own format.
+    def choose(self, name: str | os.PathLike[str] | None) -> PromptFormat:
+        """The format with this name, or that of a Jinja file; the expert's own without either.
 
-        Raises ValueError for an unknown name, InferenceError if the expert has no format,
-        and the errors of a chat template.
+        Raises ValueError for an unknown name, InferenceError if the expert has no format or the
+        file cannot be read, and the errors of a chat template.
         """
+        if isinstance(name, os.PathLike):
+            return self._of_source(*read_template(name))
         if name not in self._known:
             self._known[name] = self._make(name)
         return self._known[name]
@@ -91,34 +64,55 @@ class PromptFormats:
     def _make(self, name: str | None) -> PromptFormat:
         named = name or self._manifest.base.prompt_template
         if name == RAW:
-            return _Raw(self._model)
+            return RawFormat(self._model)
         if named in TEMPLATES:
-            return _Named(TEMPLATES[named], self._model, self._thoughts)
+            how = "as asked for" if name else "named by the manifest"
+            return NamedFormat(TEMPLATES[named], self._model, f"{named}, {how}", self._thoughts)
         if name is not None:
-            raise ValueError(f"template={name!r}: must be one of {', '.join((*TEMPLATES, RAW))}")
-        template = self._template()
-        if template is not None:
-            return _Own(template, self._model)
+            raise ValueError(
+                f"template={name!r}: must be one of {', '.join((*TEMPLATES, RAW))}, "
+                "or a Jinja file: template=Path('…') (--template @FILE)"
+            )
+        found = self._template_file()
+        if found is not None:
+            return TemplateFormat(
+                self._compiled(found), self._model, str(found), self._for_tools(found)
+            )
         chatml = TEMPLATES["chatml"]
-        if _tags_are_tokens(chatml, self._model):
-            return _Named(chatml, self._model)
+        if tags_are_tokens(chatml, self._model):
+            return NamedFormat(chatml, self._model, "chatml, whose tags are tokens of the base")
         said = f"the manifest's prompt_template {named!r} is not known, and " if named else ""
         raise InferenceError(
             f"{self._manifest.identity}: {said}neither the package nor the base has a chat "
             "template, and the tags of ChatML are not tokens of this base\n"
-            f"Give template={' or template='.join(map(repr, TEMPLATES))}."
+            f"Give template={' or template='.join(map(repr, TEMPLATES))}, "
+            "or a Jinja file: template=Path('…') (--template @FILE)."
         )
 
-    def _template(self) -> ChatTemplate | None:
-        found = self._read_own() or base_template(self._model)
-        return (
-            _chat_template(found.source, found.name, tuple(found.tokens.items())) if found else None
-        )
+    def _from_source(self, source: str, name: str) -> PromptFormat:
+        own = self._read_own()
+        tokens = own.tokens if own is not None else tokens_of_base(self._model)
+        template = _chat_template(source, name, tuple(tokens.items()))
+        return TemplateFormat(template, self._model, f"{name}, as asked for")
+
+    def _template_file(self) -> TemplateFile | None:
+        return self._read_own() or base_template(self._model)
+
+    @staticmethod
+    def _compiled(found: TemplateFile) -> ChatTemplate:
+        return _chat_template(found.source, found.name, tuple(found.tokens.items()))
+
+    @staticmethod
+    def _for_tools(found: TemplateFile) -> ChatTemplate | None:
+        if found.tool_use is None:
+            return None
+        return _chat_template(found.tool_use, found.name, tuple(found.tokens.items()))
 
     def _thoughts(self) -> ChatTemplate | None:
         """The chat template that says how thoughts are written, if there is one."""
         try:
-            return self._template()
+            found = self._template_file()
+            return self._compiled(found) if found is not None else None
         except (ConversionError, PackageError, InferenceError) as error:
             logger.debug("no chat template says how thoughts are written: %s", error)
             return None
@@ -137,194 +131,5 @@ def describe_format(manifest: Manifest, own: TemplateFile | None) -> str:
     if named in TEMPLATES:
         return f"{named}, named by the manifest"
     unknown = f"; {named!r} in the manifest is not known" if named else ""
-    whose = own.name if own is not None else "the base's chat template, or ChatML without one"
+    whose = str(own) if own is not None else "the base's chat template, or ChatML without one"
     return whose + unknown
-
-
-# --- named formats -------------------------------------------------------------------
-
-
-class _Named:
-    """A format of `TEMPLATES`.
-
-    ``thoughts`` gives the chat template that says how an answer without a thought begins.
-    """
-
-    end_token = None
-
-    def __init__(
-        self,
-        template: Template,
-        model: Model,
-        thoughts: Callable[[], ChatTemplate | None] = lambda: None,
-    ) -> None:
-        self._template = template
-        self._model = model
-        self._thoughts = thoughts
-        self.stop = template.stop
-        if template.tags_are_tokens and not _tags_are_tokens(template, model):
-            logger.warning(
-                "the tags of %s are no tokens of this base: they are sent as text", template.name
-            )
-
-    def prompt(self, turns: Turns, *, thinking: bool) -> FormattedPrompt:
-        prefix = self._prefixes[thinking]
-        segments = render(self._template, turns, answer_prefix=prefix)
-        return FormattedPrompt(tuple(segments), True, _is_begun("".join(prefix)))
-
-    @lazy
-    def _prefixes(self) -> dict[bool, tuple[str, ...]]:
-        """The text before an answer, by whether the model may think."""
-        if self._model.special_token(NO_THOUGHT[0]) is None:
-            return {False: (), True: ()}
-        template = self._thoughts()
-        tails = [None if template is None else self._tail(template, on) for on in (False, True)]
-        if None in tails:
-            return {False: NO_THOUGHT, True: ()}
-        off, on = (self._model.named_parts(tail or "") for tail in tails)
-        return {
-            False: tuple(text for text, _ in off),
-            True: tuple(text for text, _ in on),
-        }
-
-    @staticmethod
-    def _tail(template: ChatTemplate, thinking: bool) -> str | None:
-        """The thought that the template writes before an answer; None if the template fails."""
-        from ..chat_templates import ChatTemplateError
-
-        try:
-            parts = template.render([{"role": "user", "content": "x"}], thinking=thinking).parts
-        except ChatTemplateError:
-            return None
-        tail = parts[-1][0] if parts and parts[-1][1] is None else ""
-        _, tag, rest = tail.partition(NO_THOUGHT[0])
-        return tag + rest
-
-
-def _tags_are_tokens(template: Template, model: Model) -> bool:
-    tags = (text for text in (*template.begin, *template.end) if text.startswith("<"))
-    return all(model.special_token(tag) is not None for tag in tags)
-
-
-def _is_begun(text: str) -> bool:
-    return _THOUGHT_BEGUN.search(text) is not None
-
-
-class _Raw:
-    """The texts of the messages as they are; names of control tokens in them count."""
-
-    stop = None
-    end_token = None
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    def prompt(self, turns: Turns, *, thinking: bool) -> FormattedPrompt:  # noqa: ARG002
-        text = "".join(content for _, content in turns)
-        segments = [Segment(part, control) for part, control in self._model.named_parts(text)]
-        first = segments[0] if segments else Segment("")
-        begins = first.control and self._model.special_token(first.text) == self._model.begin_token
-        return FormattedPrompt(tuple(segments), not begins, _is_begun(text))
-
-
-# --- chat templates ------------------------------------------------------------------
-
-
-class _Own:
-    """A chat template of the package or the base."""
-
-    def __init__(self, template: ChatTemplate, model: Model) -> None:
-        self._template = template
-        self._model = model
-        self._said: set[str] = set()
-
-    def prompt(self, turns: Turns, *, thinking: bool) -> FormattedPrompt:
-        rendered = self._rendered(turns, thinking)
-        last, origin = rendered.parts[-1] if rendered.parts else ("", None)
-        return FormattedPrompt(
-            tuple(_segments(rendered.parts, self._model)), False, origin is None and _is_begun(last)
-        )
-
-    @lazy
-    def _end(self) -> str | None:
-        """The tag that the template writes after an answer."""
-        from ..chat_templates import ChatTemplateError
-
-        turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
-        try:
-            parts = self._template.render(turns, add_generation_prompt=False).parts
-        except ChatTemplateError:
-            return None
-        after = [text for text, origin in parts if origin is None][-1:]
-        found = _TAG.match(after[0]) if parts and parts[-1][1] is None and after else None
-        return found.group(1) if found else None
-
-    @lazy
-    def stop(self) -> str | None:
-        if self._end is None or self._model.special_token(self._end) is not None:
-            return None
-        return self._end
-
-    @lazy
-    def end_token(self) -> int | None:
-        token = self._model.special_token(self._end) if self._end is not None else None
-        return token if token is not None and not self._model.is_end(token) else None
-
-    def _rendered(self, turns: Turns, thinking: bool) -> Rendered:
-        """The conversation. A system message that the template cannot write goes into the first
-        question.
-        """
-        from ..chat_templates import TemplateRefusal
-
-        refusal = None
-        try:
-            rendered = self._render(turns, thinking)
-            missing = [
-                index
-                for index, (_, content) in enumerate(turns)
-                if content.strip() and index not in rendered.messages
-            ]
-        except TemplateRefusal as error:
-            refusal, missing = error, [0]
-        roles = [role for role, _ in turns[:2]]
-        if 0 in missing and roles == ["system", "user"]:
-            (_, system), (_, question), *others = turns
-            folded = [("user", f"{system}\n\n{question}"), *others]
-            try:
-                rendered = self._render(folded, thinking)
-            except TemplateRefusal:
-                pass  # it refuses something else: its first refusal counts
-            else:
-                self._warn("has no system message: it is sent with the first question")
-                return rendered
-        if refusal is not None:
-            raise refusal
-        for index in missing:
-            self._warn(f"leaves out what '{turns[index][0]}' says")
-        if rendered.mixed_in:
-            self._warn(
-                f"cannot be followed through '{rendered.mixed_in}': tags in that text are sent as "
-                "ordinary text"
-            )
-        return rendered
-
-    def _render(self, turns: Turns, thinking: bool) -> Rendered:
-        messages = [{"role": role, "content": content} for role, content in turns]
-        return self._template.render(messages, thinking=thinking)
-
-    def _warn(self, what: str) -> None:
-        """Warn, but only once for each text."""
-        if what not in self._said:
-            self._said.add(what)
-            logger.warning("%s %s", self._template.name, what)
-
-
-def _segments(parts: Iterable[tuple[str, int | None]], model: Model) -> list[Segment]:
-    """Names of control tokens count only in the template's own text."""
-    found: list[Segment] = []
-    for text, origin in parts:
-        if origin is None:
-            found += [Segment(part, control) for part, control in model.named_parts(text)]
-        else:
-            found.append(Segment(text))
-    return merged(found)

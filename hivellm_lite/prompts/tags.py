@@ -12,14 +12,12 @@ were trained on. All other formats are chat templates: see `formats`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..manifest.records import Manifest
 
 __all__ = ["RAW", "TEMPLATES", "Segment", "Template", "merged", "render", "system_message"]
-
-ROLES = ("system", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
@@ -110,23 +108,6 @@ def _json_format(schema: str) -> str:
         return "json_schema"
     is_openapi = isinstance(document, dict) and bool({"openapi", "swagger"} & document.keys())
     return "openapi" if is_openapi else "json_schema"
-
-
-def check_messages(messages: Sequence[Mapping[str, object]]) -> list[tuple[str, str]]:
-    """``messages`` as (role, content) pairs. Raises ValueError for anything else."""
-    turns = []
-    for index, message in enumerate(messages):
-        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
-            raise ValueError(f"messages[{index}]: must be a dict with 'role' and 'content'")
-        role, content = message["role"], message["content"]
-        if not isinstance(role, str) or role not in ROLES:
-            raise ValueError(f"messages[{index}]: role {role!r} is not one of {', '.join(ROLES)}")
-        if not isinstance(content, str):
-            raise ValueError(f"messages[{index}]: content must be text")
-        turns.append((role, content))
-    if not turns:
-        raise ValueError("messages is empty")
-    return turns
 
 
 def render(

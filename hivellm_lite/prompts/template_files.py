@@ -1,40 +1,56 @@
-"""Finds the chat template of a package or of a base model.
-
-Source: ``save_chat_templates`` in Transformers' ``tokenization_utils_base.py``, and
-``add_chat_template`` in gguf-py of llama.cpp.
-"""
+"""Finds the chat template of a package or of a base model, or reads the file that a user names."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..converters.json_file import read_json
-from ..converters.tokenizers.special_tokens import TEMPLATE_FOLDERS, read_chat_template
+from ..converters.tokenizers.chat_template import (
+    CHAT_TEMPLATE_FILES,
+    TOOL_USE,
+    find_chat_templates,
+)
+from ..errors import InferenceError
 from ..package.files import file_in, relative_to_root
+from ..user_paths import shown_path, user_path
 
 if TYPE_CHECKING:
     from ..engine import Model
     from ..package.opening import Package
 
-__all__ = ["TemplateFile", "base_template", "package_template"]
+__all__ = ["TemplateFile", "base_template", "package_template", "read_template", "tokens_of_base"]
 
-_FILES = (
-    *("tokenizer_config.json", "chat_template.jinja", "chat_template.json"),
-    *(f"{folder}/default.jinja" for folder in TEMPLATE_FOLDERS),
-)
+_CONFIG = "tokenizer_config.json"
+_FILES = (_CONFIG, *CHAT_TEMPLATE_FILES)
 
 _TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+_GGUF = "tokenizer.chat_template"
+
+MAX_CHARACTERS = 100_000
+"""Limit of a file that a user names."""
 
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """A chat template: its ``source``, where it comes from, and variables such as ``bos_token``."""
+    """A chat template: its ``source``, where it comes from, and variables such as ``bos_token``.
+
+    ``name`` is for readers of errors, such as "the base's chat template". ``place`` says more: the
+    file's name, or the key of GGUF. ``tool_use`` is the source for conversations with tools, where
+    that is another one.
+    """
 
     source: str
     name: str
     tokens: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
+    tool_use: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.place})" if self.place else self.name
 
 
 def package_template(package: Package) -> TemplateFile | None:
@@ -45,42 +61,66 @@ def package_template(package: Package) -> TemplateFile | None:
     root = package.root
     for folder in dict.fromkeys((package.adapter.weights.parent, root)):
         place = relative_to_root(folder, root)
-        found = [name for name in _FILES if file_in(root, f"{place}/{name}") is not None]
-        if not found:
+        listed = [name for name in _FILES if file_in(root, f"{place}/{name}") is not None]
+        if not listed:
             continue
-        config = folder / _FILES[0]
+        config = folder / _CONFIG
         options = read_json(config) if config.is_file() else {}
-        source = _default(read_chat_template(folder, options))
-        if source is not None:
-            return TemplateFile(source, "the package's chat template", _named_tokens(options))
+        found = find_chat_templates(folder, options)
+        if found is not None and found.default is not None:
+            return TemplateFile(
+                source=found.default,
+                name="the package's chat template",
+                tokens=_named_tokens(options),
+                place=found.file if place == "." else f"{place}/{found.file}",
+                tool_use=found.named.get(TOOL_USE),
+            )
     return None
 
 
 def base_template(model: Model) -> TemplateFile | None:
     """The template in the metadata of a loaded base."""
-    source = model.metadata("tokenizer.chat_template")
+    source = model.metadata(_GGUF)
     if not source:
         return None
-    tokens = {
+    return TemplateFile(
+        source=source,
+        name="the base's chat template",
+        tokens=tokens_of_base(model),
+        place=_GGUF,
+        tool_use=model.metadata(f"{_GGUF}.{TOOL_USE}"),
+    )
+
+
+def read_template(path: os.PathLike[str]) -> tuple[str, str]:
+    """The source and the name of a template that a user names.
+
+    Raises InferenceError for a file that cannot be read.
+    """
+    place = user_path(path)
+    try:
+        with place.open(encoding="utf-8") as file:
+            source = file.read(MAX_CHARACTERS + 1)
+    except (OSError, ValueError) as error:
+        raise InferenceError(f"template: cannot read {shown_path(place)}: {error}") from None
+    if len(source) > MAX_CHARACTERS:
+        raise InferenceError(f"template: {shown_path(place)} has over {MAX_CHARACTERS} characters")
+    return source, f"the chat template {place.name}"
+
+
+def tokens_of_base(model: Model) -> dict[str, str]:
+    """``bos_token`` and the like, by the metadata of a loaded base."""
+    return {
         f"{kind}_token": model.piece(int(found), special=True).decode("utf-8", "replace")
         for kind in _TOKENS
         if (found := model.metadata(f"tokenizer.ggml.{_GGUF_NAMES.get(kind, kind)}_token_id"))
         and found.isdecimal()
         and int(found) < model.n_vocab  # llama.cpp ignores ids beyond, too
     }
-    return TemplateFile(source, "the base's chat template", tokens)
 
 
 _GGUF_NAMES = {"unk": "unknown", "sep": "seperator", "pad": "padding"}
 """GGUF's names for these tokens, misspelling included."""
-
-
-def _default(template: str | list[dict[str, str]] | None) -> str | None:
-    """The template for conversations, if there are several for different purposes."""
-    if template is None or isinstance(template, str):
-        return template
-    named = {entry["name"]: entry["template"] for entry in template}
-    return named.get("default") or (next(iter(named.values())) if len(named) == 1 else None)
 
 
 def _named_tokens(options: Mapping[str, Any]) -> dict[str, str]:

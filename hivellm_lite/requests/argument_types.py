@@ -6,6 +6,7 @@ gave an answer to another question, or an error from deep inside.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,12 @@ _NUMBERS = {
     "timeout": float,
     "adapter_scale": float,
 }
-_TEXTS = ("prompt", "schema", "system", "template", "completion")
+_TEXTS = ("prompt", "schema", "system", "tool_form", "completion")
+_LISTS = {
+    "messages": "dicts with role and content",
+    "tools": "dicts, as OpenAI's API writes functions",
+    "documents": "dicts with title and text",
+}
 _FLAGS = ("thinking", "allow_unenforced")
 
 
@@ -49,6 +55,11 @@ def check_types(given: Mapping[str, object]) -> None:
     """
     for name in _TEXTS:
         _check(name, given.get(name), str, "a text")
+    template = given.get("template")
+    if template is not None and not isinstance(template, (str, os.PathLike)):
+        raise TypeError(
+            f"template={_shown(template)}: must be a text or a Path, not {_kind(template)}"
+        )
     for name in _FLAGS:
         _check(name, given.get(name), bool, "True or False")
     for name, kind in _NUMBERS.items():
@@ -62,9 +73,11 @@ def check_types(given: Mapping[str, object]) -> None:
         for token, value in bias.items():
             _check_number("logit_bias", token, int)
             _check_number(f"logit_bias[{token}]", value, float)
-    messages = given.get("messages")
-    if messages is not None:
-        _check_list("messages", messages, Mapping, "a list of dicts with role and content")
+    for name, expected in _LISTS.items():
+        if given.get(name) is not None:
+            _check_list(name, given[name], Mapping, f"a list of {expected}")
+    variables = given.get("chat_template_kwargs")
+    _check("chat_template_kwargs", variables, Mapping, "a dict of names and values")
 
 
 def check_prompts(prompts: Iterable[str | BatchPrompt]) -> list[str | BatchPrompt]:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ExpertError, InferenceError
 from ..inference.decoding import Request
-from ..prompts.formats import FormattedPrompt, PromptFormat, PromptFormats
-from ..prompts.tags import RAW, check_messages, system_message
+from ..prompts.conversation import (
+    SWITCHES,
+    TOOL_FORMS,
+    Conversation,
+    Message,
+    ToolForm,
+    check_documents,
+    check_messages,
+    check_tools,
+    check_variables,
+)
+from ..prompts.format import FormattedPrompt, PromptFormat
+from ..prompts.formats import PromptFormats
+from ..prompts.tags import RAW, system_message
 from ..sampling import SamplingParams
 from .lengths import check_length
 
@@ -56,7 +69,7 @@ class RequestBuilder:
     def prepare(self) -> None:
         """Compile the chat template now; if it cannot be used, the first request says so."""
         with contextlib.suppress(ExpertError):
-            self._formats.choose(None).prompt([("user", "x")], thinking=False)
+            self._formats.choose(None).prompt(Conversation((Message.of("user", "x"),)))
 
     def build(
         self,
@@ -66,7 +79,11 @@ class RequestBuilder:
         schema: str | None = None,
         system: str | None = None,
         messages: Sequence[Mapping[str, object]] | None = None,
-        template: str | None = None,
+        template: str | os.PathLike[str] | None = None,
+        tools: Sequence[Mapping[str, object]] | None = None,
+        tool_form: ToolForm = "template",
+        documents: Sequence[Mapping[str, object]] | None = None,
+        chat_template_kwargs: Mapping[str, object] | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -112,19 +129,23 @@ class RequestBuilder:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout={timeout}: must be more than 0 seconds")
         literal = (stop,) if isinstance(stop, str) else tuple(stop or ())
-        form, formatted = self._format(
+        form, conversation, formatted = self._format(
             prompt,
             schema=schema,
             system=system,
             messages=messages,
             thinking=thinking,
             template=template,
+            tools=tools,
+            tool_form=tool_form,
+            documents=documents,
+            chat_template_kwargs=chat_template_kwargs,
         )
         constraint = self._grammars.choose(
             grammar,
             json_schema,
             allow_unenforced=allow_unenforced,
-            thinking=thinking,
+            thinking=conversation.thinking,
             in_thought=formatted.in_thought,
         )
         # with a grammar it is the grammar that says where the answer ends
@@ -157,7 +178,7 @@ class RequestBuilder:
         self, prompt: str | None, *, thinking: bool = False, **options: Unpack[PromptOptions]
     ) -> list[int]:
         """The conversation, and the beginning of the answer's turn, as token ids."""
-        _, formatted = self._format(prompt, thinking=thinking, **options)
+        _, _, formatted = self._format(prompt, thinking=thinking, **options)
         return self._tokenize(formatted)
 
     def _format(
@@ -168,8 +189,12 @@ class RequestBuilder:
         schema: str | None = None,
         system: str | None = None,
         messages: Sequence[Mapping[str, object]] | None = None,
-        template: str | None = None,
-    ) -> tuple[PromptFormat, FormattedPrompt]:
+        template: str | os.PathLike[str] | None = None,
+        tools: Sequence[Mapping[str, object]] | None = None,
+        tool_form: ToolForm = "template",
+        documents: Sequence[Mapping[str, object]] | None = None,
+        chat_template_kwargs: Mapping[str, object] | None = None,
+    ) -> tuple[PromptFormat, Conversation, FormattedPrompt]:
         if (prompt is None) == (messages is None):
             raise ValueError("give either a prompt or messages")
         if system is not None and schema is not None:
@@ -178,15 +203,26 @@ class RequestBuilder:
             raise ValueError(
                 f"template={RAW!r}: the prompt is used as it is; give no schema and no system"
             )
-        turns = [("user", prompt or "")] if messages is None else check_messages(messages)
-        has_system = turns[0][0] == "system"
+        if tool_form not in TOOL_FORMS:
+            raise ValueError(f"tool_form={tool_form!r}: must be one of {', '.join(TOOL_FORMS)}")
+        variables = check_variables(chat_template_kwargs)
+        switched = [variables.pop(name) for name in SWITCHES if name in variables]
+        conversation = Conversation(
+            (Message.of("user", prompt or ""),) if messages is None else check_messages(messages),
+            thinking=switched[0] if switched else thinking,
+            tools=check_tools(tools),
+            documents=check_documents(documents),
+            tool_form=tool_form,
+            variables=variables,
+        )
+        has_system = conversation.messages[0].role == "system"
         if has_system and (schema is not None or system is not None):
             raise ValueError("messages begin with a system message; give no schema and no system")
         if template != RAW and (messages is None or schema is not None or system is not None):
             said = system if system is not None else system_message(self._manifest, schema)
-            turns = [("system", said), *turns] if said else turns
+            conversation = conversation.with_system(said) if said else conversation
         form = self._formats.choose(template)
-        return form, form.prompt(turns, thinking=thinking)
+        return form, conversation, form.prompt(conversation)
 
     def _check_bias(self, logit_bias: Mapping[int, float]) -> None:
         n_vocab = self._session.model.n_vocab

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
     from ..json_schema import JSONSchema
@@ -21,12 +22,30 @@ class PromptOptions(TypedDict, total=False):
     system: str | None
     """A system message that replaces the expert's. Default: the expert's."""
     messages: Sequence[Mapping[str, object]] | None
-    """A conversation instead of the prompt: dicts with ``role`` and ``content``. They are used as
-    they are; the system message of ``schema`` or ``system`` is put before them. Default: none."""
-    template: str | None
+    """A conversation instead of the prompt: dicts with ``role`` and ``content``, and with
+    ``tool_calls``, ``tool_call_id`` or ``reasoning_content`` where the chat template knows them.
+    They are used as they are; the system message of ``schema`` or ``system`` is put before them.
+    Default: none."""
+    template: str | os.PathLike[str] | None
     """Prompt template: ``"chatml"`` or ``"hivellm-tags"``; ``"raw"`` uses the prompt as it is, the
-    names of control tokens in it included. Default: the template that the manifest names, or the
-    chat template of the package or the base."""
+    names of control tokens in it included; a ``Path`` is a chat template's Jinja file. Default: the
+    template that the manifest names, or the chat template of the package or the base."""
+    tools: Sequence[Mapping[str, object]] | None
+    """Functions that the model may call, as OpenAI's API writes them: ``{"type": "function",
+    "function": {"name": …, "description": …, "parameters": …}}``. A chat template that has no
+    place for them gets a system message in the form of Hermes. The answer is text: its calls are
+    not read, and nothing is called. Default: none."""
+    tool_form: Literal["template", "hermes"]
+    """``"template"``: tools and calls are written as the chat template does. ``"hermes"``: always
+    in the form of Hermes, in which each call is JSON between ``<tool_call>`` and
+    ``</tool_call>``. Default: ``"template"``."""
+    documents: Sequence[Mapping[str, object]] | None
+    """Texts that the answer may quote: dicts with ``title`` and ``text``. InferenceError if the
+    prompt template has no place for them. Default: none."""
+    chat_template_kwargs: Mapping[str, object] | None
+    """More variables for a chat template, such as ``{"reasoning_effort": "low"}``: texts, numbers,
+    True, False and None. Those that a template does not read have no effect;
+    ``enable_thinking`` replaces ``thinking``. Default: none."""
 
 
 class RequestOptions(PromptOptions, total=False):

@@ -11,6 +11,7 @@ from ..errors import GrammarError
 from ..gbnf.library import grammar_names
 from ..gbnf.syntax import Grammar
 from ..manifest.records import Manifest
+from ..prompts.tags import RAW, TEMPLATES
 from ..requests.builder import DEFAULT_MAX_TOKENS
 from ..requests.options import BatchPrompt, GenerationOptions
 from ..residency.choice import ExpertName
@@ -90,7 +91,7 @@ def read_options(body: Fields, service: Service, asked: Asked) -> GenerationOpti
         "seed": _seed(body),
         "stop": stop,
         "schema": body.text("schema"),
-        "template": body.text("template"),
+        "template": body.choice("template", [*TEMPLATES, RAW]),
         "thinking": body.flag("thinking") or False,
         "allow_unenforced": body.flag("allow_unenforced") or False,
     }

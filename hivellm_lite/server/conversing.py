@@ -16,7 +16,6 @@ from .messages import Conversation
 from .service import Service
 from .tools.definitions import Tools
 from .tools.grammar import tools_grammar
-from .tools.prompt import tools_text
 
 __all__ = ["ask_about"]
 
@@ -39,12 +38,21 @@ def ask_about(
     """
     ask = BatchPrompt(prompt=None, **read_options(body, service, asked))
     ask["messages"] = talk.messages
+    ask["tool_form"] = "hermes"  # that of the calls that the grammar allows
+    documents, variables = body.objects("documents"), body.nested("chat_template_kwargs")
+    ask["documents"] = [one.all() for one in documents or ()]
+    ask["chat_template_kwargs"] = variables.all() if variables is not None else None
     if schema is not None:
         ask["json_schema"] = schema
-    if talk.system is None:
+    if talk.has_system and ask.get("schema") is not None:
+        message = "Invalid 'schema': the messages have a system message, which replaces it."
+        raise invalid("schema", message)
+    if not talk.has_system:
         ask["system"] = _system(asked, ask)
     if tools is not None:
-        _add_tools(ask, asked, talk, tools)
+        ask["tools"] = [tool.as_dict() for tool in tools.shown]
+        ask["grammar"] = tools_grammar(tools, _instead(ask))
+        ask["json_schema"] = None
     return ask
 
 
@@ -53,26 +61,6 @@ def _system(asked: Asked, ask: BatchPrompt) -> str | None:
     if asked.manifest is None or ask.get("schema") is not None or ask.get("template") == RAW:
         return None
     return system_message(asked.manifest, None)
-
-
-def _add_tools(ask: BatchPrompt, asked: Asked, talk: Conversation, tools: Tools) -> None:
-    said, messages = talk.system, talk.messages
-    if said is not None:
-        if ask.get("schema") is not None:
-            message = "Invalid 'schema': the messages have a system message, which replaces it."
-            raise invalid("schema", message)
-        messages = messages[1:]
-    elif (schema := ask.get("schema")) is not None and asked.manifest is not None:
-        said = system_message(asked.manifest, schema)
-    elif schema is not None:
-        said = schema
-    else:
-        said = ask.get("system")
-    text = tools_text(tools) if said is None else f"{said}\n\n{tools_text(tools)}"
-    ask["messages"] = [{"role": "system", "content": text}, *messages]
-    ask["system"] = ask["schema"] = None
-    ask["grammar"] = tools_grammar(tools, _instead(ask))
-    ask["json_schema"] = None
 
 
 def _instead(ask: BatchPrompt) -> str | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from ..prompts.conversation import plain_value
 from .errors import invalid, unsupported
 from .fields import Fields, type_error
-from .tools.prompt import call_text, calls_after, result_text
 
 __all__ = [
     "MAX_MESSAGES",
     "Conversation",
     "Turn",
+    "call_of",
     "conversation",
     "read_content",
     "read_messages",
@@ -31,50 +34,38 @@ _ROLES = {
 MAX_MESSAGES = 10_000
 """A conversation has hundreds at most; templates walk through all of them several times."""
 
-_SAID_BY = {"tool": "user", "call": "assistant"}
-"""Whose messages the turns become that are none of the library's."""
-
-Turn = tuple[str, str]
-"""A role, ``tool`` and ``call`` among them, and a text."""
+Turn = dict[str, Any]
+"""A message as the library takes it: ``role``, ``content``, and perhaps ``tool_calls`` and others.
+"""
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """``messages``: dicts of ``role`` and ``content``. ``question``: the user's last message, by
-    which ``auto`` chooses.
-    """
+    """``question``: the user's last message, by which ``auto`` chooses."""
 
-    messages: list[dict[str, str]]
+    messages: list[Turn]
     question: str
 
     @property
-    def system(self) -> str | None:
-        """The system message at the beginning, or None."""
-        first = self.messages[0]
-        return first["content"] if first["role"] == "system" else None
+    def has_system(self) -> bool:
+        """Whether it begins with a system message."""
+        return bool(self.messages[0]["role"] == "system")
 
 
 def conversation(turns: Iterable[Turn]) -> Conversation:
-    """The conversation of these turns. Results of tools become messages of the user; those that
-    follow one another become one, as Qwen's template writes them. Calls belong to the assistant's
-    message before them.
+    """The conversation of these turns. Calls without a text of their own belong to the
+    assistant's message before them.
     """
-    joined: list[tuple[str, list[str]]] = []
-    question, last = "", ""
-    for role, text in turns:
-        if role == "user":
-            question = text
-        if role == "tool":
-            text = result_text(text)
-        if (role == "tool" == last) or (role == "call" and last in ("assistant", "call")):
-            joined[-1][1].append(text)
+    messages: list[Turn] = []
+    for turn in turns:
+        last = messages[-1] if messages else {}
+        if turn["role"] == "assistant" == last.get("role") and turn.get("content") is None:
+            calls = [*last.get("tool_calls", ()), *turn["tool_calls"]]
+            messages[-1] = {**last, "tool_calls": calls}
         else:
-            joined.append((_SAID_BY.get(role, role), [text]))
-        last = role
-    messages = [
-        {"role": role, "content": calls_after(first, rest)} for role, (first, *rest) in joined
-    ]
-    return Conversation(messages, question)
+            messages.append(turn)
+    questions = [turn["content"] for turn in messages if turn["role"] == "user"]
+    return Conversation(messages, questions[-1] if questions else "")
 
 
 def read_messages(body: Fields) -> Conversation:
@@ -110,18 +101,43 @@ def _turn(message: Fields) -> Turn:
     if calls and role != "assistant":
         path = message.path("tool_calls")
         raise invalid(path, f"Invalid '{path}': only an assistant's message has calls.")
-    if role == "assistant" and message.value("content") is None:
-        return role, calls_after("", calls)
-    message.required("content")
-    return _ROLES[role], calls_after(read_content(message, ("text",)), calls)
+    turn: Turn = {"role": _ROLES[role]}
+    if role != "assistant" or message.value("content") is not None:
+        message.required("content")
+        turn["content"] = read_content(message, ("text",))
+    elif not calls:
+        turn["content"] = ""
+    if calls:
+        turn["tool_calls"] = calls
+    told = (("reasoning_content", "assistant"), ("tool_call_id", "tool"), ("name", "tool"))
+    for name, whose in told:
+        if role == whose and (text := message.text(name)) is not None:
+            turn[name] = text
+    return turn
 
 
-def _call(call: Fields) -> str:
+def _call(call: Fields) -> dict[str, Any]:
     call.required("function")
     function = call.nested("function")
     assert function is not None  # it is required  # noqa: S101
     function.required("name")
-    return call_text(function.text("name") or "", function.text("arguments") or "{}")
+    return call_of(function.text("name") or "", function.text("arguments") or "{}", call.text("id"))
+
+
+def call_of(name: str, arguments: str, call_id: str | None) -> dict[str, Any]:
+    """A call as the library takes it. ``arguments``: JSON text, or what a model wrote instead."""
+    function = {"name": name, "arguments": _arguments(arguments)}
+    head = {"id": call_id} if call_id is not None else {}
+    return {**head, "type": "function", "function": function}
+
+
+def _arguments(text: str) -> object:
+    """The object that a text says, which chat templates want; the text if it says none."""
+    try:
+        found = json.loads(text)
+        return plain_value(found, "arguments") if isinstance(found, dict) else text
+    except (ValueError, RecursionError):  # a mistake that the model may see
+        return text
 
 
 def read_content(message: Fields, kinds: tuple[str, ...], *, name: str = "content") -> str:

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..inference.off_loop import off_loop
 from ..inference.results import TokenScore
+from ..prompts.tags import RAW, TEMPLATES
 from ..requests.options import PromptOptions
 from .asking import Asked, read_asked, read_scale
 from .body import read_body
@@ -68,7 +69,11 @@ def _read(
     body.required("completion")
     completion = body.text("completion") or ""
     prompt = read_prompt(body)
-    told: PromptOptions = {"schema": body.text("schema"), "template": body.text("template")}
+    told: PromptOptions = {
+        "schema": body.text("schema"),
+        "template": body.choice("template", [*TEMPLATES, RAW]),
+        "tool_form": "hermes",
+    }
     question = prompt
     if prompt is None:
         talk = read_messages(body)

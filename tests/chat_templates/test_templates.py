@@ -14,7 +14,7 @@ from hivellm_lite.chat_templates import ChatTemplate, ChatTemplateError, Templat
 SYSTEM = {"role": "system", "content": "  Answer <|end|> in words.\n"}
 USER = {"role": "user", "content": "How many?\n"}
 ANSWER = {"role": "assistant", "content": "<think>\ncount\n</think>\n\nTwo. "}
-MORE = {"role": "user", "content": "é 東 {{ 7 * 7 }} {% raw %} 100 %"}
+MORE = {"role": "user", "content": "<\"'&> é 東 {{ 7 * 7 }} {% raw %} 100 %"}
 CONVERSATIONS = [[USER], [SYSTEM, USER], [SYSTEM, USER, ANSWER, MORE], [USER, ANSWER, MORE]]
 
 TEMPLATES = {
@@ -91,6 +91,12 @@ TEMPLATES = {
         "{{ m.content|indent(3, blank=true) }}{{ ('\\n' + m.content)|indent(2, first=true) }}"
         "{{ m.content|replace('a', '__') }}{{ m.content|title }}{{ m.content|reverse }}"
         "{{ m.content|e }}{{ m.content|truncate(6) }}{{ m.content|center(30) }}{% endfor %}"
+    ),
+    "escapes": (
+        "{% for m in messages %}{{ m.content|e }}{{ '<b>'|safe + m.content + '\"\\'&' }}"
+        "{{ m.content + ('<i>'|safe) }}{{ (m.content|e) + '<' }}{{ m.content|e|e }}"
+        "{{ m.content|e|forceescape }}{{ '<b>'|safe ~ m.content }}{{ 'a'|safe|string + '<' }}"
+        "{{ ('<'|safe)|trim ~ 1 }}{% endfor %}"
     ),
     "recursion": (
         "{% for item in [[1, [2]], [3]] recursive %}"
@@ -172,7 +178,7 @@ def test_parts_name_the_message_that_they_are_from():
         (USER["content"], 1),
         ("<|end|>\n<|assistant|>\n", None),
     )
-    assert rendered.messages == {0, 1}
+    assert rendered.origins == {0, 1}
 
 
 def test_a_part_that_is_trimmed_and_split_is_still_the_messages():

@@ -77,6 +77,20 @@ class TestResults:
         assert [done.records[index]["id"] for index in (2, 3)] == ["b", 3]
         assert done.err == "3 answered, 0 failed, 0 were done before\n"
 
+    def test_may_tell_of_tools_and_use_a_template_of_the_user(
+        self, batch, tiny_package, ask, tmp_path
+    ):
+        source = tmp_path / "mine.jinja"
+        source.write_text("{{ effort }}{{ tools[0].name }}one")
+        told = {"tools": [{"name": "now"}], "chat_template_kwargs": {"effort": "low"}}
+        package, output = tiny_package(), tmp_path / "out.jsonl"
+        arguments = ("--template", f"@{source}", "--output", output)
+        assert batch(package, [{"prompt": "one", **told}], *arguments).code == 0
+        assert records(output)[0]["text"] == ask(package, prompt="lownowone", template="raw").text
+        source.write_text("{{ tools[0].name }}!")
+        again = batch(package, [{"prompt": "one", **told}], *arguments)
+        assert "1 answered, 0 failed, 0 were done before" in again.err
+
     def test_take_the_schema_of_the_command_line_where_a_line_has_none(
         self, batch, tiny_package, ask
     ):

@@ -56,6 +56,24 @@ def test_the_schema_may_come_from_a_file(tool, tiny_package, tiny_base, tmp_path
     assert "No such file" in err
 
 
+def test_the_template_may_be_a_file(tool, tiny_package, tiny_base, tmp_path):
+    source = tmp_path / "mine.jinja"
+    source.write_text("Hello")
+    arguments = ("run", tiny_package(), "Hello", "--base", tiny_base, *QUICK, "--json")
+    _, alone, _ = tool(*arguments, "--template", f"@{source}")
+    _, raw, _ = tool(*arguments, "--template", "raw")
+    counts = [json.loads(out)["prompt_tokens"] for out in (alone, raw)]
+    assert counts[0] == counts[1]
+    source.write_text("{% if %}")
+    code, _, err = tool(*arguments, "--template", f"@{source}")
+    assert code == 1
+    assert "the chat template mine.jinja cannot be read: line 1" in err
+    assert "Give --template chatml or" in err
+    code, _, err = tool(*arguments, "--template", f"@{tmp_path / 'none'}")
+    assert code == 2
+    assert "there is no file" in err
+
+
 def test_an_error_is_one_message_on_stderr_and_exit_code_1(tool, tmp_path):
     code, out, err = tool("run", tmp_path / "none.expert", "Hello")
     assert (code, out) == (1, "")
@@ -97,8 +115,16 @@ def test_inspect_shows_what_would_run(tool, tiny_package):
     ("named", "files", "line"),
     [
         ("qwen3", {"chat_template.jinja": b"x"}, "qwen3, named by the manifest"),
-        ("llama3", {"chat_template.jinja": b"x"}, "the package's chat template; 'llama3' in"),
-        (None, {"tokenizer_config.json": b'{"chat_template": "x"}'}, "the package's chat template"),
+        (
+            "llama3",
+            {"chat_template.jinja": b"x"},
+            "the package's chat template (chat_template.jinja)",
+        ),
+        (
+            None,
+            {"tokenizer_config.json": b'{"chat_template": "x"}'},
+            "the package's chat template (tokenizer_config.json)",
+        ),
         (None, {}, "the base's chat template, or ChatML without one"),
         (None, {"chat_template.jinja": b"\xff"}, "cannot be read: cannot read "),
     ],

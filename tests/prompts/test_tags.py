@@ -9,7 +9,6 @@ from hivellm_lite.prompts.tags import (
     NO_THOUGHT,
     TEMPLATES,
     Segment,
-    check_messages,
     dialect_of,
     render,
     system_message,
@@ -110,18 +109,3 @@ def test_thinking_off_prefills_an_empty_thought():
 def test_hivellm_tags_are_ordinary_text():
     segments = render(TEMPLATES["hivellm-tags"], [("system", "S"), ("user", "U")])
     assert segments == [Segment("<|system|>\nS\n<|end|>\n<|user|>\nU\n<|end|>\n<|assistant|>\n")]
-
-
-@pytest.mark.parametrize(
-    ("messages", "problem"),
-    [
-        ([], "empty"),
-        (["hi"], r"messages\[0\]: must be a dict"),
-        ([{"role": "user"}], "must be a dict with"),
-        ([{"role": "robot", "content": "x"}], "role 'robot' is not one of"),
-        ([{"role": "user", "content": ["x"]}], "content must be text"),
-    ],
-)
-def test_messages_of_another_form_are_refused(messages, problem):
-    with pytest.raises(ValueError, match=problem):
-        check_messages(messages)

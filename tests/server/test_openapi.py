@@ -23,7 +23,7 @@ FULL = {
         **SHORT,
         "messages": [
             *MESSAGES,
-            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "assistant", "content": None, "tool_calls": [CALL], "reasoning_content": "x"},
             {"role": "tool", "content": [{"type": "text", "text": "noon"}]},
         ],
         "tools": TOOLS,

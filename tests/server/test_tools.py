@@ -9,12 +9,12 @@ from itertools import chain
 import pytest
 
 from hivellm_lite import GrammarError
+from hivellm_lite.prompts.conversation import check_messages
 from hivellm_lite.server.errors import APIError
 from hivellm_lite.server.fields import Fields
-from hivellm_lite.server.messages import read_messages
+from hivellm_lite.server.messages import call_of, read_messages
 from hivellm_lite.server.tools.definitions import Tools, read_tools
 from hivellm_lite.server.tools.grammar import MAX_KEPT, tools_grammar
-from hivellm_lite.server.tools.prompt import call_text, tools_text
 from hivellm_lite.server.tools.reader import CallReader, read_answer
 
 from .test_chat import CHAT, SHORT, events
@@ -207,16 +207,18 @@ class TestGrammar:
 
 
 class TestPrompts:
-    def test_the_tools_are_told_as_qwen_tells_them(self):
-        text = tools_text(read())
-        assert (
-            '{"type": "function", "function": {"name": "weather", "description": "Tell it"' in text
-        )
-        assert text.startswith("# Tools\n\n")
-        assert text.endswith("</tool_call>")
+    def test_a_tool_is_told_as_it_was_given(self):
+        weather, now = (tool.as_dict() for tool in read().shown)
+        told = {"name": "weather", "description": "Tell it"}
+        assert weather == {
+            "type": "function",
+            "function": {**told, "parameters": {**CITY, "additionalProperties": False}},
+        }
+        assert list(now["function"]) == ["name", "parameters"]
 
-    def test_calls_and_results_become_messages(self):
+    def test_calls_and_results_are_the_librarys(self):
         function = {"name": "weather", "arguments": '{"city":"Rome"}'}
+        call = {"id": "1", "type": "function", "function": function}
         talk = read_messages(
             Fields(
                 {
@@ -225,38 +227,60 @@ class TestPrompts:
                         {
                             "role": "assistant",
                             "content": None,
-                            "tool_calls": [{"id": "1", "type": "function", "function": function}],
+                            "reasoning_content": "I ask.",
+                            "tool_calls": [call],
                         },
-                        {"role": "tool", "tool_call_id": "1", "content": "sun"},
-                        {"role": "tool", "tool_call_id": "2", "content": "rain"},
+                        {"role": "tool", "tool_call_id": "1", "name": "weather", "content": "sun"},
                     ]
                 }
             )
         )
         assert talk.question == "And in Rome?"
-        assert [one["role"] for one in talk.messages] == ["user", "assistant", "user"]
-        assert talk.messages[1]["content"] == CALL
-        assert talk.messages[2]["content"] == (
-            "<tool_response>\nsun\n</tool_response>\n<tool_response>\nrain\n</tool_response>"
-        )
+        assert talk.messages[1:] == [
+            {
+                "role": "assistant",
+                "reasoning_content": "I ask.",
+                "tool_calls": [{**call, "function": {**function, "arguments": {"city": "Rome"}}}],
+            },
+            {"role": "tool", "tool_call_id": "1", "name": "weather", "content": "sun"},
+        ]
+        assert len(check_messages(talk.messages)) == 3
 
-    @pytest.mark.parametrize(
-        ("arguments", "told"),
-        [
-            ('{"a":"\\u00e9"}', '{"a": "é"}'),
-            ('{"a":"\\ud800"}', '{"a":"\\ud800"}'),
-            ("{", "{"),
-            ("[" * 100_000, "[" * 100_000),
-        ],
-    )
-    def test_arguments_are_told_as_they_were_written(self, arguments, told):
-        assert call_text("w", arguments).split('"arguments": ')[1].startswith(f"{told}}}\n")
+    @pytest.mark.parametrize("written", ["{", "[1]", "[" * 100_000, '{"a":' * 50 + "1" + "}" * 50])
+    def test_arguments_that_are_no_object_stay_text(self, written):
+        function = call_of("w", written, None)["function"]
+        assert function == {"name": "w", "arguments": written}
 
     def test_a_prompt_has_the_tools_behind_the_system_message(self, post):
         plain = post(CHAT, **SHORT)["usage"]["prompt_tokens"]
         told = post(CHAT, **ask(tool_choice="auto"))["usage"]["prompt_tokens"]
         untold = post(CHAT, **ask(tool_choice="none"))["usage"]["prompt_tokens"]
         assert untold == plain < told
+
+    def test_documents_need_a_template_that_has_a_place_for_them(self, call):
+        body = {**SHORT, "documents": [{"title": "T", "text": "t"}]}
+        response = call("POST", CHAT, json=body)
+        assert response.status_code == 400
+        assert "no place for documents" in response.json()["error"]["message"]
+
+    @pytest.mark.parametrize(
+        ("body", "problem"),
+        [
+            ({"documents": ["t"]}, "documents[0]"),
+            ({"chat_template_kwargs": 3}, "chat_template_kwargs"),
+            ({"chat_template_kwargs": {"messages": 3}}, "chat_template_kwargs['messages']"),
+            ({"chat_template_kwargs": {"a": [1]}}, "must be a text, a number"),
+            ({"chat_template_kwargs": {"thinking": 1}}, "must be True or False"),
+        ],
+    )
+    def test_what_a_template_cannot_be_told_is_refused(self, call, body, problem):
+        response = call("POST", CHAT, json={**SHORT, **body})
+        assert response.status_code == 400
+        assert problem in response.json()["error"]["message"]
+
+    def test_more_variables_of_a_template_do_not_harm(self, post):
+        told = {"chat_template_kwargs": {"enable_thinking": False, "other": "x"}}
+        assert post(CHAT, **SHORT, **told)["choices"] == post(CHAT, **SHORT)["choices"]
 
 
 class TestReader:

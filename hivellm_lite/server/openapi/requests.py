@@ -42,6 +42,10 @@ _OWN = {
     "template": string("`chatml`, `hivellm-tags` or `raw`."),
     "allow_unenforced": boolean("Accept a JSON schema that a grammar cannot enforce as a whole."),
 }
+_TOLD = {
+    "documents": array(objects({}, about="`title` and `text`.")),
+    "chat_template_kwargs": objects({}, about="More variables of a chat template."),
+}
 _CHOICES = {
     "n": integer(1, MAX_CHOICES),
     "stream_options": objects({"include_usage": optional(boolean())}),
@@ -98,7 +102,12 @@ _MESSAGE = objects(
     {
         "role": {"type": "string", "enum": ["system", "developer", "user", "assistant", "tool"]},
         "content": optional(_parts("text")),
-        "tool_calls": optional(array(objects({"function": _CALL}, "function"))),
+        "tool_calls": optional(
+            array(objects({"id": optional(string()), "function": _CALL}, "function"))
+        ),
+        "reasoning_content": optional(string("What an assistant has thought.")),
+        "tool_call_id": optional(string()),
+        "name": optional(string("The tool that a result is of.")),
     },
     "role",
 )
@@ -117,6 +126,7 @@ REQUESTS: dict[str, Schema] = {
         {"model": _MODEL, "messages": _MESSAGES},
         _SAMPLING,
         _OWN,
+        _TOLD,
         _CHOICES,
         {
             "logprobs": boolean(),
@@ -140,6 +150,7 @@ REQUESTS: dict[str, Schema] = {
         {"model": _MODEL, "input": {"anyOf": [string(), array(ref("Item"), minItems=1)]}},
         _SAMPLING,
         _OWN,
+        _TOLD,
         {
             "instructions": string(),
             "include": array(string()),
@@ -175,6 +186,7 @@ REQUESTS: dict[str, Schema] = {
                     "type": {"type": "string", "const": "function_call"},
                     "name": string(),
                     "arguments": optional(string()),
+                    "call_id": optional(string()),
                 },
                 "type",
                 "name",
@@ -182,6 +194,7 @@ REQUESTS: dict[str, Schema] = {
             objects(
                 {
                     "type": {"type": "string", "const": "function_call_output"},
+                    "call_id": optional(string()),
                     "output": _parts("input_text", "output_text", "text"),
                 },
                 "type",

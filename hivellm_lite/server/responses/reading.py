@@ -15,10 +15,9 @@ from ..body import read_body
 from ..conversing import ask_about
 from ..errors import invalid, unsupported
 from ..fields import Fields, type_error
-from ..messages import MAX_MESSAGES, Conversation, Turn, conversation, read_content
+from ..messages import MAX_MESSAGES, Conversation, Turn, call_of, conversation, read_content
 from ..service import Service, service_of
 from ..tools.definitions import read_tools
-from ..tools.prompt import call_text
 from .form import ResponseForm
 
 __all__ = ["responses"]
@@ -103,7 +102,7 @@ def _conversation(body: Fields) -> Conversation:
     system = [instructions] if instructions else []
     turns: list[Turn] = []
     if isinstance(value, str):
-        return conversation([*_system(system), ("user", value)])
+        return conversation([*_system(system), _said("user", value)])
     if not isinstance(value, list):
         raise type_error("input", "a string or an array of items", value)
     if not value:
@@ -118,7 +117,11 @@ def _conversation(body: Fields) -> Conversation:
 
 
 def _system(texts: list[str]) -> list[Turn]:
-    return [("system", "\n\n".join(texts))] if texts else []
+    return [_said("system", "\n\n".join(texts))] if texts else []
+
+
+def _said(role: str, text: str) -> Turn:
+    return {"role": role, "content": text}
 
 
 def _add(turns: list[Turn], item: Fields, system: list[str]) -> None:
@@ -128,11 +131,14 @@ def _add(turns: list[Turn], item: Fields, system: list[str]) -> None:
         return
     if kind == "function_call":
         item.required("name")
-        call = call_text(item.text("name") or "", item.text("arguments") or "{}")
-        turns.append(("call", call))
+        name, arguments = item.text("name") or "", item.text("arguments") or "{}"
+        call = call_of(name, arguments, item.text("call_id"))
+        turns.append({"role": "assistant", "tool_calls": [call]})
     elif kind == "function_call_output":
         item.required("output")
-        turns.append(("tool", read_content(item, _PARTS, name="output")))
+        turn = _said("tool", read_content(item, _PARTS, name="output"))
+        call_id = item.text("call_id")
+        turns.append(turn if call_id is None else {**turn, "tool_call_id": call_id})
     elif kind == "message":
         item.required("role", "content")
         role = item.choice("role", list(_ROLES)) or ""
@@ -140,7 +146,7 @@ def _add(turns: list[Turn], item: Fields, system: list[str]) -> None:
         if _ROLES[role] == "system" and not turns:
             system.append(text)
         else:
-            turns.append((_ROLES[role], text))
+            turns.append(_said(_ROLES[role], text))
     else:
         path = item.path("type")
         raise unsupported(path, f"An item of the type {kind!r:.60} cannot be read.")

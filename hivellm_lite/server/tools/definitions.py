@@ -36,6 +36,14 @@ class Tool:
     strict: bool
     at: str
 
+    def as_dict(self) -> dict[str, object]:
+        """The function as models are told of it."""
+        function: dict[str, object] = {"name": self.name}
+        if self.description:
+            function["description"] = self.description
+        function["parameters"] = json.loads(self.parameters)
+        return {"type": "function", "function": function}
+
 
 @dataclass(frozen=True)
 class Tools:

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hivellm_lite.converters.tokenizers.special_tokens import (
-    MAX_TEMPLATE_BYTES,
     SpecialTokens,
-    read_chat_template,
     read_special_tokens,
 )
 
@@ -120,40 +116,3 @@ def test_a_post_processor_that_gguf_cannot_express_is_refused(
 ) -> None:
     with pytest.raises(ConversionError, match=rule):
         read(post_processor, {"bos_token": "<pad>"})
-
-
-def test_templates_are_looked_for_in_order(tmp_path: Path) -> None:
-    assert read_chat_template(tmp_path, {}) is None
-    (tmp_path / "chat_templates").mkdir()
-    (tmp_path / "chat_templates" / "default.jinja").write_text("folder")
-    assert read_chat_template(tmp_path, {}) == "folder"
-    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": "json"}))
-    assert read_chat_template(tmp_path, {}) == "json"
-    assert read_chat_template(tmp_path, {"chat_template": "config"}) == "config"
-    (tmp_path / "chat_template.jinja").write_text("jinja é")
-    assert read_chat_template(tmp_path, {"chat_template": "config"}) == "jinja é"
-
-
-def test_several_templates_keep_their_names(tmp_path: Path) -> None:
-    named = [{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}]
-    assert read_chat_template(tmp_path, {"chat_template": named}) == named
-
-
-@pytest.mark.parametrize("value", [5, [5], [{"name": "x"}], {"a": "b"}, [{"template": "x"}]])
-def test_a_template_of_another_type_is_refused(value: object, tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match="neither text nor a list"):
-        read_chat_template(tmp_path, {"chat_template": value})
-
-
-def test_a_huge_template_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match=f"over {MAX_TEMPLATE_BYTES} bytes"):
-        read_chat_template(tmp_path, {"chat_template": "x" * (MAX_TEMPLATE_BYTES + 1)})
-    (tmp_path / "chat_template.jinja").write_text("x" * (MAX_TEMPLATE_BYTES + 1))
-    with pytest.raises(ConversionError, match=f"over {MAX_TEMPLATE_BYTES} bytes"):
-        read_chat_template(tmp_path, {})
-
-
-def test_a_template_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
-    with pytest.raises(ConversionError, match=r"cannot read .*chat_template\.jinja"):
-        read_chat_template(tmp_path, {})
