@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import peft
 import torch
+import transformers
 from fixture_tokenizers import PROMPTS
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
 
 __all__ = ["FORMS", "LORA", "REFUSED", "load", "logits_of", "make_adapter", "make_lora"]
 __all__ += ["clean", "prompt_ids"]
@@ -143,7 +143,9 @@ REFUSED: dict[str, Any] = {
 
 
 def load(folder: Path, **changes: Any) -> torch.nn.Module:
-    model = AutoModelForCausalLM.from_pretrained(
+    """The model of the class that its config names, which may be a multimodal one."""
+    name = json.loads((folder / "config.json").read_text())["architectures"][0]
+    model = getattr(transformers, name).from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", **changes
     )
     return model.eval()

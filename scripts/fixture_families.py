@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peft
 import torch
 import transformers
+from fixture_adapters import ALL, ATTENTION, lora
 from fixture_models import LLAMA3, common, randomise
 from fixture_tokenizers import save_tokenizer
 
-__all__ = ["FAMILIES"]
+__all__ = ["FAMILIES", "FAMILY_FORMS"]
 
 
 def save(folder: Path, model: torch.nn.Module, seed: int, norm: float = 1.0) -> None:
@@ -28,10 +30,21 @@ def make(
         tokenizer = save_tokenizer(kind, folder)
         usual = common(tokenizer, tokenizer.get_vocab_size())
         usual |= {"num_hidden_layers": layers, "intermediate_size": 64, "pad_token_id": None}
-        config = getattr(transformers, f"{name}Config")(**(usual | options))
+        if name == "HunYuanDenseV1":
+            usual["eod_token_id"] = usual["eos_token_id"]
+        kind_of_config = "Qwen3_5Text" if name == "Qwen3_5" else name
+        config = getattr(transformers, f"{kind_of_config}Config")(**(usual | options))
         save(folder, getattr(transformers, f"{name}ForCausalLM")(config), seed)
+        if name == "GraniteMoeHybrid":
+            use_published_names(folder / "config.json")
 
     return write
+
+
+def use_published_names(path: Path) -> None:
+    """Transformers 5 writes other names for the kinds of Granite's layers."""
+    text = path.read_text().replace('"linear_attention"', '"mamba"')
+    path.write_text(text.replace('"full_attention"', '"attention"'))
 
 
 def make_gemma3_whole(folder: Path) -> None:
@@ -74,7 +87,7 @@ MINISTRAL3_ROPE = {
     "rope_type": "yarn",
     "rope_theta": 10000.0,
     "factor": 16.0,
-    "original_max_position_embeddings": 32,
+    "original_max_position_embeddings": 8,
     "beta_fast": 32.0,
     "beta_slow": 1.0,
     "mscale": 1.0,
@@ -82,7 +95,61 @@ MINISTRAL3_ROPE = {
     "llama_4_scaling_beta": 0.1,
 }
 
+HUNYUAN_ROPE = {"rope_type": "dynamic", "alpha": 1000.0, "rope_theta": 10000.0, "factor": 1.0}
+
+QWEN3_5_OPTIONS: dict[str, Any] = {
+    "head_dim": 32,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 10000.0,
+        "partial_rotary_factor": 0.25,
+        "mrope_section": [2, 1, 1],
+        "mrope_interleaved": True,
+    },
+}
+
+GRANITE4_OPTIONS: dict[str, Any] = {
+    "tie_word_embeddings": True,
+    "num_local_experts": 0,
+    "num_experts_per_tok": 0,
+    "intermediate_size": 96,
+    "shared_intermediate_size": 96,
+    "position_embedding_type": "rope",
+    "attention_multiplier": 0.2,
+    "embedding_multiplier": 3.0,
+    "residual_multiplier": 0.4,
+    "logits_scaling": 2.0,
+}
+
+
+def make_qwen3_5_whole(folder: Path) -> None:
+    """The multimodal class of Qwen 3.5, whose published folders all are of it."""
+    tokenizer = save_tokenizer("qwen2", folder)
+    text = common(tokenizer, tokenizer.get_vocab_size()) | QWEN3_5_OPTIONS
+    text |= {"num_hidden_layers": 4, "intermediate_size": 32, "pad_token_id": None}
+    config = transformers.Qwen3_5Config(
+        text_config=text,
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 16,
+        },
+        tie_word_embeddings=True,
+        dtype="bfloat16",
+        attn_implementation="eager",
+    )
+    save(folder, transformers.Qwen3_5ForConditionalGeneration(config), 34)
+
+
 FAMILIES: dict[str, Callable[[Path], None]] = {
+    "tiny-qwen3_5-whole": make_qwen3_5_whole,
     "tiny-gemma3-whole": make_gemma3_whole,
     "tiny-granite": make(
         "Granite",
@@ -98,19 +165,65 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
     "tiny-olmo3": make("Olmo3", 25, layers=4, sliding_window=8, rope_parameters=OLMO3_ROPE),
     "tiny-ministral3": make("Ministral3", 26, head_dim=32, rope_parameters=MINISTRAL3_ROPE),
     "tiny-exaone4": make(
-        "Exaone4", 27, sliding_window=None, rope_parameters=LLAMA3, tie_word_embeddings=True
+        "Exaone4",
+        27,
+        sliding_window=None,
+        layer_types=["full_attention"] * 2,
+        rope_parameters=LLAMA3,
+        tie_word_embeddings=True,
     ),
     "tiny-hunyuan": make(
         "HunYuanDenseV1",
         28,
         head_dim=32,
         tie_word_embeddings=True,
-        rope_parameters={
-            "rope_type": "dynamic",
-            "alpha": 1000.0,
-            "rope_theta": 10000.0,
-            "factor": 1.0,
-        },
+        rope_parameters=HUNYUAN_ROPE,
+        max_position_embeddings=262_144,
+    ),
+    "tiny-qwen3_5": make("Qwen3_5", 30, layers=4, tie_word_embeddings=True, **QWEN3_5_OPTIONS),
+    "tiny-lfm2": make(
+        "Lfm2",
+        31,
+        layers=3,
+        layer_types=["conv", "full_attention", "conv"],
+        block_multiple_of=32,
+        intermediate_size=128,
+    ),
+    "tiny-granite4": make(
+        "GraniteMoeHybrid", 32, layer_types=["attention"] * 2, **GRANITE4_OPTIONS
+    ),
+    "tiny-granite4-hybrid": make(
+        "GraniteMoeHybrid",
+        33,
+        layers=3,
+        layer_types=["mamba", "attention", "mamba"],
+        vocab_size=512,
+        mamba_n_heads=8,
+        mamba_n_groups=2,
+        mamba_d_state=16,
+        **(GRANITE4_OPTIONS | {"position_embedding_type": None}),
     ),
     "tiny-ernie4_5": make("Ernie4_5", 29, kind="llama", head_dim=16),
 }
+
+
+def plain_and_dora(
+    modules: list[str] = ALL,
+) -> dict[str, Callable[[], peft.PeftConfig]]:
+    return {"plain": lora(modules, r=2), "dora": lora(modules, r=2, use_dora=True)}
+
+
+FAMILY_FORMS: dict[str, dict[str, Callable[[], peft.PeftConfig]]] = {
+    **{name: plain_and_dora() for name in FAMILIES if not name.endswith("-whole")},
+    "tiny-qwen3_5": plain_and_dora(
+        [*ALL, "in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"]
+    ),
+    "tiny-lfm2": plain_and_dora(
+        ["q_proj", "k_proj", "v_proj", "in_proj", "out_proj", "w1", "w2", "w3"]
+    ),
+    "tiny-granite4": plain_and_dora([*ATTENTION, "input_linear", "output_linear"]),
+    "tiny-granite4-hybrid": plain_and_dora(
+        [*ATTENTION, "in_proj", "out_proj", "input_linear", "output_linear"]
+    ),
+}
+"""A plain LoRA and a DoRA for each of them, on every linear module of the layers."""

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from ...errors import ConversionError
 from .architecture import Architecture, HyperParameters, Sizes, TensorName
+from .config_fields import ConfigFields
 from .ernie4_5 import ERNIE4_5
 from .exaone4 import EXAONE4
 from .gemma import GEMMA2, GEMMA3
-from .granite import GRANITE
+from .granite import GRANITE, GRANITE_HYBRID
 from .hunyuan_dense import HUNYUAN_DENSE
+from .lfm2 import LFM2
 from .llama import LLAMA
 from .mistral3 import MISTRAL3
 from .olmo2 import OLMO2
 from .phi3 import PHI3
 from .qwen2 import QWEN2
 from .qwen3 import QWEN3
+from .qwen3_5 import QWEN3_5
 from .smollm3 import SMOLLM3
 
 __all__ = [
@@ -39,13 +42,16 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     GEMMA2,
     GEMMA3,
     PHI3,
+    QWEN3_5,
     GRANITE,
+    GRANITE_HYBRID,
     SMOLLM3,
     OLMO2,
     MISTRAL3,
     EXAONE4,
     HUNYUAN_DENSE,
     ERNIE4_5,
+    LFM2,
 )
 
 
@@ -61,13 +67,18 @@ def architecture_of_gguf(name: str) -> Architecture:
     raise ConversionError(f"architecture {name!r} is not supported yet; supported are {known}")
 
 
-def architecture_of_hf(name: str) -> Architecture:
-    """The architecture that ``architectures[0]`` of a ``config.json`` names.
+def architecture_of_hf(name: str, fields: ConfigFields) -> Architecture:
+    """The architecture of a config ``fields`` whose ``architectures[0]`` is ``name``.
 
-    Raises ConversionError, which lists the known names, for any other.
+    Raises ConversionError, which lists the known names, for an unknown class.
     """
     for architecture in ARCHITECTURES:
-        if name in architecture.hf_names:
+        if name in architecture.hf_names and architecture.accepts(fields):
             return architecture
-    known = ", ".join(hf for architecture in ARCHITECTURES for hf in architecture.hf_names)
-    raise ConversionError(f"architecture {name!r} is not supported yet; supported are {known}")
+    known = sorted({hf for architecture in ARCHITECTURES for hf in architecture.hf_names})
+    raise ConversionError(
+        f"{fields.path}: the model's class {name!r:.80} is not supported\n"
+        f"Supported are {', '.join(known)}.\n"
+        "llama.cpp runs more architectures than that: a ready GGUF file of the model can be the "
+        "base, for the base alone and for adapters of these classes."
+    )

@@ -28,12 +28,19 @@ class TensorName:
     """The parts of a module's name. ``layer`` is None outside the layers.
 
     ``module`` is the name inside the layer, such as ``self_attn.q_proj``, or a global name such
-    as ``embed_tokens``. ``gguf`` is the name of the GGUF tensor without its suffix.
+    as ``embed_tokens``. ``gguf`` is the name of the GGUF tensor without its suffix. It holds the
+    rows of the ``part``-th of ``parts`` equal parts.
     """
 
     gguf: str
     module: str
     layer: int | None
+    part: int = 0
+    parts: int = 1
+
+    def rows(self, n: int) -> tuple[int, int]:
+        """The first row of this part of ``n``, and the one after its last."""
+        return self.part * n // self.parts, (self.part + 1) * n // self.parts
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,14 @@ def _none(_fields: ConfigFields, _sizes: Sizes) -> HyperParameters:
     return {}
 
 
+def _no_biases(_fields: ConfigFields) -> frozenset[str]:
+    return frozenset()
+
+
+def _any(_fields: ConfigFields) -> bool:
+    return True
+
+
 def _no_sizes(_fields: ConfigFields, _sizes: Sizes) -> Sizes:
     return {}
 
@@ -65,10 +80,10 @@ def _one_kind(_fields: ConfigFields, sizes: Sizes) -> tuple[str, ...]:
 class Architecture:
     """Names and conventions of one architecture, as tables.
 
-    ``layer_modules`` and ``global_modules`` map Transformers' names of modules to GGUF's.
-    ``parameters`` are tensors of layers that are no module's weight, with GGUF's whole name inside
-    the layer. ``shapes`` gives Transformers' shape of each of them for the sizes of a model; a
-    matrix is (out, in).
+    ``layer_modules`` and ``global_modules`` map Transformers' names of modules to GGUF's. Several
+    names are equal parts of the module's rows. ``parameters`` are tensors of layers that are no
+    module's weight, with GGUF's whole name inside the layer. ``shapes`` gives Transformers' shape
+    of each of them for the sizes of a model; a matrix is (out, in).
 
     Hybrid models have layers of several kinds. ``kinds`` reads the kind of every layer, and
     ``only_in`` names the kind of layer that a module belongs to if not all layers have it.
@@ -77,25 +92,26 @@ class Architecture:
     weight of every norm without an entry there (see `change`). ``size_keys`` are the GGUF keys of
     the sizes that changes depend on. ``float32`` names matrices that llama.cpp only takes as F32.
 
-    ``rope_theta`` is the default. With ``yarn_mscale`` llama.cpp reads YaRN's second scale.
-    ``biases`` are the layer modules that may have a bias, ``fixed_biases`` the modules that
-    always have one. ``tied_head`` is the default for a config that does not say whether the head
-    is tied to the embedding. Without ``own_head`` llama.cpp supports only a tied head, without
-    ``may_tie`` only a stored one. With ``head_fills_hidden`` llama.cpp assumes that the hidden
-    size is heads × head size.
+    ``rope_theta`` and ``rotary_factor`` are the defaults. With ``yarn_mscale`` llama.cpp reads
+    YaRN's second scale. ``biases`` are the layer modules that may have a bias, ``fixed_biases`` the modules that always
+    have one; ``biased`` reads others from the config. ``tied_head`` is the default for a config
+    that does not say whether the head is tied to the embedding. Without ``own_head`` llama.cpp
+    supports only a tied head, without ``may_tie`` only a stored one. With ``head_fills_hidden``
+    llama.cpp assumes that the hidden size is heads × head size.
 
-    ``keys`` are the names of usual config keys that this architecture calls otherwise,
-    ``defaults`` what Transformers takes for keys that published configs leave out.
-    ``sizes`` reads sizes that only this architecture has, ``hyper_parameters`` its parameters.
-    ``ignored`` are beginnings of tensor names that llama.cpp has no use for. With
-    ``checked_whole`` the check of GGUF files knows every tensor; other models are tried in a
-    process of their own before they are loaded. With ``scales_all_inputs`` llama.cpp scales rows
-    that take the place of tokens as it scales embeddings, and Transformers does not.
+    ``keys`` are the names of usual config keys that this architecture calls otherwise, ``defaults``
+    what Transformers takes for keys that published configs leave out. ``sizes`` reads sizes that
+    only this architecture has, ``hyper_parameters`` its parameters. ``accepts`` says whether a
+    config of one of ``hf_names`` is of this architecture. ``ignored`` are beginnings of tensor
+    names that llama.cpp has no use for. With ``checked_whole`` the check of GGUF files knows every
+    tensor; other models are tried in a process of their own before they are loaded. With
+    ``scales_all_inputs`` llama.cpp scales rows that take the place of tokens as it scales
+    embeddings, and Transformers does not.
     """
 
     name: str
     hf_names: tuple[str, ...]
-    layer_modules: Mapping[str, str]
+    layer_modules: Mapping[str, str | tuple[str, ...]]
     global_modules: Mapping[str, str]
     shapes: Callable[[Sizes], Mapping[str, tuple[int, ...]]]
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -107,11 +123,13 @@ class Architecture:
     float32: frozenset[str] = frozenset()
     biases: frozenset[str] = frozenset()
     fixed_biases: frozenset[str] = frozenset()
+    biased: Callable[[ConfigFields], frozenset[str]] = _no_biases
     activations: frozenset[str] = frozenset({"silu", "swish"})
     rope_types: frozenset[str] = frozenset({"default", "linear", "yarn"})
     rope_theta: float = 10_000.0
     yarn_mscale: bool = False
     partial_rotary: bool = False
+    rotary_factor: float = 1.0
     head_fills_hidden: bool = False
     tied_head: bool = False
     own_head: bool = True
@@ -120,25 +138,29 @@ class Architecture:
     defaults: Mapping[str, int | float] = field(default_factory=dict)
     sizes: Callable[[ConfigFields, Sizes], Sizes] = _no_sizes
     hyper_parameters: Callable[[ConfigFields, Sizes], HyperParameters] = _none
+    accepts: Callable[[ConfigFields], bool] = _any
     ignored: tuple[str, ...] = ()
     checked_whole: bool = False
     scales_all_inputs: bool = False
 
-    def tensor_name(self, module: str) -> TensorName | None:
-        """The parts of a name such as ``model.layers.3.mlp.up_proj``; None for an unknown module.
+    def tensor_names(self, module: str) -> tuple[TensorName, ...]:
+        """The parts of a name such as ``model.layers.3.mlp.up_proj``; none for an unknown module.
 
         The leading ``model.`` may be missing, as in adapters that were trained on the bare
-        model.
+        model. A module that GGUF divides has several tensors.
         """
         if match := _LAYER.fullmatch(module):
             layer, name = int(match[1]), match[2]
-            if (gguf := self.layer_modules.get(name)) is not None:
-                return TensorName(f"blk.{layer}.{gguf}", name, layer)
-            return None
+            found = self.layer_modules.get(name, ())
+            names = (found,) if isinstance(found, str) else found
+            return tuple(
+                TensorName(f"blk.{layer}.{gguf}", name, layer, part, len(names))
+                for part, gguf in enumerate(names)
+            )
         name = module.removeprefix("model.")
         if (gguf := self.global_modules.get(name)) is not None:
-            return TensorName(gguf, name, None)
-        return None
+            return (TensorName(gguf, name, None),)
+        return ()
 
     def modules(self, kinds: Sequence[str | None]) -> list[str]:
         """Transformers' names of all modules: the global ones, then layer by layer.
@@ -158,11 +180,10 @@ class Architecture:
         """All tensors of a model whose modules ``biased`` have a bias."""
         found: list[ModuleTensor] = []
         for module in self.modules(kinds):
-            place = self.tensor_name(module)
-            assert place is not None  # built from the same tables  # noqa: S101
-            found.append(ModuleTensor(f"{module}.weight", f"{place.gguf}.weight", place))
-            if place.module in biased:
-                found.append(ModuleTensor(f"{module}.bias", f"{place.gguf}.bias", place, True))
+            for place in self.tensor_names(module):
+                found.append(ModuleTensor(f"{module}.weight", f"{place.gguf}.weight", place))
+                if place.module in biased:
+                    found.append(ModuleTensor(f"{module}.bias", f"{place.gguf}.bias", place, True))
         for layer, kind in enumerate(kinds):
             for name, gguf in self.parameters.items():
                 if self.only_in.get(name, kind) == kind:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     IntArray = npt.NDArray[np.intp]
 
-__all__ = ["UNCHANGED", "Change", "IntArray", "Order", "RotaryHeads", "rotary_order"]
+__all__ = ["UNCHANGED", "Change", "IntArray", "Order", "RotaryHeads", "TiledHeads", "rotary_order"]
 
 
 class Order(Protocol):
@@ -58,12 +58,44 @@ class RotaryHeads:
 
 
 @dataclass(frozen=True)
+class TiledHeads:
+    """Value heads in the order of ggml's broadcasts: the first of every group, then the second.
+
+    Transformers keeps the value heads of one key head together. ``keys`` and ``values`` name the
+    sizes that count the heads. With ``after_keys`` the queries and keys, with heads of the same
+    size, come first and keep their order.
+
+    Source: ``_reorder_v_heads`` of llama.cpp's conversion/qwen.py.
+    """
+
+    keys: str
+    values: str
+    after_keys: bool = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.keys, self.values)
+
+    def __call__(self, n: int, sizes: Mapping[str, int]) -> IntArray:
+        import numpy as np
+
+        n_keys, n_values = sizes[self.keys], sizes[self.values]
+        heads = 2 * n_keys + n_values if self.after_keys else n_values
+        if n % heads or n_values % n_keys:
+            raise ConversionError(f"{n} rows cannot be {n_values} heads for {n_keys} keys")
+        start = 2 * n_keys * (n // heads) if self.after_keys else 0
+        grouped = np.arange(start, n, dtype=np.intp).reshape(n_keys, n_values // n_keys, -1)
+        return np.concatenate([np.arange(start, dtype=np.intp), grouped.swapaxes(0, 1).reshape(-1)])
+
+
+@dataclass(frozen=True)
 class Change:
     """The steps from Transformers' tensor to GGUF's, in the order of the fields.
 
     ``rows`` and ``columns`` are other orders. With ``negative_exp`` a value x is stored as
-    -exp(x). ``offset`` is added to every value. ``squeezed`` leaves out dimensions of size one, and
-    ``as_column`` makes a vector a matrix of one column.
+    -exp(x). ``offset`` is added to every value. ``squeezed`` leaves out dimensions of size one.
+    ``groups`` names the number of rows that a vector is divided into, and ``as_column`` makes it
+    a matrix of one column.
     """
 
     rows: Order | None = None
@@ -71,6 +103,7 @@ class Change:
     negative_exp: bool = False
     offset: float = 0.0
     squeezed: bool = False
+    groups: str | None = None
     as_column: bool = False
 
     @property
@@ -79,10 +112,20 @@ class Change:
         orders = (self.rows, self.columns)
         return tuple(name for order in orders if order is not None for name in order.needs)
 
-    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    @property
+    def reshapes(self) -> bool:
+        """Whether the shape changes."""
+        return self.squeezed or self.groups is not None or self.as_column
+
+    def shape(self, shape: tuple[int, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
         """GGUF's shape of a tensor that has ``shape`` in Transformers."""
         if self.squeezed:
-            shape = tuple(n for n in shape if n != 1) or (1,)
+            return tuple(n for n in shape if n != 1) or (1,)
+        if self.groups is not None:
+            n = sizes[self.groups]
+            if len(shape) != 1 or shape[0] % n:
+                raise ConversionError(f"{list(shape)} cannot be {n} groups")
+            return (n, shape[0] // n)
         return (*shape, 1) if self.as_column else shape
 
     def values(self, values: Float32Array) -> Float32Array:

@@ -51,10 +51,13 @@ class ConfigFields:
         return ConfigFields(self.path, {**self.values, **own})
 
     def renamed(self, keys: Mapping[str, str], defaults: Mapping[str, Any]) -> ConfigFields:
-        """The same keys, with ``keys``' values under their usual names too, and ``defaults``."""
-        usual = {name: self.get(other) for name, other in keys.items() if name not in self.values}
+        """The same keys and ``defaults``. What stands under a key of ``keys`` has its usual name.
+
+        ``keys`` maps usual names to the names in this file, which take precedence.
+        """
         given = {name: value for name, value in self.values.items() if value is not None}
-        return ConfigFields(self.path, {**defaults, **usual, **given})
+        usual = {name: given[other] for name, other in keys.items() if other in given}
+        return ConfigFields(self.path, {**defaults, **given, **usual})
 
     def flags(self, name: str, length: int) -> tuple[bool, ...] | None:
         """A list of ``length`` flags, which may be 0 and 1; None if absent."""

@@ -1,5 +1,7 @@
 """Hunyuan, dense: Llama's modules with norms on the rotated queries and keys.
 
+Published configs name the token that ends an answer ``eod_token_id``.
+
 Source: conversion/hunyuan.py and src/models/hunyuan-vl.cpp of llama.cpp.
 """
 
@@ -29,4 +31,5 @@ HUNYUAN_DENSE = Architecture(
     global_modules=LLAMA.global_modules,
     shapes=_shapes,
     rope_types=frozenset({"default", "ntk-alpha"}),
+    keys={"eos_token_id": "eod_token_id"},
 )

@@ -21,6 +21,7 @@ _NORMS = {
     "post_feedforward_layernorm": "post_ffw_norm",
 }
 _PERIOD = 4
+_THETA = 500_000.0
 _KINDS = ("sliding_attention", "full_attention")
 
 
@@ -43,11 +44,12 @@ def _hyper_parameters(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
     local, whole = rope.inner("sliding_attention"), rope.inner("full_attention")
     if local.get("rope_type", "default") != "default":
         raise fields.error("RoPE scaling of the sliding_attention layers is not supported")
-    if local.get("rope_theta") is not None and not math.isclose(
-        local.number("rope_theta"), whole.number("rope_theta", local.number("rope_theta"))
-    ):
+    theta = fields.number("rope_theta", _THETA)
+    theta = whole.number("rope_theta", rope.number("rope_theta", theta))
+    if not math.isclose(local.number("rope_theta", theta), theta):
         raise fields.error("rope_theta differs between the kinds of layers")
     return {
+        "rope.freq_base_swa": float(theta),
         "attention.sliding_window": fields.size("sliding_window"),
         "attention.sliding_window_pattern": tuple(kind == _KINDS[0] for kind in kinds),
     }
@@ -64,7 +66,7 @@ OLMO2 = Architecture(
     global_modules=LLAMA.global_modules,
     shapes=_shapes,
     rope_types=frozenset({"default", "yarn"}),
-    rope_theta=500_000.0,
+    rope_theta=_THETA,
     head_fills_hidden=True,
     may_tie=False,
     hyper_parameters=_hyper_parameters,

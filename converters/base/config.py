@@ -69,7 +69,7 @@ def read_model_config(folder: Path) -> ModelConfig:
     names = whole.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         raise whole.error("architectures does not name the model's class")
-    architecture = architecture_of_hf(names[0])
+    architecture = architecture_of_hf(names[0], whole.of_text())
     settings_of(whole.values, path)  # refuses a quantisation that is not read
     fields = whole.of_text().renamed(architecture.keys, architecture.defaults)
     _check_activation(fields, architecture)
@@ -133,7 +133,7 @@ def _rotary(fields: ConfigFields, architecture: Architecture, head_dim: int) -> 
     """The number of values in each head that are rotated."""
     places = [fields.values, fields.get("rope_parameters"), fields.get("rope_scaling")]
     found = [place.get("partial_rotary_factor") for place in places if isinstance(place, dict)]
-    factor = next((value for value in found if value is not None), 1.0)
+    factor = next((value for value in found if value is not None), architecture.rotary_factor)
     if factor in (1, None):
         return head_dim
     if not architecture.partial_rotary:
@@ -159,7 +159,7 @@ def _check_activation(fields: ConfigFields, architecture: Architecture) -> None:
 def _biased(fields: ConfigFields, architecture: Architecture) -> frozenset[str]:
     if architecture.fixed_biases:
         return architecture.fixed_biases  # Transformers ignores the options, too
-    modules: set[str] = set()
+    modules = set(architecture.biased(fields))
     for option, prefix in (("attention_bias", "self_attn."), ("mlp_bias", "mlp.")):
         if fields.get(option):
             names = {name for name in architecture.layer_modules if name.startswith(prefix)}

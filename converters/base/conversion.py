@@ -265,18 +265,20 @@ def _blocks(
     file = checkpoint[tensor.source]
     n_rows = tensor.shape[0]
     step = max(1, BLOCK_ELEMENTS // math.prod(tensor.shape[1:]))
+    first = tensor.first_row
     whole: Array | None = None
-    if tensor.rows is not None or tensor.columns is not None or tensor.change.squeezed:
+    if tensor.rows is not None or tensor.columns is not None or tensor.change.reshapes:
         # Reordering takes rows from all over a head, so such a matrix is read in one piece.
-        whole = file.read_stored(tensor.source)
+        n_stored = file.info(tensor.source).shape[0] if tensor.change.reshapes else n_rows
+        whole = file.read_stored(tensor.source, first, first + n_stored).reshape(tensor.shape)
         whole = whole if tensor.rows is None else whole[tensor.rows]
         whole = whole if tensor.columns is None else whole[:, tensor.columns]
     for start in range(0, n_rows, step):
         stop = min(start + step, n_rows)
-        stored = (
-            file.read_stored(tensor.source, start, stop) if whole is None else whole[start:stop]
-        )
-        yield stored.reshape(stop - start, *tensor.shape[1:]), stop == n_rows
+        if whole is None:
+            yield file.read_stored(tensor.source, first + start, first + stop), stop == n_rows
+        else:
+            yield whole[start:stop], stop == n_rows
 
 
 def _encode(tensor: PlannedTensor, stored: Array, checkpoint: Mapping[str, TensorReader]) -> Array:

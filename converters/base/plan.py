@@ -43,8 +43,8 @@ _IGNORED_SUFFIXES = (".rotary_emb.inv_freq", ".attention.masked_bias", ".attenti
 class PlannedTensor:
     """One tensor to write, taken from ``source`` in the checkpoint, or with computed ``values``.
 
-    ``rows`` and ``columns`` are the source of each row and column where their order changes;
-    ``change`` says what else does.
+    ``first_row`` is where its rows begin in ``source``. ``rows`` and ``columns`` are the source
+    of each row and column where their order changes; ``change`` says what else does.
     """
 
     name: str
@@ -52,6 +52,7 @@ class PlannedTensor:
     kind: TensorType
     source: str = ""
     values: Float32Array | None = None
+    first_row: int = 0
     change: Change = UNCHANGED
     rows: IntArray | None = None
     columns: IntArray | None = None
@@ -117,24 +118,29 @@ def _planned(
     quant: str,
 ) -> PlannedTensor:
     module = tensor.place.module
-    shape = change.shape(info.shape)
+    start, stop = tensor.place.rows(info.shape[0])
+    shape = (stop - start, *info.shape[1:])
+    try:
+        shape = change.shape(shape, config.sizes)
+        rows = change.rows(shape[0], config.sizes) if change.rows else None
+        columns = change.columns(shape[1], config.sizes) if change.columns else None
+    except ConversionError as error:
+        raise ConversionError(f"{config.path}: {module}: {error}") from None
     kind = tensor_type(quant, shape)
     if is_mix(quant) and len(shape) > 1:
         kind = _FLOAT_TYPES[info.dtype]
     if module in config.architecture.float32:
         kind = "F32"
-    try:
-        return PlannedTensor(
-            tensor.gguf,
-            shape,
-            kind,
-            source,
-            change=change,
-            rows=change.rows(info.shape[0], config.sizes) if change.rows else None,
-            columns=change.columns(info.shape[1], config.sizes) if change.columns else None,
-        )
-    except ConversionError as error:
-        raise ConversionError(f"{config.path}: {module}: {error}") from None
+    return PlannedTensor(
+        tensor.gguf,
+        shape,
+        kind,
+        source,
+        first_row=start,
+        change=change,
+        rows=rows,
+        columns=columns,
+    )
 
 
 def _is_ignored(name: str, config: ModelConfig) -> bool:

@@ -15,7 +15,7 @@ from ..gguf.header import GGUFHeader
 from ..gguf.split import METADATA_FILE, PartTensor, kind_file, kind_of, split_metadata, write_part
 from ..peft.updates import Update
 from .merging import merged, updates_by_tensor
-from .targets import Target, find_target
+from .targets import Target, find_parts, find_target
 from .weights import GGUFWeights, WeightSource
 
 __all__ = ["write_float_model"]
@@ -55,12 +55,12 @@ def write_float_model(
 def _targets(header: GGUFHeader) -> dict[str, Target]:
     """The tensors of the base that Transformers' model has, too, by GGUF name."""
     architecture = architecture_of_gguf(header.architecture)
-    found = {}
+    found: dict[str, Target] = {}
     for module in architecture.modules([None] * header.n_layers):
         for suffix in (".weight", ".bias"):
-            target = find_target(module, suffix, architecture, header)
-            if isinstance(target, Target) and target.exists:
-                found[target.gguf_name] = target
+            targets = find_parts(module, suffix, architecture, header)
+            if not isinstance(targets, str):
+                found |= {target.gguf_name: target for target in targets if target.exists}
     return found
 
 

@@ -6,20 +6,21 @@ the layer, and the shapes must match.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import ConversionError
-from ..architectures import Architecture, architecture_of_gguf
+from ..architectures import Architecture, TensorName, architecture_of_gguf
+from ..gguf.arrays import read_numbers
 from ..gguf.header import GGUFHeader
 from ..peft.adapter import Adapter, AdapterTensor
 from ..peft.updates import LowRank, Scaled, Update
 from ..safetensors import Float32Array
 
-__all__ = ["Target", "find_target", "find_targets"]
+__all__ = ["Target", "find_parts", "find_target", "find_targets"]
 
 _Number = TypeVar("_Number", bound=np.generic)
 IntArray = npt.NDArray[np.intp]
@@ -35,7 +36,8 @@ class Target:
     ``rows`` and ``columns`` are the source of each row and column where llama.cpp wants them in
     another order. ``offset`` is the number that GGUF adds to the values (Gemma's norms).
     ``exists`` is False for a tensor that the base could have but does not: its own head, or a
-    bias.
+    bias. ``part`` are the first row, the row after the last, and the number of rows of a module
+    that GGUF divides. A tensor that is ``reshaped`` has another shape in Transformers.
     """
 
     hf_name: str
@@ -43,9 +45,11 @@ class Target:
     module: str
     shape: tuple[int, ...]
     exists: bool
+    part: tuple[int, int, int] | None = None
     rows: IntArray | None = field(default=None, compare=False)
     columns: IntArray | None = field(default=None, compare=False)
     offset: float = 0.0
+    reshaped: bool = False
 
     def to_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
         """``values`` with this tensor's rows (a weight, a bias, a lora_B), in GGUF's order."""
@@ -83,20 +87,25 @@ def find_targets(
     architecture = architecture_of_gguf(base.architecture)
     found: list[tuple[Target, Update]] = []
     problems: list[str] = []
-    for tensor in adapter.tensors:
-        target = find_target(tensor.module, tensor.suffix, architecture, base)
-        if tensor.optional and (isinstance(target, str) or not target.exists):
+    for whole in adapter.tensors:
+        targets = find_parts(whole.module, whole.suffix, architecture, base)
+        if isinstance(targets, str):
+            problems += [] if whole.optional else [targets]
             continue
-        problem = target if isinstance(target, str) else _misfit(tensor, target)
-        if not problem and for_lora and isinstance(target, Target):
-            problem = _not_for_lora(tensor, target, architecture, base)
-        if problem:
-            problems.append(problem)
-        elif isinstance(target, Target):
-            found.append((target, tensor.update))
+        for target in targets:
+            if whole.optional and not target.exists:
+                continue
+            tensor = _part(whole, target)
+            problem = _misfit(tensor, target)
+            if not problem and for_lora:
+                problem = _not_for_lora(tensor, target, architecture, base)
+            if problem:
+                problems.append(problem)
+            else:
+                found.append((target, tensor.update))
     for module, shape in adapter.base_copies:
         copied = find_target(module, ".weight", architecture, base)
-        if isinstance(copied, Target) and copied.shape != shape:
+        if isinstance(copied, Target) and copied.shape != shape and copied.part is None:
             problems.append(
                 f"{module}: the adapter's copy of it has {list(shape)}, the base "
                 f"{list(copied.shape)}{_vocabulary_hint(copied)}"
@@ -110,6 +119,19 @@ def find_targets(
             + "It was trained for another base, or in a form that cannot be applied to this one."
         )
     return found
+
+
+def _part(tensor: AdapterTensor, target: Target) -> AdapterTensor:
+    """The rows of ``tensor`` that change ``target``, which may be a part of the module."""
+    if target.part is None:
+        return tensor
+    start, stop, n_rows = target.part
+    update = tensor.update
+    if isinstance(update, Scaled):
+        fits = update.axis == 1 or len(update.factors) == n_rows
+    else:
+        fits = update.shape is not None and update.shape[0] == n_rows
+    return replace(tensor, update=update.part(start, stop, n_rows)) if fits else tensor
 
 
 def _misfit(tensor: AdapterTensor, target: Target) -> str:
@@ -165,10 +187,30 @@ def _not_for_lora(
 def find_target(
     module: str, suffix: str, architecture: Architecture, base: GGUFHeader
 ) -> Target | str:
-    """The target of ``module`` + ``suffix``, ``.weight`` or ``.bias``, or why there is none."""
-    place = architecture.tensor_name(module)
-    if place is None:
+    """The first target of ``module`` + ``suffix``, or why there is none."""
+    found = find_parts(module, suffix, architecture, base)
+    return found if isinstance(found, str) else found[0]
+
+
+def find_parts(
+    module: str, suffix: str, architecture: Architecture, base: GGUFHeader
+) -> list[Target] | str:
+    """The targets of ``module`` + ``suffix``, ``.weight`` or ``.bias``, or why there are none."""
+    places = architecture.tensor_names(module)
+    if not places:
         return f"{module} is not a module of the architecture {architecture.name}"
+    found = []
+    for place in places:
+        target = _find(module, suffix, place, architecture, base)
+        if isinstance(target, str):
+            return target
+        found.append(target)
+    return found
+
+
+def _find(
+    module: str, suffix: str, place: TensorName, architecture: Architecture, base: GGUFHeader
+) -> Target | str:
     if place.layer is not None and place.layer >= base.n_layers:
         return f"{module}: the base has {base.n_layers} layers, 0 to {base.n_layers - 1}"
     tensor = base.tensors.get(place.gguf + suffix)
@@ -184,18 +226,32 @@ def find_target(
         return f"{module}: the base has no tensor {place.gguf}{suffix}"
     change = architecture.change(place.module)
     try:
-        sizes = {name: base.hyper_parameter(architecture.size_keys[name]) for name in change.needs}
+        sizes = {name: _size(base, architecture.size_keys[name]) for name in change.needs}
         rows = change.rows(shape[0], sizes) if change.rows else None
         columns = change.columns(shape[1], sizes) if change.columns and len(shape) > 1 else None
     except ConversionError as error:
         return f"{module}: {error}"
+    n_rows = shape[0] * place.parts
     return Target(
         hf_name=module + suffix,
         gguf_name=place.gguf + suffix,
         module=place.module,
         shape=shape,
         exists=tensor is not None,
+        part=(*place.rows(n_rows), n_rows) if place.parts > 1 else None,
         rows=rows,
         columns=columns,
         offset=change.offset if suffix == ".weight" else 0.0,
+        reshaped=change.reshapes,
     )
+
+
+def _size(base: GGUFHeader, name: str) -> int:
+    """A hyper-parameter. Where layers differ, it is the same in all layers that have it."""
+    key = f"{base.architecture}.{name}"
+    if key not in base.arrays:
+        return base.hyper_parameter(name)
+    values = {int(value) for value in read_numbers(base, key) if value > 0}
+    if len(values) != 1:
+        raise ConversionError(f"{key} differs between the layers")
+    return values.pop()

@@ -6,6 +6,7 @@ only as exactly as its grid allows. Every result records which of the two was us
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,10 @@ class _CheckpointWeights:
             raise ConversionError(f"{self._folder}: tensor {name!r} is missing")
         name = self._stored[name]
         values = self._tensors[name].read_float32(name)
+        if target.part is not None and len(values) == target.part[2]:
+            values = values[target.part[0] : target.part[1]]
+        if target.reshaped and values.size == math.prod(target.shape):
+            values = values.reshape(target.shape)
         if values.shape != target.shape:
             raise ConversionError(
                 f"{self._folder}: {name!r} has shape {list(values.shape)}, "

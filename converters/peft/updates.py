@@ -10,7 +10,7 @@ PEFT 0.21.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,10 @@ class Update(ABC):
     def apply(self, weight: Float32Array) -> Float32Array:
         """The changed tensor. ``weight`` itself stays as it is."""
 
+    def part(self, start: int, stop: int, n_rows: int) -> Update:
+        """The change of the rows ``start:stop`` of ``n_rows``. No row depends on another one."""
+        return _Part(self, start, stop, n_rows)
+
 
 @dataclass(frozen=True)
 class LowRank(Update):
@@ -68,6 +72,11 @@ class LowRank(Update):
         shape = (self.b.shape[0], self.a.shape[1])
         return shape[::-1] if self.is_embedding else shape
 
+    def part(self, start: int, stop: int, n_rows: int) -> Update:
+        if self.is_embedding:
+            return super().part(start, stop, n_rows)
+        return replace(self, b=self.b[start:stop])
+
     def delta(self) -> Float32Array:
         """``scale · B · A`` in the shape of the weight."""
         product = self.b @ self.a
@@ -86,6 +95,11 @@ class Dora(LowRank):
     """
 
     magnitude: Float32Array = None  # type: ignore[assignment]  # follows a default; always given
+
+    def part(self, start: int, stop: int, n_rows: int) -> Update:
+        if self.is_embedding:
+            return super().part(start, stop, n_rows)
+        return replace(self, b=self.b[start:stop], magnitude=self.magnitude[start:stop])
 
     def gain(self, weight: Float32Array) -> Float32Array:
         """The factors g, (out,)."""
@@ -115,6 +129,9 @@ class Scaled(Update):
 
     factors: Float32Array
     axis: int
+
+    def part(self, start: int, stop: int, n_rows: int) -> Update:  # noqa: ARG002 - of the rows
+        return self if self.axis else replace(self, factors=self.factors[start:stop])
 
     def apply(self, weight: Float32Array) -> Float32Array:
         if weight.shape[self.axis] != len(self.factors):
@@ -216,3 +233,23 @@ class Unchanged(Update):
 
     def apply(self, weight: Float32Array) -> Float32Array:
         return weight
+
+
+@dataclass(frozen=True)
+class _Part(Update):
+    """Some rows of a change that is computed as a whole."""
+
+    update: Update
+    start: int
+    stop: int
+    n_rows: int
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        whole = self.update.shape
+        return whole and (self.stop - self.start, *whole[1:])
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        whole = np.zeros((self.n_rows, *weight.shape[1:]), np.float32)
+        whole[self.start : self.stop] = weight
+        return self.update.apply(whole)[self.start : self.stop]

@@ -123,7 +123,10 @@ def _layout(
     n_q, n_kv = (sizes[name] * sizes["head_dim"] for name in ("heads", "kv_heads"))
     for layer in range(sizes["layers"]):
         block = f"blk.{layer}."
-        for module, name in architecture.layer_modules.items():
+        for module, names in architecture.layer_modules.items():
+            if not isinstance(names, str):
+                raise TypeError(f"{architecture.name} divides {module}: it cannot be checked whole")
+            name = names
             shape, weight = shapes[module], f"{block}{name}.weight"
             if sizes["experts"] and module.startswith("mlp."):
                 _add_experts(required, block + name, shape, sizes["experts"])

