@@ -93,11 +93,11 @@ class Architecture:
     the sizes that changes depend on. ``float32`` names matrices that llama.cpp only takes as F32.
 
     ``rope_theta`` and ``rotary_factor`` are the defaults. With ``yarn_mscale`` llama.cpp reads
-    YaRN's second scale. ``biases`` are the layer modules that may have a bias, ``fixed_biases`` the modules that always
-    have one; ``biased`` reads others from the config. ``tied_head`` is the default for a config
-    that does not say whether the head is tied to the embedding. Without ``own_head`` llama.cpp
-    supports only a tied head, without ``may_tie`` only a stored one. With ``head_fills_hidden``
-    llama.cpp assumes that the hidden size is heads × head size.
+    YaRN's second scale. ``biases`` are the layer modules that may have a bias, ``fixed_biases`` the
+    modules that always have one; ``biased`` reads others from the config. ``tied_head`` is the
+    default for a config that does not say whether the head is tied to the embedding. Without
+    ``own_head`` llama.cpp supports only a tied head, without ``may_tie`` only a stored one. With
+    ``head_fills_hidden`` llama.cpp assumes that the hidden size is heads × head size.
 
     ``keys`` are the names of usual config keys that this architecture calls otherwise, ``defaults``
     what Transformers takes for keys that published configs leave out. ``sizes`` reads sizes that
