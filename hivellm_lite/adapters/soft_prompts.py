@@ -23,6 +23,7 @@ from ..converters.soft_prompts import (
 )
 from ..errors import ConversionError, PackageError
 from ..package.opening import Package, SoftPromptFiles, check_unchanged
+from ..package.soft_prompts import find_soft_prompts
 from .loss import NOTHING_LOST
 from .report import SoftPromptReport
 
@@ -38,6 +39,11 @@ __all__ = [
 
 NO_SOFT_PROMPT = "none"
 """What the option ``soft_prompt`` says for no soft prompt."""
+
+_SCALED = (
+    "the soft prompt acts as in Transformers 5; earlier versions multiplied its rows by the square "
+    "root of their width on this architecture"
+)
 
 FILE = "prompt.safetensors"
 """The name of a soft prompt in its cache entry."""
@@ -74,11 +80,14 @@ class SoftPromptBuilder:
 
 
 def own_soft_prompt(package: Package) -> SoftPromptFiles | None:
-    """The package's adapter, if that is a soft prompt of PEFT.
+    """The package's adapter, if that is a soft prompt: of PEFT, or the manifest's first one.
 
     Raises ConversionError for a prompt of a kind that is not covered.
     """
     adapter = package.adapter
+    for listed in package.soft_prompts:
+        if listed.weights == adapter.weights:
+            return listed
     method = prompt_method(adapter.config)
     return None if method is None else SoftPromptFiles(method, adapter.weights, adapter.config)
 
@@ -90,41 +99,47 @@ def soft_prompt_key(package: Package, name: str, header: GGUFHeader) -> str:
 
 
 def prepare_soft_prompt(
-    package: Package, base: Path, cache: Cache, wanted: str | None
+    package: Package, base: Path, cache: Cache, wanted: str | None, own: Path | None
 ) -> PreparedSoftPrompt:
-    """The soft prompt of the manifest that ``wanted`` names, by default the first, for ``base``.
+    """What stands before the prompts of an expert on ``base``.
 
-    A default that cannot be used is left out, with a note. A package whose adapter is a soft
-    prompt has no other one by default. Raises ConversionError where the wanted one cannot be
-    used, and PackageError where the package has none of the name.
+    That is the soft prompt of the manifest that ``wanted`` names; by default ``own``, the
+    converted adapter if it is a soft prompt, or else the first that the manifest lists. A listed
+    one that cannot be used is left out with a note, unless it is wanted. Raises ConversionError
+    where the wanted one cannot be used, and PackageError where the package has none of the name.
     """
     if wanted == NO_SOFT_PROMPT:
         return PreparedSoftPrompt(None)
-    listed = {one.name: one for one in package.soft_prompts}
-    if wanted is not None:
-        if wanted not in listed:
-            names = ", ".join(map(repr, listed)) or "none that can be opened"
-            raise PackageError(
-                f"{package.manifest.identity}: no soft prompt {wanted!r:.80}\n"
-                f"The package has {names:.800}."
-            )
-        return PreparedSoftPrompt(_prepare(listed[wanted], package, base, cache))
-    if not listed or own_soft_prompt(package) is not None:
-        return PreparedSoftPrompt(None)
-    first, *others = listed.values()
-    notes: tuple[str, ...] = ()
-    if others:
-        names = ", ".join(repr(one.name) for one in others)
-        notes = (f"the soft prompt {first.name!r} is used; others are {names:.800}",)
-    try:
-        return PreparedSoftPrompt(_prepare(first, package, base, cache), notes)
-    except ConversionError as error:
-        return PreparedSoftPrompt(None, (f"the soft prompt {first.name!r} is left out: {error}",))
-
-
-def _prepare(files: SoftPromptFiles, package: Package, base: Path, cache: Cache) -> Path:
+    listed, left_out = find_soft_prompts(package.root, package.manifest)
+    names = {one.name: one for one in listed}
+    if wanted is not None and wanted not in names:
+        found = ", ".join(map(repr, names)) or "none that can be opened"
+        raise PackageError(
+            f"{package.manifest.identity}: no soft prompt {wanted!r:.80}\n"
+            f"The package has {found:.800}."
+        )
+    if wanted is None and own is None and not listed:
+        return PreparedSoftPrompt(None, left_out)
     header = read_gguf_header(base)
+    _, scales = soft_prompt_layout(header)
+    notes = (_SCALED,) if scales else ()
+    if wanted is not None:
+        return PreparedSoftPrompt(_prepare(names[wanted], package, header, cache), notes)
+    if own is not None:
+        return PreparedSoftPrompt(own, notes)
+    first, *others = listed
+    if others:
+        found = ", ".join(repr(one.name) for one in others)
+        notes += (f"the soft prompt {first.name!r} is used; others are {found:.800}",)
+    try:
+        return PreparedSoftPrompt(_prepare(first, package, header, cache), (*left_out, *notes))
+    except ConversionError as error:
+        reason = str(error).splitlines()[0]
+        note = f"the soft prompt {first.name!r} is left out: {reason}"
+        return PreparedSoftPrompt(None, (*left_out, note))
 
+
+def _prepare(files: SoftPromptFiles, package: Package, header: GGUFHeader, cache: Cache) -> Path:
     def build(folder: Path) -> Mapping[str, Any]:
         report = SoftPromptBuilder(files, header).build(folder)
         check_unchanged(package, cache)

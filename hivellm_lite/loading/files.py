@@ -97,9 +97,9 @@ def prepare_files(
         float_weights=find_weights,
         progress=settings.progress,
     )
-    soft_prompt = prepare_soft_prompt(package, base.path, cache, settings.soft_prompt)
-    if settings.soft_prompt is None and adapter.soft_prompt is not None:
-        soft_prompt = PreparedSoftPrompt(adapter.soft_prompt)
+    soft_prompt = prepare_soft_prompt(
+        package, base.path, cache, settings.soft_prompt, own=adapter.soft_prompt
+    )
     return ExpertFiles(
         package,
         base,

@@ -113,8 +113,9 @@ class LoadedExpert:
 
     @property
     def memory(self) -> int:
-        """Bytes beside the base: an adapter, or a variant's own tensors."""
-        return self.prepared.size
+        """Bytes beside the base: an adapter, or a variant's own tensors, and a soft prompt."""
+        rows = self.soft_prompt if self.prepared.soft_prompt is None else None
+        return self.prepared.size + (rows.embeddings.nbytes if rows is not None else 0)
 
     def request(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 
@@ -18,8 +17,6 @@ from .loaded_expert import LoadedExpert, LoadedParts, LoadTimes
 from .options import LoadOptions, LoadSettings
 
 __all__ = ["load_expert", "read_manifest"]
-
-logger = logging.getLogger("hivellm_lite")
 
 
 def load_expert(
@@ -68,14 +65,13 @@ def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) ->
 
     def check_memory() -> None:
         if settings.device in ("auto", "cpu"):
-            own = 0 if prepared.is_variant else prepared.size
+            own = (0 if prepared.is_variant else prepared.size) + n_prompt_bytes
             estimate = estimate_memory(prepared.files, settings.session, adapter_bytes=own)
             check_fits(estimate, package.manifest.identity)
 
     soft_prompt = files.soft_prompt
     rows = load_soft_prompt(soft_prompt.path) if soft_prompt.path is not None else None
-    for note in soft_prompt.notes:
-        logger.warning("%s: %s", package.manifest.identity, note)
+    n_prompt_bytes = 0 if rows is None else rows.embeddings.nbytes
     session = open_session(
         prepared.files,
         settings.device,

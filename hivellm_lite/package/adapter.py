@@ -9,10 +9,14 @@ from ..errors import PackageError
 from ..manifest.records import AdapterInfo, Manifest
 from .files import CONFIG, NAMES_SHOWN, WEIGHTS, file_in, relative_to_root, safe_path
 
-__all__ = ["AdapterFiles", "find_adapter"]
+__all__ = ["AdapterFiles", "NoAdapterError", "find_adapter"]
 
 _ADAPTER_FOLDERS = ("", "weights/adapter", "adapter")
 """Where packagers, old and new, put the adapter, whatever path the manifest gives."""
+
+
+class NoAdapterError(PackageError):
+    """A package without an adapter."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def _adapter_files(root: Path, weights: Path) -> AdapterFiles:
 
 def _no_adapter(
     source: Path, root: Path, places: list[str], skipped: tuple[str, ...]
-) -> PackageError:
+) -> NoAdapterError:
     names = [place[:80] or "the top folder" for place in dict.fromkeys(places)]
     looked = ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else "")
     pickles = [name for name in skipped if Path(name).name == "adapter_model.bin"]
@@ -77,4 +81,4 @@ def _no_adapter(
         )
     else:
         advice = "Save the adapter with PEFT's save_pretrained and package that folder."
-    return PackageError(f"{source}: no {WEIGHTS}\nLooked in {looked}\n{advice}")
+    return NoAdapterError(f"{source}: no {WEIGHTS}\nLooked in {looked}\n{advice}")

@@ -28,7 +28,7 @@ from ..manifest.parsing import parse_manifest
 from ..manifest.records import Manifest
 from ..strict_json.parsing import MAX_BYTES
 from ..user_paths import is_file, is_folder, path_exists, shown_path, user_path
-from .adapter import AdapterFiles, find_adapter
+from .adapter import AdapterFiles, NoAdapterError, find_adapter
 from .digests import check_digests, check_sidecar, folder_digest
 from .files import (
     CONFIG,
@@ -68,9 +68,9 @@ class Package:
 
     ``source`` is the archive or folder that the user named; ``root`` is the folder to read
     from. ``digest`` is the SHA-256 of the archive, or one over the files of a folder that
-    matter. ``soft_prompts`` are those of the manifest whose files are there. ``skipped`` names
-    the files that were left in the archive. ``notes`` lists differences from the manifest that
-    were tolerated.
+    matter. ``soft_prompts`` are those of the manifest whose files are there; the first is
+    ``adapter``, too, in a package without another one. ``skipped`` names the files that were
+    left in the archive. ``notes`` lists differences from the manifest that were tolerated.
     """
 
     source: Path
@@ -168,8 +168,13 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
     # One byte more than allowed, which the parser then refuses.
     data = read_in(root, manifest_path, MAX_BYTES + 1)
     manifest = parse_manifest(data, source=f"{source.name}/{MANIFEST}")
-    adapter, info = find_adapter(source, root, manifest, skipped)
     soft_prompts, left_out = find_soft_prompts(root, manifest)
+    try:
+        adapter, info = find_adapter(source, root, manifest, skipped)
+    except NoAdapterError:
+        if not soft_prompts or manifest.adapters:
+            raise
+        adapter, info = AdapterFiles(soft_prompts[0].weights, soft_prompts[0].config), None
     grammar = _find_grammar(root, manifest)
     digest_once = _digests()
     notes = check_digests(source, root, manifest, adapter, info, skipped, digest_once)
