@@ -122,7 +122,7 @@ def prepare_soft_prompt(
         return PreparedSoftPrompt(None, left_out)
     header = read_gguf_header(base)
     _, scales = soft_prompt_layout(header)
-    notes = (_SCALED,) if scales else ()
+    notes: tuple[str, ...] = (_SCALED,) if scales else ()
     if wanted is not None:
         return PreparedSoftPrompt(_prepare(names[wanted], package, header, cache), notes)
     if own is not None:
