@@ -56,15 +56,16 @@ class _Weight(Dequantised):
     def rows(self, start: int, stop: int) -> Float32Array:
         packed, scales, zeros = self.kept.get(self._load)
         values = unpack_words(packed[start:stop], self.bits, self.shape[1]).astype(np.int16)
+        found: Float32Array
         if self.in_order:
             # One group after another, (out, groups, inputs of a group).
             grouped = values.reshape(stop - start, zeros.shape[1], -1)
             grouped -= zeros[start:stop, :, None]
-            found: Float32Array = grouped * scales[start:stop, :, None]
-            return found.reshape(stop - start, -1)
-        values -= zeros[start:stop, self.groups]
-        found = values * scales[start:stop, self.groups]
-        return found
+            found = grouped * scales[start:stop, :, None]
+        else:
+            values -= zeros[start:stop, self.groups]
+            found = values * scales[start:stop, self.groups]
+        return found.reshape(stop - start, -1)
 
     def _load(self) -> tuple[Array, Float32Array, npt.NDArray[np.uint8]]:
         """The three matrices with outputs as rows; they are stored transposed."""
