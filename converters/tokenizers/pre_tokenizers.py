@@ -59,8 +59,7 @@ def recognise(tokenizer: Mapping[str, Any], source: object) -> str:
         raise ConversionError(
             f"{source}: unknown pre-tokenizer: {described[:400]} (ignore_merges: {ignore_merges})\n"
             "A wrong one gives wrong tokens. Use a ready GGUF file of the base; or, if you know "
-            "llama.cpp's name for it, make one with hivellm_lite.converters.base."
-            "convert_base(FOLDER, FILE, quant=…, pre_tokenizer=NAME)."
+            "llama.cpp's name for it, give it with pre_tokenizer=NAME (--pre-tokenizer NAME)."
         )
     return name
 

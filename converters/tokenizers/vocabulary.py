@@ -28,6 +28,7 @@ from .added_tokens import (
 )
 from .byte_level_model import byte_level_model, normalizer_of, spelled_merges
 from .chat_template import TOOL_USE, FoundTemplates, find_chat_templates
+from .pre_tokenizer_names import checked_pre_tokenizer
 from .pre_tokenizers import IGNORE_MERGES, recognise
 from .sentencepiece_model import Piece
 from .sentencepiece_vocabulary import UNMERGED_SCORE, is_sentencepiece, pieces_of
@@ -85,7 +86,7 @@ def read_vocabulary(
 
     The model's configuration gives three facts: its vocabulary has ``size`` entries,
     ``token_ids`` are its special tokens by kind, and ``architecture`` is its name in GGUF.
-    ``pre_tokenizer`` sets ``tokenizer.ggml.pre`` for a tokenizer that is not recognised. Raises
+    ``pre_tokenizer`` sets ``tokenizer.ggml.pre``, one of `PRE_TOKENIZERS`. Raises
     ConversionError if the tokenizer is of another kind, malformed, or larger than the model.
     """
     path, protobuf = folder / "tokenizer.json", folder / "tokenizer.model"
@@ -96,6 +97,11 @@ def read_vocabulary(
     companion = folder / "tokenizer_config.json"
     options = read_json(companion) if companion.is_file() else {}
     if tokenizer is None or is_sentencepiece(tokenizer):
+        if pre_tokenizer is not None:
+            raise ConversionError(
+                f"{folder} has a SentencePiece tokenizer, which has no pre-tokenizer\n"
+                f"Leave out pre_tokenizer={pre_tokenizer!r:.80}."
+            )
         return _sentencepiece(folder, facts, tokenizer, options)
     return _byte_level(folder, facts, tokenizer, options, pre_tokenizer)
 
@@ -136,14 +142,19 @@ def _byte_level(
             )
         pieces[token_id] = Piece(text, 0.0, NORMAL)
     tokens, types, _ = _tokens(pieces, added, size, path)
-    pre = pre_tokenizer or recognise(tokenizer, path)
+    by_hand: tuple[str, ...] = ()
+    if pre_tokenizer is None:
+        pre = recognise(tokenizer, path)
+    else:
+        pre = checked_pre_tokenizer(pre_tokenizer)
+        by_hand = (f"text is split as {pre}, which was given by hand (pre_tokenizer)",)
     special = read_special_tokens(
         tokenizer,
         options,
         facts.token_ids,
         {token.text: token_id for token_id, token in added.items()},
         len(tokens),
-        bos_by_default=pre in IGNORE_MERGES,
+        bos_by_default=pre in IGNORE_MERGES or pre_tokenizer is not None,
         source=path,
     )
     prefix = options.get("add_prefix_space") if facts.reads_prefix else None
@@ -160,7 +171,7 @@ def _byte_level(
         space_prefix="never",
         normalizer=normalizer,
         strips=stripping_tokens(added),
-        notes=beyond + single_word_notes(added),
+        notes=by_hand + beyond + single_word_notes(added),
     )
 
 

@@ -50,9 +50,11 @@ def convert_folder(
     progress: Progress | None = None,
     *,
     origin: Origin | None = None,
+    pre_tokenizer: str | None = None,
 ) -> tuple[CacheEntry, bool]:
     """The entry with ``model.gguf``, and whether it was converted just now.
 
+    ``pre_tokenizer`` is llama.cpp's name for the splitting of text, where it is not recognised.
     Raises ConversionError for a folder that cannot be converted, LoadError if the disk has no
     room or the folder changes meanwhile, and OutOfMemoryError.
     """
@@ -64,7 +66,11 @@ def convert_folder(
 
     state, files = SourceWatch(list_files), list_files()
     entry = cache.find_by_sources(
-        "bases", files, quantization=quantization, format_version=FORMAT_VERSION
+        "bases",
+        files,
+        quantization=quantization,
+        pre_tokenizer=pre_tokenizer,
+        format_version=FORMAT_VERSION,
     )
     if entry is not None:
         return entry, False
@@ -75,7 +81,7 @@ def convert_folder(
         "Make room, run 'hivellm-lite cache prune', or set HIVELLM_HOME to another disk.",
     )
     digests = [(str(f.relative_to(folder)), digest_file(f)) for f in files]
-    key = digest_of("base", FORMAT_VERSION, digests, quantization)
+    key = digest_of("base", FORMAT_VERSION, digests, quantization, pre_tokenizer)
     origin = origin or Origin(folder.resolve().name)
 
     def build(target: Path) -> dict[str, object]:
@@ -85,7 +91,11 @@ def convert_folder(
 
         try:
             written = convert_base(
-                folder, target / "model.gguf", quant=quantization, progress=report
+                folder,
+                target / "model.gguf",
+                quant=quantization,
+                progress=report,
+                pre_tokenizer=pre_tokenizer,
             )
         except MemoryError:
             raise OutOfMemoryError(
@@ -97,6 +107,7 @@ def convert_folder(
             "repository": origin.repository,
             "revision": origin.revision,
             "quantization": quantization,
+            "pre_tokenizer": pre_tokenizer,
             "format_version": FORMAT_VERSION,
             "digests": dict(digests),
             "notes": list(written.notes),

@@ -24,6 +24,7 @@ from pathlib import Path
 from ..cache.entries import CacheEntry
 from ..cache.store import Cache
 from ..converters.base.config import read_model_config
+from ..converters.tokenizers.pre_tokenizer_names import checked_pre_tokenizer
 from ..errors import BaseNotFoundError, LoadError
 from ..hub import Hub, HubReference
 from ..hub.cache import commit_of, digest_of_blob
@@ -52,19 +53,23 @@ def find_base(
     given: str | os.PathLike[str] | None,
     cache: Cache,
     quantization: str = QUANTIZATIONS[0],
+    pre_tokenizer: str | None = None,
     progress: Progress | None = None,
     hub: Hub | None = None,
 ) -> BaseFile:
     """The base of ``package``; the module's docstring lists the places that are searched.
 
-    ``hub`` says which Hub is asked; by default the environment decides. Raises
+    ``hub`` says which Hub is asked; by default the environment decides. ``pre_tokenizer`` is
+    llama.cpp's name for the splitting of text, for a base that is converted. Raises
     BaseNotFoundError, which lists every place that was searched; ConversionError for a folder
     that cannot be converted; LoadError for a download that fails.
     """
     if quantization not in QUANTIZATIONS:
         known = ", ".join(QUANTIZATIONS)
         raise LoadError(f"unknown quantization {quantization!r}; known: {known}")
-    search = _Search(cache, quantization, progress, hub or Hub.from_environment())
+    if pre_tokenizer is not None:
+        checked_pre_tokenizer(pre_tokenizer)
+    search = _Search(cache, quantization, pre_tokenizer, progress, hub or Hub.from_environment())
     if given is not None:
         return search.given(given)
     if package.base_folder is not None:
@@ -76,10 +81,16 @@ class _Search:
     """One search and its options; ``looked`` collects the places without a result."""
 
     def __init__(
-        self, cache: Cache, quantization: str, progress: Progress | None, hub: Hub
+        self,
+        cache: Cache,
+        quantization: str,
+        pre_tokenizer: str | None,
+        progress: Progress | None,
+        hub: Hub,
     ) -> None:
         self.cache = cache
         self.quantization = quantization
+        self.pre_tokenizer = pre_tokenizer
         self.progress = progress
         self.hub = hub
         self.looked: list[str] = []
@@ -143,9 +154,7 @@ class _Search:
         name = reference.name if reference else folder.resolve().name
         repository = reference.repository if reference else None
         origin = Origin(name, repository, commit_of(folder))
-        entry, built = convert_folder(
-            folder, self.cache, self.quantization, self.progress, origin=origin
-        )
+        entry, built = self._converted(folder, origin)
         return base_of_entry(entry, str(reference or folder), built)
 
     def converted(
@@ -156,6 +165,7 @@ class _Search:
         repository, revision = (reference.repository, reference.revision) if reference else ("", "")
         for entry in converted_bases(self.cache, name=name, repository=repository or None):
             same = entry.info.get("quantization") == self.quantization
+            same = same and entry.info.get("pre_tokenizer") == self.pre_tokenizer
             if same and (not revision or entry.info.get("revision") == revision):
                 origin = str(entry.info.get("origin", "cache"))
                 if is_current(entry):
@@ -172,10 +182,18 @@ class _Search:
             for key in ("name", "repository", "revision")
         )
         origin = Origin(name or folder.name, repository, revision)
-        made, built = convert_folder(
-            folder, self.cache, self.quantization, self.progress, origin=origin
-        )
+        made, built = self._converted(folder, origin)
         return base_of_entry(made, str(folder), built)
+
+    def _converted(self, folder: Path, origin: Origin) -> tuple[CacheEntry, bool]:
+        return convert_folder(
+            folder,
+            self.cache,
+            self.quantization,
+            self.progress,
+            origin=origin,
+            pre_tokenizer=self.pre_tokenizer,
+        )
 
     def from_hub(self, source: BaseSource, problem: str) -> BaseFile:
         """From the Hugging Face cache, otherwise from the Hub."""

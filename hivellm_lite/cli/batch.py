@@ -40,7 +40,7 @@ _Write = Callable[[Mapping[str, Any]], None]
 
 _ANSWERS_DEPEND_ON = (
     *("base", "quantization", "adapter_mode", "extra_rank", "variant_type", "soft_prompt"),
-    *("kv_type", "flash_attention", "n_ctx"),
+    *("kv_type", "flash_attention", "n_ctx", "pre_tokenizer"),
 )
 """Of the options that say what is loaded."""
 

@@ -97,6 +97,7 @@ def estimate(
     packages: tuple[str, ...],
     base: str | None,
     quantization: str,
+    pre_tokenizer: str | None,
     offline: bool,
     n_ctx: int,
     kv_type: str,
@@ -116,7 +117,7 @@ def estimate(
     opened = open_packages(
         settings, named_packages(packages), verify=not no_verify, offline=offline
     )
-    search = {"given": base, "quantization": quantization}
+    search = {"given": base, "quantization": quantization, "pre_tokenizer": pre_tokenizer}
     bases = list(_bases(opened, settings, options, adapter_mode, search))
     total = sum(one.total for one in bases)
     fits = None if available is None else total <= available

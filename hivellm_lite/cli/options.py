@@ -48,8 +48,14 @@ offline_option = click.option(
 
 
 def base_options(command: _Command) -> _Command:
-    """``--base``, ``--quantization`` and ``--offline``."""
+    """``--base``, ``--quantization``, ``--pre-tokenizer`` and ``--offline``."""
     command = offline_option(command)
+    command = click.option(
+        "--pre-tokenizer",
+        metavar="NAME",
+        help="llama.cpp's name for how a converted base splits text, such as qwen2 "
+        "[default: recognised from its tokenizer.json].",
+    )(command)
     command = click.option(
         "--quant",
         "--quantization",
@@ -266,7 +272,16 @@ def progress_bar() -> Iterator[Progress]:
 
 
 _MODEL_OPTIONS = (
-    *("base", "quantization", "offline", "device", "n_ctx", "n_threads", "kv_type"),
+    *(
+        "base",
+        "quantization",
+        "pre_tokenizer",
+        "offline",
+        "device",
+        "n_ctx",
+        "n_threads",
+        "kv_type",
+    ),
     "flash_attention",
     *("adapter_mode", "extra_rank", "variant_type", "force", "float_weights", "soft_prompt"),
 )

@@ -79,6 +79,7 @@ def prepare_files(
         given=settings.base,
         cache=cache,
         quantization=settings.quantization,
+        pre_tokenizer=settings.pre_tokenizer,
         progress=settings.progress,
         hub=hub,
     )

@@ -41,6 +41,9 @@ class SourceOptions(TypedDict, total=False):
     """What a base in safetensors is converted to, and which ready GGUF is taken: ``"q8_0"``,
     ``"q4_k_m"`` and others, listed in ``hivellm_lite.bases.QUANTIZATIONS``. Default: the first
     of that list."""
+    pre_tokenizer: str | None
+    """llama.cpp's name for how a converted base splits text, such as ``"qwen2"``, where its
+    ``tokenizer.json`` is not recognised. A wrong one gives wrong tokens. Default: recognised."""
     float_weights: str | os.PathLike[str] | None
     """The base's Hugging Face folder, where ``base`` is a quantised GGUF: the adapter is measured
     and merged with its float weights. Default: looked for on this machine."""
@@ -132,6 +135,7 @@ class LoadSettings:
     session: SessionOptions
     base: str | os.PathLike[str] | None = None
     quantization: str = QUANTIZATIONS[0]
+    pre_tokenizer: str | None = None
     float_weights: str | os.PathLike[str] | None = None
     cache_dir: str | os.PathLike[str] | None = None
     verify: bool = True
