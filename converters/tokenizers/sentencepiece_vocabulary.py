@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConversionError
+from ..json_file import read_json
 from .merges import read_merges
 from .sentencepiece_model import (
     BPE,
@@ -124,23 +125,47 @@ def _is_metaspace(step: Mapping[str, Any]) -> bool:
     )
 
 
+def rebuilt_splitting(folder: Path, options: Mapping[str, Any]) -> Splitting | None:
+    """What the tokenizer of a Llama base does to a text in Transformers 5, which builds it anew and
+    reads the steps of ``tokenizer.json`` for none of them; None for all other bases.
+
+    Source: ``LlamaTokenizer`` in models/llama/tokenization_llama.py of Transformers.
+    """
+    if options.get("tokenizer_class") not in ("LlamaTokenizer", "LlamaTokenizerFast"):
+        return None
+    config = folder / "config.json"
+    if not config.is_file() or read_json(config).get("model_type") != "llama":
+        return None
+    if options.get("add_prefix_space") is False:
+        return Splitting("never")
+    return Splitting("always" if options.get("legacy") is True else "first")
+
+
 def pieces_of(
-    folder: Path, tokenizer: Mapping[str, Any] | None, size: int
+    folder: Path, tokenizer: Mapping[str, Any] | None, options: Mapping[str, Any], size: int
 ) -> tuple[dict[int, Piece], Splitting, tuple[str, ...]]:
     """The pieces by id, what happens to a text before merging, and notes.
 
-    ``tokenizer`` is the parsed ``tokenizer.json``, if the folder has one. Raises
-    ConversionError for a tokenizer that llama.cpp cannot compute.
+    ``tokenizer`` is the parsed ``tokenizer.json``, if the folder has one, and ``options`` is
+    ``tokenizer_config.json``. Raises ConversionError for a tokenizer that llama.cpp cannot compute.
     """
     path, notes = folder / "tokenizer.model", tuple[str, ...]()
     model = read_sentencepiece_model(path) if path.is_file() else None
+    rebuilt = rebuilt_splitting(folder, options)
     if tokenizer is None:
         assert model is not None  # the caller has seen one of the two  # noqa: S101
         pieces = dict(enumerate(_checked(model, path).pieces))
-        splitting = Splitting("prepend" if model.add_prefix else "never")
+        scheme = "first" if options.get("legacy") is False else "prepend"
+        splitting = rebuilt or Splitting(scheme if model.add_prefix else "never")
     else:
         path = folder / "tokenizer.json"
         splitting = splitting_of(tokenizer, path)
+        if rebuilt is not None and rebuilt != splitting:
+            notes = (
+                f"spaces in front of texts: as in Transformers 5 ({rebuilt.space_prefix}), "
+                f"not as tokenizer.json and Transformers 4 have them ({splitting.space_prefix})",
+            )
+            splitting = rebuilt
         pieces = _from_merges(tokenizer["model"], path)
         if model is not None:
             listed = {i: piece.text for i, piece in enumerate(model.pieces)}
@@ -151,7 +176,7 @@ def pieces_of(
                     for i, p in enumerate(model.pieces)
                 }
             else:
-                notes = ("tokenizer.model is another vocabulary and is not used",)
+                notes += ("tokenizer.model is another vocabulary and is not used",)
     for token_id, piece in pieces.items():
         if not 0 <= token_id < size:
             raise ConversionError(

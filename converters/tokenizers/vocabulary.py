@@ -183,7 +183,7 @@ def _sentencepiece(
 ) -> Vocabulary:
     size = facts.size
     path = folder / ("tokenizer.model" if tokenizer is None else "tokenizer.json")
-    pieces, splitting, notes = pieces_of(folder, tokenizer, size)
+    pieces, splitting, notes = pieces_of(folder, tokenizer, options, size)
     vocab = {piece.text: token_id for token_id, piece in pieces.items()}
     added, beyond = read_added_tokens(folder, tokenizer or {}, options, vocab, size)
     tokens, types, scores = _tokens(pieces, added, size, path)
