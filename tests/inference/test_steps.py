@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from hivellm_lite.engine.virtual_tokens import virtual_tokens
 from hivellm_lite.expert import loaded_of
 from hivellm_lite.inference.context_streams import Stream
 from hivellm_lite.inference.decoding import AnswerDecoding
@@ -61,6 +64,27 @@ def test_every_token_but_the_last_is_computed_once(expert, scheduled, on_cpu):
     requests = scheduled(["one", "word " * 130])
     decoded = run(expert, requests, on_cpu=on_cpu)
     assert sum(map(sum, decoded)) == sum(len(one.decoding.tokens) - 1 for one in requests)
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_virtual_tokens_are_never_computed_beside_tokens(expert, scheduled, on_cpu):
+    rows = np.zeros((140, expert.session.model.n_embd), np.float32)
+    requests = scheduled(["one", "two", "three"])
+    for one, n in zip(requests[:2], (5, 140), strict=True):
+        request = one.decoding.request
+        prompt = [*virtual_tokens(f"{n:064x}", rows[:n]), *request.prompt]
+        longer = dataclasses.replace(request, prompt=prompt)
+        one.decoding = AnswerDecoding(longer, expert.session.model, expert.session.n_ctx)
+    steps = Steps(expert.session.model.row_shape, N_BATCH, N_UBATCH, on_cpu)
+    groups = []
+    while asking := [one for one in requests if len(one.stream.tokens) < one.n_prompt]:
+        for pieces in steps.next(asking):
+            groups.append(pieces)
+            assert len({token < 0 for piece in pieces for token in piece.tokens}) == 1
+            for piece in pieces:
+                piece.stream.tokens += piece.tokens
+    assert [one.stream.tokens for one in requests] == [one.decoding.tokens for one in requests]
+    assert any(len(pieces) > 1 for pieces in groups) != on_cpu
 
 
 def test_a_long_prompt_leaves_room_for_answers_beside_it(expert, scheduled):
