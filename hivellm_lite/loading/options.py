@@ -23,7 +23,6 @@ __all__ = [
     "DeviceOptions",
     "LoadOptions",
     "LoadSettings",
-    "PromptingOptions",
     "SharingOptions",
     "SourceOptions",
     "check_names",
@@ -47,6 +46,9 @@ class SourceOptions(TypedDict, total=False):
     float_weights: str | os.PathLike[str] | None
     """The base's Hugging Face folder, where ``base`` is a quantised GGUF: the adapter is measured
     and merged with its float weights. Default: looked for on this machine."""
+    soft_prompt: str | None
+    """The soft prompt of the manifest to use, by its name; ``"none"`` uses none. Default: the
+    adapter if it is a soft prompt, or else the first that the manifest lists."""
     cache_dir: str | os.PathLike[str] | None
     """Folder for everything that is converted or unpacked. Default: ``HIVELLM_HOME``, or the
     user's cache folder."""
@@ -74,15 +76,6 @@ class ConversionOptions(TypedDict, total=False):
     for each tensor the smallest type that keeps its change."""
     force: bool
     """Allow a ``variant_type`` that destroys the adapter. Default: False."""
-
-
-class PromptingOptions(TypedDict, total=False):
-    """What stands before every prompt."""
-
-    soft_prompt: str | None
-    """The soft prompt of the manifest to use, by its name; ``"none"`` uses none. Default: the
-    adapter if it is a soft prompt, or else the first that the manifest lists and that can be
-    used."""
 
 
 class DeviceOptions(TypedDict, total=False):
@@ -116,14 +109,7 @@ class SharingOptions(TypedDict, total=False):
     more KV cache. Default: False."""
 
 
-class LoadOptions(
-    SourceOptions,
-    ConversionOptions,
-    PromptingOptions,
-    DeviceOptions,
-    SharingOptions,
-    total=False,
-):
+class LoadOptions(SourceOptions, ConversionOptions, DeviceOptions, SharingOptions, total=False):
     """The keyword arguments of `Expert.load`, `ExpertManager` and `ExpertManager.load_expert`."""
 
 
@@ -165,7 +151,6 @@ class LoadSettings:
             adapter,
             session,
             device=options.get("device") or "auto",
-            soft_prompt=options.get("soft_prompt"),
             **_given(options, SourceOptions.__annotations__),
         )
 

@@ -11,6 +11,7 @@ from hivellm_lite.adapters import (
     Divergence,
     LoraAdapterReport,
     LowRankAdapterReport,
+    SoftPromptReport,
     VariantAdapterReport,
 )
 from hivellm_lite.adapters.loss import NOTHING_LOST
@@ -33,6 +34,13 @@ REPORTS = {
         ranks=(4, 8),
         scales=(2.0,),
         dropped=("lm_head",),
+    ),
+    "a soft prompt (5 virtual tokens, exact)": SoftPromptReport(
+        methods=("P-tuning",),
+        why="its rows stand before the prompt",
+        bytes=1_000,
+        loss=NOTHING_LOST,
+        virtual_tokens=5,
     ),
     "a low-rank GGUF LoRA (8 extra ranks, from float weights of x)": LowRankAdapterReport(
         methods=("DoRA",),
