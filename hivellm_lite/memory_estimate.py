@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .converters.gguf.header import GGUFHeader, read_gguf_header
-from .engine.sizes import KV_BYTES, compute_bytes, kv_values
+from .converters.gguf.header import read_gguf_header
+from .engine.cache_sizes import cache_sizes
+from .engine.sizes import KV_BYTES, compute_bytes
 from .errors import OutOfMemoryError
 from .inference.session import SessionOptions
 from .process.memory_limits import MemoryLimit, memory_limits
@@ -56,7 +57,8 @@ def estimate_memory(
     main = next((header for header in headers if header.n_vocab), headers[0])
     weights = sum(tensor.n_bytes for header in headers for tensor in header.tensors.values())
     context = options.context.on_device(cpu=True)
-    per_position = _kv_values_per_position(main) * KV_BYTES[context.kv_type]
+    sizes = cache_sizes(main)
+    per_position = sizes.values_per_position * KV_BYTES[context.kv_type]
     n_ctx = -(-context.n_ctx // 256) * 256
     n_embd = main.hyper_parameter("embedding_length")
     compute = compute_bytes(
@@ -67,7 +69,8 @@ def estimate_memory(
         n_streams=n_streams,
         flash_attention=context.flash_attention is not False,
     )
-    return MemoryEstimate(weights, int(per_position * n_ctx * n_streams), compute, adapter_bytes)
+    kv_cache = int(per_position * n_ctx + sizes.state_bytes) * n_streams
+    return MemoryEstimate(weights, kv_cache, compute, adapter_bytes)
 
 
 def check_fits(estimate: MemoryEstimate, what: str, limit: int | None = None) -> None:
@@ -95,20 +98,3 @@ def parse_bytes(value: int | str) -> int:
     if amount < 1:
         raise ValueError(f"{value!r}: an amount of memory must be 1 byte or more")
     return int(amount * (_BINARY_UNITS[unit] if unit.endswith("i") else _UNITS[unit]))
-
-
-def _kv_values_per_position(header: GGUFHeader) -> int:
-    """Numbers that the KV cache holds for one position of one sequence."""
-    n_head = header.hyper_parameter("attention.head_count")
-
-    def optional(name: str) -> int | None:
-        value = header.metadata.get(f"{header.architecture}.attention.{name}")
-        return value if isinstance(value, int) else None
-
-    return kv_values(
-        n_layer=header.n_layers,
-        n_head=n_head,
-        n_head_kv=optional("head_count_kv") or n_head,
-        n_embd=header.hyper_parameter("embedding_length"),
-        lengths=(optional("key_length"), optional("value_length")),
-    )

@@ -8,12 +8,12 @@ import re
 import pytest
 
 from hivellm_lite import Expert, OutOfMemoryError
-from hivellm_lite.engine import Context, ContextOptions, Model
+from hivellm_lite.engine import Context, ContextOptions, Model, Row
 from hivellm_lite.inference.opening import models
 from hivellm_lite.inference.session import SessionOptions
 from hivellm_lite.memory_estimate import MemoryEstimate, check_fits, estimate_memory, parse_bytes
 
-from .support.paths import EXPERTS
+from .support.paths import EXPERTS, MODELS
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,26 @@ def test_amounts_are_read(text, expected):
 def test_what_is_no_amount_is_refused(text):
     with pytest.raises(ValueError, match="amount of memory"):
         parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny-llama", "tiny-qwen3_5", "tiny-lfm2", "tiny-granite4-hybrid"]
+)
+def test_a_stream_takes_what_its_state_takes(name, tmp_path):
+    """llama.cpp writes what a stream holds, with some bytes about each position and layer."""
+    from hivellm_lite.converters.base import convert_base
+
+    convert_base(MODELS / name, tmp_path / "base.gguf", quant="f32")
+    model = Model(tmp_path / "base.gguf")
+    try:
+        context = Context(model, ContextOptions(256, n_threads=1, kv_type="f32"), 1)
+        context.decode([Row(0, 0, list(range(3, 103)), 1)])
+        size = context.read_state(0).nbytes
+        sizes = model.cache_sizes
+        expected = 100 * 4 * sizes.values_per_position + sizes.state_bytes
+        assert expected <= size < expected + 100 * 40 + 1000
+    finally:
+        model.close()
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,8 @@ class Context(Native):
         or embeddings. Returns for each row the index, for `logits`, of its last token. Raises
         ContextLengthError when a row does not fit its stream, InterruptedDecodeError
         after `interrupt`, InferenceError when llama.cpp fails. After an error the rows'
-        streams hold what they held before.
+        streams hold what they held before; those of a model that does not cut back
+        (`Model.cuts_back`) are empty.
         """
         pointer = self.pointer  # raises when the context was closed
         batch, place, ends = self._batch, 0, []
@@ -207,7 +208,7 @@ class Context(Native):
         if code != 0:
             why = reason()
             for row in rows:
-                self.truncate(row.stream, row.position)
+                self.truncate(row.stream, row.position if self.model.cuts_back else 0)
             if code == _ABORTED:
                 raise InterruptedDecodeError("the decode was interrupted")
             raise InferenceError(f"llama.cpp failed to decode {place} tokens (code {code})\n{why}")
@@ -229,8 +230,11 @@ class Context(Native):
         """Stop the decode that runs in another thread, or the next one, until `resume`.
 
         Takes effect between two operations of the graph on the CPU; other devices finish
-        what they were given.
+        what they were given. A model that does not cut back could not go on afterwards, and is
+        not interrupted.
         """
+        if not self.model.cuts_back:
+            return
         self._interrupt[0] = b"\x01"
 
     def resume(self) -> None:
@@ -250,7 +254,10 @@ class Context(Native):
         return llama.llama_get_memory(self.pointer)  # raises when the context was closed
 
     def truncate(self, stream: int, n_keep: int) -> None:
-        """Forget all positions of a stream from ``n_keep`` on."""
+        """Forget all positions of a stream from ``n_keep`` on.
+
+        A model that does not cut back (`Model.cuts_back`) forgets all or nothing.
+        """
         if not llama.llama_memory_seq_rm(self._memory, stream, n_keep, -1):
             raise InferenceError("this model's memory cannot be cut back")
 
@@ -306,8 +313,10 @@ _ABORTED = 2
 
 
 def kv_cache_bytes(model: Model, options: ContextOptions) -> float:
-    """Bytes of the KV cache of one stream."""
-    return model.kv_values_per_token() * KV_BYTES[options.kv_type] * options.n_ctx
+    """Bytes of the KV cache of one stream, and of its recurrent state."""
+    sizes = model.cache_sizes
+    positions = sizes.values_per_position * KV_BYTES[options.kv_type] * options.n_ctx
+    return positions + sizes.state_bytes
 
 
 def _bytes_of(array: NDArray[np.uint8]) -> Any:

@@ -19,11 +19,12 @@ from ..lazy import lazy
 from ..process.memory_limits import require_memory
 from ..tokenization.rules import read_text_rules
 from ..tokenization.tokenizer import After
+from .cache_sizes import CacheSizes, cache_sizes
 from .device import is_cpu, select_devices, use_extra_buffers
 from .native import LOADING_BYTES, Native, fresh_log, is_lack_of_memory, llama, reason, start
 from .rope_options import long_rope_above, yarn_betas
 from .row_shapes import RowShape, row_shape
-from .sizes import compute_bytes, kv_values
+from .sizes import compute_bytes
 from .trial import try_in_child
 from .vocabulary import Vocabulary
 
@@ -160,6 +161,17 @@ class Model(Native):
         return (self.metadata(f"{architecture}.attention.sliding_window") or "0") != "0"
 
     @lazy
+    def cuts_back(self) -> bool:
+        """Whether a context can forget the last positions of a stream and keep the others.
+
+        The state of recurrent layers has no positions.
+        """
+        return not (
+            llama.llama_model_is_recurrent(self.pointer)
+            or llama.llama_model_is_hybrid(self.pointer)
+        )
+
+    @lazy
     def row_shape(self) -> RowShape:
         """Which rows of a prompt must be computed together.
 
@@ -186,19 +198,10 @@ class Model(Native):
             flash_attention=flash_attention,
         )
 
-    def kv_values_per_token(self) -> int:
-        """Numbers that the KV cache holds for one position of one sequence."""
-        architecture = self.metadata("general.architecture")
-        key, value = (
-            self.metadata(f"{architecture}.attention.{side}_length") for side in ("key", "value")
-        )
-        return kv_values(
-            n_layer=llama.llama_model_n_layer(self.pointer),
-            n_head=llama.llama_model_n_head(self.pointer),
-            n_head_kv=llama.llama_model_n_head_kv(self.pointer),
-            n_embd=llama.llama_model_n_embd(self.pointer),
-            lengths=(int(key or 0), int(value or 0)),
-        )
+    @lazy
+    def cache_sizes(self) -> CacheSizes:
+        """What one sequence takes in the memory of a context."""
+        return cache_sizes(read_gguf_header(self.files[0], part=len(self.files) > 1))
 
     def tokenize(self, text: str, *, special: bool = False, after: After = "nothing") -> list[int]:
         """Token ids of ``text``, without any begin-of-text token.

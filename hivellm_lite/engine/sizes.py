@@ -10,7 +10,6 @@ __all__ = [
     "N_UBATCH_SCORES",
     "PAD",
     "compute_bytes",
-    "kv_values",
 ]
 
 N_BATCH = 512
@@ -29,17 +28,6 @@ PAD = 256
 
 KV_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 """Bytes of one number in the KV cache, by its type."""
-
-
-def kv_values(
-    *, n_layer: int, n_head: int, n_head_kv: int, n_embd: int, lengths: tuple[int | None, ...]
-) -> int:
-    """Numbers that the KV cache holds for one position of one sequence.
-
-    ``lengths``: the lengths of a head's key and value; None where the model gives none.
-    """
-    usual = n_embd // max(1, n_head)
-    return n_layer * n_head_kv * sum(length or usual for length in lengths)
 
 
 GRAPH_BYTES = 64 << 20

@@ -86,7 +86,7 @@ class Computation:
         """Decode pieces of several requests together and hand over the logits.
 
         If llama.cpp refuses them together, each is tried alone, so that one request fails
-        and not all.
+        and not all. A model that cannot cut back has lost their streams by then.
         """
         from ..engine import InterruptedDecodeError  # loads llama.cpp
 
@@ -99,11 +99,12 @@ class Computation:
         except InterruptedDecodeError:
             return
         except InferenceError as error:
-            if len(pieces) == 1:
-                self._fail(pieces[0].request, error)
-            else:
+            if len(pieces) > 1 and self._model.cuts_back:
                 for piece in pieces:
                     self._decode(applied, [piece])
+            else:
+                for piece in pieces:
+                    self._fail(piece.request, error)
             return
         self.n_calls += 1
         self.n_rows += len(pieces)

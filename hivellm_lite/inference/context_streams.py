@@ -45,7 +45,10 @@ class ContextStreams:
         """``make_context(n_streams, n_ctx)`` makes the context; it is called again to resize."""
         self._make_context = make_context
         self.context = make_context(1, n_ctx)
-        self.can_copy = not self.context.model.sliding_window
+        model = self.context.model
+        self.cuts_back = model.cuts_back
+        """Whether a stream can keep its beginning. If not, it holds all or nothing."""
+        self.can_copy = model.cuts_back and not model.sliding_window
         """Whether a stream's content can be read and written."""
         self.all = [Stream(0)]
 
@@ -71,8 +74,9 @@ class ContextStreams:
         self.context.write_state(stream.index, state)
 
     def cut(self, stream: Stream, n_keep: int) -> None:
-        """Keep the first ``n_keep`` tokens of a stream."""
+        """Keep the first ``n_keep`` tokens of a stream, or none if the model cannot cut."""
         if n_keep < len(stream.tokens):
+            n_keep = n_keep if self.cuts_back else 0
             self.context.truncate(stream.index, n_keep)
             del stream.tokens[n_keep:]
 

@@ -7,7 +7,8 @@ another expert is likely to need again is parked before it is overwritten. Parke
 limit; the least recently used one is dropped first.
 
 Models with a sliding window drop positions outside the window. Their states are neither parked
-nor copied, and are computed again.
+nor copied, and are computed again. Recurrent layers, which hybrid models have, remember no
+positions, so that nothing of a sequence can be shared: every prompt is computed from its beginning.
 
 Not thread-safe: one thread computes.
 """
@@ -174,7 +175,7 @@ class KVStreams:
     def _shared(
         self, held: Stream | Parked, applied: Applied, prompt: Sequence[int], n_fresh: int
     ) -> int:
-        if held.applied != applied:
+        if held.applied != applied or not self._streams.cuts_back:
             return 0
         same = common_prefix(held.tokens, prompt, min(held.n_prompt, len(prompt)))
         return self._shape.n_reusable(same, len(prompt), n_fresh, n_virtual=n_virtual(prompt))

@@ -260,19 +260,43 @@ class TestStates:
             pair[0].load_state(tmp_path / "none.kv")
 
 
-def test_a_model_with_a_sliding_window_computes_again_and_answers_the_same(tiny_package, tmp_path):
+@pytest.mark.parametrize("model", ["tiny-gemma3", "tiny-olmo3", "tiny-qwen3_5", "tiny-lfm2"])
+def test_a_model_whose_memory_cannot_be_copied_computes_again_and_answers_the_same(
+    model, tiny_package, tmp_path
+):
+    """Some layers have a sliding window, or are recurrent."""
     from hivellm_lite.converters.base import convert_base
 
     from ..support.paths import FIXTURES
 
-    base = tmp_path / "tiny-gemma3.gguf"
-    convert_base(FIXTURES / "models" / "tiny-gemma3", base, quant="f32")
-    adapter = sorted(path.name for path in (FIXTURES / "adapters" / "tiny-gemma3").iterdir())[0]
-    package = tiny_package("gemma", adapter=adapter, model="tiny-gemma3")
+    base = tmp_path / f"{model}.gguf"
+    convert_base(FIXTURES / "models" / model, base, quant="f32")
+    package = tiny_package("a", adapter="plain", model=model)
     with Expert.load(package, base=base, **OPTIONS) as expert:
-        assert expert.session.model.sliding_window
+        assert expert.session.model.sliding_window or not expert.session.model.cuts_back
         alone = [ask(expert, schema).text for schema in SCHEMAS]
         assert [ask(expert, schema).text for schema in SCHEMAS] == alone
         assert kv(expert).parked == []
         prompts = [{"prompt": "Hello", "schema": schema} for schema in SCHEMAS * 3]
         assert [r.text for r in expert.generate_batch(prompts, **GREEDY)] == alone * 3
+
+
+def test_a_recurrent_model_is_computed_from_its_beginning_and_survives_a_cancelled_answer(
+    tiny_package, tmp_path
+):
+    from hivellm_lite.converters.base import convert_base
+
+    from ..support.paths import FIXTURES
+
+    base = tmp_path / "base.gguf"
+    convert_base(FIXTURES / "models" / "tiny-granite4-hybrid", base, quant="f32")
+    package = tiny_package("a", adapter="plain", model="tiny-granite4-hybrid")
+    with Expert.load(package, base=base, **OPTIONS) as expert:
+        first = ask(expert)
+        stream = expert.generate_stream("Hello", schema=SCHEMAS[1], **{**GREEDY, "max_tokens": 50})
+        next(stream)
+        stream.close()
+        again = ask(expert)
+        assert (again.text, again.cached_prompt_tokens) == (first.text, 0)
+        with pytest.raises(InferenceError, match="nothing of a@0"):
+            expert.save_state(tmp_path / "warm.kv")

@@ -112,7 +112,7 @@ def _try_gguf(path: Path) -> None:
             model.tokenize(TEXT, special=special)
         assert len(model.pieces) == model.n_vocab
         assert model.begin_token is None or model.begin_token < model.n_vocab
-        _ = model.end_tokens, model.description, model.kv_values_per_token()
+        _ = model.end_tokens, model.description, model.cache_sizes
         context = Context(model, ContextOptions(n_ctx=64, n_threads=1), 2)
         tokens = [model.n_vocab - 1, 0, min(5, model.n_vocab - 1)]
         context.decode([Row(0, 0, tokens), Row(1, 0, tokens)])
