@@ -21,7 +21,7 @@ from .architectures import architecture_of_gguf
 from .gguf.header import GGUFHeader
 from .peft.prompts import check_rows, read_prompt
 from .safetensors import Float32Array, SafetensorsFile
-from .torch_zip.archive import read_torch_tensors
+from .torch_zip.archive import read_torch_matrix
 
 __all__ = [
     "FORMAT_VERSION",
@@ -61,8 +61,7 @@ def read_soft_prompt(weights: Path, config: Path | None = None) -> Float32Array:
     if config is not None:
         rows = read_prompt(weights, config)
     elif weights.name.lower().endswith(_TORCH_FILES):
-        matrices = read_torch_tensors(weights)
-        rows = matrices[_only(matrices, weights)]
+        rows = read_torch_matrix(weights)
     else:
         with SafetensorsFile(weights) as file:
             names = [name for name, info in file.tensors.items() if len(info.shape) == 2]

@@ -25,8 +25,8 @@ TENSOR = "prompt_embeddings"
 MAX_TOKENS = 2048
 """Virtual tokens of one soft prompt. Real ones have 8 to 100."""
 
-MAX_WIDTH = 65_536
-"""Numbers of an embedding. Llama 3.1 405B has 16,384."""
+MAX_NUMBERS = 1 << 24
+"""Numbers of one soft prompt: 1,024 tokens of Llama 3.1 405B, which has embeddings of 16,384."""
 
 _METHODS: Mapping[str, str] = {
     "PROMPT_TUNING": "prompt tuning",
@@ -112,10 +112,10 @@ def read_prompt(weights: Path, config: Path) -> Float32Array:
 def check_rows(shape: Sequence[int], path: Path) -> None:
     """Raise ConversionError for a soft prompt that is larger than any real one, or empty."""
     n_tokens, width = shape
-    if not 0 < n_tokens <= MAX_TOKENS or not 0 < width <= MAX_WIDTH:
+    if not 0 < n_tokens <= MAX_TOKENS or not 0 < n_tokens * width <= MAX_NUMBERS:
         raise ConversionError(
             f"{path}: a soft prompt of {n_tokens} virtual tokens of {width} numbers; at most "
-            f"{MAX_TOKENS} of {MAX_WIDTH} are allowed"
+            f"{MAX_TOKENS} tokens and {MAX_NUMBERS} numbers are allowed"
         )
 
 

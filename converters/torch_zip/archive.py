@@ -1,4 +1,4 @@
-"""Reads the tensors of a file that ``torch.save`` wrote, as far as they are plain floats.
+"""Reads the matrix of a file that ``torch.save`` wrote, if it is one of plain floats.
 
 Since version 1.6 PyTorch writes a zip without compression: ``NAME/data.pkl`` describes the object,
 ``NAME/data/0`` and so on hold the numbers. The description is interpreted (`instructions`), never
@@ -21,7 +21,7 @@ from ...errors import ConversionError
 from ..safetensors import DTYPES, Float32Array, to_float32
 from .instructions import RefusedPickle, StoredTensor, interpret
 
-__all__ = ["read_torch_tensors"]
+__all__ = ["read_torch_matrix"]
 
 MAX_PROGRAM_BYTES = 256 << 10
 """``data.pkl`` of one parameter has 202 bytes."""
@@ -30,10 +30,10 @@ MAX_DIRECTORY_BYTES = 256 << 10
 """The zip's table of contents, and whatever else is read in one piece. Seven members take 600."""
 
 MAX_STORAGE_BYTES = 256 << 20
-"""A soft prompt of 2,048 tokens for a model of 16,384 numbers takes half of it in float32."""
+"""A storage may be larger than the tensor: PyTorch saves all of it with a view of some rows."""
 
-MAX_TENSORS = 1000
-"""Tensors of one file: a soft prompt has one, and may come with others."""
+MAX_MATRIX_BYTES = 64 << 20
+"""A soft prompt of 1,024 tokens for a model of 16,384 numbers takes as much in float32."""
 
 _CHUNK = 64 << 10
 _ZIP = b"PK\x03\x04"
@@ -45,11 +45,11 @@ _DAMAGE = (
 """What zipfile raises on a damaged or unusual zip; struct.error is a ValueError."""
 
 
-def read_torch_tensors(path: Path) -> dict[str, Float32Array]:
-    """The two-dimensional tensors of floats in the file, by name; a lone tensor has the name "".
+def read_torch_matrix(path: Path) -> Float32Array:
+    """The only two-dimensional tensor that a file holds, as itself or in a dict.
 
     Raises ConversionError for a file of another kind, for a description with anything but tensors
-    and plain values, and for tensors that the file does not hold as described.
+    and plain values, and for a tensor that the file does not hold as described.
     """
     try:
         with path.open("rb") as file:
@@ -59,7 +59,7 @@ def read_torch_tensors(path: Path) -> dict[str, Float32Array]:
                     "is no zip, as torch.save has written since version 1.6: an older pickle could "
                     "run code and is not opened",
                 )
-            return _TorchFile(path, file).tensors()
+            return _TorchFile(path, file).matrix()
     except RefusedPickle as error:
         _fail(path, f"the pickle inside is not read: {error}")
     except OSError as error:
@@ -90,69 +90,79 @@ class _TorchFile:
             _fail(path, "is a zip, but none of torch.save: it has no data.pkl in one folder")
         self._folder = programs[0].removesuffix("data.pkl")
 
-    def tensors(self) -> dict[str, Float32Array]:
+    def matrix(self) -> Float32Array:
         if f"{self._folder}byteorder" in self._members:
             order = self._read("byteorder", 16)
             if order != b"little":
                 _fail(self._path, f"was written in the byte order {order!r:.30}, not little-endian")
         described = interpret(self._read("data.pkl", MAX_PROGRAM_BYTES))
-        found = described if isinstance(described, dict) else {"": described}
-        tensors = {name: value for name, value in found.items() if isinstance(value, StoredTensor)}
-        matrices = {name: value for name, value in tensors.items() if len(value.shape) == 2}
-        if len(matrices) > MAX_TENSORS:
-            _fail(self._path, f"has {len(matrices)} tensors; {MAX_TENSORS} are allowed")
-        storages: dict[str, Float32Array] = {}
-        return {name: self._tensor(value, storages) for name, value in matrices.items()}
+        values = described.values() if isinstance(described, dict) else [described]
+        matrices = [one for one in values if isinstance(one, StoredTensor) and len(one.shape) == 2]
+        if len(matrices) != 1:
+            _fail(self._path, f"holds {len(matrices) or 'no'} matrices; one is expected")
+        return self._tensor(matrices[0])
 
-    def _tensor(self, tensor: StoredTensor, storages: dict[str, Float32Array]) -> Float32Array:
-        """A copy of the view ``tensor``. ``storages`` are those that were read."""
+    def _tensor(self, tensor: StoredTensor) -> Float32Array:
+        """A copy of the view ``tensor``."""
         storage, shape, strides = tensor.storage, tensor.shape, tensor.strides
         dtype = np.dtype(DTYPES[storage.dtype])
         what = f"a tensor of shape {[_shown(n) for n in shape]} in storage {storage.key!r:.40}"
         if len(strides) != len(shape) or tensor.offset < 0 or min((*shape, *strides)) < 0:
             _fail(self._path, f"{what} has impossible sizes or strides")
         n_elements = math.prod(shape)
-        last = tensor.offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        if n_elements == 0 or n_elements > storage.n_elements or last >= storage.n_elements:
+        end = 1 + tensor.offset + sum((n - 1) * by for n, by in zip(shape, strides, strict=True))
+        if n_elements == 0 or n_elements > end - tensor.offset or end > storage.n_elements:
             _fail(
                 self._path,
                 f"{what} does not lie in its {_shown(storage.n_elements)} numbers, or is empty",
             )
-        if storage.n_elements * dtype.itemsize > MAX_STORAGE_BYTES:
-            _fail(self._path, f"{what} has more than {MAX_STORAGE_BYTES >> 20} MiB")
-        if storage.key not in storages:
-            data = self._read(f"data/{storage.key}", MAX_STORAGE_BYTES)
-            if len(data) != storage.n_elements * dtype.itemsize:
-                _fail(
-                    self._path,
-                    f"{what} should have {storage.n_elements} numbers of {dtype.itemsize} bytes; "
-                    f"the file holds {len(data)} bytes",
-                )
-            storages[storage.key] = to_float32(np.frombuffer(data, dtype), storage.dtype)
-        flat = storages[storage.key]
-        if len(flat) != storage.n_elements:
-            _fail(self._path, f"{what}: the storage has two types")
+        n_bytes = storage.n_elements * dtype.itemsize
+        if n_bytes > MAX_STORAGE_BYTES or (end - tensor.offset) * dtype.itemsize > MAX_MATRIX_BYTES:
+            _fail(
+                self._path,
+                f"{what} has more than {MAX_MATRIX_BYTES >> 20} MiB, or its storage more than "
+                f"{MAX_STORAGE_BYTES >> 20} MiB",
+            )
+        name = f"data/{storage.key}"
+        if (held := self._member(name).file_size) != n_bytes:
+            _fail(
+                self._path,
+                f"{what} should have {storage.n_elements} numbers of {dtype.itemsize} bytes; "
+                f"the file holds {held} bytes",
+            )
+        part = slice(tensor.offset * dtype.itemsize, end * dtype.itemsize)
+        data = self._read(name, n_bytes, part)
+        flat = np.frombuffer(data, dtype, count=end - tensor.offset)
         view = np.lib.stride_tricks.as_strided(
-            flat[tensor.offset :], shape, [step * flat.itemsize for step in strides]
+            flat, shape, [by * dtype.itemsize for by in strides], writeable=False
         )
-        return np.array(view, np.float32, order="C")
+        return to_float32(np.ascontiguousarray(view), storage.dtype)
 
-    def _read(self, name: str, max_bytes: int) -> bytes:
-        """The content of a member, at most ``max_bytes``, which must be stored as it is."""
+    def _member(self, name: str) -> zipfile.ZipInfo:
         info = self._members.get(self._folder + name)
         if info is None:
             _fail(self._path, f"has no member {name!r:.60}")
+        return info
+
+    def _read(self, name: str, max_bytes: int, part: slice = slice(None)) -> bytes:
+        """A part of a member of at most ``max_bytes``, which must be stored as it is.
+
+        All of it is read, which compares its checksum.
+        """
+        info = self._member(name)
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             _fail(self._path, f"{name!r:.60} is compressed or encrypted; torch.save does neither")
+        if info.compress_size != info.file_size:
+            _fail(self._path, f"{name!r:.60} has two sizes")
         if info.file_size > max_bytes:
             _fail(self._path, f"{name!r:.60} has {info.file_size} bytes; {max_bytes} are allowed")
+        start, stop, _ = part.indices(info.file_size)
         try:
             with self._zip.open(info) as member:
-                content = io.BytesIO()
+                place, content = 0, io.BytesIO()
                 while chunk := member.read(_CHUNK):
-                    content.write(chunk)
-                    if content.tell() > max_bytes:
-                        _fail(self._path, f"{name!r:.60} has more bytes than it says")
+                    content.write(chunk[max(0, start - place) : max(0, stop - place)])
+                    place += len(chunk)
                 return content.getvalue()
         except _DAMAGE as error:
             _fail(self._path, f"{name!r:.60} is damaged ({error})")

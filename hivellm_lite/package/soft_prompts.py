@@ -11,7 +11,7 @@ from .files import CONFIG, WEIGHTS, file_in, safe_path
 
 __all__ = ["SoftPromptFiles", "find_soft_prompts", "packed_soft_prompts"]
 
-MAX_SOFT_PROMPTS = 64
+MAX_SOFT_PROMPTS = 16
 """Soft prompts of one manifest that are looked at; real ones list at most one."""
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")

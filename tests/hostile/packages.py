@@ -14,6 +14,7 @@ from .adapters import ADAPTERS
 from .archives import ARCHIVES
 from .bases import BASES
 from .grammars import GRAMMARS
+from .soft_prompts import SOFT_PROMPTS
 from .values import odd_json, odd_name, odd_value, wide_json
 
 __all__ = ["KINDS", "write_hostile"]
@@ -127,6 +128,7 @@ FILES: dict[str, Callable[[Random], Files]] = {
     "a grammar": grammar,
     **{kind: lambda r, make=make: {**good(), **make(r)} for kind, make in ADAPTERS.items()},  # type: ignore[misc]
     **{kind: lambda r, make=make: {**good(), **make(r)} for kind, make in BASES.items()},  # type: ignore[misc]
+    **{kind: lambda r, make=make: {**good(), **make(r)} for kind, make in SOFT_PROMPTS.items()},  # type: ignore[misc]
 }
 
 

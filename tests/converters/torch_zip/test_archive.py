@@ -7,13 +7,14 @@ import os
 import pickle
 import random
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hivellm_lite.converters.torch_zip.archive import read_torch_tensors
+from hivellm_lite.converters.torch_zip.archive import read_torch_matrix
 
 from hivellm_lite.errors import ConversionError
 
@@ -25,18 +26,16 @@ ROWS = np.load(FIXTURES / "soft_prompts" / "reference.npz")["rows"]
 
 @pytest.mark.parametrize("name", ["parameter.pt", "view.pth", "state.pt"])
 def test_float32_is_read_exactly(name: str) -> None:
-    (found,) = read_torch_tensors(FILES / name).values()
-    assert np.array_equal(found, ROWS)
+    assert np.array_equal(read_torch_matrix(FILES / name), ROWS)
 
 
 def test_float16_is_read_exactly() -> None:
-    found = read_torch_tensors(FILES / "half.bin")
-    assert list(found) == ["prompt_embeddings"]  # and neither the step nor the number
-    assert np.array_equal(found["prompt_embeddings"], ROWS.astype(np.float16).astype(np.float32))
+    found = read_torch_matrix(FILES / "half.bin")  # which has a step and a number beside it
+    assert np.array_equal(found, ROWS.astype(np.float16).astype(np.float32))
 
 
 def test_a_transposed_bfloat16_is_read() -> None:
-    (found,) = read_torch_tensors(FILES / "transposed.pt").values()
+    found = read_torch_matrix(FILES / "transposed.pt")
     assert found.shape == ROWS.shape
     assert found.flags.c_contiguous
     assert np.allclose(found, ROWS, rtol=2**-8)
@@ -55,7 +54,7 @@ def test_a_transposed_bfloat16_is_read() -> None:
 )
 def test_what_pytorch_writes_beside_plain_tensors_is_refused(name: str, why: str) -> None:
     with pytest.raises(ConversionError, match=why):
-        read_torch_tensors(FILES / name)
+        read_torch_matrix(FILES / name)
 
 
 # --- files of strangers --------------------------------------------------------------
@@ -110,8 +109,8 @@ def torch_file(
 
 
 def test_the_smallest_file_is_read(tmp_path: Path) -> None:
-    found = read_torch_tensors(torch_file(tmp_path, tensor()))
-    assert np.array_equal(found[""], np.arange(6, dtype="f4").reshape(2, 3))
+    found = read_torch_matrix(torch_file(tmp_path, tensor()))
+    assert np.array_equal(found, np.arange(6, dtype="f4").reshape(2, 3))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +128,7 @@ def test_the_smallest_file_is_read(tmp_path: Path) -> None:
 )
 def test_a_name_that_is_not_known_is_never_imported(made: bytes, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="which is not run"):
-        read_torch_tensors(torch_file(tmp_path, made[2:-1]))
+        read_torch_matrix(torch_file(tmp_path, made[2:-1]))
     assert not Path("pwned").exists()
 
 
@@ -172,7 +171,7 @@ def test_a_name_that_is_not_known_is_never_imported(made: bytes, tmp_path: Path)
 )
 def test_every_other_instruction_is_refused(body: bytes, why: str, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=why):
-        read_torch_tensors(torch_file(tmp_path, body))
+        read_torch_matrix(torch_file(tmp_path, body))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +187,10 @@ def test_every_other_instruction_is_refused(body: bytes, why: str, tmp_path: Pat
         (tensor((2048, 65536), (0, 0)), "does not lie in"),
         (tensor((2**40, 2**40), (0, 0)), "does not lie in"),
         (tensor(n_elements=7), "the file holds 24 bytes"),
-        (tensor(n_elements=2**40), "more than 256 MiB"),
+        (tensor(n_elements=5), "does not lie in"),
+        (tensor((2, 2), (2, 1), n_elements=5), "the file holds 24 bytes"),
+        (tensor((1, 9 << 20), (0, 2), n_elements=20 << 20), "more than 64 MiB"),
+        (tensor(n_elements=2**40), "its storage more than 256 MiB"),
         (tensor(n_elements=-6), "does not lie in"),
         (tensor((2**900, 1), (0, 0)), "more than 2"),
         (tensor(kind="HalfStorage"), "the file holds 24 bytes"),
@@ -201,19 +203,24 @@ def test_tensors_that_the_file_does_not_hold_are_refused(
     made: bytes, why: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConversionError, match=why):
-        read_torch_tensors(torch_file(tmp_path, made))
+        read_torch_matrix(torch_file(tmp_path, made))
 
 
-def test_a_storage_of_two_types_is_refused(tmp_path: Path) -> None:
-    half = tensor((3, 4), (4, 1), n_elements=12, kind="HalfStorage")
-    body = b"}(" + text("a") + tensor() + text("b") + half + b"u"
-    with pytest.raises(ConversionError, match="two types"):
-        read_torch_tensors(torch_file(tmp_path, body))
+def test_a_view_of_a_large_storage_takes_only_its_part(tmp_path: Path) -> None:
+    numbers = np.arange(2 << 20, dtype="<f4")
+    made = tensor((2, 3), (1000, 2), offset=1 << 20, n_elements=len(numbers))
+    tracemalloc.start()
+    found = read_torch_matrix(torch_file(tmp_path, made, {"data/0": numbers.tobytes()}))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    start = 1 << 20
+    assert np.array_equal(found, start + np.array([[0, 2, 4], [1000, 1002, 1004]], "f4"))
+    assert peak < 40 << 20  # of which 24 MB are the test's own
 
 
 def test_big_endian_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="byte order b'big'"):
-        read_torch_tensors(torch_file(tmp_path, tensor(), {"byteorder": b"big"}))
+        read_torch_matrix(torch_file(tmp_path, tensor(), {"byteorder": b"big"}))
 
 
 def test_members_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -221,7 +228,7 @@ def test_members_of_one_name_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate"):
         file.writestr("x/data/0", bytes(24))
     with pytest.raises(ConversionError, match="two members of one name"):
-        read_torch_tensors(path)
+        read_torch_matrix(path)
 
 
 def test_two_descriptions_are_refused(tmp_path: Path) -> None:
@@ -229,25 +236,33 @@ def test_two_descriptions_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("y/data.pkl", program(tensor()))
     with pytest.raises(ConversionError, match=r"no data\.pkl in one folder"):
-        read_torch_tensors(path)
+        read_torch_matrix(path)
 
 
 def test_a_compressed_member_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     zeros = {"data/0": bytes(8 << 20)}
     path = torch_file(tmp_path, tensor(n_elements=2 << 20), zeros, zipfile.ZIP_DEFLATED)
     with pytest.raises(ConversionError, match="compressed"):
-        read_torch_tensors(path)
+        read_torch_matrix(path)
 
 
 def test_a_large_description_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="262144 are allowed"):
-        read_torch_tensors(torch_file(tmp_path, text("a" * 300_000)))
+        read_torch_matrix(torch_file(tmp_path, text("a" * 300_000)))
 
 
 def test_a_zip_with_a_large_table_of_contents_is_refused(tmp_path: Path) -> None:
     path = torch_file(tmp_path, tensor(), {f"data/{i:0100}": b"" for i in range(2000)})
     with pytest.raises(ConversionError, match="table of contents"):
-        read_torch_tensors(path)
+        read_torch_matrix(path)
+
+
+def test_a_member_of_two_sizes_is_refused(tmp_path: Path) -> None:
+    path = torch_file(tmp_path, tensor())
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<II", 24, 24), struct.pack("<II", 20, 24)))
+    with pytest.raises(ConversionError, match="two sizes"):
+        read_torch_matrix(path)
 
 
 def test_a_member_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path) -> None:
@@ -255,25 +270,36 @@ def test_a_member_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path
     data = path.read_bytes()
     path.write_bytes(data.replace(struct.pack("<II", 24, 24), struct.pack("<II", 2400, 2400)))
     with pytest.raises(ConversionError):
-        read_torch_tensors(path)
+        read_torch_matrix(path)
 
 
-def test_a_list_of_tensors_and_a_number_hold_no_matrix_with_a_name(tmp_path: Path) -> None:
-    assert read_torch_tensors(torch_file(tmp_path, b"](" + tensor() + b"e")) == {}
-    assert read_torch_tensors(torch_file(tmp_path, b"K\x01")) == {}
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        (b"](" + tensor() + b"e", "no"),
+        (b"K\x01", "no"),
+        (tensor((6,), (1,)), "no"),
+        (tensor((1, 2, 3), (6, 3, 1)), "no"),
+        (b"}(" + text("a") + tensor() + text("b") + tensor() + b"u", "2"),
+    ],
+)
+def test_anything_but_one_matrix_is_refused(body: bytes, count: str, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=f"holds {count} matrices"):
+        read_torch_matrix(torch_file(tmp_path, body))
 
 
 def test_nesting_without_end_takes_neither_time_nor_memory(tmp_path: Path) -> None:
     doubled = b")q\x00" + b"h\x00h\x00\x86q\x00" * 4000
-    assert read_torch_tensors(torch_file(tmp_path, doubled)) == {}
+    with pytest.raises(ConversionError, match="no matrices"):
+        read_torch_matrix(torch_file(tmp_path, doubled))
     with pytest.raises(ConversionError, match="calls something"):
-        read_torch_tensors(torch_file(tmp_path, doubled + b"h\x00R"))
+        read_torch_matrix(torch_file(tmp_path, doubled + b"h\x00R"))
 
 
 def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.pt", tmp_path):
         with pytest.raises(ConversionError, match="cannot be read"):
-            read_torch_tensors(path)
+            read_torch_matrix(path)
 
 
 def test_no_change_of_a_file_is_more_than_an_error(tmp_path: Path) -> None:
@@ -294,11 +320,11 @@ def test_no_change_of_a_file_is_more_than_an_error(tmp_path: Path) -> None:
                 data[place:place] = rng.randbytes(rng.randrange(1, 40))
         path.write_bytes(data)
         try:
-            found = read_torch_tensors(path)
+            found = read_torch_matrix(path)
         except ConversionError:
             continue
         n_read += 1
-        assert all(one.size <= 448 for one in found.values())
+        assert found.size <= 448
     assert n_read > 50  # of padding and the like
 
 
@@ -313,10 +339,10 @@ def test_no_program_is_more_than_an_error(tmp_path: Path) -> None:
             data[place] = rng.choice((rng.randrange(256), data[rng.randrange(len(data))]))
         path = torch_file(tmp_path, bytes(data))
         try:
-            found = read_torch_tensors(path)
+            found = read_torch_matrix(path)
         except ConversionError:
             continue
-        assert all(one.size <= 6 for one in found.values())
+        assert found.size <= 6
 
 
 def test_the_reader_never_unpickles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,6 +351,6 @@ def test_the_reader_never_unpickles(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, fail)
-    assert read_torch_tensors(FILES / "parameter.pt")[""].shape == (7, 64)
+    assert read_torch_matrix(FILES / "parameter.pt").shape == (7, 64)
     with pytest.raises(AssertionError):
         pickle.load(io.BytesIO(b"N."))
