@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         read_adapter,
         read_adapter_config,
     )
-    from .peft.methods import Values
+    from .peft.methods.reader import Values
     from .safetensors import Array, Float32Array, SafetensorsFile, TensorInfo
 
 __all__ = [
@@ -79,7 +79,7 @@ __getattr__, __dir__ = lazy_names(
             "read_adapter",
             "read_adapter_config",
         ),
-        "peft.methods": ("Values",),
+        "peft.methods.reader": ("Values",),
         "safetensors": ("Array", "Float32Array", "SafetensorsFile", "TensorInfo"),
     },
 )

@@ -20,6 +20,7 @@ import numpy as np
 
 from .adapters.prepare import read_package_adapter
 from .adapters.soft_prompts import own_soft_prompt
+from .converters.forms.base_copies import on_its_copies
 from .converters.forms.float_model import write_float_model
 from .converters.forms.merging import merged, updates_by_tensor
 from .converters.forms.targets import find_targets
@@ -130,7 +131,7 @@ def verify_conversion(
         source: WeightSource = weights
         if expert.float_weights is not None:
             source = stack.enter_context(checkpoint_weights(expert.float_weights))
-        updates = _updates(expert, weights.header)
+        updates = _updates(expert, weights.header, source)
         tensors = _tensor_errors(expert, weights.header, updates, source, progress)
         tensors += _soft_prompt_errors(expert, weights.header)
         result = Verification(
@@ -150,11 +151,14 @@ def verify_conversion(
     return result
 
 
-def _updates(expert: Expert, header: GGUFHeader) -> list[tuple[Target, Update]]:
+def _updates(
+    expert: Expert, header: GGUFHeader, source: WeightSource
+) -> list[tuple[Target, Update]]:
     """The changes of weights that the adapter means; none for a soft prompt."""
     if expert.prepared.soft_prompt is not None:
         return []
-    return find_targets(read_package_adapter(expert.package, header), header)
+    adapter = read_package_adapter(expert.package, header)
+    return find_targets(on_its_copies(adapter, header, source), header)
 
 
 def _soft_prompt_errors(expert: Expert, header: GGUFHeader) -> list[TensorError]:

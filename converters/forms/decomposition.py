@@ -61,6 +61,7 @@ def low_rank_form(update: Update, weight: Float32Array, extra_rank: int) -> LowR
     """
     n_out, n_in = weight.shape
     whole = float(np.sum(np.square(weight, dtype=np.float64)))
+    update = update.low_rank() or update
     if isinstance(update, LowRank):
         b = update.b * np.float32(update.scale)
         if not isinstance(update, Dora):

@@ -14,8 +14,8 @@ from ..architectures import architecture_of_gguf
 from ..gguf.header import GGUFHeader
 from ..gguf.split import METADATA_FILE, PartTensor, kind_file, kind_of, split_metadata, write_part
 from ..peft.updates import Update
-from .merging import merged, updates_by_tensor
-from .targets import Target, find_parts, find_target
+from .merging import merged, unties_head, updates_by_tensor
+from .targets import Misfit, Target, find_parts, find_target
 from .weights import GGUFWeights, WeightSource
 
 __all__ = ["write_float_model"]
@@ -32,7 +32,7 @@ def write_float_model(
     """
     header = base.header
     steps = updates_by_tensor(updates)
-    if "token_embd.weight" in steps and "output.weight" not in header.tensors:
+    if unties_head(steps, header):
         untied = find_target(
             "lm_head", ".weight", architecture_of_gguf(header.architecture), header
         )
@@ -59,7 +59,7 @@ def _targets(header: GGUFHeader) -> dict[str, Target]:
     for module in architecture.modules([None] * header.n_layers):
         for suffix in (".weight", ".bias"):
             targets = find_parts(module, suffix, architecture, header)
-            if not isinstance(targets, str):
+            if not isinstance(targets, Misfit):
                 found |= {target.gguf_name: target for target in targets if target.exists}
     return found
 

@@ -19,7 +19,6 @@ import numpy as np
 from ...errors import ConversionError
 from ..gguf.header import GGUFHeader
 from ..peft.adapter import Adapter
-from ..peft.updates import LowRank
 from ..safetensors import Array, Float32Array
 from .targets import Target, find_targets
 
@@ -92,11 +91,12 @@ def convert_lora(
     pairs = []
     scales = set()
     for target, update in find_targets(adapter, base, for_lora=True):
-        if type(update) is not LowRank:
+        pair = update.low_rank()
+        if pair is None:
             raise ConversionError(f"{adapter.path}: {target.hf_name} is not plain LoRA")
-        b = (update.b.astype(np.float64) * update.scale).astype(np.float32)
-        pairs.append(LoraPair(target, update.a, b, update.is_embedding))
-        scales.add(update.scale)
+        b = (pair.b.astype(np.float64) * pair.scale).astype(np.float32)
+        pairs.append(LoraPair(target, pair.a, b, pair.is_embedding))
+        scales.add(pair.scale)
     write_lora(pairs, base.architecture, out, dtype=dtype, source=adapter.path)
     return LoraReport(
         path=out,
@@ -104,7 +104,7 @@ def convert_lora(
         bytes=out.stat().st_size,
         ranks=tuple(sorted({pair.a.shape[0] for pair in pairs})),
         scales=tuple(sorted(scales)),
-        dropped=tuple(f"{name}.base_layer.weight" for name, _ in adapter.base_copies),
+        dropped=tuple(f"{copy.module}.base_layer.weight" for copy in adapter.base_copies),
     )
 
 

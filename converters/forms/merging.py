@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from ...errors import ConversionError
+from ..gguf.header import GGUFHeader
 from ..peft.updates import Update
 from ..safetensors import Float32Array
 from .targets import Target
 from .weights import WeightSource
 
-__all__ = ["merged", "updates_by_tensor"]
+__all__ = ["merged", "unties_head", "updates_by_tensor"]
 
 
 def updates_by_tensor(
@@ -23,6 +24,17 @@ def updates_by_tensor(
     for target, update in updates:
         found.setdefault(target.gguf_name, (target, []))[1].append(update)
     return found
+
+
+def unties_head(steps: Mapping[str, tuple[Target, list[Update]]], base: GGUFHeader) -> bool:
+    """Whether the model needs a head of its own: its embedding changes, and was also the head.
+
+    PEFT changes only the named module, so the head keeps the original weights. Only trained
+    tokens change both. ``steps`` come from `updates_by_tensor`.
+    """
+    if "output.weight" in (*base.tensors, *steps) or "token_embd.weight" not in steps:
+        return False
+    return not all(update.keeps_tie for update in steps["token_embd.weight"][1])
 
 
 def merged(target: Target, updates: Sequence[Update], source: WeightSource) -> Float32Array:

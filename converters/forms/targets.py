@@ -6,7 +6,9 @@ the layer, and the shapes must match.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -17,10 +19,11 @@ from ..architectures import Architecture, TensorName, architecture_of_gguf
 from ..gguf.arrays import read_numbers
 from ..gguf.header import GGUFHeader
 from ..peft.adapter import Adapter, AdapterTensor
-from ..peft.updates import LowRank, Scaled, Update
+from ..peft.updates import LowRank, Update
 from ..safetensors import Float32Array
+from .fused import OnRows, combined, part_rows, parts_of
 
-__all__ = ["Target", "find_parts", "find_target", "find_targets"]
+__all__ = ["Misfit", "Target", "find_parts", "find_target", "find_targets"]
 
 _Number = TypeVar("_Number", bound=np.generic)
 IntArray = npt.NDArray[np.intp]
@@ -76,133 +79,189 @@ class Target:
         return values if self.columns is None else values[:, np.argsort(self.columns)]
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """Why something of an adapter does not fit. ``sizes``: because the base has other sizes."""
+
+    text: str
+    sizes: bool = False
+
+
 def find_targets(
     adapter: Adapter, base: GGUFHeader, *, for_lora: bool = False
 ) -> list[tuple[Target, Update]]:
-    """Every update of ``adapter`` with the tensor of ``base`` that it changes.
+    """The change of every tensor of ``base`` that ``adapter`` changes, each tensor once.
 
     With ``for_lora``, updates that llama.cpp supports only in a variant are refused, too. Raises
     ConversionError, which lists the problems, if the adapter does not fit.
     """
     architecture = architecture_of_gguf(base.architecture)
-    found: list[tuple[Target, Update]] = []
-    problems: list[str] = []
-    for whole in adapter.tensors:
-        targets = find_parts(whole.module, whole.suffix, architecture, base)
-        if isinstance(targets, str):
-            problems += [] if whole.optional else [targets]
-            continue
-        for target in targets:
-            if whole.optional and not target.exists:
-                continue
-            tensor = _part(whole, target)
-            problem = _misfit(tensor, target)
-            if not problem and for_lora:
-                problem = _not_for_lora(tensor, target, architecture, base)
-            if problem:
-                problems.append(problem)
-            else:
-                found.append((target, tensor.update))
-    for module, shape in adapter.base_copies:
-        copied = find_target(module, ".weight", architecture, base)
-        if isinstance(copied, Target) and copied.shape != shape and copied.part is None:
-            problems.append(
-                f"{module}: the adapter's copy of it has {list(shape)}, the base "
-                f"{list(copied.shape)}{_vocabulary_hint(copied)}"
+    found: dict[str, tuple[Target, list[Update]]] = {}
+    misfits: list[Misfit] = []
+    for tensor in adapter.tensors:
+        for part in _places(tensor, architecture, base):
+            misfit = part if isinstance(part, Misfit) else _misfit(tensor, *part)
+            if misfit is None and for_lora and not isinstance(part, Misfit):
+                misfit = _not_for_lora(tensor, part[0], architecture, base)
+            if misfit is not None:
+                misfits.append(misfit)
+            elif not isinstance(part, Misfit):
+                target, update = part
+                found.setdefault(target.gguf_name, (target, []))[1].append(update)
+    for copy in adapter.base_copies:
+        copied = find_target(copy.module, ".weight", architecture, base)
+        if isinstance(copied, Target) and copied.shape != copy.shape and copied.part is None:
+            misfits.append(_wrong_shape(f"{copy.module}: the adapter's copy", copy.shape, copied))
+    if misfits:
+        raise _does_not_fit(adapter, base, misfits)
+    shapes = [target.shape for target, _ in found.values() if len(target.shape) == 2] or [(1, 1)]
+    sizes = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
+    return [
+        (target, combined([update.fitted(target.shape, sizes) for update in updates]))
+        for target, updates in found.values()
+    ]
+
+
+def _places(
+    tensor: AdapterTensor, architecture: Architecture, base: GGUFHeader
+) -> Iterator[tuple[Target, Update] | Misfit]:
+    """The tensors of ``base`` that an adapter's tensor changes, each with its part of the change.
+
+    There are several if the base divides the module, and there is a part of one if the base has
+    fused it with others.
+    """
+    module, suffix = tensor.module, tensor.suffix
+    try:
+        rows = part_rows(module, architecture, base)
+    except ConversionError as error:
+        yield Misfit(f"{module}: {error}")
+        return
+    if rows is not None:
+        whole = find_target(rows[0], suffix, architecture, base)
+        if isinstance(whole, Misfit):
+            yield from [] if tensor.optional else [whole]
+        elif whole.exists or not tensor.optional:
+            yield whole, OnRows(tensor.update, rows[1], rows[2], whole.shape[0])
+        return
+    targets: list[Target] = []
+    for part in parts_of(module, architecture) or (module,):
+        found = find_parts(part, suffix, architecture, base)
+        if isinstance(found, Misfit):
+            yield from [] if tensor.optional else [found]
+            return
+        targets += found
+    yield from _divided(tensor, [one for one in targets if one.exists or not tensor.optional])
+
+
+def _divided(
+    tensor: AdapterTensor, targets: list[Target]
+) -> Iterator[tuple[Target, Update] | Misfit]:
+    """The part of the change for each of ``targets``, which divide the rows of one module."""
+    if len(targets) < 2:
+        yield from [(target, tensor.update) for target in targets]
+        return
+    n_rows, start = sum(target.shape[0] for target in targets), 0
+    if problem := tensor.update.problem((n_rows, *targets[0].shape[1:])):
+        where = ", ".join(target.gguf_name for target in targets)
+        yield Misfit(f"{tensor.module}: {problem} ({where})", sizes=True)
+        return
+    for target in targets:
+        part = tensor.update.part(start, start + target.shape[0], n_rows)
+        start += target.shape[0]
+        if part is None:
+            yield Misfit(
+                f"{tensor.module}: {tensor.method} mixes outputs that the base has in several "
+                "tensors"
             )
-    if problems:
-        more = ["…"] if len(problems) > PROBLEMS_SHOWN else []
-        shown = problems[:PROBLEMS_SHOWN] + more
-        raise ConversionError(
-            f"{adapter.path} does not fit {base.path.name}: {shown[0]}\n"
-            + "".join(f"{line}\n" for line in shown[1:])
-            + "It was trained for another base, or in a form that cannot be applied to this one."
+            return
+        yield target, part
+
+
+def _misfit(tensor: AdapterTensor, target: Target, update: Update) -> Misfit | None:
+    """The reason why the update cannot apply to its target; None if it can."""
+    name = tensor.module
+    if isinstance(update, LowRank) and update.is_embedding != (target.module == "embed_tokens"):
+        return Misfit(f"{name}: an embedding's LoRA on another module, or the other way round")
+    if problem := update.problem(target.shape):
+        if update.shape is not None:
+            return _wrong_shape(f"{name}: the adapter's weight", update.shape, target)
+        return Misfit(f"{name}: {problem} ({target.gguf_name})", sizes=True)
+    return None
+
+
+def _wrong_shape(what: str, shape: tuple[int, ...], target: Target) -> Misfit:
+    text = f"{what} has shape {list(shape)}, {target.gguf_name} has {list(target.shape)}"
+    if target.module in ("embed_tokens", "lm_head") and shape[1:] == target.shape[1:]:
+        return Misfit(
+            f"{text}: it has a vocabulary of {shape[0]} tokens, the base one of {target.shape[0]}"
         )
-    return found
+    return Misfit(text, sizes=True)
 
 
-def _part(tensor: AdapterTensor, target: Target) -> AdapterTensor:
-    """The rows of ``tensor`` that change ``target``, which may be a part of the module."""
-    if target.part is None:
-        return tensor
-    start, stop, n_rows = target.part
-    update = tensor.update
-    if isinstance(update, Scaled):
-        fits = update.axis == 1 or len(update.factors) == n_rows
-    else:
-        fits = update.shape is not None and update.shape[0] == n_rows
-    return replace(tensor, update=update.part(start, stop, n_rows)) if fits else tensor
-
-
-def _misfit(tensor: AdapterTensor, target: Target) -> str:
-    """The reason why the update cannot apply to its target; empty if it can."""
-    update, name = tensor.update, tensor.module
-    if isinstance(update, LowRank):
-        if update.is_embedding != (target.module == "embed_tokens"):
-            return f"{name}: an embedding's LoRA on another module, or the other way round"
-        if update.rank > min(target.shape):
-            return (
-                f"{name}: rank {update.rank} is larger than the matrix, {list(target.shape)}: "
-                "the adapter is damaged"
-            )
-    if isinstance(update, Scaled):
-        n = target.shape[update.axis] if update.axis < len(target.shape) else 0
-        if n != len(update.factors):
-            return f"{name}: {len(update.factors)} factors for {n} of {target.gguf_name}"
-    elif update.shape != target.shape:
-        return (
-            f"{name} adapts a weight of shape {list(update.shape or ())}, "
-            f"{target.gguf_name} has {list(target.shape)}{_vocabulary_hint(target)}"
+def _does_not_fit(adapter: Adapter, base: GGUFHeader, misfits: list[Misfit]) -> ConversionError:
+    more = ["…"] if len(misfits) > PROBLEMS_SHOWN else []
+    first, *others = [misfit.text for misfit in misfits[:PROBLEMS_SHOWN]] + more
+    if any(misfit.sizes for misfit in misfits):
+        others.append("It was trained for another base: one with other sizes.")
+    elif any("vocabulary" in misfit.text for misfit in misfits):
+        others.append(
+            "Tokens were added or removed before the training. Merge it with PEFT and use the "
+            "result as base."
         )
-    return ""
-
-
-def _vocabulary_hint(target: Target) -> str:
-    if target.module not in ("embed_tokens", "lm_head"):
-        return ""
-    return " (an adapter that changes the size of the vocabulary is not supported)"
+    return ConversionError(
+        "\n".join([f"{adapter.path} does not fit {base.path.name}: {first}", *others])
+    )
 
 
 def _not_for_lora(
     tensor: AdapterTensor, target: Target, architecture: Architecture, base: GGUFHeader
-) -> str:
+) -> Misfit | None:
     tied = f"{architecture.global_modules['lm_head']}.weight" not in base.tensors
     if target.module == "lm_head" and tied:
-        return (
+        return Misfit(
             f"{tensor.module}: the base's head is tied to its embedding, which llama.cpp "
             "cannot adapt separately with a LoRA"
         )
     if target.module == "embed_tokens" and tied:
         # llama.cpp finds adapters by tensor name. It would also apply this one to the head,
         # transposed, and fail an assertion that ends the process.
-        return (
+        return Misfit(
             f"{tensor.module}: the base's embedding is also its head, which llama.cpp "
             "cannot adapt separately with a LoRA"
         )
     if len(target.shape) < 2:
-        return f"{tensor.module}: {target.gguf_name} is a vector, which a LoRA cannot change"
-    return ""
+        return Misfit(
+            f"{tensor.module}: {target.gguf_name} is a vector, which a LoRA cannot change"
+        )
+    rank = tensor.update.rank or 0
+    if not isinstance(tensor.update, LowRank) and rank * sum(target.shape) > math.prod(
+        target.shape
+    ):
+        return Misfit(
+            f"{tensor.module}: a LoRA of rank {rank} is larger than {target.gguf_name} itself"
+        )
+    return None
 
 
 def find_target(
     module: str, suffix: str, architecture: Architecture, base: GGUFHeader
-) -> Target | str:
+) -> Target | Misfit:
     """The first target of ``module`` + ``suffix``, or why there is none."""
     found = find_parts(module, suffix, architecture, base)
-    return found if isinstance(found, str) else found[0]
+    return found if isinstance(found, Misfit) else found[0]
 
 
 def find_parts(
     module: str, suffix: str, architecture: Architecture, base: GGUFHeader
-) -> list[Target] | str:
+) -> list[Target] | Misfit:
     """The targets of ``module`` + ``suffix``, ``.weight`` or ``.bias``, or why there are none."""
     places = architecture.tensor_names(module)
     if not places:
-        return f"{module} is not a module of the architecture {architecture.name}"
+        return Misfit(f"{module} is not a module of the architecture {architecture.name}")
     found = []
     for place in places:
         target = _find(module, suffix, place, architecture, base)
-        if isinstance(target, str):
+        if isinstance(target, Misfit):
             return target
         found.append(target)
     return found
@@ -210,9 +269,10 @@ def find_parts(
 
 def _find(
     module: str, suffix: str, place: TensorName, architecture: Architecture, base: GGUFHeader
-) -> Target | str:
+) -> Target | Misfit:
     if place.layer is not None and place.layer >= base.n_layers:
-        return f"{module}: the base has {base.n_layers} layers, 0 to {base.n_layers - 1}"
+        text = f"{module}: the base has {base.n_layers} layers, 0 to {base.n_layers - 1}"
+        return Misfit(text, sizes=True)
     tensor = base.tensors.get(place.gguf + suffix)
     weight = base.tensors.get(f"{place.gguf}.weight")
     embedding = base.tensors.get(f"{architecture.global_modules['embed_tokens']}.weight")
@@ -223,14 +283,14 @@ def _find(
     elif place.module == "lm_head" and embedding is not None and architecture.own_head:
         shape = embedding.shape
     else:
-        return f"{module}: the base has no tensor {place.gguf}{suffix}"
+        return Misfit(f"{module}: the base has no tensor {place.gguf}{suffix}")
     change = architecture.change(place.module)
     try:
         sizes = {name: _size(base, architecture.size_keys[name]) for name in change.needs}
         rows = change.rows(shape[0], sizes) if change.rows else None
         columns = change.columns(shape[1], sizes) if change.columns and len(shape) > 1 else None
     except ConversionError as error:
-        return f"{module}: {error}"
+        return Misfit(f"{module}: {error}")
     n_rows = shape[0] * place.parts
     return Target(
         hf_name=module + suffix,

@@ -24,7 +24,7 @@ from ..gguf.header import GGUFHeader, read_gguf_header
 from ..gguf.split import PartTensor, copied, kind_file, kind_of, write_part
 from ..peft.updates import Update
 from ..quantization import TensorType, encode_rows, tensor_type
-from .merging import merged
+from .merging import merged, unties_head, updates_by_tensor
 from .storage_types import STORED, row_blocks, stored_bytes
 from .targets import Target
 from .weights import WeightSource
@@ -78,7 +78,8 @@ def convert_variant(
     for target, update in updates:
         of_kind = changed.setdefault(kind_of(target.gguf_name), {})
         of_kind.setdefault(target.gguf_name, []).append((target, update))
-    _untie(changed, base)
+    if unties_head(updates_by_tensor(updates), base):
+        changed.setdefault("output", {}).setdefault("output.weight", [])
     places = {name: number for number, name in enumerate(base_parts)}
     new = [kind_file(kind) for kind in changed if kind_file(kind) not in places]
     places |= {name: len(base_parts) + i for i, name in enumerate(new)}
@@ -130,15 +131,6 @@ def loading_order(base_parts: Sequence[Path], variant: Path) -> list[Path]:
 
 def _part_number(path: Path) -> int:
     return int(read_gguf_header(path, part=True).metadata["split.no"])
-
-
-def _untie(changed: dict[str, dict[str, list[tuple[Target, Update]]]], base: GGUFHeader) -> None:
-    """Give the model its own head if the embedding changes and was also the head.
-
-    PEFT changes only the named module, so the head keeps the original weights.
-    """
-    if "token_embd" in changed and "output.weight" not in base.tensors:
-        changed.setdefault("output", {}).setdefault("output.weight", [])
 
 
 def _plan(

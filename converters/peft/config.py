@@ -17,6 +17,7 @@ from typing import Any
 from ...errors import ConversionError
 from ...lazy import lazy
 from ..json_file import read_json
+from .options import Options
 from .patterns import ModulePatterns
 
 __all__ = ["AdapterConfig", "read_adapter_config"]
@@ -24,65 +25,110 @@ __all__ = ["AdapterConfig", "read_adapter_config"]
 MAX_CONFIG_BYTES = 10_000_000
 """A config with a rank for each module of a large model takes about 0.1 MB."""
 
-MAX_RANK = 65_536
-"""No layer is wider, so an adapter of this rank could not be smaller than the layer."""
-
-MAX_ALPHA = 1e9
-"""Far beyond any real alpha. The limit keeps scaled weights within float32."""
-
 MAX_CONFIG_MEMORY = 64 << 20
 """Memory that its values may take: enough for some 100,000 keys with their ranks."""
 
 MAX_PATTERNS = 20_000
 """Keys of rank_pattern or alpha_pattern: enough for each module of a mixture of experts."""
 
-METHODS: Mapping[str, str] = {
+COVERED: Mapping[str, str] = {
     "ADALORA": "AdaLoRA",
+    "BEFT": "BEFT",
     "BOFT": "BOFT",
+    "BONE": "Bone",
     "C3A": "C3A",
+    "DELORA": "DeLoRA",
     "FOURIERFT": "FourierFT",
+    "GRALORA": "GraLoRA",
+    "HIRA": "HiRA",
     "HRA": "HRA",
+    "IA3": "IA³",
     "LN_TUNING": "LayerNorm tuning",
+    "LOHA": "LoHa",
+    "LOKR": "LoKr",
+    "LORA": "LoRA",
     "MISS": "MiSS",
     "OFT": "OFT",
-    "PREFIX_TUNING": "prefix tuning",
-    "PROMPT_TUNING": "prompt tuning",
-    "P_TUNING": "P-tuning",
     "RANDLORA": "RandLoRA",
+    "ROAD": "RoAd",
+    "SHIRA": "SHiRA",
     "TRAINABLE_TOKENS": "trainable tokens",
     "VBLORA": "VB-LoRA",
     "VERA": "VeRA",
-    "XLORA": "X-LoRA",
 }
-"""Names for messages. A ``peft_type`` that is missing here is refused by its own spelling."""
+"""The methods that are covered, by ``peft_type``, with their names."""
 
-COVERED = ("LORA", "IA3", "LOHA", "LOKR")
-"""The values of ``peft_type`` that are covered."""
+RANKED = frozenset({"LORA", "LOHA", "LOKR"})
+"""Methods whose matrices are scaled by ``alpha / r``, as `AdapterConfig` computes it."""
 
-REFUSED_OPTIONS: Mapping[str, str] = {
-    "trainable_token_indices": "trainable tokens",
-    "target_parameters": "LoRA on bare parameters, as in mixtures of experts",
-    "layer_replication": "replicated layers",
-    "alora_invocation_tokens": "activated LoRA (aLoRA)",
-    "use_qalora": "QALoRA (pooled inputs)",
-    "use_bdlora": "block-diagonal LoRA",
-    "arrow_config": "Arrow routing",
-    "kasa_config": "KaSA (a diagonal between A and B)",
-    "monteclora_config": "MonteCLoRA",
-    "megatron_config": "Megatron layers",
+_MERGE = (
+    "Merge it with PEFT (model.merge_and_unload().save_pretrained(…)) and use the result as base."
+)
+_CANNOT_MERGE = "PEFT cannot merge it into the weights either."
+
+OTHERS: Mapping[str, tuple[str, str]] = {
+    "ADAMSS": ("AdaMSS", _MERGE),
+    "DEFT": ("DEFT", _MERGE),
+    "FROD": ("FRoD", _MERGE),
+    "GLORA": ("GLoRA", _MERGE),
+    "LILY": ("Lily", _CANNOT_MERGE),
+    "OSF": ("OSF", _MERGE),
+    "PEANUT": ("PEANuT", _MERGE),
+    "POLY": ("Poly", _CANNOT_MERGE),
+    "PREFIX_TUNING": (
+        "prefix tuning",
+        "It would have to write keys and values into llama.cpp's cache, for which it has no call.\n"
+        "Train prompt tuning or a LoRA instead.",
+    ),
+    "PROMPT_TUNING": ("prompt tuning", ""),
+    "PSOFT": ("PSOFT", _MERGE),
+    "PVERA": ("PVeRA", _MERGE),
+    "P_TUNING": ("P-tuning", ""),
+    "SHADOW": ("Shadow", _CANNOT_MERGE),
+    "SUPERTUNING": ("SuperTuning", _MERGE),
+    "TINYLORA": ("TinyLoRA", _MERGE),
+    "UNILORA": ("Uni-LoRA", _MERGE),
+    "WAVEFT": ("WaveFT", _MERGE),
+    "XLORA": ("X-LoRA", _CANNOT_MERGE),
+}
+"""Methods that are not covered: their names, and the way out. Any other is refused by its own
+spelling."""
+
+REFUSED_OPTIONS: Mapping[str, tuple[str, str]] = {
+    "target_parameters": ("LoRA on bare parameters, as in mixtures of experts", _MERGE),
+    "layer_replication": (
+        "replicated layers",
+        "The model has more layers than its base, so only a merged model can hold it.\n" + _MERGE,
+    ),
+    "alora_invocation_tokens": (
+        "activated LoRA (aLoRA)",
+        "It begins in the middle of a prompt, and changes nothing before; merged weights would "
+        "change everything. Train a plain LoRA instead.",
+    ),
+    "use_qalora": ("QALoRA (pooled inputs)", _CANNOT_MERGE),
+    "use_bdlora": ("block-diagonal LoRA", _MERGE),
+    "arrow_config": ("Arrow routing", _CANNOT_MERGE),
+    "kasa_config": ("KaSA (a diagonal between A and B)", _MERGE),
+    "monteclora_config": ("MonteCLoRA", _MERGE),
+    "megatron_config": ("Megatron layers", _MERGE),
 }
 """Options of ``LoraConfig`` that make an adapter more than, or other than, what is covered."""
 
 HARMLESS_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "true", "false", "none"})
 """Initialisations that leave the base unchanged. All others move part of it into A and B."""
 
+RECOMPUTED_INITS = frozenset({"pissa", "olora"})
+"""Initialisations whose part follows from the weight alone, so that it can be taken out again. The
+faster ``pissa_niter_16`` and its like draw random numbers that are not saved."""
+
 
 @dataclass(frozen=True)
 class AdapterConfig:
     """The numbers that turn saved matrices into a change of weights.
 
-    The change is ``scale_of(module)`` times the product of the matrices. IA³ has neither ``r``
-    nor ``alpha``; both are 1. ``source`` names the origin of the numbers for messages.
+    The change is ``scale_of(module)`` times the product of the matrices. Where a method computes
+    with other numbers, ``r`` and ``alpha`` are 1, and it reads them from ``options``, the
+    config's own keys. ``source`` names the origin of the numbers for messages.
     """
 
     r: int
@@ -92,6 +138,7 @@ class AdapterConfig:
     use_dora: bool = False
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    options: Options = field(default_factory=lambda: Options({}, "no config"))
 
     @lazy
     def _ranks(self) -> ModulePatterns[int]:
@@ -134,43 +181,65 @@ def read_adapter_config(
         options = read_json(path, max_bytes=MAX_CONFIG_BYTES, max_memory=MAX_CONFIG_MEMORY)
         source = str(path)
         _refuse_other_methods(options, source)
-    rank_pattern = _pattern(options, "rank_pattern", source)
+    checked = Options(options, source)
+    method = checked.get("peft_type", "LORA")
+    if "lora_parameters" in options and "peft_type" not in options:
+        return _mlx_config(checked)
+    is_ranked = method in RANKED
+    rank_pattern = _pattern(options, "rank_pattern", source) if is_ranked else {}
     for key, rank in rank_pattern.items():
-        _check_rank(rank, f"rank_pattern[{key!r:.80}]", source)
-    alpha_pattern = _pattern(options, "alpha_pattern", source)
+        checked.checked_rank(rank, f"rank_pattern[{key!r:.80}]")
+    alpha_pattern = _pattern(options, "alpha_pattern", source) if is_ranked else {}
     for key, value in alpha_pattern.items():
-        _check_alpha(value, f"alpha_pattern[{key!r:.80}]", source)
-    method = options.get("peft_type", "LORA")
+        checked.checked_number(value, f"alpha_pattern[{key!r:.80}]")
     alpha_key = "lora_alpha" if method == "LORA" else "alpha"
-    if method == "IA3":
-        options = {**options, "r": 1, alpha_key: 1}
     config = AdapterConfig(
-        r=_check_rank(options.get("r"), "r", source),
-        alpha=_check_alpha(options.get(alpha_key), alpha_key, source),
+        r=checked.rank("r") if is_ranked else 1,
+        alpha=checked.number(alpha_key) if is_ranked else 1,
         source=source,
-        use_rslora=_flag(options, "use_rslora", source),
-        use_dora=_flag(options, "use_dora", source),
+        use_rslora=checked.flag("use_rslora"),
+        use_dora=checked.flag("use_dora"),
         rank_pattern=rank_pattern,
         alpha_pattern=alpha_pattern,
+        options=checked,
     )
     config._ranks, config._alphas  # noqa: B018  # a bad pattern is reported here, not later
     return config
 
 
+def _mlx_config(options: Options) -> AdapterConfig:
+    """The config of mlx-lm, which writes the scale itself instead of an alpha."""
+    kind = options.get("fine_tune_type", "lora")
+    if kind not in ("lora", "dora", "full"):
+        raise options.error(f"fine_tune_type is {kind!r:.50}, expected lora, dora or full")
+    numbers = options.get("lora_parameters")
+    if not isinstance(numbers, dict):
+        raise options.error(f"lora_parameters is {numbers!r:.50}, expected an object")
+    own = Options(numbers, f"{options.source}: lora_parameters")
+    rank = own.rank("rank", 1 if kind == "full" else None)
+    scale = own.number("scale", 1.0 if kind == "full" else None)
+    return AdapterConfig(
+        rank, scale * rank, options.source, use_dora=kind == "dora", options=options
+    )
+
+
 def _refuse_other_methods(options: Mapping[str, Any], source: str) -> None:
-    method = options.get("peft_type", "LORA")
+    method = str(options.get("peft_type") or "LORA")
     if method not in COVERED:
-        name = METHODS.get(str(method), f"{method!s:.50}")
-        raise ConversionError(f"{source}: {name} is not supported yet")
-    for option, meaning in REFUSED_OPTIONS.items():
+        name, way_out = OTHERS.get(method, (f"{method:.50}", _MERGE))
+        raise ConversionError(f"{source}: {name} is not supported\n{way_out}".strip())
+    for option, (meaning, way_out) in REFUSED_OPTIONS.items():
         if options.get(option):
-            raise ConversionError(f"{source}: {option}: {meaning}: not supported yet")
+            raise ConversionError(f"{source}: {option}: {meaning}: not supported\n{way_out}")
     init = options.get("init_lora_weights", True)
-    if str(init).lower() not in HARMLESS_INITS:
+    known = HARMLESS_INITS | (RECOMPUTED_INITS if method == "LORA" else frozenset())
+    if str(init).lower() not in known:
         raise ConversionError(
             f"{source}: init_lora_weights is {init!r:.50}: the adapter belongs to a base from "
-            "which its initial value was subtracted, not to the original one: not supported yet\n"
-            "Save it with PEFT's path_initial_model_for_weight_conversion to make it plain LoRA."
+            "which its initial value was subtracted, and that value cannot be computed from the "
+            "base alone\n"
+            "Save it with PEFT's path_initial_model_for_weight_conversion, which makes it plain "
+            f"LoRA. Or: {_MERGE[0].lower()}{_MERGE[1:]}"
         )
 
 
@@ -183,23 +252,3 @@ def _pattern(options: Mapping[str, Any], name: str, source: str) -> dict[str, An
             f"{source}: {name} has {len(pattern)} keys; {MAX_PATTERNS} are allowed"
         )
     return pattern
-
-
-def _flag(options: Mapping[str, Any], name: str, source: str) -> bool:
-    value = options.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise ConversionError(f"{source}: {name} is {value!r:.50}, expected true or false")
-    return value is True
-
-
-def _check_rank(value: object, name: str, source: str) -> int:
-    if type(value) is not int or not 1 <= value <= MAX_RANK:
-        raise ConversionError(f"{source}: {name} is {value!r:.50}, expected a positive integer")
-    return value
-
-
-def _check_alpha(value: object, name: str, source: str) -> float:
-    # Written so that NaN and integers beyond float's range fail too.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < MAX_ALPHA:
-        raise ConversionError(f"{source}: {name} is {value!r:.50}, expected a number")
-    return value

@@ -3,6 +3,8 @@
 ``apply`` of each form computes what PEFT's own merge computes, with rows in Transformers' order.
 PEFT's Python implementation is the reference.
 
+The forms that one family of methods has alone stand with that family, in ``methods``.
+
 Source: ``tuners/{lora,ia3,loha,lokr}/layer.py`` and ``tuners/lora/dora.py`` of
 PEFT 0.21.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,33 +23,76 @@ from ..safetensors import Float32Array, SafetensorsFile
 
 __all__ = [
     "AddedBias",
+    "Chained",
     "Dora",
     "Hadamard",
     "Kronecker",
     "LowRank",
     "Replaced",
     "Scaled",
+    "Sizes",
     "Unchanged",
     "Update",
 ]
 
 
+Sizes = tuple[int, int]
+"""Outputs and inputs: the largest of all weights that an adapter changes."""
+
+
 @dataclass(frozen=True)
 class Update(ABC):
-    """The change of one tensor."""
+    """The change of one tensor.
+
+    ``is_low_rank``: whether the change is exactly a LoRA, once it is `fitted`. ``keeps_tie``:
+    whether a head that shares its weight with a changed embedding changes with it.
+    ``rows_are_apart``: whether no row of the changed tensor depends on another one.
+    """
+
+    is_low_rank: ClassVar[bool] = False
+    keeps_tie: ClassVar[bool] = False
+    rows_are_apart: ClassVar[bool] = True
+
+    @property
+    def rank(self) -> int | None:
+        """The rank of A and B; None if the change has none."""
+        return None
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Shape of the tensor that the change applies to; None for any shape."""
+        """Shape of the tensor that the change applies to; None if it follows from the tensor."""
         return None
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether the change is seen to change nothing, as an untrained LoRA's."""
+        return False
+
+    def problem(self, shape: tuple[int, ...]) -> str:
+        """Why the change cannot apply to a tensor of ``shape``; empty if it can."""
+        if self.shape in (None, shape):
+            return ""
+        return f"a change of a tensor of shape {list(self.shape or ())}, not {list(shape)}"
+
+    def fitted(self, shape: tuple[int, ...], sizes: Sizes) -> Update:  # noqa: ARG002
+        """The change for a tensor of ``shape``, which has no `problem` with it.
+
+        ``sizes`` belong to all weights that the adapter changes: some methods share matrices
+        of this size between modules.
+        """
+        return self
+
+    def low_rank(self) -> LowRank | None:
+        """The `fitted` change as a LoRA, if it is exactly one."""
+        return None
+
+    def part(self, start: int, stop: int, n_rows: int) -> Update | None:
+        """The change of the rows ``start:stop`` of ``n_rows``; None if it depends on the others."""
+        return _Part(self, start, stop, n_rows) if self.rows_are_apart else None
 
     @abstractmethod
     def apply(self, weight: Float32Array) -> Float32Array:
         """The changed tensor. ``weight`` itself stays as it is."""
-
-    def part(self, start: int, stop: int, n_rows: int) -> Update:
-        """The change of the rows ``start:stop`` of ``n_rows``. No row depends on another one."""
-        return _Part(self, start, stop, n_rows)
 
 
 @dataclass(frozen=True)
@@ -62,6 +108,8 @@ class LowRank(Update):
     scale: float
     is_embedding: bool = False
 
+    is_low_rank = True
+
     @property
     def rank(self) -> int:
         """The rank: the number of rows of ``a``."""
@@ -72,8 +120,15 @@ class LowRank(Update):
         shape = (self.b.shape[0], self.a.shape[1])
         return shape[::-1] if self.is_embedding else shape
 
-    def part(self, start: int, stop: int, n_rows: int) -> Update:
-        if self.is_embedding:
+    @property
+    def is_neutral(self) -> bool:
+        return not (self.scale and self.a.any() and self.b.any())
+
+    def low_rank(self) -> LowRank | None:
+        return self
+
+    def part(self, start: int, stop: int, n_rows: int) -> Update | None:
+        if self.is_embedding or len(self.b) != n_rows:
             return super().part(start, stop, n_rows)
         return replace(self, b=self.b[start:stop])
 
@@ -96,8 +151,14 @@ class Dora(LowRank):
 
     magnitude: Float32Array = None  # type: ignore[assignment]  # follows a default; always given
 
-    def part(self, start: int, stop: int, n_rows: int) -> Update:
-        if self.is_embedding:
+    is_low_rank = False
+    is_neutral = False
+
+    def low_rank(self) -> None:
+        return None
+
+    def part(self, start: int, stop: int, n_rows: int) -> Update | None:
+        if self.is_embedding or len(self.b) != n_rows:
             return super().part(start, stop, n_rows)
         return replace(self, b=self.b[start:stop], magnitude=self.magnitude[start:stop])
 
@@ -130,15 +191,22 @@ class Scaled(Update):
     factors: Float32Array
     axis: int
 
-    def part(self, start: int, stop: int, n_rows: int) -> Update:  # noqa: ARG002 - of the rows
+    @property
+    def is_neutral(self) -> bool:
+        return bool((self.factors == 1).all())
+
+    def part(self, start: int, stop: int, n_rows: int) -> Update | None:
+        if not self.axis and len(self.factors) != n_rows:
+            return super().part(start, stop, n_rows)
         return self if self.axis else replace(self, factors=self.factors[start:stop])
 
+    def problem(self, shape: tuple[int, ...]) -> str:
+        n = shape[self.axis] if self.axis < len(shape) else 0
+        if n != len(self.factors):
+            return f"{len(self.factors)} factors for {n} {'columns' if self.axis else 'rows'}"
+        return ""
+
     def apply(self, weight: Float32Array) -> Float32Array:
-        if weight.shape[self.axis] != len(self.factors):
-            raise ConversionError(
-                f"{len(self.factors)} factors for {weight.shape[self.axis]} "
-                f"{'columns' if self.axis else 'rows'}"
-            )
         by_row = self.axis == 0 and weight.ndim > 1
         return weight * (self.factors[:, None] if by_row else self.factors)
 
@@ -152,6 +220,11 @@ class Hadamard(Update):
     w2_a: Float32Array
     w2_b: Float32Array
     scale: float
+
+    @property
+    def is_neutral(self) -> bool:
+        factors = self.w1_a, self.w1_b, self.w2_a, self.w2_b
+        return not (self.scale and all(factor.any() for factor in factors))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -170,6 +243,10 @@ class Kronecker(Update):
     w1: Float32Array
     w2: Float32Array
     scale: float
+
+    @property
+    def is_neutral(self) -> bool:
+        return not (self.scale and self.w1.any() and self.w2.any())
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -194,6 +271,10 @@ class AddedBias(Update):
 
     values: Float32Array
     scale: float
+
+    @property
+    def is_neutral(self) -> bool:
+        return not (self.scale and self.values.any())
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -228,11 +309,32 @@ class Replaced(Update):
 
 
 @dataclass(frozen=True)
-class Unchanged(Update):
-    """The tensor, unchanged."""
+class Chained(Update):
+    """Two changes of one tensor, ``first`` and then ``then``."""
+
+    first: Update
+    then: Update
+
+    @property
+    def rank(self) -> int | None:
+        return self.then.rank
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        return self.then.shape
+
+    def problem(self, shape: tuple[int, ...]) -> str:
+        return self.first.problem(shape) or self.then.problem(shape)
+
+    def fitted(self, shape: tuple[int, ...], sizes: Sizes) -> Chained:
+        return Chained(self.first.fitted(shape, sizes), self.then.fitted(shape, sizes))
+
+    def part(self, start: int, stop: int, n_rows: int) -> Update | None:
+        first, then = (one.part(start, stop, n_rows) for one in (self.first, self.then))
+        return None if first is None or then is None else Chained(first, then)
 
     def apply(self, weight: Float32Array) -> Float32Array:
-        return weight
+        return self.then.apply(self.first.apply(weight))
 
 
 @dataclass(frozen=True)
@@ -249,7 +351,21 @@ class _Part(Update):
         whole = self.update.shape
         return whole and (self.stop - self.start, *whole[1:])
 
+    def problem(self, shape: tuple[int, ...]) -> str:
+        return self.update.problem((self.n_rows, *shape[1:]))
+
+    def fitted(self, shape: tuple[int, ...], sizes: Sizes) -> _Part:
+        return replace(self, update=self.update.fitted((self.n_rows, *shape[1:]), sizes))
+
     def apply(self, weight: Float32Array) -> Float32Array:
         whole = np.zeros((self.n_rows, *weight.shape[1:]), np.float32)
         whole[self.start : self.stop] = weight
         return self.update.apply(whole)[self.start : self.stop]
+
+
+@dataclass(frozen=True)
+class Unchanged(Update):
+    """The tensor, unchanged."""
+
+    def apply(self, weight: Float32Array) -> Float32Array:
+        return weight

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,14 @@ from ..cache.entries import CacheEntry
 from ..cache.sources import SourceWatch, source_of
 from ..cache.store import Cache
 from ..converters.forms import lora, variant
+from ..converters.forms.base_copies import on_its_copies
 from ..converters.forms.targets import find_targets
 from ..converters.forms.variant import loading_order
+from ..converters.forms.weights import checkpoint_weights, gguf_weights
 from ..converters.gguf.check import check_model
 from ..converters.gguf.header import GGUFHeader, read_gguf_header
 from ..converters.peft.adapter import Adapter, read_adapter
-from ..converters.peft.methods import Values
+from ..converters.peft.methods.reader import Values
 from ..package.opening import Package, check_unchanged
 from ..progress import Progress
 from .forms import FORMS_VERSION, FormBuilder
@@ -43,6 +46,8 @@ from .plain_lora import LoraBuilder, becomes_lora
 from .report import AdapterReport, Form, SoftPromptReport, VariantAdapterReport, report_from
 from .soft_prompts import FILE, SoftPromptBuilder, own_soft_prompt, soft_prompt_key
 from .texts import texts_of
+
+logger = logging.getLogger("hivellm_lite")
 
 __all__ = [
     "AdapterOptions",
@@ -142,34 +147,54 @@ def prepare_adapter(
     state = SourceWatch(lambda: [base])
     check_model([base])
     header = read_gguf_header(base)
-    lora_key = digest_of("lora", lora.FORMAT_VERSION, package.digest, header.layout_digest)
+    key = digest_of("lora", lora.FORMAT_VERSION, package.digest, header.layout_digest)
     sources = [package.source]
-    known = cache.reuse("adapters", lora_key, sources=sources)
+    known = cache.reuse("adapters", key, sources=sources)
     if options.mode != "exact" and known is not None:
         return _prepared(known, base, cache, False)
+    notes: tuple[str, ...] = ()
     builder: LoraBuilder | FormBuilder | SoftPromptBuilder
     if (own := own_soft_prompt(package)) is not None:
         key, builder = soft_prompt_key(package, own.name, header), SoftPromptBuilder(own, header)
-    elif becomes_lora(adapter := read_package_adapter(package, header), header, options.mode):
-        key, builder = lora_key, LoraBuilder(adapter, header)
     else:
-        folder = float_weights()
-        state = SourceWatch(lambda: [base, *_weight_files(folder)])
-        versions = (FORMS_VERSION, lora.FORMAT_VERSION, variant.FORMAT_VERSION)
-        key = digest_of(
-            *("adapter", versions, package.digest, cache.fingerprint(base)),
-            *(dataclasses.asdict(options), [source_of(path) for path in _weight_files(folder)]),
-            [dataclasses.astuple(text) for text in texts_of(package)[1]],
-        )
-        builder = FormBuilder(package, adapter, header, cache, options, folder, progress)
+        adapter = read_package_adapter(package, header)
+        notes = adapter.notes
+        if adapter.base_copies or not becomes_lora(adapter, header, options.mode):
+            folder = float_weights()
+            state = SourceWatch(lambda: [base, *_weight_files(folder)])
+            form_key = _form_key(package, base, cache, options, folder)
+        if adapter.base_copies:
+            key = digest_of(key, "on copies", cache.fingerprint(base))
+            for made in (form_key,) if options.mode == "exact" else (key, form_key):
+                if (known := cache.reuse("adapters", made, sources=sources)) is not None:
+                    return _prepared(known, base, cache, False)
+            with checkpoint_weights(folder) if folder else gguf_weights(base) as source:
+                adapter = on_its_copies(adapter, header, source)
+        if becomes_lora(adapter, header, options.mode):
+            builder = LoraBuilder(adapter, header)
+        else:
+            key = form_key
+            builder = FormBuilder(package, adapter, header, cache, options, folder, progress)
 
     def build(place: Path) -> dict[str, Any]:
-        report = builder.build(place)
+        report = dataclasses.replace(builder.build(place), notes=notes)
         check_unchanged(package, cache)
         return {"expert": package.manifest.identity, "adapter": report.as_dict()}
 
     entry, built = cache.get_or_build("adapters", key, state.checked(build), sources=sources)
     return _prepared(entry, base, cache, built)
+
+
+def _form_key(
+    package: Package, base: Path, cache: Cache, options: AdapterOptions, folder: Path | None
+) -> str:
+    """The key of a form that depends on the base's weights, the float ones in ``folder``."""
+    versions = (FORMS_VERSION, lora.FORMAT_VERSION, variant.FORMAT_VERSION)
+    return digest_of(
+        *("adapter", versions, package.digest, cache.fingerprint(base)),
+        *(dataclasses.asdict(options), [source_of(path) for path in _weight_files(folder)]),
+        [dataclasses.astuple(text) for text in texts_of(package)[1]],
+    )
 
 
 def earlier_conversions(
@@ -189,6 +214,8 @@ def _weight_files(folder: Path | None) -> list[Path]:
 
 def _prepared(entry: CacheEntry, base: Path, cache: Cache, built: bool) -> PreparedAdapter:
     report = report_from(entry.info["adapter"])
+    for note in report.notes:
+        logger.warning("%s: %s", entry.info["expert"], note)
     if not isinstance(report, VariantAdapterReport):
         lora = None if isinstance(report, SoftPromptReport) else entry.path / "adapter.gguf"
         return PreparedAdapter((base,), lora, None, report, built, entry)

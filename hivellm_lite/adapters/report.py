@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from .loss import AdapterLoss, loss_of
@@ -28,7 +28,8 @@ class AdapterReport(ABC):
     """What every form reports. As a string it describes the form in words.
 
     ``methods`` are the PEFT methods of the adapter, such as ``("DoRA",)``. ``why`` says why
-    this form was chosen. ``bytes`` is the adapter's size on disk.
+    this form was chosen. ``bytes`` is the adapter's size on disk. ``notes`` say what a user
+    should know of the adapter itself.
     """
 
     form: ClassVar[Form]
@@ -36,10 +37,11 @@ class AdapterReport(ABC):
     why: str
     bytes: int
     loss: AdapterLoss
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def as_dict(self) -> dict[str, object]:
         """The report as ``entry.json`` holds it and ``--json`` shows it."""
-        facts = {field.name: getattr(self, field.name) for field in fields(self)}
+        facts = {one.name: getattr(self, one.name) for one in fields(self)}
         return {"form": self.form, **facts, "loss": self.loss.as_dict()}
 
     @abstractmethod
@@ -130,6 +132,6 @@ _KINDS: Mapping[str, type[AdapterReport]] = {
 def report_from(facts: Mapping[str, Any]) -> AdapterReport:
     """The report in ``facts``, which `AdapterReport.as_dict` made and JSON may have carried."""
     kind = _KINDS[facts["form"]]
-    values = {field.name: facts[field.name] for field in fields(kind) if field.name in facts}
+    values = {one.name: facts[one.name] for one in fields(kind) if one.name in facts}
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return kind(**{**values, "loss": loss_of(facts)})

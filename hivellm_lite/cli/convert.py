@@ -77,6 +77,7 @@ def convert(
         "base_sha256_matches": base.has_digest(files.package.manifest.base.sha256),
         "adapter": place,
         "adapter_form": adapter.form,
+        "adapter_notes": list(adapter.report.notes),
         "adapter_converted": adapter.converted,
         "adapter_bytes": adapter.size,
         "soft_prompt": str(soft_prompt.path) if soft_prompt.path else None,

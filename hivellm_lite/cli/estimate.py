@@ -19,7 +19,6 @@ from ..cache.store import Cache
 from ..converters.forms.lora import stored_rank
 from ..converters.forms.targets import find_targets
 from ..converters.gguf.header import read_gguf_header
-from ..converters.peft.updates import LowRank
 from ..converters.soft_prompts import read_soft_prompt
 from ..engine.options import ContextOptions
 from ..hub import Hub
@@ -164,8 +163,8 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     adapter = read_package_adapter(package, values="skip")
     header = read_gguf_header(base)
     targets = find_targets(adapter, header)
-    pairs = [u for _, u in targets if isinstance(u, LowRank)]
-    low_rank = sum(BYTES_OF_LORA * stored_rank(pair.rank) * sum(pair.shape) for pair in pairs)
+    pairs = [(rank, sum(target.shape)) for target, u in targets if (rank := u.rank) is not None]
+    low_rank = sum(BYTES_OF_LORA * stored_rank(rank) * size for rank, size in pairs)
     if becomes_lora(adapter, header, mode):
         return AdapterEstimate(name, expert, "lora", low_rank, "estimated")
     reports = [report for _, report in earlier_conversions(package, cache)]

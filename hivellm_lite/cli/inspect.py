@@ -12,7 +12,6 @@ from ..adapters.report import report_from
 from ..adapters.soft_prompts import own_soft_prompt
 from ..bases.conversion import converted_for, notes_of
 from ..cache.store import Cache
-from ..converters.peft.updates import LowRank
 from ..converters.soft_prompts import read_soft_prompt
 from ..errors import ConversionError, GrammarError, PackageError
 from ..gbnf.checks import check_grammar
@@ -110,7 +109,7 @@ def _adapter_facts(package: Package) -> dict[str, Any]:
     except ConversionError as error:
         return {**facts, "runs": False, "problem": str(error)}
     tensors = adapter.tensors
-    ranks = {tensor.update.rank for tensor in tensors if isinstance(tensor.update, LowRank)}
+    ranks = {rank for tensor in tensors if (rank := tensor.update.rank) is not None}
     return {
         **facts,
         "runs": True,

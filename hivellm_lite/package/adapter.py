@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import PackageError
 from ..manifest.records import AdapterInfo, Manifest
-from .files import CONFIG, NAMES_SHOWN, WEIGHTS, file_in, relative_to_root, safe_path
+from .files import CONFIG, MLX_WEIGHTS, NAMES_SHOWN, WEIGHTS, file_in, relative_to_root, safe_path
 
 __all__ = ["AdapterFiles", "NoAdapterError", "find_adapter"]
 
@@ -21,7 +21,10 @@ class NoAdapterError(PackageError):
 
 @dataclass(frozen=True)
 class AdapterFiles:
-    """``adapter_model.safetensors`` and, where there is one, ``adapter_config.json``."""
+    """``adapter_model.safetensors`` and, where there is one, ``adapter_config.json``.
+
+    mlx-lm calls the first one ``adapters.safetensors``.
+    """
 
     weights: Path
     config: Path | None
@@ -54,12 +57,12 @@ def find_adapter(
 
 
 def _weights_at(root: Path, place: str) -> Path | None:
-    """``place`` may be a .safetensors file or a folder that holds one; None if neither."""
+    """``place`` may be a .safetensors file or a folder that holds an adapter; None if neither."""
     if (path := safe_path(place) if place else ".") is None:
         return None
     if path.endswith(".safetensors") and (weights := file_in(root, path)) is not None:
         return weights
-    return file_in(root, f"{path}/{WEIGHTS}")
+    return file_in(root, f"{path}/{WEIGHTS}") or file_in(root, f"{path}/{MLX_WEIGHTS}")
 
 
 def _adapter_files(root: Path, weights: Path) -> AdapterFiles:

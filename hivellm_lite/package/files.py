@@ -12,6 +12,7 @@ from ..errors import PackageError
 __all__ = [
     "CONFIG",
     "MANIFEST",
+    "MLX_WEIGHTS",
     "NAMES_SHOWN",
     "WEIGHTS",
     "check_folder",
@@ -23,6 +24,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 WEIGHTS = "adapter_model.safetensors"
+MLX_WEIGHTS = "adapters.safetensors"
 CONFIG = "adapter_config.json"
 
 NAMES_SHOWN = 10

@@ -20,12 +20,12 @@ from hivellm_lite.converters.gguf.split import kind_of, split_gguf
 from hivellm_lite.converters.peft.adapter import Adapter
 from hivellm_lite.converters.peft.updates import Dora, Hadamard, Kronecker, LowRank, Scaled
 
-from hivellm_lite.engine import Context, ContextOptions, Model, Row
 from hivellm_lite.errors import ConversionError
 
 from ...support import llama
 from ...support.model_files import saved_adapter
 from ...support.paths import FIXTURES, MODELS
+from ...support.split_models import split_logits
 
 REFERENCE = np.load(FIXTURES / "reference.npz")
 FIRST = ("tiny-gemma2", "tiny-gemma3", "tiny-llama", "tiny-llama3", "tiny-phi3")
@@ -53,34 +53,6 @@ NOT_FOR_LORA = {
 """Forms that no LoRA can hold, at least on some of the bases, and what the error says."""
 
 
-@pytest.fixture(scope="session")
-def split_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Path]]:
-    """The parts of a tiny model at F32; the whole file stands beside them as ``whole.gguf``."""
-    bases: dict[str, list[Path]] = {}
-
-    def parts(name: str) -> list[Path]:
-        if name not in bases:
-            folder = tmp_path_factory.mktemp(name)
-            convert_base(MODELS / name, folder / "whole.gguf", quant="f32")
-            bases[name] = [folder / part for part in split_gguf(folder / "whole.gguf", folder)]
-        return bases[name]
-
-    return parts
-
-
-def logits(
-    files: list[Path], tokens: npt.NDArray[np.int64], n_tensors: int | None = None
-) -> npt.NDArray[np.float32]:
-    model = Model(files, n_tensors=n_tensors)
-    options = ContextOptions(n_ctx=128, n_threads=1, kv_type="f32", flash_attention=False)
-    context = Context(model, options)
-    ids = [int(token) for token in tokens]
-    context.decode([Row(0, 0, ids, n_logits=len(ids))])
-    rows = np.stack([context.logits(i) for i in range(len(ids))])
-    model.close()
-    return rows
-
-
 def assert_same(found: npt.NDArray[np.float32], name: str) -> None:
     expected = REFERENCE[name]
     assert np.abs(found - expected).max() < TOLERANCE
@@ -104,7 +76,7 @@ def test_a_base_in_parts_gives_the_same_bits(
     parts = split_base(model)
     tokens = REFERENCE[f"{model}/ids/0"]
     whole = parts[0].with_name("whole.gguf")
-    np.testing.assert_array_equal(logits(parts, tokens), logits([whole], tokens))
+    np.testing.assert_array_equal(split_logits(parts, tokens), split_logits([whole], tokens))
 
 
 @pytest.mark.parametrize("name", COVERED)
@@ -122,7 +94,7 @@ def test_a_variant_has_the_logits_of_peft(
         )
     # The adapters change the logits a great deal, so this tests them and not the base.
     assert np.abs(REFERENCE[name] - REFERENCE[f"{base}/logits/0"]).max() > 0.5
-    assert_same(logits(loading_order(parts, tmp_path), tokens, report.n_tensors), name)
+    assert_same(split_logits(loading_order(parts, tmp_path), tokens, report.n_tensors), name)
 
 
 @pytest.mark.parametrize("name", COVERED)

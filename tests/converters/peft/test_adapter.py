@@ -16,18 +16,12 @@ Q0, Q10 = "model.layers.0.self_attn.q_proj", "model.layers.10.self_attn.q_proj"
 PREFIX = "base_model.model."
 
 REFUSED = {
-    "adalora": "AdaLoRA",
     "alora": "aLoRA",
-    "oft": "OFT",
-    "olora": "olora",
-    "pissa": "pissa",
     "prompt": "prompt",
     "replication": "layer_replication",
-    "trainable-tokens": "trainable tokens",
-    "vera": "VeRA",
 }
 
-ONLY_IN_THE_CONFIG = {"alora", "olora", "pissa", "replication"}
+ONLY_IN_THE_CONFIG = {"alora", "replication"}
 
 
 COVERED = {
@@ -37,6 +31,12 @@ COVERED = {
     "lokr": ("LoKr",),
     "lora-bias": ("LoRA", "a bias on lora_B"),
     "modules-to-save": ("LoRA", "modules saved whole"),
+    "adalora": ("AdaLoRA",),
+    "oft": ("OFT",),
+    "olora": ("OLoRA",),
+    "pissa": ("PiSSA",),
+    "trainable-tokens": ("LoRA", "trainable tokens"),
+    "vera": ("VeRA",),
 }
 
 
@@ -45,7 +45,7 @@ def test_what_peft_saved_is_recognised(name: str, methods: tuple[str, ...]) -> N
     folder = ADAPTERS / "refused" / name
     adapter = read_adapter(folder / "adapter_model.safetensors", folder / "adapter_config.json")
     assert adapter.methods == methods
-    assert not adapter.is_lora
+    assert adapter.is_lora == (name in ("adalora", "vera"))
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -68,7 +68,7 @@ def test_the_tensors_alone_betray_another_method(name: str) -> None:
         (f"{PREFIX}{Q0}.lora_diag.default", "KaSA"),
         (f"{PREFIX}{Q0}.hada_t1", "LoHa on convolutions"),
         (f"{PREFIX}{Q0}.lokr_t2", "LoKr on convolutions"),
-        (f"{PREFIX}{Q0}.boft_R", "BOFT"),
+        (f"{PREFIX}{Q0}.oft_s", "OFT of a PEFT before 0.14"),
     ],
 )
 def test_a_tensor_beside_the_pairs_is_refused_by_name(
@@ -89,7 +89,11 @@ def test_an_unknown_tensor_is_refused(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["", PREFIX, f"module.{PREFIX}", f"_orig_mod.{PREFIX}", f"_fsdp_wrapped_module.{PREFIX}"],
+    [
+        *("", PREFIX, f"module.{PREFIX}", f"_orig_mod.{PREFIX}", f"_fsdp_wrapped_module.{PREFIX}"),
+        *(f"{PREFIX}{PREFIX}", f"{PREFIX}_orig_mod.", f"{PREFIX}module._orig_mod.", "model."),
+        *(f"{PREFIX}language_model.", f"{PREFIX}model.language_model.", f"{PREFIX}thinker."),
+    ],
 )
 @pytest.mark.parametrize("adapter", ["", ".default", ".sql_v2"])
 def test_modules_are_found_under_every_naming(prefix: str, adapter: str, tmp_path: Path) -> None:
@@ -134,7 +138,8 @@ def test_other_float_types_become_float32(dtype: Any, tmp_path: Path) -> None:
 def test_a_copy_of_the_base_beside_an_embedding_lora_is_noted() -> None:
     folder = ADAPTERS / "tiny-llama" / "embedding"
     adapter = read_adapter(folder / "adapter_model.safetensors", folder / "adapter_config.json")
-    assert adapter.base_copies == (("model.embed_tokens", (500, 64)),)
+    name = f"{PREFIX}model.embed_tokens.base_layer.weight"
+    assert adapter.base_copies == (("model.embed_tokens", name, (500, 64)),)
     assert [t.update.is_embedding for t in adapter.tensors] == [True, False, False]
 
 

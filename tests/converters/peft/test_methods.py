@@ -95,27 +95,22 @@ def test_tensors_that_do_not_belong_together_are_refused(
 @pytest.mark.parametrize(
     ("tensors", "config", "rule"),
     [
-        (
-            lora(Q0, rank=65),
-            {"r": 65},
-            r"rank 65 is larger than the matrix, \[64, 64\]: the adapter is damaged",
-        ),
         ({f"{P}.ia3_l": ones(63, 1)}, {"peft_type": "IA3"}, "63 factors for 64"),
         ({f"{P}.ia3_l": ones(1, 63)}, {"peft_type": "IA3"}, "63 factors for 64"),
         (
             {f"{P}.lokr_w1": ones(2, 2), f"{P}.lokr_w2": ones(3, 3)},
             LOKR,
-            r"adapts a weight of shape \[6, 6\]",
+            r"weight has shape \[6, 6\]",
         ),
         (
             {"base_model.model.model.embed_tokens.weight": ones(512, 64)},
             {},
-            "changes the size of the vocabulary is not supported",
+            "a vocabulary of 512 tokens, the base one of 500",
         ),
         (
             {"base_model.model.lm_head.weight": ones(512, 64)},
             {},
-            "changes the size of the vocabulary is not supported",
+            "a vocabulary of 512 tokens, the base one of 500",
         ),
         ({"base_model.model.model.norm.weight": ones(65)}, {}, r"shape \[65\]"),
         (
@@ -137,7 +132,8 @@ def test_updates_that_do_not_fit_the_base_are_refused(
     adapter = read_adapter(*write_adapter(tmp_path, tensors, **config))
     with pytest.raises(ConversionError, match=rule) as caught:
         find_targets(adapter, base)
-    assert "trained for another base" in str(caught.value)
+    of_another_base = "factors" in rule or "shape" in rule
+    assert ("trained for another base" in str(caught.value)) == of_another_base
 
 
 def test_methods_are_named(tmp_path: Path) -> None:
