@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Adapter,
         AdapterConfig,
         AdapterTensor,
+        BaseCopy,
         read_adapter,
         read_adapter_config,
     )
@@ -40,6 +41,7 @@ __all__ = [
     "AdapterConfig",
     "AdapterTensor",
     "Array",
+    "BaseCopy",
     "BaseReport",
     "Checkpoint",
     "Float32Array",
@@ -76,6 +78,7 @@ __getattr__, __dir__ = lazy_names(
             "Adapter",
             "AdapterConfig",
             "AdapterTensor",
+            "BaseCopy",
             "read_adapter",
             "read_adapter_config",
         ),

@@ -18,10 +18,10 @@ _spec.loader.exec_module(draw_rooms)
 # Each room, from the top floor down, and the rooms that it may import.
 TABLE = """
 cli                      : adapters bases cache converters.file_types converters.forms
-                           converters.gguf converters.peft converters.soft_prompts doctor engine
-                           errors expert gbnf hardware hub inference json_schema loading manager
-                           manifest memory_estimate package process progress prompts residency
-                           routing server storage terminal_text user_paths verification
+                           converters.gguf converters.soft_prompts doctor engine errors expert gbnf
+                           hardware hub inference json_schema loading manager manifest
+                           memory_estimate package process progress prompts residency routing
+                           server storage terminal_text user_paths verification
 server                   : errors gbnf inference json_schema manager manifest prompts requests
                            residency strict_json
 manager                  : expert inference loading manifest process requests residency routing

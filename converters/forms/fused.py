@@ -106,7 +106,7 @@ class OnRows(Update):
         return LowRank(pair.a, b, pair.scale)
 
     def apply(self, weight: Float32Array) -> Float32Array:
-        changed = weight.copy()
+        changed: Float32Array = weight.copy()
         changed[self.start : self.stop] = self.update.apply(weight[self.start : self.stop])
         return changed
 

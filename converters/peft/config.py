@@ -182,7 +182,7 @@ def read_adapter_config(
         source = str(path)
         _refuse_other_methods(options, source)
     checked = Options(options, source)
-    method = checked.get("peft_type", "LORA")
+    method = str(checked.get("peft_type", "LORA"))
     if "lora_parameters" in options and "peft_type" not in options:
         return _mlx_config(checked)
     is_ranked = method in RANKED

@@ -140,10 +140,10 @@ def test_inspect_shows_where_the_form_of_the_prompts_is_from(tool, tmp_path, nam
 
 
 def test_inspect_says_why_an_adapter_cannot_run(tool, tiny_package):
-    code, out, _ = tool("inspect", tiny_package(model="refused", adapter="vera"))
+    code, out, _ = tool("inspect", tiny_package(model="refused", adapter="alora"))
     assert code == 0
     assert "cannot be run" in out
-    assert "VeRA" in out
+    assert "aLoRA" in out
 
 
 def test_inspect_shows_what_was_passed_over(tool, tiny_package):

@@ -93,7 +93,8 @@ class _Bat(Update):
         squares = weight.reshape(groups, size, -1, size)
         moved = np.einsum("gpni,gij->gpnj", squares, self.block, optimize=True)
         moved = moved + squares + self.block[:, :, None]
-        return moved.reshape(weight.shape).astype(np.float32)
+        changed: Float32Array = moved.reshape(weight.shape).astype(np.float32)
+        return changed
 
 
 # --- GraLoRA, HiRA, DeLoRA -----------------------------------------------------------
@@ -143,7 +144,8 @@ class _Granular(Update):
         whole = delta.reshape(weight.shape)
         if self.general is not None:
             whole += self.general[1] @ self.general[0]
-        return weight + np.float32(self.scale) * whole
+        changed: Float32Array = weight + np.float32(self.scale) * whole
+        return changed
 
 
 def hira(reader: Reader) -> Iterator[Change]:
@@ -220,6 +222,6 @@ class _Sparse(Update):
     def apply(self, weight: Float32Array) -> Float32Array:
         if problem := self.problem(weight.shape):
             raise ConversionError(problem)
-        changed = weight.copy()
+        changed: Float32Array = weight.copy()
         np.add.at(changed, (self.places[0], self.places[1]), self.values)
         return changed

@@ -27,7 +27,7 @@ class Generator:
     """``torch.Generator().manual_seed(seed)``."""
 
     def __init__(self, seed: int) -> None:
-        self._bits = np.random.RandomState(seed % 2**32)._bit_generator  # type: ignore[attr-defined]
+        self._bits = np.random.RandomState(seed % 2**32)._bit_generator
 
     def uniform(self, shape: tuple[int, ...], bound: float) -> Float32Array:
         """Numbers between ``-bound`` and ``bound``, as ``Tensor.uniform_`` draws them."""

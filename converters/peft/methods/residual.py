@@ -60,7 +60,8 @@ class _WithoutSingularPart(WithoutInitialPart):
         gram = wide @ wide.T if rows < columns else wide.T @ wide
         vectors = np.linalg.eigh(gram)[1][:, -self.initial_rank :]
         part = vectors @ (vectors.T @ wide) if rows < columns else wide @ vectors @ vectors.T
-        return (wide - part).astype(np.float32)
+        changed: Float32Array = (wide - part).astype(np.float32)
+        return changed
 
 
 @dataclass(frozen=True)
@@ -77,4 +78,6 @@ class _WithoutOrthogonalPart(WithoutInitialPart):
     def apply(self, weight: Float32Array) -> Float32Array:
         wide = weight.astype(np.float64)
         q, _ = np.linalg.qr(wide[:, : self.initial_rank])
-        return (wide - self.scale * (q @ (q.T @ wide))).astype(np.float32)
+        part = self.scale * (q @ (q.T @ wide))
+        changed: Float32Array = (wide - part).astype(np.float32)
+        return changed

@@ -28,11 +28,13 @@ Blocks = npt.NDArray[np.float64]
 def _cayley(skew: Blocks) -> Blocks:
     """``(I − S) · (I + S)⁻¹``, which is orthogonal."""
     eye = np.eye(skew.shape[-1])
-    return _transposed(np.linalg.solve(_transposed(eye + skew), _transposed(eye - skew)))
+    turned = np.linalg.solve(_transposed(eye + skew), _transposed(eye - skew))
+    return _transposed(turned.astype(np.float64, copy=False))
 
 
 def _transposed(blocks: Blocks) -> Blocks:
-    return blocks.swapaxes(-1, -2)
+    turned: Blocks = blocks.swapaxes(-1, -2)
+    return turned
 
 
 def _turned_inputs(weight: npt.NDArray[np.float64], blocks: Blocks) -> npt.NDArray[np.float64]:
@@ -41,7 +43,9 @@ def _turned_inputs(weight: npt.NDArray[np.float64], blocks: Blocks) -> npt.NDArr
     grouped = weight.reshape(len(weight), -1, size)
     if len(blocks) == 1:
         blocks = np.broadcast_to(blocks, (grouped.shape[1], size, size))
-    return np.einsum("ogi,gji->ogj", grouped, blocks, optimize=True).reshape(weight.shape)
+    mixed = np.einsum("ogi,gji->ogj", grouped, blocks, optimize=True)
+    turned: npt.NDArray[np.float64] = mixed.reshape(weight.shape)
+    return turned
 
 
 # --- OFT -----------------------------------------------------------------------------
@@ -107,7 +111,7 @@ class _Oft(Update):
         return _turned_inputs(weight.astype(np.float64), turn).astype(np.float32)
 
     def _series(self, skew: Blocks) -> Blocks:
-        turn = np.broadcast_to(np.eye(self.size), skew.shape).copy()
+        turn: Blocks = np.broadcast_to(np.eye(self.size), skew.shape).copy()
         if self.neumann_terms == 1:
             return turn
         turn += 2 * skew
@@ -260,4 +264,6 @@ class _Road(Update):
         straight, across = (x.reshape(-1, 2, half, 1) for x in (straight, across))
         rows = weight.astype(np.float64).reshape(-1, 2, half, weight[0].size)
         swapped = np.concatenate([-rows[:, 1:], rows[:, :1]], axis=1)
-        return (straight * rows + across * swapped).reshape(weight.shape).astype(np.float32)
+        turned = straight * rows + across * swapped
+        changed: Float32Array = turned.reshape(weight.shape).astype(np.float32)
+        return changed

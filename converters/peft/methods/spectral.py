@@ -51,7 +51,8 @@ class _Fourier(Update):
         whole = np.zeros(weight.shape, np.complex128)
         whole[rows] = np.fft.ifft(dense, axis=1)
         delta = np.fft.ifft(whole, axis=0).real * self.scale
-        return (weight + delta).astype(np.float32)
+        changed: Float32Array = (weight + delta).astype(np.float32)
+        return changed
 
 
 def c3a(reader: Reader) -> Iterator[Change]:
@@ -73,8 +74,9 @@ class _Circulant(Update):
 
     def apply(self, weight: Float32Array) -> Float32Array:
         n_out, n_in, size = self.kernel.shape
-        changed = weight.reshape(n_out, size, n_in, size).copy()
+        changed: Float32Array = weight.reshape(n_out, size, n_in, size).copy()
         part = self.kernel / np.float32(weight.shape[1])
         for row in range(size):
             changed[:, row] += np.roll(part, row, axis=2)
-        return changed.reshape(weight.shape)
+        whole: Float32Array = changed.reshape(weight.shape)
+        return whole

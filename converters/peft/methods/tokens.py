@@ -39,21 +39,21 @@ def trainable_tokens(reader: Reader) -> Iterator[Change]:
 
 @dataclass(frozen=True)
 class _Rows(Update):
-    """``values`` (n, width) replace the rows ``rows`` of an embedding."""
+    """``values`` (n, width) replace the rows of ``tokens`` in an embedding."""
 
     values: Float32Array
-    rows: tuple[int, ...]
+    tokens: tuple[int, ...]
 
     keeps_tie = True
 
     def problem(self, shape: tuple[int, ...]) -> str:
         if len(shape) != 2 or shape[1] != self.values.shape[1]:
             return f"rows of {self.values.shape[1]} values for an embedding {list(shape)}"
-        if self.rows and max(self.rows) >= shape[0]:
-            return f"token {max(self.rows)} of a vocabulary of {shape[0]}"
+        if self.tokens and max(self.tokens) >= shape[0]:
+            return f"token {max(self.tokens)} of a vocabulary of {shape[0]}"
         return ""
 
     def apply(self, weight: Float32Array) -> Float32Array:
-        changed = weight.copy()
-        changed[list(self.rows)] = self.values
+        changed: Float32Array = weight.copy()
+        changed[list(self.tokens)] = self.values
         return changed
