@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from hivellm_lite import Expert
+from hivellm_lite.expert import loaded_of
 
 from ..support.paths import EXPERTS, FIXTURES
+from ..support.soft_prompts import matrix_package
 
 TABLES = "CREATE TABLE users (id INTEGER, name TEXT, age INTEGER);"
 QUESTIONS = [
@@ -65,6 +68,19 @@ def test_no_bit_of_the_logits_depends_on_how_much_was_cached(quantized_base, tin
                 assert (warm_logits(expert, prompt) == expected).all(), (n, n_known)
 
 
+def test_no_bit_depends_on_how_much_of_a_soft_prompt_was_cached(quantized_base, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(13, 64)).astype("f4")
+    package = matrix_package(tmp_path / "a.expert", rows)
+    with Expert.load(package, base=quantized_base, n_ctx=512, n_threads=1) as expert:
+        prefix = loaded_of(expert).effect().prefix
+        for n in (1, 2, 9, 137):
+            prompt = [*prefix, *((7 * i * i + 3 * i + 5) % 500 for i in range(n))]
+            expected = cold_logits(expert, prompt)
+            for n_known in {1, 8, 12, 13, 14, 20, len(prompt) - 1} & set(range(len(prompt))):
+                cold_logits(expert, [*prompt[:n_known], 1])
+                assert (warm_logits(expert, prompt) == expected).all(), (n, n_known)
+
+
 def test_cold_warm_parked_and_saved_prompts_have_one_answer(quantized_base, tiny_package, tmp_path):
     options = {"n_ctx": 512, "n_threads": 1}
     package, other_package = tiny_package("a"), tiny_package("b", adapter="rslora")
@@ -107,16 +123,19 @@ def test_a_conversation_is_answered_as_if_it_were_new(tiny_package, tiny_base):
 
 
 @pytest.mark.parametrize("parked_bytes", [0, 64 << 20])
-@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gemma3"])
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gemma3", "soft-prompt"])
 def test_an_answer_that_others_interrupt_goes_on_as_it_was(
     tiny_package, tmp_path, parked_bytes, model
 ):
+    rows = np.random.default_rng(0).normal(size=(13, 64)).astype("f4")
+    soft_prompt = matrix_package(tmp_path / "x.expert", rows) if model == "soft-prompt" else None
+    model = "tiny-llama" if soft_prompt else model
     from hivellm_lite.converters.base import convert_base
 
     base = tmp_path / "base.gguf"
     convert_base(FIXTURES / "models" / model, base, quant="f16")
     adapter = sorted(path.name for path in (FIXTURES / "adapters" / model).iterdir())[0]
-    package = tiny_package("a", adapter=adapter, model=model)
+    package = soft_prompt or tiny_package("a", adapter=adapter, model=model)
     options = {"n_ctx": 512, "n_threads": 1, "parked_bytes": parked_bytes}
     with Expert.load(package, base=base, **options) as expert:
         alone = answer(expert, QUESTIONS[0], max_tokens=150).text

@@ -197,7 +197,7 @@ async def _coroutines(world: World, draw: random.Random) -> None:
 
 def load(world: World, draw: random.Random) -> None:
     """Experts that come and go, some dropped without being closed, some closed by a finalizer."""
-    name = draw.choice(("a", "b"))
+    name = draw.choice(("a", "b", "e", "f"))
     options = {"n_ctx": 256, "n_threads": 1, "adapter_mode": "lora"}
     expert = Expert.load(
         world.packages[name], base=world.base, own_context=draw.random() < 0.5, **options
@@ -242,7 +242,7 @@ def collect(world: World, draw: random.Random) -> None:
 
 def fork(world: World, draw: random.Random) -> None:
     """A forked child asks an expert that it inherits, while all other threads go on."""
-    name, word = draw.choice(("a", "b")), draw.choice(WORDS)
+    name, word = draw.choice(("a", "b", "e")), draw.choice(WORDS)
     pid = os.fork()
     if pid == 0:
         import faulthandler

@@ -15,9 +15,12 @@ from hivellm_lite import ExpertManager
 
 from ..support.packages import adapter_files, manifest_bytes, manifest_v2, write_package
 from ..support.paths import FIXTURES
+from ..support.soft_prompts import listed_package, peft_package
 
 ADAPTERS = {"a": "plain", "b": "rslora", "c": "plain", "d": "dora"}
-"""Names of experts and the fixture's adapters; the DoRA is a variant, with a model of its own."""
+"""Names of experts and the fixture's adapters; the DoRA is a variant, with a model of its own.
+There are two more: ``e`` is a soft prompt, and ``f`` a LoRA with one.
+"""
 
 WORDS = ("one", "two", "three four five six seven eight nine ten", "Hello", "a", "Count users")
 N_TOKENS = 12
@@ -67,6 +70,8 @@ def make_world(folder: Path, seconds: float) -> World:
         files = adapter_files("tiny-llama", adapter)
         files["manifest.json"] = manifest_bytes(manifest_v2(name=name))
         packages[name] = write_package(folder / f"{name}.expert", files)
+    packages["e"] = peft_package(folder / "e.expert", "tiny-llama/prompt-tuning")
+    packages["f"] = listed_package(folder / "f.expert")
     manager = ExpertManager(
         base=base,
         cache_dir=folder / "cache",
@@ -76,7 +81,7 @@ def make_world(folder: Path, seconds: float) -> World:
         max_loaded_experts=3,
     )
     for name, path in packages.items():
-        mode = "exact" if ADAPTERS[name] == "dora" else "lora"
+        mode = "exact" if ADAPTERS.get(name) == "dora" else "lora"
         manager.load_expert(name, path, adapter_mode=mode)
     answers = {
         (name, word): manager.generate(name, word, **GREEDY).text
