@@ -23,6 +23,7 @@ from .phi3 import PHI3
 from .qwen2 import QWEN2
 from .qwen3 import QWEN3
 from .qwen3_5 import QWEN3_5
+from .ready import READY, ready_architecture
 from .smollm3 import SMOLLM3
 
 __all__ = [
@@ -63,8 +64,13 @@ def architecture_of_gguf(name: str) -> Architecture:
     for architecture in ARCHITECTURES:
         if architecture.name == name:
             return architecture
-    known = ", ".join(architecture.name for architecture in ARCHITECTURES)
-    raise ConversionError(f"architecture {name!r} is not supported yet; supported are {known}")
+    if name in READY:
+        return ready_architecture(name)
+    known = sorted({architecture.name for architecture in ARCHITECTURES} | READY)
+    raise ConversionError(
+        f"adapters on the architecture {name!r:.80} are not supported: in which order it has the "
+        f"rows of its tensors is not known\nSupported are {', '.join(known)}."
+    )
 
 
 def architecture_of_hf(name: str, fields: ConfigFields) -> Architecture:
@@ -80,5 +86,5 @@ def architecture_of_hf(name: str, fields: ConfigFields) -> Architecture:
         f"{fields.path}: the model's class {name!r:.80} is not supported\n"
         f"Supported are {', '.join(known)}.\n"
         "llama.cpp runs more architectures than that: a ready GGUF file of the model can be the "
-        "base, for the base alone and for adapters of these classes."
+        "base, for adapters of its attention and feed-forward part, too."
     )

@@ -11,7 +11,10 @@ from .config_fields import ConfigFields
 
 __all__ = ["Architecture", "HyperParameters", "ModuleTensor", "Sizes", "TensorName"]
 
-_LAYER = re.compile(r"(?:model\.)?layers\.(0|[1-9]\d{0,4})\.([\w.]+)")
+_LAYER = re.compile(
+    r"(?:(?:model|transformer|gpt_neox|decoder|backbone)\.)*"
+    r"(?:layers|h|blocks)\.(0|[1-9]\d{0,4})\.([\w.]+)"
+)
 
 HyperParameters = Mapping[str, "str | int | float | tuple[int, ...] | tuple[bool, ...]"]
 """Values by GGUF key, without the architecture's name. A tuple has a value for each layer."""
