@@ -262,7 +262,7 @@ def _logit_errors(
         for part in parts:
             part.unlink()
         served = open_session(
-            expert.prepared.files if with_expert else [expert.base.path],
+            expert.prepared.files if with_expert else expert.base.files,
             "cpu",
             options,
             n_tensors=expert.prepared.n_tensors if with_expert else None,

@@ -58,6 +58,7 @@ converters.soft_prompts  : converters.architectures converters.gguf converters.p
                            converters.safetensors converters.torch_zip errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization
 engine                   : converters.gguf errors hardware lazy process sampling tokenization
+hub                      : archive converters.gguf errors progress storage user_paths
 converters.gguf          : converters.architectures errors
 converters.architectures : converters.safetensors errors
 converters.checkpoints   : converters.json_file converters.safetensors errors
@@ -68,7 +69,6 @@ package                  : archive cache errors gbnf manifest strict_json user_p
 routing                  : manifest strict_json
 cache                    : errors storage user_paths
 converters.json_file     : errors strict_json
-hub                      : archive errors progress storage user_paths
 json_schema              : errors gbnf lazy strict_json
 manifest                 : errors strict_json
 archive                  : errors

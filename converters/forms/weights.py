@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -90,11 +90,12 @@ class _CheckpointWeights:
 
 
 class GGUFWeights:
-    """Reads the tensors of an open GGUF file as float32."""
+    """Reads the tensors of GGUF files as float32. ``files`` keeps them open."""
 
-    def __init__(self, header: GGUFHeader, file: BinaryIO) -> None:
+    def __init__(self, header: GGUFHeader, files: ExitStack) -> None:
         self.header = header
-        self._file = file
+        self._files = files
+        self._open: dict[Path, BinaryIO] = {}
         types = {t.type_name for t in header.tensors.values() if len(t.shape) > 1}
         self.is_float = types <= FLOAT_TYPES
         kinds = "/".join(sorted(types - FLOAT_TYPES)) or "float"
@@ -110,9 +111,12 @@ class GGUFWeights:
 
     def read_tensor(self, tensor: GGUFTensor) -> Float32Array:
         """A tensor as float32, in the file's row order. Raises ConversionError for NaN."""
-        self._file.seek(self.header.data_offset + tensor.offset)
-        n_bytes = tensor.n_bytes
-        data = np.frombuffer(self._file.read(n_bytes), np.uint8)
+        path, offset = self.header.place_of(tensor.name)
+        if path not in self._open:
+            self._open[path] = self._files.enter_context(path.open("rb"))
+        n_bytes, file = tensor.n_bytes, self._open[path]
+        file.seek(offset)
+        data = np.frombuffer(file.read(n_bytes), np.uint8)
         if data.size != n_bytes:
             raise ConversionError(f"{self.header.path}: {tensor.name} is cut off")
         values = self._float32(tensor, data)
@@ -150,5 +154,5 @@ def checkpoint_weights(folder: Path) -> Iterator[WeightSource]:
 def gguf_weights(path: Path, *, part: bool = False) -> Iterator[GGUFWeights]:
     """The dequantised weights of a GGUF file. With ``part`` it is one file of a split model."""
     header = read_gguf_header(path, part=part)
-    with path.open("rb") as file:
-        yield GGUFWeights(header, file)
+    with ExitStack() as files:
+        yield GGUFWeights(header, files)

@@ -13,11 +13,12 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...errors import ConversionError
+from .published_parts import part_names
 from .types import n_tensor_bytes, type_name
 from .values import (
     ARRAY,
@@ -47,6 +48,9 @@ MAX_DIMENSIONS = 4
 
 MAX_HEADER_BYTES = 256 << 20
 """A vocabulary of a million tokens with its merges takes about 50 MB."""
+
+UNNAMED = "?"
+"""The architecture of a part that names none."""
 
 FIRST_READ_BYTES = 8 << 20
 """Enough for the header with a vocabulary of 150,000 tokens. A longer header is read again, in a
@@ -92,12 +96,13 @@ class GGUFTensor:
 
 @dataclass(frozen=True)
 class GGUFHeader:
-    """The header of a GGUF file.
+    """The header of a GGUF file, or of a model in several files, whose first is ``path``.
 
     ``metadata`` holds all values except arrays, and ``type_codes`` their GGUF types. ``arrays``
     says where the file has its arrays. ``alignment``, ``data_offset`` (where the tensors' data
     begins) and ``metadata_end`` (where the key-value pairs end) count bytes from the start of
-    the file.
+    the file; ``key_spans`` says where each pair begins and ends. ``parts`` are the headers of
+    the files of a model in several files, by tensor: see `place_of`.
     """
 
     path: Path
@@ -110,6 +115,13 @@ class GGUFHeader:
     tensors: Mapping[str, GGUFTensor]
     data_offset: int
     metadata_end: int
+    key_spans: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    parts: Mapping[str, GGUFHeader] = field(default_factory=dict, repr=False)
+
+    def place_of(self, tensor: str) -> tuple[Path, int]:
+        """The file with the data of ``tensor``, and where in the file they begin."""
+        part = self.parts.get(tensor, self)
+        return part.path, part.data_offset + self.tensors[tensor].offset
 
     @property
     def array_lengths(self) -> Mapping[str, int]:
@@ -152,13 +164,37 @@ class GGUFHeader:
 
 
 def read_gguf_header(path: str | os.PathLike[str], *, part: bool = False) -> GGUFHeader:
-    """The header of the file ``path``.
+    """The header of the file ``path``, or of the model that it is a part of.
 
-    With ``part`` the file may be a part of a split model, which need not name its architecture.
-    Headers are remembered as long as their files do not change. Raises ConversionError if the
+    The parts of a published model, ``NAME-00001-of-00003.gguf`` and so on, are read together.
+    With ``part`` only the file itself is read; a part need not name its architecture. Headers
+    are remembered as long as their files do not change. Raises ConversionError if the
     file cannot be read or its header is malformed.
     """
     path = Path(path)
+    if part or len(names := part_names(path.name)) == 1:
+        return _read_file(path, part=part)
+    first = _read_file(path.with_name(names[0]), part=False)
+    if first.metadata.get("split.count") != len(names):
+        return first if path.name == names[0] else _read_file(path, part=False)
+    return _joined([first, *(_read_file(path.with_name(n), part=True) for n in names[1:])])
+
+
+def _joined(parts: Sequence[GGUFHeader]) -> GGUFHeader:
+    """One header for all parts of a model."""
+    tensors: dict[str, GGUFTensor] = {}
+    places: dict[str, GGUFHeader] = {}
+    for part in parts:
+        for name, tensor in part.tensors.items():
+            if name in tensors:
+                raise ConversionError(
+                    f"{part.path}: tensor {name!r} is also in {places[name].path.name}"
+                )
+            tensors[name], places[name] = tensor, part
+    return replace(parts[0], tensors=tensors, parts=places)
+
+
+def _read_file(path: Path, *, part: bool) -> GGUFHeader:
     try:
         stat = path.stat()
     except OSError as error:
@@ -207,9 +243,9 @@ class _Parser:
             raise self._values.error(f"GGUF version {version}{hint}; versions 2 and 3 are read")
         n_tensors = self._values.count("tensors", MAX_TENSORS)
         n_keys = self._values.count("metadata keys", MAX_KEYS)
-        metadata, type_codes, arrays = self._metadata(n_keys)
+        metadata, type_codes, arrays, spans = self._metadata(n_keys)
         metadata_end = self._values.position
-        architecture = metadata.get("general.architecture", "?" if part else None)
+        architecture = metadata.get("general.architecture", UNNAMED if part else None)
         if not isinstance(architecture, str) or not architecture or "\0" in architecture:
             raise self._values.error("general.architecture is missing or not a string")
         alignment = metadata.get("general.alignment", 32)
@@ -234,18 +270,22 @@ class _Parser:
             tensors,
             data_offset,
             metadata_end,
+            spans,
         )
 
     def _metadata(
         self, n_keys: int
-    ) -> tuple[dict[str, Scalar], dict[str, int], dict[str, GGUFArray]]:
+    ) -> tuple[dict[str, Scalar], dict[str, int], dict[str, GGUFArray], dict[str, tuple[int, int]]]:
         metadata: dict[str, Scalar] = {}
         type_codes: dict[str, int] = {}
         arrays: dict[str, GGUFArray] = {}
+        begins: dict[str, int] = {}
         for _ in range(n_keys):
+            begin = self._values.position
             key = self._values.name("a metadata key")
             if key in metadata or key in arrays:
                 raise self._values.error(f"metadata key {key!r:.100} occurs twice")
+            begins[key] = begin
             code = int(self._values.scalar(UINT32))
             if code == ARRAY:
                 arrays[key] = self._values.skip_array(key)
@@ -257,7 +297,9 @@ class _Parser:
                 metadata[key] = bool(self._values.scalar(BOOL))
             else:
                 metadata[key] = self._values.scalar(code, key)
-        return metadata, type_codes, arrays
+        ends = [*begins.values(), self._values.position][1:]
+        spans = {key: (begin, end) for (key, begin), end in zip(begins.items(), ends, strict=True)}
+        return metadata, type_codes, arrays, spans
 
     def _tensor(self, alignment: int) -> GGUFTensor:
         name = self._values.name("a tensor name")

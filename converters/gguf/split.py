@@ -78,12 +78,16 @@ def split_gguf(
 ) -> list[str]:
     """Write the parts of ``source`` into ``folder`` and return their names in loading order.
 
-    ``progress`` is called with the bytes copied so far and their total. Raises ConversionError
-    for a file that is already split or has tensors of an unknown type.
+    ``source`` may be the first file of a published model in several. ``progress`` is called
+    with the bytes copied so far and their total. Raises ConversionError for tensors of an
+    unknown type.
     """
     header = read_gguf_header(source)
-    if header.metadata.get("split.count", 1) not in (0, 1):
-        raise ConversionError(f"{source} is one part of a split model; merge it first")
+    if header.metadata.get("split.count", 1) not in (0, 1) and not header.parts:
+        raise ConversionError(
+            f"{source} is one part of a split model and is not called as one\n"
+            "Give it its published name, …-00001-of-00003.gguf, with the others beside it."
+        )
     kinds: dict[str, list[str]] = {}
     for name in header.tensors:
         kinds.setdefault(kind_of(name), []).append(name)
@@ -119,12 +123,13 @@ def copied(
 
     def copy(target: BinaryIO) -> None:
         left = tensor.n_bytes
-        with header.path.open("rb") as file:
-            file.seek(header.data_offset + tensor.offset)
+        path, offset = header.place_of(source)
+        with path.open("rb") as file:
+            file.seek(offset)
             while left:
                 data = file.read(min(left, _COPY_BYTES))
                 if not data:
-                    raise ConversionError(f"{header.path}: {source} is cut off")
+                    raise ConversionError(f"{path}: {source} is cut off")
                 target.write(data)
                 left -= len(data)
                 if report is not None:
@@ -168,20 +173,20 @@ def write_gguf(
 
 def split_metadata(header: GGUFHeader, out: Path, n_parts: int) -> None:
     """Write the first part: the source's key-value pairs, byte for byte, and its place as the
-    first of ``n_parts``.
+    first of ``n_parts`` instead of any place that the source has in a published model.
     """
     added: Mapping[str, tuple[int, bytes]] = {
         "split.no": (_UINT16, struct.pack("<H", 0)),
         "split.count": (_UINT16, struct.pack("<H", n_parts)),
         "split.tensors.count": (_INT32, struct.pack("<i", len(header.tensors))),
     }
-    if present := added.keys() & header.metadata.keys():
-        raise ConversionError(f"{header.path} already has {', '.join(sorted(present))}")
     start = 4 + struct.calcsize("<IQQ")
     with header.path.open("rb") as file:
         file.seek(start)
-        keys = file.read(header.metadata_end - start)
-    n_keys = len(header.metadata) + len(header.arrays) + len(added)
+        stored = file.read(header.metadata_end - start)
+    kept = [span for key, span in header.key_spans.items() if key not in added]
+    keys = b"".join(stored[begin - start : end - start] for begin, end in kept)
+    n_keys = len(kept) + len(added)
     keys += b"".join(_key(name, *value) for name, value in added.items())
     with out.open("wb") as target:
         target.write(b"GGUF" + struct.pack("<IQQ", header.version, 0, n_keys) + keys)

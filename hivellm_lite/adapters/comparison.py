@@ -19,6 +19,7 @@ from ..converters.forms.exact_lora import exact_lora_bytes, write_exact_lora
 from ..converters.forms.targets import Target
 from ..converters.forms.variant import convert_variant, loading_order
 from ..converters.forms.weights import GGUFWeights, WeightSource
+from ..converters.gguf.published_parts import published_parts
 from ..converters.peft.updates import Unchanged, Update
 from ..errors import ExpertError
 from .loss import Divergence
@@ -96,7 +97,7 @@ class Comparison:
         shapes = {target.gguf_name: target.shape for target, _ in meant.updates}
         without: AbstractContextManager[ModelFiles] = self._merged(with_adapter=False)
         if meant.is_on_base:
-            without = _standing(ModelFiles([meant.base.header.path]))
+            without = _standing(ModelFiles(published_parts(meant.base.header.path)))
         try:
             check_room(self._folder, _FLOAT32_BYTES * sum(map(math.prod, shapes.values())))
             exact = self._merged(with_adapter=True)

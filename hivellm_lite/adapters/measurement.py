@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..converters.gguf.published_parts import published_parts
 from ..engine.options import ContextOptions
 from ..inference.opening import open_session
 from ..inference.scoring import log_probability_blocks
@@ -143,7 +144,7 @@ def lora_meter(base: Path, reference: Path, places: Places, *, rounds: bool) -> 
     """A meter on ``base``; ``reference`` is the exact change as a GGUF LoRA. ``rounds``: whether
     the base is quantised, so that llama.cpp rounds what it computes with.
     """
-    with _session(ModelFiles([base])) as session:
+    with _session(ModelFiles(published_parts(base))) as session:
         yield LoraMeter(session, reference, places, rounds=rounds)
 
 

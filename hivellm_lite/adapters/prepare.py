@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..bases.parts import base_parts
+from ..bases.parts import base_parts, fingerprints
 from ..cache.digests import digest_of
 from ..cache.entries import CacheEntry
 from ..cache.sources import SourceWatch, source_of
@@ -35,6 +35,7 @@ from ..converters.forms.variant import loading_order
 from ..converters.forms.weights import checkpoint_weights, gguf_weights
 from ..converters.gguf.check import check_model
 from ..converters.gguf.header import GGUFHeader, read_gguf_header
+from ..converters.gguf.published_parts import published_parts
 from ..converters.peft.adapter import Adapter, read_adapter
 from ..converters.peft.methods.reader import Values
 from ..package.opening import Package, check_unchanged
@@ -144,7 +145,8 @@ def prepare_adapter(
     or the package changes meanwhile.
     """
     options = options or AdapterOptions()
-    state = SourceWatch(lambda: [base])
+    parts = published_parts(base)
+    state = SourceWatch(lambda: parts)
     check_model([base])
     header = read_gguf_header(base)
     key = digest_of("lora", lora.FORMAT_VERSION, package.digest, header.layout_digest)
@@ -161,10 +163,10 @@ def prepare_adapter(
         notes = adapter.notes
         if adapter.base_copies or not becomes_lora(adapter, header, options.mode):
             folder = float_weights()
-            state = SourceWatch(lambda: [base, *_weight_files(folder)])
+            state = SourceWatch(lambda: [*parts, *_weight_files(folder)])
             form_key = _form_key(package, base, cache, options, folder)
         if adapter.base_copies:
-            key = digest_of(key, "on copies", cache.fingerprint(base))
+            key = digest_of(key, "on copies", *fingerprints(base, cache))
             for made in (form_key,) if options.mode == "exact" else (key, form_key):
                 if (known := cache.reuse("adapters", made, sources=sources)) is not None:
                     return _prepared(known, base, cache, False)
@@ -191,7 +193,7 @@ def _form_key(
     """The key of a form that depends on the base's weights, the float ones in ``folder``."""
     versions = (FORMS_VERSION, lora.FORMAT_VERSION, variant.FORMAT_VERSION)
     return digest_of(
-        *("adapter", versions, package.digest, cache.fingerprint(base)),
+        *("adapter", versions, package.digest, *fingerprints(base, cache)),
         *(dataclasses.asdict(options), [source_of(path) for path in _weight_files(folder)]),
         [dataclasses.astuple(text) for text in texts_of(package)[1]],
     )
@@ -218,6 +220,6 @@ def _prepared(entry: CacheEntry, base: Path, cache: Cache, built: bool) -> Prepa
         logger.warning("%s: %s", entry.info["expert"], note)
     if not isinstance(report, VariantAdapterReport):
         lora = None if isinstance(report, SoftPromptReport) else entry.path / "adapter.gguf"
-        return PreparedAdapter((base,), lora, None, report, built, entry)
+        return PreparedAdapter(published_parts(base), lora, None, report, built, entry)
     files = tuple(loading_order(base_parts(base, cache), entry.path))
     return PreparedAdapter(files, None, report.n_tensors, report, built, entry)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cache.entries import CacheEntry
+from ..converters.gguf.published_parts import published_parts
 from .conversion import gguf_of, notes_of
 
 __all__ = ["BaseFile", "base_of_entry"]
@@ -15,10 +16,11 @@ __all__ = ["BaseFile", "base_of_entry"]
 class BaseFile:
     """A base model ready to load.
 
-    ``origin`` is the file, folder or repository that the model comes from; ``revision`` is the
-    repository's commit. ``converted``: the model was converted just now. ``digests`` are the
-    SHA-256 of the source files, if they are known without reading the files again. ``notes``
-    say where a converted base departs from Transformers.
+    ``path`` is the model's only file, or its first; `files` are all. ``origin`` is the file,
+    folder or repository that the model comes from; ``revision`` is the repository's commit.
+    ``converted``: the model was converted just now. ``digests`` are the SHA-256 of the source
+    files, if they are known without reading the files again. ``notes`` say where a converted base
+    departs from Transformers.
     """
 
     path: Path
@@ -27,6 +29,11 @@ class BaseFile:
     revision: str | None = None
     digests: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the model: more than one for a published model in parts."""
+        return published_parts(self.path)
 
     def has_digest(self, digest: str | None) -> bool | None:
         """Whether ``digest`` is the digest of a source file; None if that is not known.

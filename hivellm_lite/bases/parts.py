@@ -8,13 +8,19 @@ from typing import Any
 from ..cache.digests import digest_of
 from ..cache.sources import SourceWatch
 from ..cache.store import Cache
+from ..converters.gguf.published_parts import published_parts
 from ..converters.gguf.split import split_gguf
 from ..progress import Progress
 
-__all__ = ["base_parts"]
+__all__ = ["base_parts", "fingerprints"]
 
 SPLIT_VERSION = 1
 """Part of the cache key; raised when the same base would be split otherwise."""
+
+
+def fingerprints(base: Path, cache: Cache) -> list[str]:
+    """The SHA-256 of every file of the GGUF ``base``."""
+    return [cache.fingerprint(part) for part in published_parts(base)]
 
 
 def base_parts(base: Path, cache: Cache, progress: Progress | None = None) -> list[Path]:
@@ -22,7 +28,8 @@ def base_parts(base: Path, cache: Cache, progress: Progress | None = None) -> li
 
     Raises LoadError if it changes meanwhile.
     """
-    state = SourceWatch(lambda: [base])
+    sources = published_parts(base)
+    state = SourceWatch(lambda: sources)
 
     def build(folder: Path) -> dict[str, Any]:
         def report(done: int, total: int) -> None:
@@ -31,6 +38,6 @@ def base_parts(base: Path, cache: Cache, progress: Progress | None = None) -> li
 
         return {"name": base.stem, "parts": split_gguf(base, folder, progress=report)}
 
-    key = digest_of("split", SPLIT_VERSION, cache.fingerprint(base))
-    entry, _ = cache.get_or_build("splits", key, state.checked(build), sources=[base])
+    key = digest_of("split", SPLIT_VERSION, *fingerprints(base, cache))
+    entry, _ = cache.get_or_build("splits", key, state.checked(build), sources=sources)
     return [entry.path / name for name in entry.info["parts"]]

@@ -7,17 +7,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..cache.folder import CacheFolder
+from ..converters.gguf.published_parts import first_parts
 from ..hub import HubReference, parse_reference
 from ..user_paths import is_folder, path_exists, user_path
 
-__all__ = ["given_reference", "model_folders", "named_in"]
+__all__ = ["given_reference", "model_folders", "named_in", "split_model"]
 
 
 def given_reference(given: str | os.PathLike[str]) -> HubReference | None:
     """The repository that the caller names; None for a path, and for anything that exists here."""
     if not isinstance(given, str) or path_exists(user_path(given)):
         return None
+    if split_model(user_path(given)) is not None:
+        return None
     return parse_reference(given)
+
+
+def split_model(path: Path) -> Path | None:
+    """The first file of a model in parts that is named without a part's number; or None.
+
+    The file may be missing, if others are there.
+    """
+    if path_exists(path) or not is_folder(path.parent):
+        return None
+    names = sorted(file.name for file in path.parent.iterdir())
+    found = first_parts(names, path.name)
+    return path.with_name(found[0]) if len(found) == 1 else None
 
 
 def model_folders(cache: CacheFolder) -> Iterator[Path]:

@@ -2,7 +2,8 @@
 
 The search goes through these places, in this order:
 
-1. what the caller gives: a ``.gguf`` file; a folder that holds one; a Hugging Face folder
+1. what the caller gives: a ``.gguf`` file, or any part of a model in several files, or its name
+   without the number; a folder that holds one; a Hugging Face folder
    (``config.json`` and safetensors), which is converted; or a repository on the Hub,
    ``owner/repository[@revision][:file.gguf]``;
 2. ``base/`` inside the package, a Hugging Face folder;
@@ -24,6 +25,7 @@ from pathlib import Path
 from ..cache.entries import CacheEntry
 from ..cache.store import Cache
 from ..converters.base.config import read_model_config
+from ..converters.gguf.published_parts import first_parts, published_parts
 from ..converters.tokenizers.pre_tokenizer_names import checked_pre_tokenizer
 from ..errors import BaseNotFoundError, LoadError
 from ..hub import Hub, HubReference
@@ -42,7 +44,7 @@ from .conversion import (
     is_current,
 )
 from .names import read_known_bases
-from .places import given_reference, model_folders, named_in
+from .places import given_reference, model_folders, named_in, split_model
 
 __all__ = ["find_base"]
 
@@ -75,6 +77,13 @@ def find_base(
     if package.base_folder is not None:
         return search.convert(package.base_folder)
     return search.by_name(package)
+
+
+def _ready(path: Path, origin: str, revision: str | None = None) -> BaseFile:
+    """The GGUF ``path``, which may be any part of a published model."""
+    parts = published_parts(path)
+    digests = tuple(digest for part in parts if (digest := digest_of_blob(part)))
+    return BaseFile(parts[0], origin, revision=revision, digests=digests)
 
 
 class _Search:
@@ -129,8 +138,9 @@ class _Search:
 
     def local(self, path: Path) -> BaseFile:
         if is_file(path):
-            digest = digest_of_blob(path)
-            return BaseFile(path, str(path), digests=(digest,) if digest else ())
+            return _ready(path, str(path))
+        if (first := split_model(path)) is not None:
+            return _ready(first, str(first))
         if not is_folder(path):
             found = "neither a file nor a folder" if path_exists(path) else "no such file or folder"
             raise BaseNotFoundError(
@@ -140,10 +150,10 @@ class _Search:
             )
         if (path / "config.json").is_file():
             return self.convert(path)
-        files = sorted(path.glob("*.gguf"))
-        if len(files) == 1:
-            return self.local(files[0])
-        names = ", ".join(f.name for f in files)
+        models = first_parts(sorted(file.name for file in path.glob("*.gguf")))
+        if len(models) == 1:
+            return _ready(path / models[0], str(path / models[0]))
+        names = ", ".join(models)
         raise BaseNotFoundError(
             f"{path} is not one base model: "
             f"found {names or 'neither config.json nor a .gguf file'}\n"
@@ -210,13 +220,7 @@ class _Search:
                 raise self.not_found(problem, error) from error
         if model.path.is_dir():
             return self.convert(model.path, model.reference)
-        digest = digest_of_blob(model.path)
-        return BaseFile(
-            path=model.path,
-            origin=str(model.reference),
-            revision=model.reference.revision,
-            digests=(digest,) if digest else (),
-        )
+        return _ready(model.path, str(model.reference), model.reference.revision)
 
     def not_found(self, problem: str, error: Exception | None = None) -> BaseNotFoundError:
         lines = [problem, *(f"  looked for {place}" for place in self.looked)]

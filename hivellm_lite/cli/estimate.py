@@ -19,6 +19,7 @@ from ..cache.store import Cache
 from ..converters.forms.lora import stored_rank
 from ..converters.forms.targets import find_targets
 from ..converters.gguf.header import read_gguf_header
+from ..converters.gguf.published_parts import published_parts
 from ..converters.soft_prompts import read_soft_prompt
 from ..engine.options import ContextOptions
 from ..hub import Hub
@@ -141,11 +142,11 @@ def _bases(
     with progress_bar() as progress:
         for name, package in packages.items():
             base = find_base(package, cache=cache, hub=hub, progress=progress, **search)
-            path = base.path.resolve()
+            path = base.path.absolute()  # links stay: parts are found by their names
             found.setdefault(path, []).append(_adapter(name, package, path, cache, mode))
     for path, adapters in found.items():
         n_variants = sum(adapter.form == "variant" for adapter in adapters)
-        parts = estimate_memory([path], options, n_streams=options.max_streams)
+        parts = estimate_memory(published_parts(path), options, n_streams=options.max_streams)
         contexts = n_variants + (n_variants < len(adapters))
         yield BaseEstimate(path, parts, contexts, tuple(adapters))
 

@@ -71,7 +71,7 @@ def base_options(command: _Command) -> _Command:
         "--base",
         type=click.Path(),
         metavar="PATH|REPO",
-        help="The base model: a .gguf file, a Hugging Face folder, or "
+        help="The base model: a .gguf file or any part of one, a Hugging Face folder, or "
         "owner/repository[@revision][:file] on the Hub [default: found by its name].",
     )(command)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..converters.gguf.check import check_model
 from ..converters.gguf.header import GGUFHeader, read_gguf_header
+from ..converters.gguf.published_parts import part_names
 from ..errors import ConversionError, LoadError, OutOfMemoryError
 from ..lazy import lazy
 from ..process.memory_limits import require_memory
@@ -34,8 +35,9 @@ __all__ = ["Model"]
 class Model(Native):
     """Weights and vocabulary of one GGUF file, or of several parts, memory-mapped.
 
-    Parts are shared with other models that are made of the same files, so their
-    weights are used as stored in the file, without repacking.
+    Parts other than those of a published model, ``…-00001-of-00003.gguf``, are shared with
+    other models that are made of the same files, so their weights are used as stored in the
+    file, without repacking.
 
     Raises LoadError for a file that contradicts itself, by `check_model`, and, with
     llama.cpp's reason, for one that llama.cpp refuses.
@@ -64,7 +66,8 @@ class Model(Native):
             advice="Use a base with a smaller quantization.",
         )
         params = llama.llama_model_default_params()
-        params.use_extra_bufts = use_extra_buffers() and len(parts) == 1
+        published = [part.name for part in parts] == part_names(parts[0].name)
+        params.use_extra_bufts = use_extra_buffers() and (published or len(parts) == 1)
         chosen = select_devices(device)
         if chosen is not None:
             self._devices = (ctypes.c_void_p * (len(chosen) + 1))(*(d.handle for d in chosen))

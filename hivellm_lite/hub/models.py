@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ..converters.gguf.published_parts import first_parts, part_names, without_number
 from ..errors import BaseNotFoundError
 from ..progress import Progress
 from .connection import Hub, Listing
 from .download import fetch_files
 
-__all__ = ["choose_gguf", "fetch_gguf", "fetch_weights", "is_complete"]
+__all__ = ["choose_gguf", "fetch_gguf", "fetch_weights", "is_complete", "named_gguf"]
 
 _CONFIG = "config.json"
 _INDEX = "model.safetensors.index.json"
@@ -28,16 +29,15 @@ _SMALL_FILES = (
 _SPELLINGS = {"f16": "f16|fp16", "f32": "f32|fp32"}
 """Quantisations that file names spell in several ways."""
 
-_PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
-
 _NAMES_SHOWN = 10
 
 
 def choose_gguf(names: Iterable[str], quantization: str, *, any_single: bool = False) -> str | None:
     """The .gguf file of this quantisation, by its name; None if there is none.
 
-    Parts of a split file, and ``mmproj`` files, which hold image encoders, are no base models.
-    If several names match, the shortest wins: ``x-Q8_0`` before ``x-2507-Q8_0``. With
+    A model in parts is chosen by its first part. ``mmproj`` files, which hold image encoders,
+    are no base models. If several names match, a whole file comes before parts, and the shortest
+    wins: ``x-Q8_0`` before ``x-2507-Q8_0``. With
     ``any_single``, a single .gguf file is chosen whatever its quantisation, unless there are
     safetensors beside it.
     """
@@ -45,9 +45,21 @@ def choose_gguf(names: Iterable[str], quantization: str, *, any_single: bool = F
     models = _models(names)
     spellings = _SPELLINGS.get(quantization, quantization)
     pattern = re.compile(rf"(?:^|[-._])(?:{spellings})\.gguf$", re.IGNORECASE)
-    if found := [name for name in models if pattern.search(name)]:
-        return min(found, key=lambda name: (len(name), name))
+    if found := [name for name in models if pattern.search(without_number(name))]:
+        return min(found, key=lambda name: (len(part_names(name)) > 1, len(name), name))
     return models[0] if any_single and len(models) == 1 and not _has_weights(names) else None
+
+
+def named_gguf(names: Iterable[str], asked: str) -> str | None:
+    """The file that ``asked`` names, or the first part of the model that it names.
+
+    That may be any part, or the name without a part's number.
+    """
+    names = tuple(names)
+    if asked in names:
+        return part_names(asked)[0]
+    found = first_parts(names, asked)
+    return found[0] if len(found) == 1 else None
 
 
 def is_complete(folder: Path) -> bool:
@@ -72,13 +84,22 @@ def fetch_gguf(
     None if the repository has no such file. Raises BaseNotFoundError if a named file is
     missing.
     """
-    name = listing.reference.file
-    if name is not None and name not in listing.names:
+    asked = listing.reference.file
+    name = named_gguf(listing.names, asked) if asked else None
+    if asked is not None and name is None:
         raise BaseNotFoundError(
-            f"{listing.reference.repository} holds no file {name}\n{_offer(listing)}"
+            f"{listing.reference.repository} holds no file {asked}\n{_offer(listing)}"
         )
     name = name or choose_gguf(listing.names, quantization, any_single=any_single)
-    return fetch_files(hub, listing, [name], progress) / name if name else None
+    if name is None:
+        return None
+    parts = part_names(name)
+    if absent := sorted(set(parts) - set(listing.names)):
+        raise BaseNotFoundError(
+            f"{listing.reference.repository} is not complete: {absent[0]} is not there, and the "
+            f"model has {len(parts)} files"
+        )
+    return fetch_files(hub, listing, parts, progress) / name
 
 
 def fetch_weights(
@@ -107,15 +128,9 @@ def fetch_weights(
 
 
 def _models(names: Iterable[str]) -> list[str]:
-    """The .gguf files at the top of a repository that are one whole model each."""
-    return [
-        name
-        for name in names
-        if name.lower().endswith(".gguf")
-        and "/" not in name
-        and "mmproj" not in name.lower()
-        and not _PART.search(name)
-    ]
+    """The .gguf files at the top of a repository, one name for each model: its first part."""
+    files = [name for name in names if name.lower().endswith(".gguf") and "/" not in name]
+    return first_parts([name for name in files if "mmproj" not in name.lower()])
 
 
 def _has_weights(names: Iterable[str]) -> bool:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..converters.gguf.published_parts import part_names
 from ..errors import BaseNotFoundError
 from ..progress import Progress
 from .cache import RepositoryCache, commit_of
 from .connection import Hub
-from .models import choose_gguf, fetch_gguf, fetch_weights, is_complete
+from .models import choose_gguf, fetch_gguf, fetch_weights, is_complete, named_gguf
 from .reference import HubReference
 
 __all__ = ["BaseSource", "HubModel", "cached_model", "cached_weights", "fetch_model"]
@@ -105,6 +106,13 @@ def _cached_gguf(hub: Hub, reference: HubReference, quantization: str) -> Path |
     if folder is None:
         return None
     names = [path.name for path in folder.iterdir() if path.is_file()]
-    # Online the repository may hold a better one than the only one that is here.
-    name = reference.file or choose_gguf(names, quantization, any_single=hub.offline)
-    return folder / name if name and (folder / name).is_file() else None
+    if reference.file is not None:
+        place = folder / reference.file
+        beside = [path.name for path in place.parent.iterdir()] if place.parent.is_dir() else []
+        file = named_gguf(beside, place.name)
+        name = place.with_name(file).relative_to(folder).as_posix() if file else None
+    else:
+        # Online the repository may hold a better one than the only one that is here.
+        name = choose_gguf(names, quantization, any_single=hub.offline)
+    whole = name and all((folder / part).is_file() for part in part_names(name))
+    return folder / name if name and whole else None

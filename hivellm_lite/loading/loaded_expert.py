@@ -181,7 +181,7 @@ class LoadedExpert:
         """A session of the base model alone, with this expert's options; `release` it."""
         session = self.session
         return open_session(
-            [self.base.path], session.model.device, session.options, digest=self.cache.fingerprint
+            self.base.files, session.model.device, session.options, digest=self.cache.fingerprint
         )
 
     def close(self) -> None:

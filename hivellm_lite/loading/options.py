@@ -33,9 +33,9 @@ class SourceOptions(TypedDict, total=False):
     """Where the files are."""
 
     base: str | os.PathLike[str] | None
-    """The base model: a GGUF file, a Hugging Face folder, or ``owner/repository`` on the Hub,
-    optionally with ``@revision`` and ``:file.gguf``. Default: looked for by the name that the
-    manifest gives."""
+    """The base model: a GGUF file or any part of one, a Hugging Face folder, or
+    ``owner/repository`` on the Hub, optionally with ``@revision`` and ``:file.gguf``. Default:
+    looked for by the name that the manifest gives."""
     quantization: str
     """What a base in safetensors is converted to, and which ready GGUF is taken: ``"q8_0"``,
     ``"q4_k_m"`` and others, listed in ``hivellm_lite.bases.QUANTIZATIONS``. Default: the first

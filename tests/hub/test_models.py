@@ -14,7 +14,14 @@ from hivellm_lite.hub.models import choose_gguf
         (["m-fp16.gguf", "m.BF16.gguf"], "f16", "m-fp16.gguf"),
         (["m-fp16.gguf", "m.BF16.gguf"], "bf16", "m.BF16.gguf"),
         (["m-long-q8_0.gguf", "m-q8_0.gguf"], "q8_0", "m-q8_0.gguf"),
-        (["m-q8_0-00001-of-00003.gguf", "mmproj-m-Q8_0.gguf", "sub/m-q8_0.gguf"], "q8_0", None),
+        (["mmproj-m-Q8_0.gguf", "sub/m-q8_0.gguf"], "q8_0", None),
+        (
+            ["m-q8_0-00002-of-00002.gguf", "m-q8_0-00001-of-00002.gguf", "m-q4_0.gguf"],
+            "q8_0",
+            "m-q8_0-00001-of-00002.gguf",
+        ),
+        (["m-q8_0-00001-of-00002.gguf", "m-long-q8_0.gguf"], "q8_0", "m-long-q8_0.gguf"),
+        (["m-q8_0-00001-of-00001.gguf"], "q8_0", "m-q8_0-00001-of-00001.gguf"),
         (["m-iq8_0.gguf", "m-q8_0.bin"], "q8_0", None),
     ],
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ....errors import LoadError
+from ....errors import ConversionError, LoadError
 from ...architectures import ARCHITECTURES
-from ..header import GGUFHeader, GGUFTensor, read_gguf_header
+from ..header import UNNAMED, GGUFHeader, GGUFTensor, read_gguf_header
+from ..published_parts import part_names, published_parts
 from .hyper_parameters import check_general, check_sizes
 from .problems import Findings, GGUFProblem
 from .tensors import check_layout, check_tensors, check_types
@@ -20,12 +20,8 @@ __all__ = ["MAX_SHOWN", "check_model", "find_problems"]
 MAX_SHOWN = 5
 """Problems that a message lists. A file with one usually has many."""
 
-MAX_PARTS = 10_000
-"""llama.cpp counts parts in 16 bits."""
-
 _KNOWN = {table.name: table for table in ARCHITECTURES if table.checked_whole}
 _UINT16 = 2
-_PART = re.compile(r"(.*)-00001-of-([0-9]{5})\.gguf", re.DOTALL)
 
 
 def check_model(files: Sequence[Path]) -> bool:
@@ -93,7 +89,11 @@ def _joined(findings: Findings, parts: Sequence[GGUFHeader]) -> dict[str, GGUFTe
 
 @functools.lru_cache(maxsize=64)
 def _remembered(parts: tuple[Path, ...], _stamps: tuple[object, ...]) -> tuple[GGUFProblem, ...]:
-    headers = [read_gguf_header(part, part=number > 0) for number, part in enumerate(parts)]
+    if len(parts) == 1:
+        return tuple(find_problems([read_gguf_header(parts[0])]))
+    headers = [read_gguf_header(part, part=True) for part in parts]
+    if headers[0].architecture == UNNAMED:
+        raise ConversionError(f"{parts[0]}: general.architecture is missing or not a string")
     return tuple(find_problems(headers))
 
 
@@ -107,22 +107,17 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 def _siblings(path: Path) -> tuple[Path, ...]:
     """All parts of the split model that ``path`` begins; ``path`` alone for a whole model."""
-    header = read_gguf_header(path)
-    count = header.metadata.get("split.count", 0)
+    count = read_gguf_header(path, part=True).metadata.get("split.count", 0)
     if type(count) is not int or count < 2:
         return (path,)
-    match = _PART.fullmatch(path.name)
-    if match is None or int(match[2]) != count or count > MAX_PARTS:
+    names = part_names(path.name)
+    if len(names) != count or path.name != names[0]:
         raise LoadError(
             f"{path} says that it is part of a model in {count} files, "
             f"but is not called …-00001-of-{count:05}.gguf\n"
             "Give the first file, with its name and the others beside it as they were published."
         )
-    parts = [path.with_name(f"{match[1]}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
-    for part in parts:
-        if not part.is_file():
-            raise LoadError(f"{part} is missing: {path.name} is one of {count} files")
-    return tuple(parts)
+    return published_parts(path)
 
 
 def _check_part(findings: Findings, header: GGUFHeader, number: int) -> None:
