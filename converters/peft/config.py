@@ -66,24 +66,39 @@ _MERGE = (
 )
 _CANNOT_MERGE = "PEFT cannot merge it into the weights either."
 
+_KEYS_AND_VALUES = (
+    "It trains keys and values for every layer, which would have to be written into the KV cache; "
+    "llama.cpp has no call for that.\n"
+    "Train prompt tuning or a LoRA instead."
+)
+_SOFT_PROMPT = "It changes no weight: an expert with this adapter is loaded as a soft prompt."
+
 OTHERS: Mapping[str, tuple[str, str]] = {
     "ADAMSS": ("AdaMSS", _MERGE),
+    "ADAPTION_PROMPT": (
+        "the adaption prompts of LLaMA-Adapter",
+        "They add an attention of their own to layers, which llama.cpp does not compute.\n"
+        "Train prompt tuning or a LoRA instead.",
+    ),
+    "CARTRIDGE": ("Cartridge", _KEYS_AND_VALUES),
+    "CPT": ("context-aware prompt tuning", _SOFT_PROMPT),
     "DEFT": ("DEFT", _MERGE),
     "FROD": ("FRoD", _MERGE),
     "GLORA": ("GLoRA", _MERGE),
     "LILY": ("Lily", _CANNOT_MERGE),
+    "MULTITASK_PROMPT_TUNING": (
+        "multitask prompt tuning",
+        "Every request would have to name its task.\n"
+        "Save the prompt of one task, multiplied out, as prompt tuning.",
+    ),
     "OSF": ("OSF", _MERGE),
     "PEANUT": ("PEANuT", _MERGE),
     "POLY": ("Poly", _CANNOT_MERGE),
-    "PREFIX_TUNING": (
-        "prefix tuning",
-        "It would have to write keys and values into llama.cpp's cache, for which it has no call.\n"
-        "Train prompt tuning or a LoRA instead.",
-    ),
-    "PROMPT_TUNING": ("prompt tuning", ""),
+    "PREFIX_TUNING": ("prefix tuning", _KEYS_AND_VALUES),
+    "PROMPT_TUNING": ("prompt tuning", _SOFT_PROMPT),
     "PSOFT": ("PSOFT", _MERGE),
     "PVERA": ("PVeRA", _MERGE),
-    "P_TUNING": ("P-tuning", ""),
+    "P_TUNING": ("P-tuning", _SOFT_PROMPT),
     "SHADOW": ("Shadow", _CANNOT_MERGE),
     "SUPERTUNING": ("SuperTuning", _MERGE),
     "TINYLORA": ("TinyLoRA", _MERGE),
@@ -91,8 +106,8 @@ OTHERS: Mapping[str, tuple[str, str]] = {
     "WAVEFT": ("WaveFT", _MERGE),
     "XLORA": ("X-LoRA", _CANNOT_MERGE),
 }
-"""Methods that are not covered: their names, and the way out. Any other is refused by its own
-spelling."""
+"""Methods that no change of weights is read from: their names, and the way out. Any other is
+refused by its own spelling."""
 
 REFUSED_OPTIONS: Mapping[str, tuple[str, str]] = {
     "target_parameters": ("LoRA on bare parameters, as in mixtures of experts", _MERGE),

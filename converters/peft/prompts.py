@@ -16,7 +16,7 @@ from typing import Any
 from ...errors import ConversionError
 from ..json_file import read_json
 from ..safetensors import Float32Array, SafetensorsFile
-from .config import MAX_CONFIG_BYTES, MAX_CONFIG_MEMORY
+from .config import MAX_CONFIG_BYTES, MAX_CONFIG_MEMORY, OTHERS
 
 __all__ = ["check_rows", "prompt_method", "read_prompt"]
 
@@ -35,40 +35,14 @@ _METHODS: Mapping[str, str] = {
 }
 """The values of ``peft_type`` whose rows are all that they save."""
 
-_KEYS_AND_VALUES = (
-    "it trains keys and values for every layer, which would have to be written into the KV cache; "
-    "llama.cpp has no call for that\n"
-    "Train prompt tuning or a LoRA instead."
-)
-
-_REFUSED: Mapping[str, str] = {
-    "PREFIX_TUNING": f"prefix tuning: {_KEYS_AND_VALUES}",
-    "CARTRIDGE": f"Cartridge: {_KEYS_AND_VALUES}",
-    "ADAPTION_PROMPT": (
-        "adaption prompts (LLaMA-Adapter): they add an attention of their own to layers, which "
-        "llama.cpp does not compute\nTrain prompt tuning or a LoRA instead."
-    ),
-    "MULTITASK_PROMPT_TUNING": (
-        "multitask prompt tuning: every request would have to name its task\n"
-        "Save the prompt of one task, multiplied out, as prompt tuning."
-    ),
-}
-"""Methods with prompts of another kind, and why they are not covered."""
-
 
 def prompt_method(config: Path | None) -> str | None:
     """The name of the method, such as ``"P-tuning"``, if an ``adapter_config.json`` is one of a
     soft prompt; None for any other, and without a file.
 
-    Raises ConversionError for a config that cannot be read, and for prompts of a kind that is not
-    covered.
+    Raises ConversionError for a config that cannot be read.
     """
-    if config is None:
-        return None
-    kind = str(_read(config).get("peft_type"))
-    if kind in _REFUSED:
-        raise ConversionError(f"{config}: {_REFUSED[kind]}")
-    return _METHODS.get(kind)
+    return None if config is None else _METHODS.get(str(_read(config).get("peft_type")))
 
 
 def read_prompt(weights: Path, config: Path) -> Float32Array:
@@ -77,9 +51,10 @@ def read_prompt(weights: Path, config: Path) -> Float32Array:
     Raises ConversionError where the config asks for more than rows before the prompt, and where
     config and tensors disagree.
     """
-    if prompt_method(config) is None:
-        raise ConversionError(f"{config}: describes an adapter that is no soft prompt")
     options = _read(config)
+    if (kind := str(options.get("peft_type"))) not in _METHODS:
+        name, way_out = OTHERS.get(kind, (f"{kind:.50}", ""))
+        raise ConversionError(f"{config}: {name} is not a soft prompt\n{way_out}".strip())
     n_tokens = _size(options, "num_virtual_tokens", config)
     width = _size(options, "token_dim", config)
     if (parts := options.get("num_transformer_submodules")) not in (None, 1):

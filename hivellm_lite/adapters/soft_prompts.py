@@ -82,7 +82,7 @@ class SoftPromptBuilder:
 def own_soft_prompt(package: Package) -> SoftPromptFiles | None:
     """The package's adapter, if that is a soft prompt: of PEFT, or the manifest's first one.
 
-    Raises ConversionError for a prompt of a kind that is not covered.
+    Raises ConversionError for a config that cannot be read.
     """
     adapter = package.adapter
     for listed in package.soft_prompts:

@@ -33,7 +33,8 @@ def test_inspect_shows_the_soft_prompts_of_the_manifest(tool, tmp_path):
 def test_inspect_names_what_cannot_run(tool, tmp_path):
     package = peft_package(tmp_path / "x.expert", "refused/prefix-tuning")
     _, out, _ = tool("inspect", package)
-    assert "prefix tuning: it trains keys and values for every layer" in out
+    assert "prefix tuning is not supported\n" in out
+    assert "It trains keys and values for every layer" in out
     assert "Train prompt tuning or a LoRA instead." in out
 
 

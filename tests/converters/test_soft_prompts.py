@@ -65,10 +65,13 @@ class TestPeft:
             ({"num_transformer_submodules": 2}, "an encoder and a decoder"),
             ({"task_type": "SEQ_2_SEQ_LM"}, "expected CAUSAL_LM"),
             ({"modules_to_save": ["lm_head"]}, "modules_to_save beside a soft prompt"),
-            ({"peft_type": "PREFIX_TUNING"}, "prefix tuning: it trains keys and values"),
+            (
+                {"peft_type": "PREFIX_TUNING"},
+                r"prefix tuning is not a soft prompt\nIt trains keys and values",
+            ),
             ({"peft_type": "CARTRIDGE"}, "Cartridge"),
             ({"peft_type": "ADAPTION_PROMPT"}, "LLaMA-Adapter"),
-            ({"peft_type": "LORA"}, "no soft prompt"),
+            ({"peft_type": "LORA"}, "LORA is not a soft prompt"),
         ],
     )
     def test_configs_that_mean_something_else_are_refused(
