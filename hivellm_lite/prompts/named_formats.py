@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import InferenceError
 from ..lazy import lazy
-from .format import FormattedPrompt, opens_thought
+from .format import FormattedPrompt, opens_thought, segments_of
 from .hermes import told_in_texts
-from .tags import NO_THOUGHT, Segment, Template, render
+from .tags import NO_THOUGHT, THOUGHT, Segment, Template, render
 
 if TYPE_CHECKING:
     from ..chat_templates import ChatTemplate
@@ -51,23 +51,20 @@ class NamedFormat:
         said = _in_texts(conversation, self._template.name)
         prefix = self._prefixes[conversation.thinking]
         turns = [(message.role, message.content) for message in said.messages]
-        segments = render(self._template, turns, answer_prefix=prefix)
-        return FormattedPrompt(tuple(segments), True, opens_thought("".join(prefix)))
+        answer = segments_of([(prefix, None)], self._model)
+        segments = render(self._template, turns, answer_prefix=answer)
+        return FormattedPrompt(tuple(segments), True, opens_thought(prefix))
 
     @lazy
-    def _prefixes(self) -> dict[bool, tuple[str, ...]]:
+    def _prefixes(self) -> dict[bool, str]:
         """The text before an answer, by whether the model may think."""
-        if self._model.special_token(NO_THOUGHT[0]) is None:
-            return {False: (), True: ()}
+        if self._model.special_token(THOUGHT) is None:
+            return {False: "", True: ""}
         template = self._thoughts()
-        tails = [None if template is None else self._tail(template, on) for on in (False, True)]
-        if None in tails:
-            return {False: NO_THOUGHT, True: ()}
-        off, on = (self._model.named_parts(tail or "") for tail in tails)
-        return {
-            False: tuple(text for text, _ in off),
-            True: tuple(text for text, _ in on),
-        }
+        off, on = (None if template is None else self._tail(template, on) for on in (False, True))
+        if off is None or on is None:
+            return {False: NO_THOUGHT, True: ""}
+        return {False: off, True: on}
 
     @staticmethod
     def _tail(template: ChatTemplate, thinking: bool) -> str | None:
@@ -79,7 +76,7 @@ class NamedFormat:
         except ChatTemplateError:
             return None
         tail = parts[-1][0] if parts and parts[-1][1] is None else ""
-        _, tag, rest = tail.partition(NO_THOUGHT[0])
+        _, tag, rest = tail.partition(THOUGHT)
         return tag + rest
 
 

@@ -56,7 +56,10 @@ TEMPLATES["qwen3"] = TEMPLATES["chatml"]
 RAW = "raw"
 """The name of the form that adds nothing to a prompt; no manifest can name it."""
 
-NO_THOUGHT = ("<think>", "\n\n", "</think>", "\n\n")
+THOUGHT = "<think>"
+"""The tag that begins a thought."""
+
+NO_THOUGHT = "<think>\n\n</think>\n\n"
 """What Qwen3's template writes before an answer with ``enable_thinking=False``."""
 
 _DIALECTS = (
@@ -111,12 +114,11 @@ def _json_format(schema: str) -> str:
 
 
 def render(
-    template: Template, turns: Sequence[tuple[str, str]], *, answer_prefix: Sequence[str] = ()
+    template: Template, turns: Sequence[tuple[str, str]], *, answer_prefix: Sequence[Segment] = ()
 ) -> list[Segment]:
     """The conversation and the beginning of the assistant's turn.
 
-    ``answer_prefix`` (see `NO_THOUGHT`) follows; each of its parts that looks like a tag
-    becomes a control token. Neighbouring plain text is one segment.
+    ``answer_prefix`` (see `NO_THOUGHT`) follows. Neighbouring plain text is one segment.
     """
     parts: list[Segment] = []
     for role, content in turns:
@@ -124,8 +126,7 @@ def render(
         parts.append(Segment(content))
         parts += _tags(template, template.end, role)
     parts += _tags(template, template.begin, "assistant")
-    parts += [Segment(part, control=part.startswith("<")) for part in answer_prefix]
-    return merged(parts)
+    return merged([*parts, *answer_prefix])
 
 
 def merged(parts: Iterable[Segment]) -> list[Segment]:

@@ -76,11 +76,19 @@ class Tokenizer:
         return self._named.id_of(text)
 
     def named_parts(self, text: str) -> list[tuple[str, bool]]:
-        """``text`` in segments for `tokenize_segments`, split at the names of tokens in it."""
-        return [
-            (part, False) if isinstance(part, str) else (self._named.text_of(part), True)
-            for part in self._named.split(text)
-        ]
+        """``text`` in segments for `tokenize_segments`, split at the names of tokens in it.
+
+        Names that text becomes by itself stay text, so that the longest of them is found where
+        one begins or ends in a neighbouring text.
+        """
+        found: list[tuple[str, bool]] = []
+        for part in self._named.split(text):
+            name = part if isinstance(part, str) else self._named.text_of(part)
+            control = not isinstance(part, str) and self._added.id_of(name) is None
+            if found and not control and not found[-1][1]:
+                name = found.pop()[0] + name
+            found.append((name, control))
+        return found
 
     def tokenize(self, text: str, *, special: bool = False, after: After = "nothing") -> list[int]:
         """The tokens of ``text``. With ``special``, names in it become control tokens."""

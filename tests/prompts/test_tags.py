@@ -101,9 +101,9 @@ def test_braces_in_a_question_are_not_a_template():
 
 
 def test_thinking_off_prefills_an_empty_thought():
-    segments = render(TEMPLATES["chatml"], [("user", "U")], answer_prefix=NO_THOUGHT)
+    segments = render(TEMPLATES["chatml"], [("user", "U")], answer_prefix=[Segment(NO_THOUGHT)])
     assert text(segments).endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
-    assert Segment("<think>", control=True) in segments
+    assert segments[-1] == Segment(f"assistant\n{NO_THOUGHT}")
 
 
 def test_hivellm_tags_are_ordinary_text():
