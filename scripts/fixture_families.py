@@ -16,8 +16,16 @@ from fixture_tokenizers import save_tokenizer
 __all__ = ["FAMILIES", "FAMILY_FORMS"]
 
 
+AFTER_GELU = ("post_feedforward_layernorm.weight", "post_per_layer_input_norm.weight")
+"""Norms of Gemma 4, which keep the difference of llama.cpp's GELU small; see `randomise`."""
+
+
 def save(folder: Path, model: torch.nn.Module, seed: int, norm: float = 1.0) -> None:
     randomise(model, seed, norm)
+    if model.config.model_type.startswith("gemma4"):
+        for name, parameter in model.named_parameters():
+            if name.endswith(AFTER_GELU):
+                parameter.data.copy_(0.015 * (1 + 0.2 * parameter.data.sign()))
     model.to(torch.bfloat16).save_pretrained(folder)
 
 
@@ -148,7 +156,26 @@ def make_qwen3_5_whole(folder: Path) -> None:
     save(folder, transformers.Qwen3_5ForConditionalGeneration(config), 34)
 
 
+def make_gemma4(folder: Path) -> None:
+    """Like E2B: layers with inputs of their own, and layers that share keys and are wider."""
+    tokenizer = save_tokenizer("gemma", folder)
+    options = common(tokenizer, tokenizer.get_vocab_size() - 1)
+    options |= {"num_hidden_layers": 6, "intermediate_size": 32, "pad_token_id": 0}
+    options |= {"head_dim": 16, "global_head_dim": 32, "sliding_window": 8}
+    options |= {"num_kv_shared_layers": 2, "use_double_wide_mlp": True}
+    options |= {"layer_types": [WINDOWED, WHOLE] * 3}
+    options |= {"hidden_size_per_layer_input": 16, "final_logit_softcapping": 20.0}
+    options["vocab_size_per_layer_input"] = options["vocab_size"]
+    model = transformers.Gemma4ForCausalLM(transformers.Gemma4TextConfig(**options))
+    for layer in model.model.layers:
+        layer.layer_scalar.fill_(0.7)
+    save(folder, model, 35)
+
+
+WINDOWED, WHOLE = "sliding_attention", "full_attention"
+
 FAMILIES: dict[str, Callable[[Path], None]] = {
+    "tiny-gemma4": make_gemma4,
     "tiny-qwen3_5-whole": make_qwen3_5_whole,
     "tiny-gemma3-whole": make_gemma3_whole,
     "tiny-granite": make(
@@ -218,6 +245,7 @@ FAMILY_FORMS: dict[str, dict[str, Callable[[], peft.PeftConfig]]] = {
     "tiny-qwen3_5": plain_and_dora(
         [*ALL, "in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"]
     ),
+    "tiny-gemma4": plain_and_dora([*ALL, "per_layer_input_gate", "per_layer_projection"]),
     "tiny-lfm2": plain_and_dora(
         ["q_proj", "k_proj", "v_proj", "in_proj", "out_proj", "w1", "w2", "w3"]
     ),

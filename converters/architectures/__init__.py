@@ -13,6 +13,7 @@ from .config_fields import ConfigFields
 from .ernie4_5 import ERNIE4_5
 from .exaone4 import EXAONE4
 from .gemma import GEMMA2, GEMMA3
+from .gemma4 import GEMMA4
 from .granite import GRANITE, GRANITE_HYBRID
 from .hunyuan_dense import HUNYUAN_DENSE
 from .lfm2 import LFM2
@@ -53,6 +54,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     HUNYUAN_DENSE,
     ERNIE4_5,
     LFM2,
+    GEMMA4,
 )
 
 

@@ -13,7 +13,7 @@ __all__ = ["Architecture", "HyperParameters", "ModuleTensor", "Sizes", "TensorNa
 
 _LAYER = re.compile(
     r"(?:(?:model|transformer|gpt_neox|decoder|backbone)\.)*"
-    r"(?:layers|h|blocks)\.(0|[1-9]\d{0,4})\.([\w.]+)"
+    r"(?:layers|h|blocks)\.(0|[1-9]\d{0,4})\.([\w.*]+)"
 )
 
 HyperParameters = Mapping[str, "str | int | float | tuple[int, ...] | tuple[bool, ...]"]
@@ -63,6 +63,14 @@ def _none(_fields: ConfigFields, _sizes: Sizes) -> HyperParameters:
     return {}
 
 
+def _same_sizes(sizes: Sizes, _kind: str) -> Sizes:
+    return sizes
+
+
+def _all_modules(_fields: ConfigFields, _sizes: Sizes) -> frozenset[str]:
+    return frozenset()
+
+
 def _no_biases(_fields: ConfigFields) -> frozenset[str]:
     return frozenset()
 
@@ -88,12 +96,19 @@ class Architecture:
     module's weight, with GGUF's whole name inside the layer. ``shapes`` gives Transformers' shape
     of each of them for the sizes of a model; a matrix is (out, in).
 
-    Hybrid models have layers of several kinds. ``kinds`` reads the kind of every layer, and
-    ``only_in`` names the kind of layer that a module belongs to if not all layers have it.
+    Hybrid models have layers of several kinds. ``kinds`` reads the kind of every layer,
+    ``kind_sizes`` gives the sizes in layers of a kind, and ``only_in`` names the kinds of layers
+    that a module belongs to if not all layers have it. ``without`` reads which modules a model
+    does not have at all.
+
+    A module of ``stacks`` has a star in its name and names a size: so many modules, numbered in
+    the place of the star, are one tensor of GGUF. The modules ``padded`` may have fewer rows than
+    the vocabulary; zeros follow them.
 
     ``changes`` say by module how GGUF's tensors differ, ``norm_offset`` is what GGUF adds to the
     weight of every norm without an entry there (see `change`). ``size_keys`` are the GGUF keys of
-    the sizes that changes depend on. ``float32`` names matrices that llama.cpp only takes as F32.
+    the sizes that changes depend on. ``float32`` names matrices that llama.cpp only takes as F32,
+    ``no_lora`` modules whose LoRA its graph ignores.
 
     ``rope_theta`` and ``rotary_factor`` are the defaults. With ``yarn_mscale`` llama.cpp reads
     YaRN's second scale. ``biases`` are the layer modules that may have a bias, ``fixed_biases`` the
@@ -119,11 +134,16 @@ class Architecture:
     shapes: Callable[[Sizes], Mapping[str, tuple[int, ...]]]
     parameters: Mapping[str, str] = field(default_factory=dict)
     kinds: Callable[[ConfigFields, Sizes], tuple[str, ...]] = _one_kind
-    only_in: Mapping[str, str] = field(default_factory=dict)
+    kind_sizes: Callable[[Sizes, str], Sizes] = _same_sizes
+    only_in: Mapping[str, str | frozenset[str]] = field(default_factory=dict)
+    without: Callable[[ConfigFields, Sizes], frozenset[str]] = _all_modules
+    stacks: Mapping[str, str] = field(default_factory=dict)
+    padded: frozenset[str] = frozenset()
     changes: Mapping[str, Change] = field(default_factory=dict)
     size_keys: Mapping[str, str] = field(default_factory=lambda: _SIZE_KEYS)
     norm_offset: float = 0.0
     float32: frozenset[str] = frozenset()
+    no_lora: frozenset[str] = frozenset()
     biases: frozenset[str] = frozenset()
     fixed_biases: frozenset[str] = frozenset()
     biased: Callable[[ConfigFields], frozenset[str]] = _no_biases
@@ -165,31 +185,46 @@ class Architecture:
             return (TensorName(gguf, name, None),)
         return ()
 
-    def modules(self, kinds: Sequence[str | None]) -> list[str]:
+    def modules(
+        self, kinds: Sequence[str | None], without: frozenset[str] = frozenset()
+    ) -> list[str]:
         """Transformers' names of all modules: the global ones, then layer by layer.
 
         ``kinds`` are the kinds of the layers. A layer of kind None has the modules of all kinds.
         """
-        found = [m if m == "lm_head" else f"model.{m}" for m in self.global_modules]
+        found = [
+            name if name == "lm_head" else f"model.{name}"
+            for name in self.global_modules
+            if name not in without
+        ]
         for layer, kind in enumerate(kinds):
             found += [
                 f"model.layers.{layer}.{name}"
                 for name in self.layer_modules
-                if kind is None or self.only_in.get(name, kind) == kind
+                if self._has(kind, name) and name not in without
             ]
         return found
 
-    def tensors(self, kinds: Sequence[str], biased: frozenset[str]) -> list[ModuleTensor]:
+    def _has(self, kind: str | None, name: str) -> bool:
+        """Whether layers of this kind have the module or parameter ``name``."""
+        kinds = self.only_in.get(name)
+        if kind is None or kinds is None:
+            return True
+        return kind == kinds if isinstance(kinds, str) else kind in kinds
+
+    def tensors(
+        self, kinds: Sequence[str], biased: frozenset[str], without: frozenset[str]
+    ) -> list[ModuleTensor]:
         """All tensors of a model whose modules ``biased`` have a bias."""
         found: list[ModuleTensor] = []
-        for module in self.modules(kinds):
+        for module in self.modules(kinds, without):
             for place in self.tensor_names(module):
                 found.append(ModuleTensor(f"{module}.weight", f"{place.gguf}.weight", place))
                 if place.module in biased:
                     found.append(ModuleTensor(f"{module}.bias", f"{place.gguf}.bias", place, True))
         for layer, kind in enumerate(kinds):
             for name, gguf in self.parameters.items():
-                if self.only_in.get(name, kind) == kind:
+                if self._has(kind, name) and name not in without:
                     place = TensorName(f"blk.{layer}.{gguf}", name, layer)
                     found.append(ModuleTensor(f"model.layers.{layer}.{name}", place.gguf, place))
         return found

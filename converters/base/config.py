@@ -40,7 +40,8 @@ class ModelConfig:
 
     ``sizes`` has the keys of `Sizes`; ``rotary`` counts the values of each head that are
     rotated. ``kinds`` are the kinds of the layers. ``hyper_parameters`` holds the parameters
-    that only this architecture has, by GGUF key. ``biased`` names the layer modules with a bias.
+    that only this architecture has, by GGUF key. ``biased`` names the layer modules with a bias,
+    ``without`` the modules of the tables that this model does not have.
     ``token_ids`` are the special tokens of the config and the generation config. A model that is
     part of a multimodal one ``is_text_part``. ``notes`` say where the GGUF file computes
     differently from Transformers.
@@ -57,6 +58,7 @@ class ModelConfig:
     hyper_parameters: HyperParameters
     tied_head: bool
     biased: frozenset[str]
+    without: frozenset[str]
     token_ids: Mapping[str, int]
     is_text_part: bool
     notes: tuple[str, ...]
@@ -87,10 +89,11 @@ def read_model_config(folder: Path) -> ModelConfig:
         n_context=fields.size("max_position_embeddings"),
         rms_norm_eps=fields.number("rms_norm_eps"),
         writes_head_dim=fields.get("head_dim") is not None,
-        rope=read_rope(fields, architecture, sizes["rotary"]),
+        rope=read_rope(fields, architecture, sizes.get("whole_head", sizes["rotary"])),
         hyper_parameters=architecture.hyper_parameters(fields, sizes),
         tied_head=tied_head,
         biased=_biased(fields, architecture),
+        without=architecture.without(fields, sizes),
         token_ids=_token_ids(folder, fields.values),
         is_text_part=bool(whole.inner("text_config").values),
         notes=_notes(fields, names[0]),

@@ -29,6 +29,7 @@ from ..quantization import bits_per_weight, checked, encode_rows, file_type, is_
 from ..safetensors import Array, to_float32
 from ..tokenizers.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from .config import ModelConfig, read_model_config
+from .derived import with_derived
 from .head import settle_head
 from .plan import PlannedTensor, plan_tensors, skipped_parts
 from .rope import rope_metadata
@@ -93,6 +94,7 @@ def convert_base(
     try:
         with open_checkpoint(folder) as opened:
             config, checkpoint, found = settle_head(config, opened)
+            checkpoint = with_derived(config, checkpoint)
             tensors = plan_tensors(config, checkpoint, quant)
             skipped = skipped_parts(config, checkpoint)
             # After the plan, which refuses a vocabulary size that no tensor has: it is never
@@ -137,7 +139,7 @@ def estimate_size(folder: Path, quant: str) -> int:
     config = read_model_config(folder)
     with open_checkpoint(folder) as opened:
         config, checkpoint, _ = settle_head(config, opened)
-        tensors = plan_tensors(config, checkpoint, quant)
+        tensors = plan_tensors(config, with_derived(config, checkpoint), quant)
     data = sum(-(-tensor.n_bytes // ALIGNMENT) * ALIGNMENT for tensor in tensors)
     if is_mix(quant):
         weights = sum(math.prod(tensor.shape) for tensor in tensors)

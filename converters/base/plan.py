@@ -70,19 +70,21 @@ def plan_tensors(
     Raises ConversionError for a tensor that is missing, has the wrong shape or type, or belongs
     nowhere.
     """
-    architecture, shapes = config.architecture, config.architecture.shapes(config.sizes)
+    architecture, shapes = config.architecture, _shapes(config)
     names = text_names(checkpoint) if config.is_text_part else dict.fromkeys(checkpoint, "")
     plan = [
         PlannedTensor(name, values.shape, "F32", values=values)
         for name, values in rope_tensors(config.rope, config.sizes["head_dim"]).items()
     ]
     used = {"lm_head.weight"} if config.tied_head else set()
-    for tensor in architecture.tensors(config.kinds, config.biased):
+    for tensor in architecture.tensors(config.kinds, config.biased, config.without):
         if tensor.source == "lm_head.weight" and config.tied_head:
             continue
         used.add(tensor.source)
         source = names.get(tensor.source) or tensor.source
-        shape = shapes[tensor.place.module][: 1 if tensor.is_bias else None]
+        layer = tensor.place.layer
+        shape = shapes[None if layer is None else config.kinds[layer]][tensor.place.module]
+        shape = shape[:1] if tensor.is_bias else shape
         _check_source(config, checkpoint, source, shape)
         change = architecture.change(tensor.place.module)
         if tensor.is_bias:
@@ -97,6 +99,14 @@ def plan_tensors(
                 f"{checkpoint[source].path}: tensor {source!r} has no place in {architecture.name}"
             )
     return plan
+
+
+def _shapes(config: ModelConfig) -> Mapping[str | None, Mapping[str, tuple[int, ...]]]:
+    """The shapes of modules in the layers of each kind; outside the layers, for None."""
+    architecture, sizes = config.architecture, config.sizes
+    return {None: architecture.shapes(sizes)} | {
+        kind: architecture.shapes(architecture.kind_sizes(sizes, kind)) for kind in config.kinds
+    }
 
 
 def skipped_parts(config: ModelConfig, checkpoint: Mapping[str, TensorReader]) -> str:

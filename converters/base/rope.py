@@ -30,6 +30,9 @@ MIN_CONTEXT = 2
 """Fewest original positions of LongRoPE, which divides by their logarithm."""
 
 
+_NEVER_ROTATED = 1e30
+"""A divisor that makes every angle zero."""
+
 MIN_ROTARY = 4
 """Fewest rotated values of a head for Hunyuan's scaling, which divides by the size less two."""
 
@@ -81,6 +84,9 @@ def read_rope(config: ConfigFields, architecture: Architecture, n_rotary: int) -
         return Rope(kind, theta, parameters)
     if kind == "yarn":
         return Rope(kind, theta, _yarn(config, rope, architecture))
+    if kind == "proportional":
+        divisors = {"rope_freqs": _proportional(config, rope, n_rotary)}
+        return Rope("default", theta, {}, divisors)
     if kind == "ntk-alpha":
         alpha = rope.number("alpha")
         if n_rotary < MIN_ROTARY:
@@ -135,6 +141,15 @@ def _yarn(config: ConfigFields, rope: ConfigFields, architecture: Architecture) 
         },
         **scales,
     }
+
+
+def _proportional(config: ConfigFields, rope: ConfigFields, n_rotary: int) -> tuple[float, ...]:
+    """Divisors that leave the last values of each half as they are, as llama.cpp's converter."""
+    factor = rope.number("partial_rotary_factor", 1.0)
+    rotated = int(n_rotary * factor / 2) if factor <= 1 else 0
+    if not rotated:
+        raise config.error(f"partial_rotary_factor {factor:g} of {n_rotary} rotates nothing")
+    return (1.0,) * rotated + (_NEVER_ROTATED,) * (n_rotary // 2 - rotated)
 
 
 def _yarn_scale(factor: float, mscale: float) -> float:

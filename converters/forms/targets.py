@@ -233,6 +233,8 @@ def _not_for_lora(
         return Misfit(
             f"{tensor.module}: {target.gguf_name} is a vector, which a LoRA cannot change"
         )
+    if target.module in architecture.no_lora:
+        return Misfit(f"{tensor.module}: llama.cpp ignores a LoRA on {target.gguf_name}")
     rank = tensor.update.rank or 0
     if not isinstance(tensor.update, LowRank) and rank * sum(target.shape) > math.prod(
         target.shape
