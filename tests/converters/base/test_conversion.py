@@ -250,7 +250,7 @@ def test_a_write_error_is_left_to_the_caller(tmp_path: Path) -> None:
 def test_a_forced_pre_tokenizer_is_written(tmp_path: Path) -> None:
     folder = copy_model("tiny-llama", tmp_path)
     change_json(folder / "tokenizer.json", pre_tokenizer={"type": "Whitespace"})
-    with pytest.raises(ConversionError, match=r"convert_base\(.*pre_tokenizer=NAME\)"):
+    with pytest.raises(ConversionError, match=r"pre_tokenizer=NAME \(--pre-tokenizer NAME\)"):
         convert_base(folder, tmp_path / "model.gguf", quant="f16")
     convert_base(folder, tmp_path / "model.gguf", quant="f16", pre_tokenizer="smollm")
     metadata = read_gguf_header(tmp_path / "model.gguf").metadata
