@@ -198,7 +198,7 @@ class Context(Native):
             place = end
         batch.n_tokens = place
         if embeddings is not None:
-            batch = _with_embeddings(batch, embeddings)
+            batch, _held = self._with_embeddings(embeddings)
         self._require_for_decode(place, 0 if embeddings is None else embeddings.nbytes)
         with fresh_log(), self.model.adapting:
             code = llama.llama_decode(pointer, batch)
@@ -225,6 +225,21 @@ class Context(Native):
                 f"embeddings of {self.model.n_embd}"
             )
         return embeddings
+
+    def _with_embeddings(self, embeddings: NDArray[np.float32]) -> tuple[Any, object]:
+        """The batch with embeddings instead of ids, and what must be held as long as the batch.
+
+        Models with positions of several dimensions take every dimension of an embedding's
+        position. Text has the same number in each, and 0 in the last.
+        """
+        batch, n = self._batch, len(embeddings)
+        positions = np.tile(self._positions[:n], (self.model.n_positions, 1))
+        if self.model.n_positions > 1:
+            positions[-1] = 0
+        numbers = embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        places = positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        rest = (batch.n_seq_id, batch.seq_id, batch.logits)
+        return llama.llama_batch(n, None, numbers, places, *rest), (embeddings, positions)
 
     def interrupt(self) -> None:
         """Stop the decode that runs in another thread, or the next one, until `resume`.
@@ -321,10 +336,3 @@ def kv_cache_bytes(model: Model, options: ContextOptions) -> float:
 
 def _bytes_of(array: NDArray[np.uint8]) -> Any:
     return array.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-
-
-def _with_embeddings(batch: Any, embeddings: NDArray[np.float32]) -> Any:
-    """The same batch with embeddings instead of ids; ``embeddings`` must outlive it."""
-    pointer = embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-    places = (batch.pos, batch.n_seq_id, batch.seq_id, batch.logits)
-    return llama.llama_batch(batch.n_tokens, None, pointer, *places)

@@ -116,6 +116,9 @@ class Model(Native):
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(pointer)
         self.n_embd: int = llama.llama_model_n_embd_inp(pointer)
         """Numbers of an embedding that takes the place of a token."""
+        several = (llama.LLAMA_ROPE_TYPE_MROPE, llama.LLAMA_ROPE_TYPE_IMROPE)
+        self.n_positions = 4 if llama.llama_model_rope_type(pointer) in several else 1
+        """Dimensions of the position of such an embedding."""
 
     def close(self) -> None:
         """Close all contexts and adapters of this model, then the model."""
