@@ -315,6 +315,11 @@ class TestChoice:
             assert expert.prepared.form == "soft-prompt"
             assert expert.generate(PROMPTS[0], **GREEDY).virtual_prompt_tokens == 7
 
+    def test_what_gemma_2_does_otherwise_is_noted(self, tmp_path, bases) -> None:
+        package = peft_package(tmp_path / "x.expert", "tiny-gemma2/prompt-tuning")
+        with Expert.load(package, base=bases("tiny-gemma2"), **EXACT) as expert:
+            assert any("acts as in Transformers 5" in note for note in expert.notes)
+
     def test_none_uses_no_soft_prompt(self, tmp_path, tiny_base) -> None:
         package = listed_package(tmp_path / "x.expert")
         with Expert.load(package, base=tiny_base, soft_prompt="none", **EXACT) as expert:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from ..converters.gguf.header import read_gguf_header
 from ..converters.gguf.published_parts import published_parts
 from ..converters.soft_prompts import read_soft_prompt
 from ..engine.options import ContextOptions
+from ..errors import ConversionError
 from ..hub import Hub
 from ..inference.session import SessionOptions
 from ..memory_estimate import MemoryEstimate, estimate_memory, parse_bytes
@@ -143,7 +145,10 @@ def _bases(
         for name, package in packages.items():
             base = find_base(package, cache=cache, hub=hub, progress=progress, **search)
             path = base.path.absolute()  # links stay: parts are found by their names
-            found.setdefault(path, []).append(_adapter(name, package, path, cache, mode))
+            adapter = _adapter(name, package, path, cache, mode)
+            beside = _bytes_beside(package) if adapter.form != "soft-prompt" else 0
+            adapter = dataclasses.replace(adapter, size=adapter.size + beside)
+            found.setdefault(path, []).append(adapter)
     for path, adapters in found.items():
         n_variants = sum(adapter.form == "variant" for adapter in adapters)
         parts = estimate_memory(published_parts(path), options, n_streams=options.max_streams)
@@ -178,6 +183,14 @@ def _adapter(name: str, package: Package, base: Path, cache: Cache, mode: str) -
     shapes = {target.gguf_name: target.shape for target, _ in targets}
     merged = sum(BYTES_OF_VARIANT * math.prod(shape) for shape in shapes.values())
     return AdapterEstimate(name, expert, "variant", merged, "estimated, at float16")
+
+
+def _bytes_beside(package: Package) -> int:
+    """Bytes of the soft prompt that the manifest lists first, if it can be read."""
+    for files in package.soft_prompts[:1]:
+        with contextlib.suppress(ConversionError):
+            return read_soft_prompt(files.weights, files.config).nbytes
+    return 0
 
 
 def _may_be(form: str, mode: str) -> bool:

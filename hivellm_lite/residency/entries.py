@@ -25,9 +25,9 @@ class ExpertStatus:
 
     ``state``: ``"resident"``, ``"registered"`` before its first use, or ``"evicted"`` until its
     next one. ``base``: the file's name; before the first use, the name in the manifest. ``mode``:
-    ``lora``, ``low-rank`` or ``variant``, and empty before the first use. ``memory``: bytes that
-    it takes beside its base (an adapter, or a variant's own weights), 0 while not resident.
-    ``last_used``: seconds since the epoch.
+    ``lora``, ``low-rank``, ``variant`` or ``soft-prompt``, and empty before the first use.
+    ``memory``: bytes that it takes beside its base (an adapter, a variant's own weights, a soft
+    prompt), 0 while not resident. ``last_used``: seconds since the epoch.
     """
 
     name: str

@@ -90,6 +90,15 @@ def test_estimate_counts_the_rows(tool, tmp_path, tiny_base):
     assert facts["bases"][0]["contexts"] == 1
 
 
+def test_estimate_counts_the_rows_beside_an_adapter(tool, tmp_path, tiny_base):
+    sizes = []
+    for prompts in ({"intro": b"no zip"}, {}):
+        package = listed_package(tmp_path / "x.expert", **prompts)
+        facts = json.loads(tool("estimate", package, "--base", tiny_base, "--json")[1])
+        sizes.append(facts["bases"][0]["adapters"][0]["size"])
+    assert sizes[1] - sizes[0] == 7 * 64 * 4
+
+
 def test_verify_conversion_compares_the_rows(tool, tmp_path, tiny_base):
     package = peft_package(tmp_path / "x.expert", "tiny-llama/prompt-tuning")
     code, out, _ = tool("verify-conversion", package, "--base", tiny_base)
