@@ -172,7 +172,17 @@ def _check_source(
     if info.shape != shape:
         raise ConversionError(
             f"{file.path}: tensor {source!r} has shape {list(info.shape)}, "
-            f"{config.path.name} asks for {list(shape)}"
+            f"{config.path.name} asks for {list(shape)}{_vocabulary_hint(source, info.shape, shape)}"
         )
     if info.dtype not in FLOATS:
         raise ConversionError(f"{file.path}: tensor {source!r} is {info.dtype}, expected floats")
+
+
+def _vocabulary_hint(source: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """What to do where only the number of tokens differs."""
+    if not source.endswith(("embed_tokens.weight", "lm_head.weight")) or found[1:] != wanted[1:]:
+        return ""
+    return (
+        f"\nThe embedding was resized and the config was not saved with it: set vocab_size to "
+        f"{found[0]} if both embed_tokens and lm_head have as many rows."
+    )

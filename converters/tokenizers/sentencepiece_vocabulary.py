@@ -181,7 +181,8 @@ def pieces_of(
         if not 0 <= token_id < size:
             raise ConversionError(
                 f"{path}: token {piece.text!r} has the id {token_id}, "
-                f"but the model's vocabulary has {size} entries"
+                f"but the model's vocabulary has {size} entries\n"
+                "The tokenizer is another model's, or it has grown and the embedding has not."
             )
     n_bytes = len({p.text for p in pieces.values() if p.type == BYTE and _BYTE.fullmatch(p.text)})
     if n_bytes != 256:

@@ -13,7 +13,12 @@ from typing import Any
 from ...errors import ConversionError
 from ..json_file import read_json
 
-__all__ = ["SpecialTokens", "read_older_added_tokens", "read_special_tokens"]
+__all__ = [
+    "SpecialTokens",
+    "read_older_added_tokens",
+    "read_special_tokens",
+    "read_tokenizer_options",
+]
 
 KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
@@ -74,21 +79,32 @@ def read_special_tokens(
     return SpecialTokens(ids, add)
 
 
+def read_tokenizer_options(folder: Path) -> dict[str, Any]:
+    """``tokenizer_config.json``, with ``special_tokens_map.json`` where that counts.
+
+    Transformers before 4.34 kept the roles of tokens there. As in Transformers, they come before
+    those of a ``tokenizer_config.json`` that has no ``added_tokens_decoder``.
+    """
+    path, roles = folder / "tokenizer_config.json", folder / "special_tokens_map.json"
+    options = read_json(path) if path.is_file() else {}
+    if "added_tokens_decoder" in options or not roles.is_file():
+        return options
+    return {**options, **read_json(roles)}
+
+
 def read_older_added_tokens(folder: Path, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """``added_tokens.json``, which Transformers before 4.34 wrote, in the form of its successor.
 
-    A token is special if ``special_tokens_map.json`` or ``options`` name it.
+    A token is special if ``options``, as `read_tokenizer_options` reads them, name it.
     """
     path = folder / "added_tokens.json"
     if not path.is_file():
         return {}
-    roles = folder / "special_tokens_map.json"
-    special = set[str]()
-    for source in (options, read_json(roles) if roles.is_file() else {}):
-        others = source.get("additional_special_tokens")
-        named = [*(source.get(f"{kind}_token") for kind in KINDS)]
+    named = [options.get(f"{kind}_token") for kind in KINDS]
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        others = options.get(key)
         named += others if isinstance(others, list) else []
-        special |= {text for token in named if (text := _content(token)) is not None}
+    special = {text for token in named if (text := _content(token)) is not None}
     return {
         str(token_id): {"content": text, "special": text in special}
         for text, token_id in read_json(path).items()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConversionError
 from ...tokenization.rules import NORMALIZER_KEY, SPACE_PREFIX_KEY, STRIPS_KEYS
 from ..gguf.check.vocabulary import text_problem
-from ..json_file import read_json, read_tokenizer_json
+from ..json_file import read_tokenizer_json
 from .added_tokens import (
     AddedToken,
     looks_special,
@@ -32,7 +32,7 @@ from .pre_tokenizer_names import checked_pre_tokenizer
 from .pre_tokenizers import IGNORE_MERGES, recognise
 from .sentencepiece_model import Piece
 from .sentencepiece_vocabulary import UNMERGED_SCORE, is_sentencepiece, pieces_of
-from .special_tokens import SpecialTokens, read_special_tokens
+from .special_tokens import SpecialTokens, read_special_tokens, read_tokenizer_options
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -91,11 +91,14 @@ def read_vocabulary(
     """
     path, protobuf = folder / "tokenizer.json", folder / "tokenizer.model"
     if not path.is_file() and not protobuf.is_file():
-        raise ConversionError(f"{folder} has no tokenizer.json and no tokenizer.model")
+        raise ConversionError(
+            f"{folder} has no tokenizer.json and no tokenizer.model\n"
+            "From other files, such as vocab.json and merges.txt, Transformers makes a "
+            "tokenizer.json: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)."
+        )
     facts = _Model(size, token_ids, reads_prefix=architecture == "llama")
     tokenizer = read_tokenizer_json(path) if path.is_file() else None
-    companion = folder / "tokenizer_config.json"
-    options = read_json(companion) if companion.is_file() else {}
+    options = read_tokenizer_options(folder)
     if tokenizer is None or is_sentencepiece(tokenizer):
         if pre_tokenizer is not None:
             raise ConversionError(
@@ -134,7 +137,8 @@ def _byte_level(
         if not 0 <= token_id < size:
             raise ConversionError(
                 f"{path}: token {text!r} has the id {token_id}, "
-                f"but the model's vocabulary has {size} entries"
+                f"but the model's vocabulary has {size} entries\n"
+                "The tokenizer is another model's, or it has grown and the embedding has not."
             )
         if token_id in pieces:
             raise ConversionError(

@@ -77,7 +77,7 @@ def find(tensors: Mapping[str, TensorReader], settings: QuantizationSettings) ->
         elif settings.method and dtype == "F8_E4M3" and name.endswith(".weight"):
             raise ConversionError(
                 f"{tensor.path}: {name!r} is {dtype} and has no scale ({name}_scale or "
-                f"{name}_scale_inv): the checkpoint is damaged"
+                f"{name}_scale_inv): the checkpoint is incomplete, or in another format"
             )
 
 

@@ -109,7 +109,9 @@ def require(
     """The tensor ``name``, one of ``dtypes``. Raises ConversionError if ``what`` lacks it."""
     tensor = tensors.get(name)
     if tensor is None:
-        raise ConversionError(f"{what} has no tensor {name!r}: the checkpoint is damaged")
+        raise ConversionError(
+            f"{what} has no tensor {name!r}: the checkpoint is incomplete, or in another packing"
+        )
     dtype = tensor.info(name).dtype
     if dtype not in dtypes:
         raise ConversionError(

@@ -64,3 +64,12 @@ def test_a_head_that_llama_cpp_s_graph_lacks_is_refused(tmp_path: Path) -> None:
     change(folder, head=np.zeros_like(change(folder)))
     with pytest.raises(ConversionError, match="only with a tied head"):
         convert_base(folder, tmp_path / "model.gguf", quant="f16")
+
+
+def test_an_embedding_that_was_resized_without_its_config_is_refused_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    folder = copy_model("tiny-qwen3", tmp_path)
+    change(folder, embedding=np.zeros((520, 64), np.float32))
+    with pytest.raises(ConversionError, match=r"\[520, 64\].*\n.*set vocab_size to 520"):
+        convert_base(folder, tmp_path / "model.gguf", quant="f16")

@@ -47,6 +47,22 @@ def test_tokens_that_only_the_older_file_lists_count(name: str, tmp_path: Path) 
     assert (found.tokens, found.types) == (whole.tokens, whole.types)
 
 
+@pytest.mark.parametrize("decoder", [None, {}])
+def test_roles_of_the_older_file_count_where_the_config_has_no_decoder(
+    decoder: object, tmp_path: Path
+) -> None:
+    """As in Transformers: `special_tokens_map.json` comes first in folders from before 4.34."""
+    folder = copy_model("tiny-qwen3", tmp_path)
+    options = {"added_tokens_decoder": decoder, "eos_token": "<|endoftext|>"}
+    change_json(folder / "tokenizer_config.json", **options)
+    roles = {"eos_token": {"content": "<|im_end|>"}, "pad_token": "</think>"}
+    (folder / "special_tokens_map.json").write_text(json.dumps(roles))
+    found = vocabulary_in(folder)
+    assert found.special.ids["eos"] == (500 if decoder == {} else 502)
+    assert (found.special.ids.get("pad") == 504) == (decoder is None)
+    assert (found.types[504] == CONTROL) == (decoder is None)
+
+
 def test_a_token_with_a_role_is_a_control_token(tmp_path: Path) -> None:
     folder = copy_model("tiny-qwen3", tmp_path)
     change_json(folder / "tokenizer_config.json", pad_token={"content": "<think>"})
