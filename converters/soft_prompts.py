@@ -37,6 +37,9 @@ FORMAT_VERSION = 1
 """Part of cache keys. Raised when the same input would be written differently."""
 
 TENSOR = "prompt_embeddings"
+_PER_LAYER = "per_layer_token_embd.weight"
+"""Of Gemma 4 E2B and E4B: a second embedding of every token, for all layers."""
+
 _TORCH_FILES = (".pt", ".pth", ".bin")
 
 
@@ -85,8 +88,14 @@ def soft_prompt_layout(base: GGUFHeader) -> tuple[int, bool]:
 def convert_soft_prompt(rows: Float32Array, base: GGUFHeader, source: Path) -> Float32Array:
     """The rows that llama.cpp must get for the base of ``base``, so that they act as trained.
 
-    Raises ConversionError for rows that were trained for a base of another width.
+    Raises ConversionError for rows that were trained for a base of another width, and for a base
+    that needs more of a token than its embedding.
     """
+    if _PER_LAYER in base.tensors:
+        raise ConversionError(
+            f"{source}: {base.path.name} looks every token up in each layer; the rows of a soft "
+            "prompt are no tokens, and Transformers refuses them too"
+        )
     width, scales = soft_prompt_layout(base)
     if rows.shape[1] != width:
         raise ConversionError(

@@ -8,21 +8,20 @@ and computes rows after a gap in another pass, so callers use neighbours.
 from __future__ import annotations
 
 import ctypes
-import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ContextLengthError, InferenceError, OutOfMemoryError
+from ..errors import InferenceError, OutOfMemoryError
 from ..hardware import physical_cores
 from ..process.memory_limits import require_memory, stack_bytes
+from .batch import Batch, Filled
 from .kv_state import KVState
 from .native import Native, drop_log, flag_is_set, fresh_log, llama, reason
 from .options import KV_TYPES, ContextOptions
 from .rows import Row
 from .sizes import GRAPH_BYTES, KV_BYTES, N_BATCH, N_OUTPUTS, N_UBATCH_SCORES, PAD
-from .virtual_tokens import embeddings_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +85,7 @@ class Context(Native):
         self.buffer_bytes = model.compute_bytes(
             self.n_ctx, n_streams, flash_attention=options.flash_attention is not False
         )
-        self._own_batch()
+        self._batch = Batch(self.n_batch, model.n_embd, model.n_positions)
         self._interrupt = ctypes.create_string_buffer(2)
         llama.llama_set_abort_callback(
             pointer, flag_is_set(), ctypes.cast(self._interrupt, ctypes.c_void_p)
@@ -120,30 +119,18 @@ class Context(Native):
             advice="Use a smaller n_ctx, fewer max_streams, or kv_type='q8_0'.",
         )
 
-    def _require_for_decode(self, n_tokens: int, n_copied: int) -> None:
-        """What llama.cpp takes in the middle of a decode, where a failure ends the process.
-
-        ``n_copied``: bytes of embeddings, which llama.cpp copies.
-        """
+    def _require_for_decode(self, batch: Filled) -> None:
+        """What llama.cpp takes in the middle of a decode, where a failure ends the process."""
         if not self.model.on_cpu:
             return
         # other adapters: llama.cpp makes its buffers anew before it frees the old ones
         anew = self.buffer_bytes + GRAPH_BYTES if self.applied != self._decoded_with else 0
         require_memory(
-            f"the decode of {n_tokens} tokens",
+            f"the decode of {batch.n_tokens} tokens",
             0,
-            reserved=anew + _RESERVE + _COPIES * n_copied + self.n_threads * stack_bytes(),
+            reserved=anew + _RESERVE + _COPIES * batch.n_held + self.n_threads * stack_bytes(),
             process_only=True,
         )
-
-    def _own_batch(self) -> None:
-        self._batch = batch = llama.llama_batch_init(self.n_batch, 0, 1)
-        weakref.finalize(self, llama.llama_batch_free, batch)
-        size = (self.n_batch,)
-        self._tokens = np.ctypeslib.as_array(batch.token, size)
-        self._positions = np.ctypeslib.as_array(batch.pos, size)
-        self._wants_logits = np.ctypeslib.as_array(batch.logits, size)
-        np.ctypeslib.as_array(batch.n_seq_id, size)[:] = 1
 
     def apply(self, adapters: Applied) -> None:
         """Compute with these adapters from now on. Only streams that were computed under
@@ -171,37 +158,17 @@ class Context(Native):
     def decode(self, rows: Sequence[Row]) -> list[int]:
         """Compute the rows, at most `n_batch` tokens and `n_outputs` logits together.
 
-        The rows are all of tokens or all of virtual tokens: a batch of llama.cpp takes either ids
-        or embeddings. Returns for each row the index, for `logits`, of its last token. Raises
-        ContextLengthError when a row does not fit its stream, InterruptedDecodeError
-        after `interrupt`, InferenceError when llama.cpp fails. After an error the rows'
-        streams hold what they held before; those of a model that does not cut back
-        (`Model.cuts_back`) are empty.
+        The rows are all of tokens or all of virtual tokens. Returns for each row the index, for
+        `logits`, of its last token. Raises ContextLengthError when a row does not fit its stream,
+        InterruptedDecodeError after `interrupt`, InferenceError when llama.cpp fails. After an
+        error the rows' streams hold what they held before; those of a model that does not cut
+        back (`Model.cuts_back`) are empty.
         """
         pointer = self.pointer  # raises when the context was closed
-        batch, place, ends = self._batch, 0, []
-        embeddings = self._embeddings_of(rows)
-        for row in rows:
-            n, end = len(row.tokens), place + len(row.tokens)
-            if row.position + n > self.n_ctx:
-                raise ContextLengthError(
-                    f"position {row.position + n} is beyond n_ctx={self.n_ctx}"
-                )
-            if embeddings is None:
-                self._tokens[place:end] = row.tokens
-            self._positions[place:end] = np.arange(row.position, row.position + n)
-            self._wants_logits[place:end] = False
-            self._wants_logits[end - row.n_logits : end] = True
-            for index in range(place, end):
-                batch.seq_id[index][0] = row.stream
-            ends.append(end - 1)
-            place = end
-        batch.n_tokens = place
-        if embeddings is not None:
-            batch, _held = self._with_embeddings(embeddings)
-        self._require_for_decode(place, 0 if embeddings is None else embeddings.nbytes)
+        batch = self._batch.fill(rows, self.n_ctx)
+        self._require_for_decode(batch)
         with fresh_log(), self.model.adapting:
-            code = llama.llama_decode(pointer, batch)
+            code = llama.llama_decode(pointer, batch.native)
             if code == _ABORTED:
                 drop_log()
         self._decoded_with = self.applied
@@ -211,35 +178,10 @@ class Context(Native):
                 self.truncate(row.stream, row.position if self.model.cuts_back else 0)
             if code == _ABORTED:
                 raise InterruptedDecodeError("the decode was interrupted")
-            raise InferenceError(f"llama.cpp failed to decode {place} tokens (code {code})\n{why}")
-        return ends
-
-    def _embeddings_of(self, rows: Sequence[Row]) -> NDArray[np.float32] | None:
-        """What virtual tokens are computed from, shape (tokens, n_embd); None for tokens."""
-        if all(row.tokens[0] >= 0 for row in rows):
-            return None
-        embeddings = embeddings_of([token for row in rows for token in row.tokens])
-        if embeddings.shape[1] != self.model.n_embd:
             raise InferenceError(
-                f"a soft prompt has rows of {embeddings.shape[1]} numbers; this base has "
-                f"embeddings of {self.model.n_embd}"
+                f"llama.cpp failed to decode {batch.n_tokens} tokens (code {code})\n{why}"
             )
-        return embeddings
-
-    def _with_embeddings(self, embeddings: NDArray[np.float32]) -> tuple[Any, object]:
-        """The batch with embeddings instead of ids, and what must be held as long as the batch.
-
-        Models with positions of several dimensions take every dimension of an embedding's
-        position. Text has the same number in each, and 0 in the last.
-        """
-        batch, n = self._batch, len(embeddings)
-        positions = np.tile(self._positions[:n], (self.model.n_positions, 1))
-        if self.model.n_positions > 1:
-            positions[-1] = 0
-        numbers = embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-        places = positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
-        rest = (batch.n_seq_id, batch.seq_id, batch.logits)
-        return llama.llama_batch(n, None, numbers, places, *rest), (embeddings, positions)
+        return batch.ends
 
     def interrupt(self) -> None:
         """Stop the decode that runs in another thread, or the next one, until `resume`.

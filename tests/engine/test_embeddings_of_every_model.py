@@ -6,6 +6,7 @@ So a soft prompt acts as in Transformers, whatever llama.cpp does to its inputs.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hivellm_lite.converters.soft_prompts import convert_soft_prompt
 
 from hivellm_lite.engine.options import ContextOptions
 from hivellm_lite.engine.virtual_tokens import virtual_tokens
+from hivellm_lite.errors import ConversionError
 from hivellm_lite.inference.opening import open_session
 from hivellm_lite.inference.session import SessionOptions
 
@@ -26,9 +28,6 @@ from ..support.paths import MODELS
 NAMES = sorted(path.name for path in MODELS.iterdir())
 TOKENS = [11, 35, 7, 90, 54, 23, 61, 12, 80, 5, 31, 44]
 N_VIRTUAL = 7
-
-SCALED = ("gemma2", "gemma3", "gemma3_text")
-"""Values of ``model_type`` whose embedding layer multiplies by the root of the width."""
 
 
 def embeddings(folder: Path) -> np.ndarray:
@@ -44,14 +43,18 @@ def embeddings(folder: Path) -> np.ndarray:
 
 
 def is_scaled(folder: Path) -> bool:
-    config = (folder / "config.json").read_text()
-    return any(f'"model_type": "{name}"' in config for name in SCALED)
+    """Whether the embedding layer multiplies by the root of the width."""
+    return "gemma" in json.loads((folder / "config.json").read_text())["model_type"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_of_tokens_act_like_the_tokens(name, tmp_path):
     base = tmp_path / "base.gguf"
     convert_base(MODELS / name, base, quant="f32")
+    if "per_layer_token_embd.weight" in read_gguf_header(base).tensors:
+        with pytest.raises(ConversionError, match="looks every token up in each layer"):
+            convert_soft_prompt(embeddings(MODELS / name), read_gguf_header(base), base)
+        return
     rows = convert_soft_prompt(embeddings(MODELS / name), read_gguf_header(base), base)
     virtual = virtual_tokens(hashlib.sha256(rows.tobytes()).hexdigest(), rows)
     options = SessionOptions(ContextOptions(256, kv_type="f32", flash_attention=False))
