@@ -253,8 +253,12 @@ def compressed() -> None:
 
 
 def whole_model() -> None:
-    """tiny-qwen3 in NF4, and what it answers with the dequantised weights in float32."""
+    """tiny-qwen3 in NF4, and what it answers with the dequantised weights in float32.
+
+    Alone, and with a DoRA adapter.
+    """
     import bitsandbytes as bnb
+    from peft import PeftModel
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     source, folder = FIXTURES / "models" / "tiny-qwen3", OUT / "tiny-qwen3-nf4"
@@ -272,10 +276,12 @@ def whole_model() -> None:
         if isinstance(module, bnb.nn.Linear4bit):
             weight = four_bit(module.weight.data, module.weight.quant_state)
             plain.get_submodule(name).weight.data = weight.float()
-    ids = torch.arange(3, 27)[None]
+    ids, found = torch.arange(3, 27)[None], {}
     with torch.no_grad():
-        logits = plain(ids).logits[0]
-    np.savez_compressed(folder / "expected.npz", ids=ids[0].numpy(), logits=logits.numpy())
+        found["logits"] = plain(ids).logits[0].numpy()
+        adapter = PeftModel.from_pretrained(plain, FIXTURES / "adapters" / "tiny-qwen3" / "dora")
+        found["dora"] = adapter(ids).logits[0].numpy()
+    np.savez_compressed(folder / "expected.npz", ids=ids[0].numpy(), **found)
 
 
 def main(sources: Path) -> None:

@@ -58,7 +58,8 @@ converters.soft_prompts  : converters.architectures converters.gguf converters.p
                            converters.safetensors converters.torch_zip errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization
 engine                   : converters.gguf errors hardware lazy process sampling tokenization
-hub                      : archive converters.gguf errors progress storage user_paths
+hub                      : archive converters.checkpoints converters.gguf errors progress storage
+                           user_paths
 converters.gguf          : converters.architectures errors
 converters.architectures : converters.safetensors errors
 converters.checkpoints   : converters.json_file converters.safetensors errors

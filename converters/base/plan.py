@@ -95,6 +95,8 @@ def plan_tensors(
     for name, stored in names.items():
         if name not in used and not _is_ignored(name, config):
             source = stored or name
+            if name.endswith(".bias") and _is_zero(checkpoint[source], source):
+                continue  # quantisers give every module a bias
             raise ConversionError(
                 f"{checkpoint[source].path}: tensor {source!r} has no place in {architecture.name}"
             )
@@ -159,6 +161,13 @@ def _is_ignored(name: str, config: ModelConfig) -> bool:
     return config.is_text_part and left_out(name) is not None
 
 
+def _is_zero(file: TensorReader, source: str) -> bool:
+    info = file.info(source)
+    if len(info.shape) != 1 or info.dtype not in FLOATS:
+        return False
+    return not file.read_float32(source).any()
+
+
 def _check_source(
     config: ModelConfig,
     checkpoint: Mapping[str, TensorReader],
@@ -170,9 +179,10 @@ def _check_source(
         raise ConversionError(f"{config.path.parent}: tensor {source!r} is missing{hint}")
     info = file.info(source)
     if info.shape != shape:
+        hint = _vocabulary_hint(source, info.shape, shape)
         raise ConversionError(
             f"{file.path}: tensor {source!r} has shape {list(info.shape)}, "
-            f"{config.path.name} asks for {list(shape)}{_vocabulary_hint(source, info.shape, shape)}"
+            f"{config.path.name} asks for {list(shape)}{hint}"
         )
     if info.dtype not in FLOATS:
         raise ConversionError(f"{file.path}: tensor {source!r} is {info.dtype}, expected floats")

@@ -15,7 +15,7 @@ from pathlib import Path
 from ...errors import ConversionError
 from ..json_file import read_json
 
-__all__ = ["INDEX", "WEIGHTS", "weight_files"]
+__all__ = ["INDEX", "WEIGHTS", "listed_files", "weight_files"]
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -47,6 +47,11 @@ def weight_files(folder: Path) -> tuple[list[str], dict[str, str]]:
             f"anew under other names, delete {INDEX}."
         )
     return files, weight_map
+
+
+def listed_files(index: Path) -> list[str]:
+    """The files that the index names. Raises ConversionError for one that is damaged."""
+    return sorted(set(_read_weight_map(index).values()))
 
 
 def _shards_without_index(folder: Path, present: Collection[str]) -> list[str]:

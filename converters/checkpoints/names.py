@@ -20,9 +20,10 @@ _WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped
 """Parts of a name that only wrappers have, at any place."""
 
 _ADAPTER = re.compile(
-    r"(?:^|\.)(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|ia3_l|hada_w[12]_[ab]"
-    r"|lokr_w[12]|oft_r|vera_lambda_[bd]|vblora_logits_[AB])(?:\.|$)"
+    r"(?:^|\.)(?:(?:lora|ia3|hada|lokr|oft|boft|vera|vblora|randlora|hra|bone|c3a|fourierft|shira"
+    r"|waveft|ln_tuning|prompt_encoder)_\w+|trainable_tokens_\w+)(?:\.|$)"
 )
+"""Tensors of PEFT's methods."""
 
 _EMBEDDING = "embed_tokens.weight"
 

@@ -84,8 +84,8 @@ class _CheckpointWeights:
             raise ConversionError(
                 f"{self._folder}: {name!r} has shape {list(values.shape)}, "
                 f"the base's {target.gguf_name} {list(target.shape)}\n"
-                "The float weights must be those that the base was converted from: name their folder "
-                "with float_weights=FOLDER (--float-weights FOLDER)."
+                "The float weights must be those that the base was converted from: give their "
+                "folder with float_weights=FOLDER (--float-weights FOLDER)."
             )
         return values
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ..converters.checkpoints.index import INDEX, WEIGHTS, listed_files, weight_files
 from ..converters.gguf.published_parts import first_parts, part_names, without_number
-from ..errors import BaseNotFoundError
+from ..errors import BaseNotFoundError, ConversionError
 from ..progress import Progress
 from .connection import Hub, Listing
 from .download import fetch_files
@@ -16,10 +16,8 @@ from .download import fetch_files
 __all__ = ["choose_gguf", "fetch_gguf", "fetch_weights", "is_complete", "named_gguf"]
 
 _CONFIG = "config.json"
-_INDEX = "model.safetensors.index.json"
-_WEIGHTS = "model.safetensors"
 _SMALL_FILES = (
-    *(_CONFIG, "generation_config.json", _INDEX, "tokenizer.json", "tokenizer_config.json"),
+    *(_CONFIG, "generation_config.json", INDEX, "tokenizer.json", "tokenizer_config.json"),
     *("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
     *("tokenizer.model", "quantize_config.json", "quant_config.json"),
     *("chat_template.jinja", "chat_template.json"),
@@ -67,8 +65,11 @@ def is_complete(folder: Path) -> bool:
     tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
     if not tokenizer or not (folder / _CONFIG).is_file():
         return False
-    shards = _shards(folder, [path.name for path in folder.iterdir()])
-    return bool(shards) and all((folder / shard).is_file() for shard in shards)
+    try:
+        weight_files(folder)
+    except ConversionError:
+        return False
+    return True
 
 
 def fetch_gguf(
@@ -121,7 +122,7 @@ def fetch_weights(
     absent = sorted(set(shards) - set(listing.names))
     if absent or not shards:
         raise BaseNotFoundError(
-            f"{listing.reference.repository} is not complete: {_INDEX} lists "
+            f"{listing.reference.repository} is not complete: {INDEX} lists "
             f"{absent[0] + ', which is not there' if absent else 'no files'}"
         )
     return fetch_files(hub, listing, shards, progress)
@@ -134,21 +135,20 @@ def _models(names: Iterable[str]) -> list[str]:
 
 
 def _has_weights(names: Iterable[str]) -> bool:
-    return not {_WEIGHTS, _INDEX}.isdisjoint(names)
+    return not {WEIGHTS, INDEX}.isdisjoint(names)
 
 
 def _shards(folder: Path, names: Iterable[str]) -> list[str]:
     """The weights' file names; none if ``model.safetensors.index.json`` cannot be read.
 
     As in Transformers, an index beside ``model.safetensors`` does not count. ``names`` are the
-    files that there are.
+    files that the repository has.
     """
-    if _WEIGHTS in names or not (folder / _INDEX).is_file():
-        return [_WEIGHTS]
+    if WEIGHTS in names or not (folder / INDEX).is_file():
+        return [WEIGHTS]
     try:
-        index = json.loads((folder / _INDEX).read_text("utf-8"))
-        return sorted({str(name) for name in index["weight_map"].values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return listed_files(folder / INDEX)
+    except ConversionError:
         return []
 
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ....errors import ConversionError
 from ...json_file import parse_json
-from ...safetensors import FLOATS, Array, Float32Array
+from ...safetensors import FLOATS, Float32Array, to_float32
 from ..tensors import TensorReader
 from .settings import QuantizationSettings
 from .tensor import Dequantised, Found, require, values_of
@@ -100,7 +100,7 @@ class _Maxima:
     def read(self, start: int, stop: int) -> Float32Array:
         found = self.stored.read_stored(self.name, start, stop)
         if self.table is None or self.maxima is None:
-            return found.astype(np.float32, copy=False)
+            return to_float32(found, self.stored.info(self.name).dtype)
         places = np.arange(start, stop) // self.block
         values: Float32Array = self.table[found.astype(np.intp)] * self.maxima[places]
         values += np.float32(self.offset)
@@ -123,10 +123,10 @@ def _four_bit(
         )
     used = [weight, state_name, f"{weight}.absmax", f"{weight}.quant_map"]
     table = _table(tensors, f"{weight}.quant_map", 16, what)
-    maxima = require(tensors, f"{weight}.absmax", {"U8", "F32"}, what)
+    maxima = require(tensors, f"{weight}.absmax", {"U8", *FLOATS}, what)
     n_blocks = -(-n // block)
     _check_length(maxima, f"{weight}.absmax", n_blocks)
-    if maxima.info(f"{weight}.absmax").dtype == "F32":
+    if maxima.info(f"{weight}.absmax").dtype != "U8":
         read = _Maxima(maxima, f"{weight}.absmax")
     else:
         used += [f"{weight}.nested_absmax", f"{weight}.nested_quant_map"]
@@ -213,7 +213,7 @@ def _bytes_of(tensor: TensorReader, name: str, start: int, stop: int) -> npt.NDA
     rows = max(1, info.shape[0]) if info.shape else 1
     size = (info.end - info.begin) // rows
     first, last = start // size, -(-stop // size)
-    found: Array = np.ascontiguousarray(tensor.read_stored(name, first, last)).reshape(-1)
+    found = np.ascontiguousarray(tensor.read_stored(name, first, last)).reshape(-1)
     return found.view(np.uint8)[start - first * size : stop - first * size]
 
 

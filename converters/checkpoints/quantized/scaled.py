@@ -11,6 +11,7 @@ quantization/lifecycle/forward.py of compressed-tensors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -143,6 +144,8 @@ def _block(settings: QuantizationSettings) -> tuple[int, int] | None:
             block = block or (weights.get("block_structure") if isinstance(weights, dict) else None)
     if block is None:
         return None
+    if isinstance(block, str) and re.fullmatch(r"[0-9]{1,6}x[0-9]{1,6}", block):
+        block = [int(size) for size in block.split("x")]
     if (
         not isinstance(block, list)
         or len(block) != 2

@@ -95,7 +95,15 @@ def _method(options: Mapping[str, Any]) -> str:
 
 def _checked(method: str, options: Mapping[str, Any], path: Path) -> QuantizationSettings:
     problem = ""
-    if method not in READ:
+    if method in ("auto-round", "intel/auto-round"):
+        # It writes the packings of other tools.
+        packing = str(options.get("packing_format", "auto_round:auto_gptq"))
+        if packing in ("auto_round:auto_gptq", "auto_round:gptq"):
+            return _checked("gptq", options, path)
+        if packing in ("auto_round:auto_awq", "auto_round:awq"):
+            return _checked("awq", options, path)
+        problem = f"AutoRound's packing {packing!r:.50} is not read"
+    elif method not in READ:
         problem = f"the checkpoint is quantised ({method:.50}), which cannot be read as floats here"
     elif method == "gptq":
         problem = _gptq_problem(options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,19 @@ import pytest
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.base.config import read_model_config
 from hivellm_lite.converters.checkpoints.opening import open_checkpoint
+from hivellm_lite.converters.forms.targets import find_targets
+from hivellm_lite.converters.forms.variant import convert_variant, loading_order
+from hivellm_lite.converters.forms.weights import checkpoint_weights
+from hivellm_lite.converters.gguf.header import read_gguf_header
+from hivellm_lite.converters.gguf.split import split_gguf
 from hivellm_lite.converters.safetensors import SafetensorsFile
 
 from hivellm_lite.errors import ConversionError
 
 from ...support import llama
-from ...support.model_files import copy_model, framed
+from ...support.model_files import copy_model, framed, safetensors, saved_adapter
 from ...support.paths import FIXTURES, MODELS
+from ...support.split_models import split_logits
 
 FOLDERS = FIXTURES / "quantized"
 ONE_MODULE = sorted(path.name for path in FOLDERS.iterdir() if not path.name.startswith("tiny"))
@@ -80,8 +87,6 @@ def test_a_config_that_says_quantised_about_floats_is_noted(tmp_path: Path) -> N
 
 
 def test_the_weights_of_a_quantised_checkpoint_name_their_format(tmp_path: Path) -> None:
-    from hivellm_lite.converters.forms.weights import checkpoint_weights
-
     with checkpoint_weights(quantized_model(tmp_path)) as weights:
         assert weights.origin == "weights of model dequantised from nf4"
 
@@ -162,3 +167,33 @@ def test_settings_of_older_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "quantize_config.json").write_text('{"bits": 4, "group_size": 32}')
     with open_checkpoint(tmp_path) as tensors:
         assert tensors.quantization == "GPTQ (4 bits)"
+
+
+def test_a_dora_adapter_is_merged_with_the_dequantised_weights(tmp_path: Path) -> None:
+    expected = np.load(FOLDERS / "tiny-qwen3-nf4" / "expected.npz")
+    folder, place = quantized_model(tmp_path), tmp_path / "variant"
+    place.mkdir()
+    convert_base(folder, tmp_path / "base.gguf", quant="f32")
+    parts = [tmp_path / name for name in split_gguf(tmp_path / "base.gguf", tmp_path)]
+    header = read_gguf_header(tmp_path / "base.gguf")
+    updates = find_targets(saved_adapter("tiny-qwen3", "dora"), header)
+    with checkpoint_weights(folder) as weights:
+        report = convert_variant(
+            updates, header, [part.name for part in parts], weights, place, quantization="f32"
+        )
+    assert report.source == "weights of model dequantised from nf4"
+    logits = split_logits(loading_order(parts, place), expected["ids"], report.n_tensors)
+    assert np.abs(logits - expected["dora"]).max() < 1e-3
+    assert np.abs(logits - expected["logits"]).max() > 0.5
+
+
+def test_a_bias_of_zeros_that_a_quantiser_added_is_left_out(tmp_path: Path) -> None:
+    folder = copy_model("tiny-llama", tmp_path)
+    path = folder / "model.safetensors"
+    with SafetensorsFile(path) as file:
+        tensors = {name: file.read_float32(name) for name in file.tensors}
+    bias = "model.layers.0.self_attn.q_proj.bias"
+    for values, refused in ((np.zeros(64, np.float32), False), (np.ones(64, np.float32), True)):
+        path.write_bytes(safetensors({**tensors, bias: values}))
+        with pytest.raises(ConversionError, match="has no place") if refused else nullcontext():
+            convert_base(folder, tmp_path / "model.gguf", quant="f16")
