@@ -26,6 +26,9 @@ def save(folder: Path, model: torch.nn.Module, seed: int, norm: float = 1.0) -> 
         for name, parameter in model.named_parameters():
             if name.endswith(AFTER_GELU):
                 parameter.data.copy_(0.015 * (1 + 0.2 * parameter.data.sign()))
+    if model.config.model_type == "gemma":
+        for layer in model.model.layers:
+            layer.mlp.down_proj.weight.data *= 0.01
     model.to(torch.bfloat16).save_pretrained(folder)
 
 
@@ -174,7 +177,38 @@ def make_gemma4(folder: Path) -> None:
 
 WINDOWED, WHOLE = "sliding_attention", "full_attention"
 
+
+def make_smolvlm(folder: Path) -> None:
+    """A class that wraps a Llama and calls it ``text_model``."""
+    tokenizer = save_tokenizer("smollm", folder)
+    text = common(tokenizer, tokenizer.get_vocab_size())
+    text |= {"model_type": "llama", "intermediate_size": 64, "pad_token_id": 0}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    vision |= {"num_attention_heads": 2, "image_size": 32, "patch_size": 16}
+    config = transformers.SmolVLMConfig(
+        text_config=text,
+        vision_config=vision,
+        scale_factor=2,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        dtype="bfloat16",
+        attn_implementation="eager",
+    )
+    save(folder, transformers.SmolVLMForConditionalGeneration(config), 36)
+
+
 FAMILIES: dict[str, Callable[[Path], None]] = {
+    "tiny-smolvlm": make_smolvlm,
+    "tiny-gemma": make("Gemma", 37, kind="gemma", head_dim=32, pad_token_id=0),
+    "tiny-qwen3-moe": make(
+        "Qwen3Moe",
+        38,
+        head_dim=32,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        norm_topk_prob=True,
+    ),
     "tiny-gemma4": make_gemma4,
     "tiny-qwen3_5-whole": make_qwen3_5_whole,
     "tiny-gemma3-whole": make_gemma3_whole,
@@ -240,8 +274,11 @@ def plain_and_dora(
     return {"plain": lora(modules, r=2), "dora": lora(modules, r=2, use_dora=True)}
 
 
+MULTIMODAL = ("tiny-gemma3-whole", "tiny-qwen3_5-whole", "tiny-smolvlm")
+
 FAMILY_FORMS: dict[str, dict[str, Callable[[], peft.PeftConfig]]] = {
-    **{name: plain_and_dora() for name in FAMILIES if not name.endswith("-whole")},
+    **{name: plain_and_dora() for name in FAMILIES if name not in MULTIMODAL},
+    "tiny-qwen3-moe": plain_and_dora(ATTENTION),
     "tiny-qwen3_5": plain_and_dora(
         [*ALL, "in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"]
     ),

@@ -12,7 +12,7 @@ from .architecture import Architecture, HyperParameters, Sizes, TensorName
 from .config_fields import ConfigFields
 from .ernie4_5 import ERNIE4_5
 from .exaone4 import EXAONE4
-from .gemma import GEMMA2, GEMMA3
+from .gemma import GEMMA, GEMMA2, GEMMA3
 from .gemma4 import GEMMA4
 from .granite import GRANITE, GRANITE_HYBRID
 from .hunyuan_dense import HUNYUAN_DENSE
@@ -24,6 +24,7 @@ from .phi3 import PHI3
 from .qwen2 import QWEN2
 from .qwen3 import QWEN3
 from .qwen3_5 import QWEN3_5
+from .qwen3_moe import QWEN3_MOE
 from .ready import READY, ready_architecture
 from .smollm3 import SMOLLM3
 
@@ -41,10 +42,12 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     LLAMA,
     QWEN2,
     QWEN3,
+    GEMMA,
     GEMMA2,
     GEMMA3,
     PHI3,
     QWEN3_5,
+    QWEN3_MOE,
     GRANITE,
     GRANITE_HYBRID,
     SMOLLM3,
@@ -56,6 +59,10 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     LFM2,
     GEMMA4,
 )
+
+
+_MULTIMODAL = "ForConditionalGeneration"
+"""The end of the names of classes that wrap a text model."""
 
 
 def architecture_of_gguf(name: str) -> Architecture:
@@ -78,10 +85,15 @@ def architecture_of_gguf(name: str) -> Architecture:
 def architecture_of_hf(name: str, fields: ConfigFields) -> Architecture:
     """The architecture of a config ``fields`` whose ``architectures[0]`` is ``name``.
 
+    Of a multimodal model it is the text model's.
+
     Raises ConversionError, which lists the known names, for an unknown class.
     """
+    kind = fields.inner("text_config").get("model_type")
+    text_type = kind if isinstance(kind, str) and name.endswith(_MULTIMODAL) else ""
     for architecture in ARCHITECTURES:
-        if name in architecture.hf_names and architecture.accepts(fields):
+        known_class = name in architecture.hf_names and architecture.accepts(fields.of_text())
+        if known_class or text_type in architecture.text_types:
             return architecture
     known = sorted({hf for architecture in ARCHITECTURES for hf in architecture.hf_names})
     raise ConversionError(

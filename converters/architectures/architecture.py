@@ -119,12 +119,13 @@ class Architecture:
 
     ``keys`` are the names of usual config keys that this architecture calls otherwise, ``defaults``
     what Transformers takes for keys that published configs leave out. ``sizes`` reads sizes that
-    only this architecture has, ``hyper_parameters`` its parameters. ``accepts`` says whether a
-    config of one of ``hf_names`` is of this architecture. ``ignored`` are beginnings of tensor
-    names that llama.cpp has no use for. With ``checked_whole`` the check of GGUF files knows every
-    tensor; other models are tried in a process of their own before they are loaded. With
-    ``scales_all_inputs`` llama.cpp scales rows that take the place of tokens as it scales
-    embeddings, and Transformers does not.
+    only this architecture has, ``hyper_parameters`` its parameters. ``text_types`` are the values
+    of ``model_type`` in the ``text_config`` of multimodal models whose text model it is.
+    ``accepts`` says whether a config of one of ``hf_names`` is of this architecture. ``ignored``
+    are beginnings of tensor names that llama.cpp has no use for. With ``checked_whole`` the check
+    of GGUF files knows every tensor; other models are tried in a process of their own before they
+    are loaded. With ``scales_all_inputs`` llama.cpp scales rows that take the place of tokens as it
+    scales embeddings, and Transformers does not.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Architecture:
     defaults: Mapping[str, int | float] = field(default_factory=dict)
     sizes: Callable[[ConfigFields, Sizes], Sizes] = _no_sizes
     hyper_parameters: Callable[[ConfigFields, Sizes], HyperParameters] = _none
+    text_types: frozenset[str] = frozenset()
     accepts: Callable[[ConfigFields], bool] = _any
     ignored: tuple[str, ...] = ()
     checked_whole: bool = False

@@ -1,8 +1,8 @@
-"""Gemma 2 and 3, text only.
+"""Gemma 1, 2 and 3, text only.
 
-Each layer has four norms, stored as their difference from one. Most layers see only a window of
-the text; llama.cpp's graph fixes by a period which layers these are. The graph also scales the
-embeddings.
+The norms are stored as their difference from one. From Gemma 2 on each layer has four, and most
+layers see only a window of the text; llama.cpp's graph fixes by a period which layers these are.
+The graph also scales the embeddings.
 
 Source: conversion/gemma.py, src/models/gemma2.cpp and gemma3.cpp of llama.cpp.
 """
@@ -16,7 +16,7 @@ from .architecture import Architecture, HyperParameters, Sizes
 from .config_fields import ConfigFields
 from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes, query_key_norm_shapes
 
-__all__ = ["GEMMA2", "GEMMA3"]
+__all__ = ["GEMMA", "GEMMA2", "GEMMA3"]
 
 _GEMMA3_DEFAULTS = {
     "vocab_size": 262_208,
@@ -105,6 +105,29 @@ def _gemma3(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
         found["final_logit_softcapping"] = float(fields.number("final_logit_softcapping"))
     return found
 
+
+def _gemma(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
+    # Published configs name the plain GELU, and Transformers computes its approximation.
+    if fields.get("use_bidirectional_attention"):
+        raise fields.error("use_bidirectional_attention is not supported")
+    return {"attention.key_length": sizes["head_dim"], "attention.value_length": sizes["head_dim"]}
+
+
+GEMMA = Architecture(
+    name="gemma",
+    hf_names=("GemmaForCausalLM",),
+    layer_modules=LLAMA.layer_modules,
+    global_modules=LLAMA.global_modules,
+    shapes=llama_shapes,
+    norm_offset=1.0,
+    activations=frozenset({"gelu_pytorch_tanh", "gelu"}),
+    rope_types=frozenset({"default"}),
+    tied_head=True,
+    own_head=False,
+    defaults={"head_dim": 256},
+    hyper_parameters=_gemma,
+    scales_all_inputs=True,
+)
 
 GEMMA2 = Architecture(
     name="gemma2",

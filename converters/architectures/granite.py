@@ -113,6 +113,7 @@ GRANITE = Architecture(
     rope_types=LLAMA.rope_types,
     sizes=_sizes,
     hyper_parameters=_hyper_parameters,
+    text_types=frozenset({"granite"}),
     accepts=_is_plain,
 )
 

@@ -117,4 +117,5 @@ LFM2 = Architecture(
     },
     sizes=_sizes,
     hyper_parameters=_hyper_parameters,
+    text_types=frozenset({"lfm2"}),
 )

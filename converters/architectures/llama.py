@@ -77,6 +77,7 @@ LLAMA = Architecture(
     biases=frozenset(f"self_attn.{name}_proj" for name in "qkvo")
     | {"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
     rope_types=frozenset({"default", "linear", "llama3", "yarn"}),
+    text_types=frozenset({"llama", "mistral"}),
     checked_whole=True,
     hyper_parameters=_hyper_parameters,
 )

@@ -62,5 +62,6 @@ PHI3 = Architecture(
     partial_rotary=True,
     head_fills_hidden=True,
     hyper_parameters=_hyper_parameters,
+    text_types=frozenset({"phi3"}),
     checked_whole=True,
 )

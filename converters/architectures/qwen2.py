@@ -19,5 +19,6 @@ QWEN2 = Architecture(
     biases=frozenset(f"self_attn.{name}_proj" for name in "qkv"),
     fixed_biases=frozenset(f"self_attn.{name}_proj" for name in "qkv"),
     head_fills_hidden=True,
+    text_types=frozenset({"qwen2", "qwen2_vl_text", "qwen2_5_vl_text"}),
     checked_whole=True,
 )

@@ -24,5 +24,6 @@ QWEN3 = Architecture(
     global_modules=LLAMA.global_modules,
     shapes=_shapes,
     biases=frozenset({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}),
+    text_types=frozenset({"qwen3", "qwen3_vl_text"}),
     checked_whole=True,
 )

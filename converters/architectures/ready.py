@@ -23,9 +23,9 @@ __all__ = ["READY", "ready_architecture"]
 _IN_ORDER = frozenset(
     {
         *("afmoe", "apertus", "codeshell", "cohere2", "command-r", "dots1", "dream", "exaone"),
-        *("exaone-moe", "ernie4_5-moe", "gemma", "gemma3n", "gemma4", "glm4moe", "gpt-oss", "gpt2"),
+        *("exaone-moe", "ernie4_5-moe", "gemma3n", "glm4moe", "gpt-oss", "gpt2"),
         *("hunyuan-moe", "jais2", "lfm2moe", "llama4", "maincoder", "mpt", "nemotron", "olmoe"),
-        *("openelm", "orion", "pangu-embedded", "phi2", "phimoe", "qwen2moe", "qwen3moe", "rnd1"),
+        *("openelm", "orion", "pangu-embedded", "phi2", "phimoe", "qwen2moe", "rnd1"),
         *("seed_oss", "smallthinker", "stablelm", "starcoder", "starcoder2"),
     }
 )
@@ -70,7 +70,6 @@ def ready_architecture(name: str) -> Architecture:
         global_modules=LLAMA.global_modules,
         shapes=lambda _: {},
         changes=changes,
-        scales_all_inputs=name == "gemma",
     )
 
 

@@ -35,4 +35,5 @@ SMOLLM3 = Architecture(
     rope_theta=2_000_000.0,
     tied_head=True,
     hyper_parameters=_hyper_parameters,
+    text_types=frozenset({"smollm3"}),
 )

@@ -23,8 +23,11 @@ _OTHER_PARTS = frozenset(
     {
         "audio_model",
         "audio_tower",
+        "connector",
         "embed_audio",
         "embed_vision",
+        "image_newline",
+        "mlp1",
         "multi_modal_projector",
         "vision_embedder",
         "vision_model",

@@ -71,7 +71,7 @@ def read_model_config(folder: Path) -> ModelConfig:
     names = whole.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         raise whole.error("architectures does not name the model's class")
-    architecture = architecture_of_hf(names[0], whole.of_text())
+    architecture = architecture_of_hf(names[0], whole)
     settings_of(whole.values, path)  # refuses a quantisation that is not read
     fields = whole.of_text().renamed(architecture.keys, architecture.defaults)
     _check_activation(fields, architecture)
@@ -95,7 +95,7 @@ def read_model_config(folder: Path) -> ModelConfig:
         biased=_biased(fields, architecture),
         without=architecture.without(fields, sizes),
         token_ids=_token_ids(folder, fields.values),
-        is_text_part=bool(whole.inner("text_config").values),
+        is_text_part=any(whole.inner(f"{kind}_config").values for kind in ("text", "vision")),
         notes=_notes(fields, names[0]),
     )
 

@@ -67,6 +67,7 @@ def read_rope(config: ConfigFields, architecture: Architecture, n_rotary: int) -
     rope = _rope_fields(config)
     kind = rope.get("rope_type", rope.get("type", "default"))
     kind = "longrope" if kind == "su" else kind  # the first Phi-3 used this name
+    kind = "default" if kind == "mrope" else kind  # the positions of text are the same in all three
     if kind == "dynamic" and rope.get("alpha") is not None:
         kind = "ntk-alpha"  # Hunyuan's name for it is another scaling elsewhere
     if not isinstance(kind, str) or kind not in architecture.rope_types:

@@ -28,7 +28,7 @@ TOLERANCE = 1e-3
 OF_PAIRS = {"tokenizer.ggml.add_sep_token"}
 """Written by llama.cpp's converter about pairs of texts, which generation never has."""
 
-OURS_ALONE = {"gemma2.rope.freq_base"}
+OURS_ALONE = {"gemma.rope.freq_base", "gemma2.rope.freq_base"}
 """llama.cpp's converter forgets it, and llama.cpp then takes 10,000."""
 
 THEIRS_ALONE = {
@@ -76,6 +76,8 @@ def test_tensors_and_metadata_are_those_of_llama_cpp_s_converter(case: str, tmp_
         for key, v in found["metadata"].items()
         if key not in OURS_ALONE | THEIRS_ALONE and not key.startswith(FOR_OUR_RUNTIME)
     }
+    if name == "tiny-gemma":
+        del theirs["tokenizer.ggml.eot_token_id"]  # a number that is written for every model
     if name == "tiny-gemma4":
         ours, theirs = ({k: v for k, v in m.items() if k not in VOCABULARY} for m in (ours, theirs))
     assert ours == theirs
@@ -87,7 +89,8 @@ def alike(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def test_every_model_was_converted_by_llama_cpp_too() -> None:
-    assert {case.split("/")[0] for case in DIGESTS} == set(NAMES)
+    # llama.cpp's converter writes only the vision part of this class.
+    assert {case.split("/")[0] for case in DIGESTS} == set(NAMES) - {"tiny-smolvlm"}
 
 
 @pytest.mark.parametrize("prompt", [0, 1])
