@@ -278,6 +278,7 @@ MULTIMODAL = ("tiny-gemma3-whole", "tiny-qwen3_5-whole", "tiny-smolvlm")
 
 FAMILY_FORMS: dict[str, dict[str, Callable[[], peft.PeftConfig]]] = {
     **{name: plain_and_dora() for name in FAMILIES if name not in MULTIMODAL},
+    "tiny-gemma": plain_and_dora(ATTENTION),  # more GELU, more of its difference
     "tiny-qwen3-moe": plain_and_dora(ATTENTION),
     "tiny-qwen3_5": plain_and_dora(
         [*ALL, "in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"]

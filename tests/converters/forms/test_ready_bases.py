@@ -96,7 +96,7 @@ def test_an_expert_answers_on_such_a_base(tmp_path: Path) -> None:
     ],
 )
 def test_other_modules_of_such_a_base_are_refused_by_name(module: str, tmp_path: Path) -> None:
-    header = read_gguf_header(BASES / "tiny-qwen3moe.gguf")
+    header = read_gguf_header(BASES / "tiny-olmo.gguf")
     adapter = read_adapter(*write_adapter(tmp_path, lora(module)))
     with pytest.raises(ConversionError, match="is not a module of") as caught:
         find_targets(adapter, header)
