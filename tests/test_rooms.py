@@ -52,8 +52,9 @@ requests                 : engine errors gbnf inference json_schema manifest pro
 converters.quantization  : converters.file_types converters.safetensors engine errors
 doctor                   : cache engine hardware process
 inference                : engine errors gbnf lazy process sampling storage
-prompts                  : chat_templates converters.json_file converters.tokenizers engine errors
-                           lazy manifest package user_paths
+prompts                  : chat_templates converters.gguf converters.json_file
+                           converters.tokenizers errors lazy manifest package tokenization
+                           user_paths
 converters.soft_prompts  : converters.architectures converters.gguf converters.peft
                            converters.safetensors converters.torch_zip errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization

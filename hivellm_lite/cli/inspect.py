@@ -10,18 +10,18 @@ import click
 from ..adapters.prepare import earlier_conversions, read_package_adapter
 from ..adapters.report import report_from
 from ..adapters.soft_prompts import own_soft_prompt
+from ..bases.at_hand import base_at_hand
 from ..bases.conversion import converted_for, notes_of
 from ..cache.store import Cache
 from ..converters.soft_prompts import read_soft_prompt
-from ..errors import ConversionError, GrammarError, PackageError
+from ..errors import ConversionError, GrammarError
 from ..gbnf.checks import check_grammar
 from ..package.grammar import package_grammar
 from ..package.opening import Package, SoftPromptFiles
-from ..prompts.formats import describe_format
-from ..prompts.template_files import package_template
+from ..prompts.example import PromptExample, example_of
 from .grammar_argument import refusal_of
 from .options import json_option, no_verify_option, offline_option, package_argument
-from .output import print_json, print_line
+from .output import print_json, print_line, print_marked
 from .packages import open_one
 
 __all__ = ["inspect"]
@@ -32,17 +32,34 @@ RULES_SHOWN = 5
 
 @click.command()
 @package_argument
+@click.option(
+    "--base",
+    type=click.Path(),
+    metavar="PATH|REPO",
+    help="The base model, for the example of a prompt [default: found by its name, if it is here].",
+)
 @offline_option
 @no_verify_option
 @json_option
 @click.pass_obj
 def inspect(
-    settings: dict[str, Any], package: str, offline: bool, no_verify: bool, as_json: bool
+    settings: dict[str, Any],
+    package: str,
+    base: str | None,
+    offline: bool,
+    no_verify: bool,
+    as_json: bool,
 ) -> None:
-    """Show the manifest, adapter and files of PACKAGE. Needs no base model."""
+    """Show the manifest, adapter and files of PACKAGE, and an example of its prompts.
+
+    Needs no base model. If the base is on this machine, it says which parts of the
+    prompt are control tokens; these are shown in reverse, or between brackets.
+    """
     opened = open_one(settings, package, verify=not no_verify, offline=offline)
+    at_hand = base_at_hand(opened, given=base, cache=Cache(settings["cache_dir"]))
     facts = {
         **_facts(opened),
+        **_prompt_facts(example_of(opened, at_hand)),
         "converted": _prepared_facts(opened, settings),
         "base_notes": _base_notes(opened, settings),
     }
@@ -51,6 +68,9 @@ def inspect(
         return
     for label, value in _lines(facts):
         print_line(f"{label:<13} {value}")
+    example = facts["prompt_example"]
+    if not example["problem"]:
+        print_marked(((part["text"], part["control"]) for part in example["parts"]), "  ")
 
 
 def _facts(package: Package) -> dict[str, Any]:
@@ -63,7 +83,6 @@ def _facts(package: Package) -> dict[str, Any]:
         "author": manifest.author,
         "license": manifest.license,
         "base": dataclasses.asdict(manifest.base),
-        "template": _template_fact(package),
         "adapter": _adapter_facts(package),
         "soft_prompts": [_soft_prompt_facts(files) for files in package.soft_prompts],
         "grammar": _grammar_facts(package),
@@ -79,13 +98,11 @@ def _facts(package: Package) -> dict[str, Any]:
     }
 
 
-def _template_fact(package: Package) -> str:
-    """Where the prompt format comes from."""
-    try:
-        own = package_template(package)
-    except (ConversionError, PackageError) as error:
-        return f"cannot be read: {error}"
-    return describe_format(package.manifest, own)
+def _prompt_facts(example: PromptExample) -> dict[str, Any]:
+    """Where the form of the prompts is from, and an example of one."""
+    parts = [{"text": one.text, "control": one.control} for one in example.segments]
+    told = {"control_tokens": example.tokens, "parts": parts, "problem": example.problem}
+    return {"template": example.origin, "prompt_example": told}
 
 
 def _adapter_facts(package: Package) -> dict[str, Any]:
@@ -203,7 +220,17 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("  loses", str(report.loss)))
     lines += [("note", note) for note in facts["notes"]]
     lines += [("base note", note) for note in facts["base_notes"]]
+    lines.append(("prompt", _example_line(facts["prompt_example"])))
     return [(label, value) for label, value in lines if value]
+
+
+def _example_line(example: dict[str, Any]) -> str:
+    """What is said before the example of a prompt, or in its place."""
+    if example["problem"]:
+        return f"no example: {example['problem'].splitlines()[0]}"
+    if not any(part["control"] for part in example["parts"]):
+        return "for example; none of it is a control token that is known here:"
+    return f"for example, with control tokens marked ({example['control_tokens']}):"
 
 
 def _soft_prompt_line(prompt: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterable
 from typing import IO, Any
 
 import click
@@ -27,6 +28,7 @@ __all__ = [
     "print_bold",
     "print_json",
     "print_line",
+    "print_marked",
     "say",
     "say_error",
     "say_line",
@@ -52,6 +54,22 @@ def print_line(text: str, *, limit: int = 4_000) -> None:
 def print_bold(text: str) -> None:
     """A line of our own words that stands out on a terminal."""
     _write(f"\x1b[1m{one_line(text)}\x1b[0m\n" if _is_terminal(sys.stdout) else f"{text}\n")
+
+
+def print_marked(parts: Iterable[tuple[str, bool]], indent: str) -> None:
+    """A text of several lines, each after ``indent``. Parts that are marked stand out: in reverse
+    on a terminal, and between brackets elsewhere. The end of a line is shown as ↵.
+    """
+    begin, end = ("\x1b[7m", "\x1b[0m") if _is_terminal(sys.stdout) else ("⟦", "⟧")
+    text = "".join(
+        f"{begin}{_shown_breaks(part)}{end}" if marked else _shown_breaks(part)
+        for part, marked in parts
+    )
+    _write("".join(f"{indent}{line}\n" for line in text.removesuffix("\n").split("\n")))
+
+
+def _shown_breaks(text: str) -> str:
+    return "↵\n".join(one_line(line, len(line)) for line in text.split("\n"))
 
 
 def print_json(value: Any) -> None:

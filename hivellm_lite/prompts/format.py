@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from .tags import Segment, merged
 
 if TYPE_CHECKING:
-    from ..engine import Model
     from .conversation import Conversation
 
-__all__ = ["FormattedPrompt", "PromptFormat", "opens_thought", "segments_of"]
+__all__ = ["FormattedPrompt", "PromptFormat", "PromptTokens", "opens_thought", "segments_of"]
 
 _THOUGHT_BEGUN = re.compile(r"<think>\s*\Z")
 
@@ -29,6 +28,26 @@ class FormattedPrompt:
     segments: tuple[Segment, ...]
     begin: bool
     in_thought: bool
+
+
+class PromptTokens(Protocol):
+    """What a form of prompts asks of a model. A `Model` answers it, and so do the files of one."""
+
+    @property
+    def n_vocab(self) -> int: ...
+
+    @property
+    def begin_token(self) -> int | None: ...
+
+    def special_token(self, text: str) -> int | None: ...
+
+    def named_parts(self, text: str) -> list[tuple[str, bool]]: ...
+
+    def piece(self, token: int, *, special: bool = False) -> bytes: ...
+
+    def is_end(self, token: int) -> bool: ...
+
+    def metadata(self, key: str) -> str | None: ...
 
 
 class PromptFormat(Protocol):
@@ -55,7 +74,7 @@ def opens_thought(text: str) -> bool:
     return _THOUGHT_BEGUN.search(text) is not None
 
 
-def segments_of(parts: Iterable[tuple[str, object]], model: Model) -> list[Segment]:
+def segments_of(parts: Iterable[tuple[str, object]], model: PromptTokens) -> list[Segment]:
     """Segments of texts and their origins: names of control tokens count only where there is none,
     in the form's own text.
     """

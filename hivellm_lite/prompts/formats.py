@@ -21,9 +21,8 @@ from .template_format import TemplateFormat
 
 if TYPE_CHECKING:
     from ..chat_templates import ChatTemplate
-    from ..engine import Model
     from ..manifest.records import Manifest
-    from .format import PromptFormat
+    from .format import PromptFormat, PromptTokens
     from .template_files import TemplateFile
 
 __all__ = ["PromptFormats", "describe_format"]
@@ -40,7 +39,7 @@ class PromptFormats:
     def __init__(
         self,
         manifest: Manifest,
-        model: Model,
+        model: PromptTokens,
         read_own: Callable[[], TemplateFile | None] = lambda: None,
     ) -> None:
         self._manifest = manifest

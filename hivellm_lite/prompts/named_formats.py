@@ -14,8 +14,8 @@ from .tags import NO_THOUGHT, THOUGHT, Segment, Template, render
 
 if TYPE_CHECKING:
     from ..chat_templates import ChatTemplate
-    from ..engine import Model
     from .conversation import Conversation
+    from .format import PromptTokens
 
 __all__ = ["NamedFormat", "RawFormat", "tags_are_tokens"]
 
@@ -33,7 +33,7 @@ class NamedFormat:
     def __init__(
         self,
         template: Template,
-        model: Model,
+        model: PromptTokens,
         origin: str,
         thoughts: Callable[[], ChatTemplate | None] = lambda: None,
     ) -> None:
@@ -87,7 +87,7 @@ class RawFormat:
     stop = None
     end_token = None
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: PromptTokens) -> None:
         self._model = model
 
     def prompt(self, conversation: Conversation) -> FormattedPrompt:
@@ -99,7 +99,7 @@ class RawFormat:
         return FormattedPrompt(tuple(segments), not begins, opens_thought(text))
 
 
-def tags_are_tokens(template: Template, model: Model) -> bool:
+def tags_are_tokens(template: Template, model: PromptTokens) -> bool:
     """Whether all tags of a named format are tokens of this model."""
     tags = (text for text in (*template.begin, *template.end) if text.startswith("<"))
     return all(model.special_token(tag) is not None for tag in tags)

@@ -18,17 +18,31 @@ from ..package.files import file_in, relative_to_root
 from ..user_paths import shown_path, user_path
 
 if TYPE_CHECKING:
-    from ..engine import Model
     from ..package.opening import Package
+    from .format import PromptTokens
 
-__all__ = ["TemplateFile", "base_template", "package_template", "read_template", "tokens_of_base"]
+__all__ = [
+    "SPECIAL_TOKENS",
+    "TEMPLATE_FILE_KEY",
+    "TEMPLATE_KEY",
+    "TemplateFile",
+    "base_template",
+    "package_template",
+    "read_template",
+    "token_key",
+    "tokens_of_base",
+]
 
 _CONFIG = "tokenizer_config.json"
 _FILES = (_CONFIG, *CHAT_TEMPLATE_FILES)
 
-_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+SPECIAL_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
-_GGUF = "tokenizer.chat_template"
+TEMPLATE_KEY = "tokenizer.chat_template"
+"""The key of GGUF."""
+
+TEMPLATE_FILE_KEY = "tokenizer.hivellm.chat_template_file"
+"""The file that the template of a base is from, where that is known."""
 
 MAX_CHARACTERS = 100_000
 """Limit of a file that a user names."""
@@ -78,17 +92,17 @@ def package_template(package: Package) -> TemplateFile | None:
     return None
 
 
-def base_template(model: Model) -> TemplateFile | None:
+def base_template(model: PromptTokens) -> TemplateFile | None:
     """The template in the metadata of a loaded base."""
-    source = model.metadata(_GGUF)
+    source = model.metadata(TEMPLATE_KEY)
     if not source:
         return None
     return TemplateFile(
         source=source,
         name="the base's chat template",
         tokens=tokens_of_base(model),
-        place=_GGUF,
-        tool_use=model.metadata(f"{_GGUF}.{TOOL_USE}"),
+        place=model.metadata(TEMPLATE_FILE_KEY) or TEMPLATE_KEY,
+        tool_use=model.metadata(f"{TEMPLATE_KEY}.{TOOL_USE}"),
     )
 
 
@@ -108,12 +122,12 @@ def read_template(path: os.PathLike[str]) -> tuple[str, str]:
     return source, f"the chat template {place.name}"
 
 
-def tokens_of_base(model: Model) -> dict[str, str]:
+def tokens_of_base(model: PromptTokens) -> dict[str, str]:
     """``bos_token`` and the like, by the metadata of a loaded base."""
     return {
         f"{kind}_token": model.piece(int(found), special=True).decode("utf-8", "replace")
-        for kind in _TOKENS
-        if (found := model.metadata(f"tokenizer.ggml.{_GGUF_NAMES.get(kind, kind)}_token_id"))
+        for kind in SPECIAL_TOKENS
+        if (found := model.metadata(token_key(kind)))
         and found.isdecimal()
         and int(found) < model.n_vocab  # llama.cpp ignores ids beyond, too
     }
@@ -123,10 +137,15 @@ _GGUF_NAMES = {"unk": "unknown", "sep": "seperator", "pad": "padding"}
 """GGUF's names for these tokens, misspelling included."""
 
 
+def token_key(kind: str) -> str:
+    """The key of GGUF for the token of a kind such as ``bos``."""
+    return f"tokenizer.ggml.{_GGUF_NAMES.get(kind, kind)}_token_id"
+
+
 def _named_tokens(options: Mapping[str, Any]) -> dict[str, str]:
     """``bos_token`` and the like, which are texts or objects with the text as ``content``."""
     tokens = {}
-    for kind in _TOKENS:
+    for kind in SPECIAL_TOKENS:
         value = options.get(f"{kind}_token")
         text = value.get("content") if isinstance(value, dict) else value
         if isinstance(text, str):

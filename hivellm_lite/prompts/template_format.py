@@ -14,8 +14,8 @@ from .hermes import told_in_texts, writes_hermes
 
 if TYPE_CHECKING:
     from ..chat_templates import ChatTemplate, Rendered
-    from ..engine import Model
     from .conversation import Conversation
+    from .format import PromptTokens
 
 __all__ = ["TemplateFormat"]
 
@@ -33,7 +33,7 @@ class TemplateFormat:
     def __init__(
         self,
         template: ChatTemplate,
-        model: Model,
+        model: PromptTokens,
         origin: str,
         with_tools: ChatTemplate | None = None,
     ) -> None:
