@@ -26,6 +26,7 @@ _ADAPTER = re.compile(
 """Tensors of PEFT's methods."""
 
 _EMBEDDING = "embed_tokens.weight"
+_TEXT_PARTS = ("language_model.", "text_model.")
 
 
 def usual_names(stored: Iterable[str], folder: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
@@ -105,7 +106,7 @@ def _prefix(names: Iterable[str]) -> str | None:
     """
     names = set(names)
     found = [name.removesuffix(_EMBEDDING) for name in names if name.endswith(_EMBEDDING)]
-    if len(found) != 1 or found[0] == "model." or "language_model" in found[0]:
+    if len(found) != 1 or found[0] == "model." or any(part in found[0] for part in _TEXT_PARTS):
         return None
     prefix = found[0]
     if prefix and not prefix.endswith("."):

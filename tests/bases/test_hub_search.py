@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 
 import pytest
@@ -12,6 +13,7 @@ from hivellm_lite.bases import find_base, find_float_weights
 from hivellm_lite.cache import Cache
 
 from ..support.hub_server import Answer, digest
+from ..support.paths import MODELS
 from .contents import GGUF, MODEL, SHARDED, files_of
 
 NAMES = ["Qwen3-0.6B", "Qwen/Qwen3-0.6B", "F:/Node/hivellm/models/Qwen3-0.6B", "C:\\m\\qwen3-0.6b"]
@@ -77,6 +79,24 @@ def test_shards_are_fetched_as_the_index_lists_them(on, cache, hub, server):
     server.add("me/sharded", {**files_of(SHARDED), "model.safetensors.index.json": b"{}"})
     with pytest.raises(BaseNotFoundError, match="lists no files"):
         find_base(on("x"), given="me/sharded", cache=Cache(cache.root / "c"), hub=hub_at(hub, "c"))
+
+
+def test_an_index_beside_a_single_file_is_left_over(on, cache, hub, server):
+    index = b'{"weight_map": {"a": "gone.safetensors"}}'
+    server.add("me/single", {**files_of(MODEL), "model.safetensors.index.json": index})
+    assert find_base(on("me/single"), given=None, cache=cache, hub=hub).converted
+    server.asked.clear()
+    offline = dataclasses.replace(hub, offline=True)
+    fresh = Cache(cache.root / "fresh")
+    assert find_base(on("me/single"), given=None, cache=fresh, hub=offline).converted
+
+
+def test_a_tokenizer_that_is_only_a_sentencepiece_model_is_fetched(on, cache, hub, server):
+    files = files_of(MODELS / "tiny-mistral")
+    del files["tokenizer.json"]
+    server.add("me/mistral", files)
+    assert find_base(on("me/mistral"), given=None, cache=cache, hub=hub).converted
+    assert find_float_weights(on("me/mistral"), given=None, cache=cache, hub=hub) is not None
 
 
 def hub_at(hub, name):
@@ -154,6 +174,15 @@ def test_a_model_that_cannot_be_converted_is_refused_before_its_weights(on, cach
     server.add("me/mamba", {**files_of(MODEL), "config.json": config})
     with pytest.raises(ConversionError, match="MambaForCausalLM"):
         find_base(on("me/mamba"), given=None, cache=cache, hub=hub)
+    assert server.downloads(".safetensors") == []
+
+
+def test_a_quantisation_that_is_not_read_is_refused_before_its_weights(on, cache, hub, server):
+    files = files_of(MODEL)
+    config = json.loads(files["config.json"]) | {"quantization_config": {"quant_method": "hqq"}}
+    server.add("me/hqq", {**files, "config.json": json.dumps(config).encode()})
+    with pytest.raises(ConversionError, match=r"quantised \(hqq\)"):
+        find_base(on("me/hqq"), given=None, cache=cache, hub=hub)
     assert server.downloads(".safetensors") == []
 
 
