@@ -40,7 +40,10 @@ def usual_names(stored: Iterable[str], folder: Path) -> tuple[Mapping[str, str],
     names = _chosen_copies(names, folder)
     prefix = _prefix(names.values())
     if prefix is not None:
-        names = {at: _rebased(name, prefix) for at, name in names.items()}
+        # The head stands beside the model or in it.
+        parents = ["", *(prefix[: i + 1] for i, letter in enumerate(prefix) if letter == ".")]
+        heads = tuple(f"{parent}lm_head." for parent in parents)
+        names = {at: _rebased(name, prefix, heads) for at, name in names.items()}
     usual: dict[str, str] = {}
     for at, name in names.items():
         if name in usual:
@@ -79,23 +82,25 @@ def _without_common(names: Mapping[str, str]) -> dict[str, str]:
 def _chosen_copies(names: Mapping[str, str], folder: Path) -> dict[str, str]:
     """One tensor of the copies that PEFT keeps of a module it trains whole or adapts."""
     trained: dict[str, str] = {}
-    for name in names.values():
-        parts = name.split(".modules_to_save.")
-        if len(parts) == 2:
-            module, adapter = parts[0], parts[1].partition(".")[0]
+    chosen = {}
+    for at, name in names.items():
+        module, is_copy, rest = name.partition(".modules_to_save.")
+        if is_copy:
+            adapter, _, parameter = rest.partition(".")
             if trained.setdefault(module, adapter) != adapter:
                 raise ConversionError(
                     f"{folder}: {module} was saved for the adapters {trained[module]!r} and "
                     f"{adapter!r}; which one is meant is not known"
                 )
-    chosen = {}
+            chosen[at] = f"{module}.{parameter}"
+        else:
+            chosen[at] = name.replace(".base_layer.", ".")
     for at, name in names.items():
-        module, inside, _ = name.partition(".original_module.")
-        if inside and module in trained:
-            continue
-        for module, adapter in trained.items():
-            name = name.replace(f"{module}.modules_to_save.{adapter}.", f"{module}.")
-        chosen[at] = name.replace(".original_module.", ".").replace(".base_layer.", ".")
+        module, is_original, parameter = name.partition(".original_module.")
+        if is_original and module in trained:
+            del chosen[at]
+        elif is_original:
+            chosen[at] = f"{module}.{parameter}"
     return chosen
 
 
@@ -115,10 +120,8 @@ def _prefix(names: Iterable[str]) -> str | None:
     return prefix if any(name.startswith(layers) for name in names) else None
 
 
-def _rebased(name: str, prefix: str) -> str:
-    """``name`` with ``model.`` for ``prefix``; the head stands beside the model or in it."""
-    parents = ["", *(prefix[: i + 1] for i, letter in enumerate(prefix) if letter == ".")]
-    for parent in parents:
-        if name.startswith(f"{parent}lm_head."):
-            return name.removeprefix(parent)
+def _rebased(name: str, prefix: str, heads: tuple[str, ...]) -> str:
+    """``name`` with ``model.`` for ``prefix``; one of ``heads`` is the head's."""
+    if name.startswith(heads):
+        return "lm_head." + name.rpartition("lm_head.")[2]
     return f"model.{name.removeprefix(prefix)}" if name.startswith(prefix) else name

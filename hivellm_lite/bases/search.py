@@ -151,6 +151,8 @@ class _Search:
         if (path / "config.json").is_file():
             return self.convert(path)
         models = first_parts(sorted(file.name for file in path.glob("*.gguf")))
+        if len(models) > 1:  # image encoders are no base models
+            models = [name for name in models if "mmproj" not in name.lower()] or models
         if len(models) == 1:
             return _ready(path / models[0], str(path / models[0]))
         names = ", ".join(models)

@@ -43,6 +43,11 @@ def test_missing_parts_are_named(package, cache, parts):
         find_base(package, given=parts[2], cache=cache)
 
 
+def test_an_image_encoder_beside_a_model_is_no_base(package, cache, parts):
+    shutil.copy(parts[1], parts[0].with_name("mmproj-F16.gguf"))
+    assert find_base(package, given=parts[0].parent, cache=cache).path == parts[0]
+
+
 def test_two_models_in_a_folder_are_two(package, cache, parts, tiny_base):
     split_model(tiny_base, parts[0].with_name("other"), 2)
     with pytest.raises(BaseNotFoundError, match=r"found other-00001-of-00002\.gguf, tiny"):

@@ -38,19 +38,18 @@ _DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 def find(tensors: Mapping[str, TensorReader], _settings: QuantizationSettings) -> Iterator[Found]:
     """The weights of both kinds. Raises ConversionError for a damaged one."""
+    described = {name.partition(_STATE)[0] for name in tensors if _STATE in name}
     for name in tensors:
         if _STATE in name:
             weight, _, kind = name.partition(_STATE)
             yield _four_bit(tensors, weight, name, kind)
         elif name.endswith(".SCB"):
             yield _eight_bit(tensors, name.removesuffix(".SCB"))
-    for name in tensors:
-        if name.endswith(".weight.absmax"):
-            weight = name.removesuffix(".absmax")
-            if not any(other.startswith(weight + _STATE) for other in tensors):
-                raise ConversionError(
-                    f"{tensors[name].path}: {weight!r} is in 4 bits, but its quant_state is missing"
-                )
+        elif name.endswith(".weight.absmax") and name.removesuffix(".absmax") not in described:
+            raise ConversionError(
+                f"{tensors[name].path}: {name!r} belongs to a weight of 4 bits whose quant_state "
+                "is missing"
+            )
 
 
 # --- 4 bits --------------------------------------------------------------------------
