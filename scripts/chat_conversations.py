@@ -83,6 +83,13 @@ TWICE = {
         _call("now", {}, "call00002"),
     ],
 }
+WRITTEN_CALL = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [
+        {**_call("now", {}, "call00001"), "function": {"name": "now", "arguments": '{"a": [1]}'}}
+    ],
+}
 RESULT = {
     "role": "tool",
     "name": "get_weather",
@@ -132,6 +139,7 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
         "tools": TOOLS,
         **ON,
     },
+    "call, arguments as text": {"messages": [USER, WRITTEN_CALL, RESULT], "tools": TOOLS},
     "call at the end": {
         "messages": [USER, CALLING],
         "tools": TOOLS,

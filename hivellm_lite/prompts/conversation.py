@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = [
-    "SWITCHES",
     "TOOL_FORMS",
     "Conversation",
     "Message",
@@ -27,9 +26,6 @@ ToolForm = Literal["template", "hermes"]
 """Who says how tools and calls are written: the chat template if it can, or Hermes in any case."""
 
 TOOL_FORMS: tuple[ToolForm, ...] = ("template", "hermes")
-
-SWITCHES = ("enable_thinking", "thinking")
-"""Variables of chat templates that say whether the model may think."""
 
 MAX_DEPTH = 32
 """How deeply the values of a message or tool may be nested; schemas of tools have five levels."""
@@ -161,15 +157,21 @@ def check_documents(documents: Sequence[Mapping[str, object]] | None) -> tuple[d
     return found
 
 
-def check_variables(variables: Mapping[str, object] | None) -> dict[str, Any]:
-    """More variables of a chat template: texts, numbers, true, false and None.
+def check_variables(variables: Mapping[str, object] | None) -> tuple[dict[str, Any], bool | None]:
+    """More variables of a chat template: texts, numbers, true, false and None; and whether those
+    that are a switch let the model think. None if there is no switch.
 
     Raises ValueError for other values, and for names that mean something else.
     """
     given = dict(variables or {})
+    if not given:
+        return {}, None
+    from ..chat_templates.template import THINKING_SWITCHES
+
     if len(given) > MAX_VARIABLES:
         raise ValueError(f"chat_template_kwargs: {len(given)} variables, over {MAX_VARIABLES}")
-    for name, value in given.items():
+    thinking = None
+    for name, value in [*given.items()]:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(f"chat_template_kwargs: {name!r:.80} is not the name of a variable")
         where = f"chat_template_kwargs[{name!r}]"
@@ -177,9 +179,11 @@ def check_variables(variables: Mapping[str, object] | None) -> dict[str, Any]:
             raise ValueError(f"{where}: is given as an argument of its own")
         if isinstance(plain_value(value, where), (list, dict)):
             raise ValueError(f"{where}: must be a text, a number, True, False or None")
-        if name in SWITCHES and not isinstance(value, bool):
-            raise ValueError(f"{where}: must be True or False")
-    return given
+        if name in THINKING_SWITCHES:
+            if not isinstance(value, bool):
+                raise ValueError(f"{where}: must be True or False")
+            thinking = bool(given.pop(name))
+    return given, thinking
 
 
 def plain_value(value: object, where: str) -> Any:

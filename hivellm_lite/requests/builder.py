@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ..errors import ExpertError, InferenceError
 from ..inference.decoding import Request
 from ..prompts.conversation import (
-    SWITCHES,
     TOOL_FORMS,
     Conversation,
     Message,
@@ -205,11 +204,10 @@ class RequestBuilder:
             )
         if tool_form not in TOOL_FORMS:
             raise ValueError(f"tool_form={tool_form!r}: must be one of {', '.join(TOOL_FORMS)}")
-        variables = check_variables(chat_template_kwargs)
-        switched = [variables.pop(name) for name in SWITCHES if name in variables]
+        variables, switched = check_variables(chat_template_kwargs)
         conversation = Conversation(
             (Message.of("user", prompt or ""),) if messages is None else check_messages(messages),
-            thinking=switched[0] if switched else thinking,
+            thinking=thinking if switched is None else switched,
             tools=check_tools(tools),
             documents=check_documents(documents),
             tool_form=tool_form,

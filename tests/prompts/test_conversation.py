@@ -107,6 +107,13 @@ def test_values_are_copied_and_become_plain():
     assert type(found["a"][0]) is str
 
 
+@pytest.mark.parametrize("name", ["enable_thinking", "thinking"])
+def test_a_switch_among_the_variables_says_whether_the_model_may_think(name):
+    assert check_variables({name: True, "effort": "low"}) == ({"effort": "low"}, True)
+    assert check_variables({name: False}) == ({}, False)
+
+
 def test_what_is_not_given_is_empty():
-    assert (check_tools(None), check_documents(None), check_variables(None)) == ((), (), {})
+    assert (check_tools(None), check_documents(None)) == ((), ())
+    assert check_variables(None) == ({}, None)
     assert check_tools([{"name": "f"}]) == ({"name": "f"},)
