@@ -236,12 +236,15 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
     "tiny-hunyuan": make(
         "HunYuanDenseV1",
         28,
+        kind="deepseek-v3",
         head_dim=32,
         tie_word_embeddings=True,
         rope_parameters=HUNYUAN_ROPE,
         max_position_embeddings=262_144,
     ),
-    "tiny-qwen3_5": make("Qwen3_5", 30, layers=4, tie_word_embeddings=True, **QWEN3_5_OPTIONS),
+    "tiny-qwen3_5": make(
+        "Qwen3_5", 30, kind="qwen35", layers=4, tie_word_embeddings=True, **QWEN3_5_OPTIONS
+    ),
     "tiny-lfm2": make(
         "Lfm2",
         31,

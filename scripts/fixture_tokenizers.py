@@ -38,8 +38,25 @@ GPT4O = (
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-PATTERNS = {"qwen2": QWEN2, "llama-bpe": LLAMA3, "gpt-4o": GPT4O}
-"""llama.cpp's name → the expression that splits a text before BPE."""
+QWEN35 = QWEN2.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(
+    r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]"
+)
+DEEPSEEK = (
+    r"\p{N}{1,3}",
+    "[一-龥\u3040-ゟ゠-ヿ]+",
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"""
+    r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+)
+
+PATTERNS = {
+    "qwen2": (QWEN2,),
+    "llama-bpe": (LLAMA3,),
+    "gpt-4o": (GPT4O,),
+    "qwen35": (QWEN35,),
+    "deepseek-v3": DEEPSEEK,
+}
+"""llama.cpp's name → the expressions that split a text before BPE."""
 
 BYTE_LEVEL = ("smollm", *PATTERNS)
 SENTENCEPIECE = ("llama", "phi3", "gemma")
@@ -92,14 +109,13 @@ def train_byte_level(kind: str) -> Tokenizer:
     ignore_merges = kind == "llama-bpe"
     tokenizer = Tokenizer(models.BPE(ignore_merges=ignore_merges))
     if kind == "smollm":
-        first: Any = pre_tokenizers.Digits(individual_digits=True)
-        second = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        first: list[Any] = [pre_tokenizers.Digits(individual_digits=True)]
     else:
-        first = pre_tokenizers.Split(Regex(PATTERNS[kind]), behavior="isolated")
-        second = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([first, second])
+        first = [pre_tokenizers.Split(Regex(one), behavior="isolated") for one in PATTERNS[kind]]
+    last = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=kind == "smollm")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*first, last])
     tokenizer.decoder = decoders.ByteLevel()
-    if kind == "qwen2":
+    if kind in ("qwen2", "qwen35"):
         tokenizer.normalizer = normalizers.NFC()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     trainer = trainers.BpeTrainer(
@@ -242,7 +258,7 @@ def save_tokenizer(kind: str, folder: Path) -> Tokenizer:
     else:
         tokenizer = train_byte_level(kind)
         roles = {
-            "bos_token": None if kind == "qwen2" else "<|endoftext|>",
+            "bos_token": None if kind in ("qwen2", "qwen35") else "<|endoftext|>",
             "eos_token": "<|im_end|>",
             "pad_token": "<|endoftext|>",
             "unk_token": "<|endoftext|>" if kind == "smollm" else None,

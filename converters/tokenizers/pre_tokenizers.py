@@ -30,6 +30,19 @@ _GPT4O = (
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 ).replace("CONTRACTION", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?")
 
+_QWEN35 = (
+    _WORDS.replace("DIGITS", "")
+    .replace(r"\p{L}+", r"[\p{L}\p{M}]+")
+    .replace(r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]")
+)
+_DEEPSEEK = (
+    r"\p{N}{1,3}",
+    "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"""
+    r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+)
+
 _KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
     (("byte-level words",), False): "gpt-2",
     (("digits", "byte-level words"), False): "smollm",
@@ -38,6 +51,8 @@ _KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
     ((f"split {_WORDS.replace('DIGITS', '{1,3}')}", "byte-level"), False): "smaug-bpe",
     ((f"split {_TEKKEN}", "byte-level"), True): "tekken",
     ((f"split {_GPT4O}", "byte-level"), False): "gpt-4o",
+    ((f"split {_QWEN35}", "byte-level"), False): "qwen35",
+    ((*(f"split {regex}" for regex in _DEEPSEEK), "byte-level"), False): "deepseek-v3",
 }
 """``tokenizer.ggml.pre`` by the steps, and by whether whole tokens bypass the merges."""
 

@@ -31,6 +31,7 @@ def regex_of(model: str) -> str:
 
 QWEN2 = regex_of("tiny-qwen3")
 GPT4O = regex_of("tiny-phi4")
+QWEN35 = regex_of("tiny-qwen3_5")
 LLAMA3 = QWEN2.replace(r"\p{N}| ", r"\p{N}{1,3}| ")
 
 
@@ -45,6 +46,7 @@ LLAMA3 = QWEN2.replace(r"\p{N}| ", r"\p{N}{1,3}| ")
         (sequence(split(LLAMA3), BYTES), True, "llama-bpe"),
         (sequence(split(LLAMA3), BYTES), False, "smaug-bpe"),
         (sequence(split(GPT4O), BYTES), False, "gpt-4o"),
+        (sequence(split(QWEN35), BYTES), False, "qwen35"),
         (sequence(sequence(split(QWEN2)), BYTES), False, "qwen2"),
     ],
 )

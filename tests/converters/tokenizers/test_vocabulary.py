@@ -26,7 +26,14 @@ from ...support.paths import FIXTURES, MODELS
 from .tiny_tokenizers import tokenizer_json, vocabulary
 
 TOKENS = json.loads((FIXTURES / "tokens.json").read_text())
-BYTE_LEVEL = ("tiny-llama", "tiny-llama3", "tiny-qwen3", "tiny-phi4")
+BYTE_LEVEL = (
+    "tiny-llama",
+    "tiny-llama3",
+    "tiny-qwen3",
+    "tiny-phi4",
+    "tiny-qwen3_5",
+    "tiny-hunyuan",
+)
 ADD_SPACE = ("tiny-mistral", "tiny-phi3")
 SENTENCEPIECE = ("tiny-gemma2", *ADD_SPACE)
 NAMES = BYTE_LEVEL + SENTENCEPIECE
