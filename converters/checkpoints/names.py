@@ -63,6 +63,8 @@ def _unwrapped(name: str, folder: Path) -> str:
             f"{folder} holds a PEFT model whose adapter was not merged: it has {name!r}\n"
             "Save it after merge_and_unload(), or give the adapter and its base separately."
         )
+    if not any(wrapper in name for wrapper in _WRAPPERS):
+        return name
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
