@@ -212,10 +212,11 @@ class SafetensorsFile:
             self._fail(f"has no tensor {name!r}")
 
     def read(self, name: str) -> Array:
-        """The tensor in its own type. BF16, which numpy lacks, becomes float32."""
+        """The tensor in its own type. BF16 and F8, which numpy lacks, become float32."""
         info = self.info(name)
         values = self.read_stored(name)
-        return to_float32(values, "BF16") if info.dtype == "BF16" else values
+        lacks = info.dtype == "BF16" or info.dtype in FLOATS_OF_A_BYTE
+        return to_float32(values, info.dtype) if lacks else values
 
     def read_float32(self, name: str) -> Float32Array:
         """The tensor as float32. Raises ConversionError for integers and booleans."""

@@ -109,6 +109,8 @@ def _checked(method: str, options: Mapping[str, Any], path: Path) -> Quantizatio
         problem = _gptq_problem(options)
     elif method == "awq":
         version = str(options.get("version", "gemm")).lower()
+        if options.get("backend") == "llm-awq":
+            version = "llm-awq"
         if version != "gemm":
             problem = f"AWQ's packing {version!r:.50} is not read, only 'gemm'"
     elif method == "compressed-tensors":

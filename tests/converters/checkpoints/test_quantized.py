@@ -136,6 +136,8 @@ def test_a_damaged_checkpoint_is_refused_or_read_as_it_stands(name: str, tmp_pat
         ({"quant_method": "aqlm"}, r"quantised \(aqlm\), which cannot be read"),
         ({"bits": 4}, "an unnamed method"),
         ({"quant_method": "awq", "version": "gemv"}, "packing 'gemv' is not read"),
+        ({"quant_method": "awq", "backend": "llm-awq"}, "packing 'llm-awq' is not read"),
+        ({"quant_method": "auto-round", "packing_format": "x"}, "AutoRound's packing 'x' is not"),
         ({"quant_method": "gptq", "checkpoint_format": "marlin"}, "packing 'marlin' is not read"),
         ({"quant_method": "compressed-tensors", "format": "marlin-24"}, "'marlin-24' of"),
         (
@@ -160,6 +162,16 @@ def test_packed_words_without_a_method_are_refused(tmp_path: Path) -> None:
         open_checkpoint(tmp_path),
     ):
         pass
+
+
+@pytest.mark.parametrize(("name", "packing"), [("gptq-4", "auto_gptq"), ("awq", "auto_awq")])
+def test_autoround_writes_the_packings_of_others(name: str, packing: str, tmp_path: Path) -> None:
+    shutil.copy(FOLDERS / name / "model.safetensors", tmp_path)
+    options = {"quant_method": "auto-round", "packing_format": f"auto_round:{packing}", "bits": 4}
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": options}))
+    expected = np.load(FOLDERS / name / "expected.npz")["weight"]
+    with open_checkpoint(tmp_path) as tensors:
+        np.testing.assert_array_equal(tensors["m.weight"].read_float32("m.weight"), expected)
 
 
 def test_settings_of_older_files_are_read(tmp_path: Path) -> None:
