@@ -110,8 +110,9 @@ def prepare_soft_prompt(
     """
     if wanted == NO_SOFT_PROMPT:
         return PreparedSoftPrompt(None)
-    listed, left_out = find_soft_prompts(package.root, package.manifest)
+    listed = package.soft_prompts
     names = {one.name: one for one in listed}
+    _, left_out = find_soft_prompts(package.root, package.manifest)
     if wanted is not None and wanted not in names:
         found = ", ".join(map(repr, names)) or "none that can be opened"
         raise PackageError(

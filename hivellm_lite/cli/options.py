@@ -82,8 +82,8 @@ def adapter_options(command: _Command) -> _Command:
         click.option(
             "--soft-prompt",
             metavar="NAME",
-            help="The manifest's soft prompt of this name, or none "
-            "[default: the first that can be used].",
+            help="The manifest's soft prompt of this name; none: no soft prompt "
+            "[default: the manifest's first].",
         ),
         click.option(
             "--float-weights",

@@ -168,13 +168,16 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
     # One byte more than allowed, which the parser then refuses.
     data = read_in(root, manifest_path, MAX_BYTES + 1)
     manifest = parse_manifest(data, source=f"{source.name}/{MANIFEST}")
-    soft_prompts, left_out = find_soft_prompts(root, manifest)
+    listed, left_out = find_soft_prompts(root, manifest)
     try:
         adapter, info = find_adapter(source, root, manifest, skipped)
+        # an adapter that its manifest lists as a soft prompt, too, is one only if PEFT says so
+        soft_prompts = tuple(one for one in listed if one.weights != adapter.weights)
     except NoAdapterError:
-        if not soft_prompts or manifest.adapters:
+        if not listed or manifest.adapters:
             raise
-        adapter, info = AdapterFiles(soft_prompts[0].weights, soft_prompts[0].config), None
+        soft_prompts, info = listed, None
+        adapter = AdapterFiles(listed[0].weights, listed[0].config)
     grammar = _find_grammar(root, manifest)
     digest_once = _digests()
     notes = check_digests(source, root, manifest, adapter, info, skipped, digest_once)

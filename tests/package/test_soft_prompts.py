@@ -104,3 +104,10 @@ def test_a_missing_adapter_is_still_missed_beside_a_soft_prompt(tmp_path: Path, 
     files = {"manifest.json": files["manifest.json"], "in.pt": b"1"}
     with pytest.raises(PackageError, match=r"no adapter_model\.safetensors"):
         open_package(write_package(tmp_path / "x.expert", files), cache=cache)
+
+
+def test_an_adapter_that_is_listed_as_a_soft_prompt_stays_the_adapter(tmp_path: Path, cache: Cache):
+    listed = [{"path": "adapter_model.safetensors"}]
+    opened = open_package(package(tmp_path / "x.expert", listed), cache=cache)
+    assert opened.adapter.config is not None
+    assert opened.soft_prompts == ()
