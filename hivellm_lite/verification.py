@@ -20,9 +20,10 @@ import numpy as np
 
 from .adapters.prepare import read_package_adapter
 from .adapters.soft_prompts import own_soft_prompt
+from .adapters.vocabulary import vocabulary_for
 from .converters.forms.base_copies import on_its_copies
 from .converters.forms.float_model import write_float_model
-from .converters.forms.merging import merged, updates_by_tensor
+from .converters.forms.merging import base_values, merged, updates_by_tensor
 from .converters.forms.targets import find_targets
 from .converters.forms.weights import checkpoint_weights, gguf_weights
 from .converters.gguf.split import kind_file, kind_of
@@ -184,8 +185,8 @@ def _tensor_errors(
     with gguf_weights(header.path) as base:
         for done, (target, changes) in enumerate(steps.values(), start=1):
             exact = merged(target, changes, source)
-            original = source.read(target)
-            quantised = base.read(target)
+            original = base_values(target, source)
+            quantised = base_values(target, base)
             served, change = _served(expert, target, quantised)
             wanted = exact - original
             if change is None:  # merged: what is served replaces the base's weight
@@ -249,7 +250,8 @@ def _logit_errors(
         questions = [[*prefix, *one] for one in plain] if with_expert else plain
         place = folder / ("exact" if with_expert else "plain")
         place.mkdir()
-        parts, n_tensors = write_float_model(weights, source, changes, place)
+        vocabulary = vocabulary_for(expert.package, weights.header)
+        parts, n_tensors = write_float_model(weights, source, changes, place, vocabulary=vocabulary)
         reference = open_session(parts, "cpu", options, n_tensors=n_tensors)
         try:
             answers = [greedy(reference, question, max_tokens) for question in questions]

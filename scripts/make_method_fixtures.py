@@ -18,6 +18,7 @@ import peft
 import torch
 from fixture_adapters import clean, load, logits_of, prompt_ids
 from peft.tuners.boft import layer as boft_layer
+from transformers import AutoTokenizer
 
 FIXTURES = Path(__file__).parent.parent / "tests" / "fixtures"
 ADAPTERS = FIXTURES / "methods"
@@ -100,6 +101,19 @@ FORMS: dict[str, dict[str, Callable[[], peft.PeftConfig]]] = {
 }
 
 
+RESIZED: dict[str, tuple[str, int, Callable[[], peft.PeftConfig]]] = {
+    "saved": (
+        "tiny-llama",
+        512,
+        of(peft.LoraConfig, ATTENTION, r=2, modules_to_save=["embed_tokens", "lm_head"]),
+    ),
+    "lora": ("tiny-llama", 507, of(peft.LoraConfig, ["embed_tokens", "lm_head", "q_proj"], r=2)),
+    "tied": ("tiny-qwen3", 524, of(peft.LoraConfig, ATTENTION, r=2)),
+    "smaller": ("tiny-llama", 496, of(peft.LoraConfig, ATTENTION, r=2)),
+}
+"""Adapters of a base that got, or lost, tokens: the base, the tokens, and the configuration."""
+
+
 def make(base: Path, folder: Path, name: str, config: peft.PeftConfig, seed: int) -> np.ndarray:
     """Save a random adapter; returns PEFT's logits for the first prompt."""
     model = peft.get_peft_model(load(base), config).eval()
@@ -112,6 +126,38 @@ def make(base: Path, folder: Path, name: str, config: peft.PeftConfig, seed: int
     model.save_pretrained(folder)
     clean(folder)
     return logits_of(peft.PeftModel.from_pretrained(load(base), folder).eval(), prompt_ids(base)[0])
+
+
+def make_resized(
+    base: Path, folder: Path, size: int, config: peft.PeftConfig, seed: int
+) -> np.ndarray:
+    """Save a random adapter of a base with ``size`` tokens, and the tokenizer that names them.
+
+    Returns PEFT's logits for the first prompt and the first added token.
+    """
+    ids, n_before = prompt_ids(base)[0], load(base).config.vocab_size
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    names = [f"<|added_{index}|>" for index in range(len(tokenizer), size)]
+    tokenizer.add_special_tokens({"additional_special_tokens": names[::2]})
+    tokenizer.add_tokens(names[1::2])
+    torch.manual_seed(seed)
+    model = load(base)
+    model.resize_token_embeddings(size, mean_resizing=False)
+    model = peft.get_peft_model(model, config).eval()
+    generator = torch.Generator().manual_seed(seed)
+    for parameter_name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            randomise(parameter_name, parameter.data, generator)
+    model.save_pretrained(folder, save_embedding_layers=True)
+    tokenizer.save_pretrained(folder)
+    clean(folder)
+    for file in folder.iterdir():
+        if not file.name.startswith(("adapter", "tokenizer")):
+            file.unlink()
+    again = load(base)
+    again.resize_token_embeddings(size, mean_resizing=False)
+    loaded = peft.PeftModel.from_pretrained(again, folder).eval()
+    return logits_of(loaded, [*ids, min(n_before, size - 1)])
 
 
 def prune(model: peft.PeftModel, config: peft.AdaLoraConfig) -> None:
@@ -158,6 +204,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     shutil.rmtree(ADAPTERS, ignore_errors=True)
+    shutil.rmtree(FIXTURES / "resized", ignore_errors=True)
     boft_layer.get_fbd_cuda = lambda: True
     boft_layer.FastBlockDiag = BlockDiagonal
     reference: dict[str, np.ndarray] = {}
@@ -167,6 +214,13 @@ def main() -> None:
             logits = make(folder, ADAPTERS / base / name, name, config(), 300 + seed)
             reference[f"{base}/{name}"] = np.round(logits * 2**14) / np.float32(2**14)
     np.savez_compressed(FIXTURES / "methods.npz", **reference)
+    resized: dict[str, np.ndarray] = {}
+    for seed, (name, (base, size, config)) in enumerate(RESIZED.items()):
+        folder = FIXTURES / "models" / base
+        resized[name] = make_resized(
+            folder, FIXTURES / "resized" / name, size, config(), 390 + seed
+        )
+    np.savez_compressed(FIXTURES / "resized.npz", **resized)
 
 
 if __name__ == "__main__":

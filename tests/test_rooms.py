@@ -36,8 +36,8 @@ loading                  : adapters bases cache converters.soft_prompts engine e
                            manifest memory_estimate package process progress prompts requests
                            user_paths
 adapters                 : bases cache converters.forms converters.gguf converters.peft
-                           converters.quantization converters.soft_prompts engine errors inference
-                           lazy package process progress requests storage
+                           converters.quantization converters.soft_prompts converters.tokenizers
+                           engine errors inference lazy package process progress requests storage
 bases                    : cache converters.base converters.file_types converters.gguf
                            converters.tokenizers errors hub lazy package progress storage
                            strict_json user_paths

@@ -51,6 +51,8 @@ def _changed(adapter: Adapter, base: GGUFHeader, source: WeightSource) -> tuple[
 
 
 def _differs(file: SafetensorsFile, copy: BaseCopy, target: Target, source: WeightSource) -> bool:
+    if copy.shape != target.shape:
+        return True
     weight = source.read(target)
     limit = SAME if source.is_float else SAME_QUANTIZED
     dtype = file.info(copy.name).dtype

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,12 +22,18 @@ __all__ = ["write_float_model"]
 
 
 def write_float_model(
-    base: GGUFWeights, source: WeightSource, updates: Sequence[tuple[Target, Update]], folder: Path
+    base: GGUFWeights,
+    source: WeightSource,
+    updates: Sequence[tuple[Target, Update]],
+    folder: Path,
+    *,
+    vocabulary: Callable[[int], Mapping[str, tuple[int, bytes]]] | None = None,
 ) -> tuple[list[Path], int]:
     """Write ``base`` with the updated weights of ``source`` as F32 parts into ``folder``.
 
     Tensors that only the GGUF file has, the factors of rotary positions, are copied from it. Only
-    one tensor at a time is in memory. Returns the parts in loading order, and the number of
+    one tensor at a time is in memory. ``vocabulary`` is as for ``convert_variant``.
+    Returns the parts in loading order, and the number of
     tensors.
     """
     header = base.header
@@ -43,7 +49,9 @@ def write_float_model(
     for name in names:
         kinds.setdefault(kind_of(name), []).append(name)
     places = _targets(header)
-    split_metadata(header, folder / METADATA_FILE, 1 + len(kinds))
+    size = next((target.shape[0] for target, _ in updates if target.resized), None)
+    changed = vocabulary(size) if vocabulary is not None and size is not None else None
+    split_metadata(header, folder / METADATA_FILE, 1 + len(kinds), changed)
     parts = [folder / METADATA_FILE]
     for number, (kind, members) in enumerate(kinds.items(), start=1):
         tensors = [_part_tensor(name, base, source, steps, places) for name in members]

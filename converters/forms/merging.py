@@ -13,7 +13,7 @@ from ..safetensors import Float32Array
 from .targets import Target
 from .weights import WeightSource
 
-__all__ = ["merged", "unties_head", "updates_by_tensor"]
+__all__ = ["base_values", "merged", "unties_head", "updates_by_tensor"]
 
 
 def updates_by_tensor(
@@ -37,12 +37,17 @@ def unties_head(steps: Mapping[str, tuple[Target, list[Update]]], base: GGUFHead
     return not all(update.keeps_tie for update in steps["token_embd.weight"][1])
 
 
+def base_values(target: Target, source: WeightSource) -> Float32Array:
+    """The base's weight of ``target``; zeros where the adapter brings rows of another number."""
+    return np.zeros(target.shape, np.float32) if target.resized else source.read(target)
+
+
 def merged(target: Target, updates: Sequence[Update], source: WeightSource) -> Float32Array:
     """The weight of ``target`` after all ``updates``, in float32 and Transformers' order of rows.
 
     Raises ConversionError if the result has another shape than the base, or is not finite.
     """
-    values = source.read(target)
+    values = base_values(target, source)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             for update in updates:

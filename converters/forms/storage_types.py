@@ -17,7 +17,7 @@ from ..peft.updates import Update
 from ..quantization import TensorType, decode_rows, encode_rows, row_bytes, tensor_type
 from ..safetensors import Float32Array
 from .change_loss import BOUND, ChangeLoss, TensorLoss
-from .merging import merged, updates_by_tensor
+from .merging import base_values, merged, updates_by_tensor
 from .targets import Target
 from .weights import WeightSource
 
@@ -83,7 +83,7 @@ def plan_types(
     types, losses = {}, []
     for name, (target, changes) in steps.items():
         exact = merged(target, changes, source)
-        weight = source.read(target)
+        weight = base_values(target, source)
         whole, changed = _squares(weight), _squares(exact - weight)
         for quantization in allowed:
             missing = _rounding(target.stored(exact), tensor_type(quantization, target.shape))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -28,6 +28,9 @@ __all__ = ["Misfit", "Target", "find_parts", "find_target", "find_targets"]
 _Number = TypeVar("_Number", bound=np.generic)
 IntArray = npt.NDArray[np.intp]
 
+ENDS = ("embed_tokens", "lm_head")
+"""The modules that have a row for each token of the vocabulary."""
+
 PROBLEMS_SHOWN = 8
 """Problems that an error lists. An adapter of another base has hundreds."""
 
@@ -40,7 +43,8 @@ class Target:
     another order. ``offset`` is the number that GGUF adds to the values (Gemma's norms).
     ``exists`` is False for a tensor that the base could have but does not: its own head, or a
     bias. ``part`` are the first row, the row after the last, and the number of rows of a module
-    that GGUF divides. A tensor that is ``reshaped`` has another shape in Transformers.
+    that GGUF divides. A ``resized`` embedding or head has other rows than the base, all of them
+    the adapter's. A tensor that is ``reshaped`` has another shape in Transformers.
     """
 
     hf_name: str
@@ -49,6 +53,7 @@ class Target:
     shape: tuple[int, ...]
     exists: bool
     part: tuple[int, int, int] | None = None
+    resized: bool = False
     rows: IntArray | None = field(default=None, compare=False)
     columns: IntArray | None = field(default=None, compare=False)
     offset: float = 0.0
@@ -96,6 +101,7 @@ def find_targets(
     ConversionError, which lists the problems, if the adapter does not fit.
     """
     architecture = architecture_of_gguf(base.architecture)
+    adapter = _on_resized_copies(adapter, architecture, base)
     found: dict[str, tuple[Target, list[Update]]] = {}
     misfits: list[Misfit] = []
     for tensor in adapter.tensors:
@@ -107,11 +113,13 @@ def find_targets(
                 misfits.append(misfit)
             elif not isinstance(part, Misfit):
                 target, update = part
+                target = _resized(target, update)
                 found.setdefault(target.gguf_name, (target, []))[1].append(update)
     for copy in adapter.base_copies:
         copied = find_target(copy.module, ".weight", architecture, base)
         if isinstance(copied, Target) and copied.shape != copy.shape and copied.part is None:
             misfits.append(_wrong_shape(f"{copy.module}: the adapter's copy", copy.shape, copied))
+    misfits += _vocabulary_misfits([target for target, _ in found.values()], base)
     if misfits:
         raise _does_not_fit(adapter, base, misfits)
     shapes = [target.shape for target, _ in found.values() if len(target.shape) == 2] or [(1, 1)]
@@ -177,21 +185,67 @@ def _divided(
         yield target, part
 
 
+def _resized(target: Target, update: Update) -> Target:
+    """The target with the adapter's number of rows, if it is a vocabulary that it replaces."""
+    shape = update.shape
+    if target.module not in ENDS or not update.replaces or shape is None or len(shape) != 2:
+        return target
+    if shape[1:] != target.shape[1:] or shape[0] == target.shape[0]:
+        return target
+    return replace(target, shape=shape, resized=True)
+
+
+def _on_resized_copies(adapter: Adapter, architecture: Architecture, base: GGUFHeader) -> Adapter:
+    """``adapter`` on those of its copies whose number of tokens is not the base's."""
+    found = []
+    for copy in adapter.base_copies:
+        target = find_target(copy.module, ".weight", architecture, base)
+        if isinstance(target, Target) and target.part is None:
+            same_width = copy.shape[1:] == target.shape[1:]
+            found += [copy] if same_width and copy.shape != target.shape else []
+    return adapter.on_copies(tuple(found), tied="output.weight" not in base.tensors)
+
+
+def _vocabulary_misfits(targets: list[Target], base: GGUFHeader) -> list[Misfit]:
+    """What is missing if the adapter changes the number of tokens: it must do so everywhere."""
+    resized = [target for target in targets if target.resized]
+    if not resized:
+        return []
+    rows = {
+        name: base.tensors[name].shape[0]
+        for name in ("token_embd.weight", "output.weight")
+        if name in base.tensors
+    }
+    rows |= {target.gguf_name: target.shape[0] for target in targets if target.module in ENDS}
+    if len(rows) == 2 and len(set(rows.values())) == 1:
+        return []
+    where = ", ".join(f"{name} has {n}" for name, n in rows.items())
+    if len(rows) == 1:
+        where += " and is the base's head, too, which does not come with it"
+    return [
+        Misfit(
+            f"the adapter has a vocabulary of {resized[0].shape[0]} tokens for one end of the "
+            f"model only: {where}"
+        )
+    ]
+
+
 def _misfit(tensor: AdapterTensor, target: Target, update: Update) -> Misfit | None:
     """The reason why the update cannot apply to its target; None if it can."""
-    name = tensor.module
+    name, target = tensor.module, _resized(target, update)
     if isinstance(update, LowRank) and update.is_embedding != (target.module == "embed_tokens"):
         return Misfit(f"{name}: an embedding's LoRA on another module, or the other way round")
     if problem := update.problem(target.shape):
-        if update.shape is not None:
+        if update.shape not in (None, target.shape):
             return _wrong_shape(f"{name}: the adapter's weight", update.shape, target)
-        return Misfit(f"{name}: {problem} ({target.gguf_name})", sizes=True)
+        sizes = target.module not in ENDS
+        return Misfit(f"{name}: {problem} ({target.gguf_name})", sizes=sizes)
     return None
 
 
 def _wrong_shape(what: str, shape: tuple[int, ...], target: Target) -> Misfit:
     text = f"{what} has shape {list(shape)}, {target.gguf_name} has {list(target.shape)}"
-    if target.module in ("embed_tokens", "lm_head") and shape[1:] == target.shape[1:]:
+    if target.module in ENDS and shape[1:] == target.shape[1:]:
         return Misfit(
             f"{text}: it has a vocabulary of {shape[0]} tokens, the base one of {target.shape[0]}"
         )
@@ -235,6 +289,8 @@ def _not_for_lora(
         )
     if target.module in architecture.no_lora:
         return Misfit(f"{tensor.module}: llama.cpp ignores a LoRA on {target.gguf_name}")
+    if _resized(target, tensor.update).resized:
+        return Misfit(f"{tensor.module}: a LoRA cannot change the size of the vocabulary")
     rank = tensor.update.rank or 0
     if not isinstance(tensor.update, LowRank) and rank * sum(target.shape) > math.prod(
         target.shape

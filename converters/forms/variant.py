@@ -21,7 +21,15 @@ import numpy as np
 
 from ...errors import ConversionError
 from ..gguf.header import GGUFHeader, read_gguf_header
-from ..gguf.split import PartTensor, copied, kind_file, kind_of, write_part
+from ..gguf.split import (
+    METADATA_FILE,
+    PartTensor,
+    copied,
+    kind_file,
+    kind_of,
+    split_metadata,
+    write_part,
+)
 from ..peft.updates import Update
 from ..quantization import TensorType, encode_rows, tensor_type
 from .merging import merged, unties_head, updates_by_tensor
@@ -65,14 +73,16 @@ def convert_variant(
     folder: Path,
     *,
     quantization: str | Mapping[str, str],
+    vocabulary: Callable[[int], Mapping[str, tuple[int, bytes]]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> VariantReport:
     """Write the variant's parts into ``folder``.
 
     ``base_parts`` are the names of the split base's parts in loading order. ``quantization`` is
-    the type of the changed tensors: one for all, or one for each GGUF name. ``progress`` is
-    called with the bytes written so far and their total. Only one tensor at a time is in memory.
-    Raises ConversionError if a merged value is not finite.
+    the type of the changed tensors: one for all, or one for each GGUF name. If the adapter changes
+    the size of the vocabulary, ``vocabulary`` gives the changed metadata for it, and the variant
+    has metadata of its own. ``progress`` is called with the bytes written so far and their total.
+    Only one tensor at a time is in memory. Raises ConversionError if a merged value is not finite.
     """
     changed: dict[str, dict[str, list[tuple[Target, Update]]]] = {}
     for target, update in updates:
@@ -95,6 +105,12 @@ def convert_variant(
         if progress is not None:
             progress(done, total)
     files = tuple(kind_file(kind) for kind in plans)
+    size = next((target.shape[0] for target, _ in updates if target.resized), None)
+    if size is not None:
+        if vocabulary is None:
+            raise ConversionError(f"the adapter has {size} tokens, and nothing names them")
+        split_metadata(base, folder / METADATA_FILE, len(base_parts), vocabulary(size))
+        files = (METADATA_FILE, *files)
     return VariantReport(
         files=files,
         merged=sum(len(tensors) for tensors in changed.values()),

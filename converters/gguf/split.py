@@ -171,11 +171,19 @@ def write_gguf(
             _pad(file)
 
 
-def split_metadata(header: GGUFHeader, out: Path, n_parts: int) -> None:
+def split_metadata(
+    header: GGUFHeader,
+    out: Path,
+    n_parts: int,
+    changed: Mapping[str, tuple[int, bytes]] | None = None,
+) -> None:
     """Write the first part: the source's key-value pairs, byte for byte, and its place as the
     first of ``n_parts`` instead of any place that the source has in a published model.
+
+    ``changed`` are pairs that take the place of the source's, as for `write_gguf`.
     """
     added: Mapping[str, tuple[int, bytes]] = {
+        **(changed or {}),
         "split.no": (_UINT16, struct.pack("<H", 0)),
         "split.count": (_UINT16, struct.pack("<H", n_parts)),
         "split.tensors.count": (_INT32, struct.pack("<i", len(header.tensors))),

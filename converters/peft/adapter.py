@@ -18,7 +18,7 @@ from ..safetensors import SafetensorsFile
 from .config import AdapterConfig, read_adapter_config
 from .methods.build import build_changes
 from .methods.reader import Values
-from .names import sort_names
+from .names import NOT_FOR_TEXT, sort_names
 from .updates import Chained, Replaced, Update
 
 __all__ = ["Adapter", "AdapterConfig", "AdapterTensor", "BaseCopy", "read_adapter"]
@@ -80,16 +80,16 @@ class Adapter:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of it: that it changes nothing, and what was ignored."""
+        """What a user should know of it: that it changes nothing, or is partly not for text."""
         found = []
         if all(tensor.update.is_neutral for tensor in self.tensors):
             found.append(
                 "the adapter changes nothing: its factors are as they were before any training"
             )
-        for reason in dict.fromkeys(reason for _, reason in self.ignored):
-            names = [name for name, why in self.ignored if why == reason]
+        names = [name for name, reason in self.ignored if reason == NOT_FOR_TEXT]
+        if names:
             others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            found.append(f"{names[0]}{others} of the adapter {reason}")
+            found.append(f"{names[0]}{others} of the adapter {NOT_FOR_TEXT}")
         return tuple(found)
 
     def on_copies(self, copies: tuple[BaseCopy, ...], *, tied: bool) -> Adapter:
@@ -98,6 +98,8 @@ class Adapter:
         The others are taken to be equal to the base's weights. On a ``tied`` base, whose head is
         its embedding, a copy of one is a copy of both.
         """
+        if not copies:
+            return self
         found = {copy.module: Replaced(self.path, copy.name, copy.shape) for copy in copies}
         if tied and found:
             ends = ("model.embed_tokens", "lm_head")
@@ -112,7 +114,8 @@ class Adapter:
             AdapterTensor(module, ".weight", update, "modules saved whole")
             for module, update in found.items()
         ]
-        return replace(self, tensors=tuple(tensors), base_copies=())
+        others = tuple(copy for copy in self.base_copies if copy not in copies)
+        return replace(self, tensors=tuple(tensors), base_copies=others)
 
 
 def read_adapter(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ...errors import ConversionError
 
-__all__ = ["SortedNames", "module_name", "sort_names"]
+__all__ = ["NOT_FOR_TEXT", "SortedNames", "module_name", "sort_names"]
 
 MAX_NAME_LENGTH = 200
 """``base_model.model.model.layers.27.self_attn.q_proj.lora_A.default.weight`` has 69."""
@@ -86,6 +86,9 @@ _OTHER_PARTS = frozenset(
 )
 """Parts of multimodal models that text never passes through."""
 
+NOT_FOR_TEXT = "belongs to a part of the model that text does not pass through"
+"""The reason why a tensor is ignored that a user should know."""
+
 _OTHER_METHODS: Mapping[str, str] = {
     r"\.lora_diag\b": "KaSA",
     r"\.hada_t[12]\b": "LoHa on convolutions",
@@ -149,7 +152,7 @@ def sort_names(names: Iterable[str], path: Path) -> SortedNames:
             )
         parts = name.split(".")
         if _OTHER_PARTS.intersection(parts):
-            found.ignored[name] = "belongs to a part of the model that text does not pass through"
+            found.ignored[name] = NOT_FOR_TEXT
             continue
         place = _place(parts) if _SAFE.fullmatch(name) else None
         if place is None:

@@ -46,12 +46,14 @@ class Update(ABC):
 
     ``is_low_rank``: whether the change is exactly a LoRA, once it is `fitted`. ``keeps_tie``:
     whether a head that shares its weight with a changed embedding changes with it.
-    ``rows_are_apart``: whether no row of the changed tensor depends on another one.
+    ``rows_are_apart``: whether no row of the changed tensor depends on another one. A change that
+    ``replaces`` the tensor needs none of its values.
     """
 
     is_low_rank: ClassVar[bool] = False
     keeps_tie: ClassVar[bool] = False
     rows_are_apart: ClassVar[bool] = True
+    replaces: ClassVar[bool] = False
 
     @property
     def rank(self) -> int | None:
@@ -296,6 +298,8 @@ class Replaced(Update):
     name: str
     stored_shape: tuple[int, ...]
 
+    replaces = True
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.stored_shape
@@ -314,6 +318,10 @@ class Chained(Update):
 
     first: Update
     then: Update
+
+    @property
+    def replaces(self) -> bool:  # type: ignore[override]
+        return self.first.replaces
 
     @property
     def rank(self) -> int | None:

@@ -94,6 +94,8 @@ class Comparison:
     def of_model(self, served: ModelFiles) -> tuple[Divergence | None, str]:
         """The divergence of a variant, or None and why it is unknown."""
         meant = self._meant
+        if any(target.resized for target, _ in meant.updates):
+            return None, "the adapter changes the size of the vocabulary"
         shapes = {target.gguf_name: target.shape for target, _ in meant.updates}
         without: AbstractContextManager[ModelFiles] = self._merged(with_adapter=False)
         if meant.is_on_base:

@@ -47,6 +47,7 @@ from .options import AdapterOptions
 from .plain_lora import lora_obstacle
 from .report import AdapterReport, LowRankAdapterReport, VariantAdapterReport
 from .texts import texts_of
+from .vocabulary import vocabulary_for
 
 __all__ = ["FORMS_VERSION", "FormBuilder"]
 
@@ -253,6 +254,7 @@ class _Form:
             self.source,
             self.folder,
             quantization=plan.types,
+            vocabulary=vocabulary_for(self.builder.package, self.builder.header),
             progress=self.builder.labelled("Merging the variant"),
         )
 
