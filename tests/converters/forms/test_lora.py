@@ -196,7 +196,7 @@ def test_the_leading_model_may_be_missing(base_of: Callable[[str], Path], tmp_pa
                 adapter_of(("lm_head", 500, 64)).tensors,
                 (BaseCopy("lm_head", "lm_head.base_layer.weight", (499, 64)),),
             ),
-            "the adapter's copy has shape .499, 64.",
+            r"tensor of shape \[499, 64\], not \[500, 64\]",
         ),
     ],
 )
