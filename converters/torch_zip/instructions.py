@@ -79,14 +79,13 @@ def interpret(program: bytes) -> object:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(program), 1):
             if count > MAX_INSTRUCTIONS:
                 raise RefusedPickle(f"it has more than {MAX_INSTRUCTIONS} instructions")
-            if opcode.name == "STOP":
-                return machine.pop()
-            machine.do(opcode.name, argument)
+            if opcode.name != "STOP":  # which is the last
+                machine.do(opcode.name, argument)
+        return machine.pop()
     except RefusedPickle:
         raise
     except (ValueError, IndexError, KeyError, OverflowError) as error:
         raise RefusedPickle(f"it is damaged ({type(error).__name__})") from None
-    raise RefusedPickle("it does not end")
 
 
 class _Machine:

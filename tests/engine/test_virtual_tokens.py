@@ -64,6 +64,24 @@ def test_a_decode_takes_virtual_tokens_in_the_place_of_tokens(tiny_model):
     context.close()
 
 
+def test_virtual_tokens_of_several_streams_are_decoded_together(tiny_model):
+    from hivellm_lite.engine import Context
+
+    options = ContextOptions(256, kv_type="f32", flash_attention=False)
+    context = Context(tiny_model, options, n_streams=2)
+    rows = np.random.default_rng(0).normal(size=(9, tiny_model.n_embd)).astype("f4")
+    prompts = [virtual_tokens(digest("a"), rows[:5]), virtual_tokens(digest("b"), rows[5:])]
+    alone = []
+    for stream, tokens in enumerate(prompts):
+        (end,) = context.decode([Row(stream, 0, tokens, 1)])
+        alone.append(context.logits(end).copy())
+        context.truncate(stream, 0)
+    ends = context.decode([Row(stream, 0, tokens, 1) for stream, tokens in enumerate(prompts)])
+    for end, expected in zip(ends, alone, strict=True):
+        assert np.allclose(context.logits(end), expected, atol=1e-4)
+    context.close()
+
+
 def test_rows_of_another_width_never_reach_llama_cpp(tiny_model):
     from hivellm_lite.engine import Context
 
