@@ -272,15 +272,18 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
 
 
 def plain_and_dora(
-    modules: list[str] = ALL,
+    modules: list[str] | str = ALL,
 ) -> dict[str, Callable[[], peft.PeftConfig]]:
     return {"plain": lora(modules, r=2), "dora": lora(modules, r=2, use_dora=True)}
 
 
 MULTIMODAL = ("tiny-gemma3-whole", "tiny-qwen3_5-whole", "tiny-smolvlm")
 
+OF_THE_TEXT = r".*(language_model|text_model).*\.(q|k|v|o|gate|up|down)_proj"
+"""Modules of the vision towers have the same names."""
+
 FAMILY_FORMS: dict[str, dict[str, Callable[[], peft.PeftConfig]]] = {
-    **{name: plain_and_dora() for name in FAMILIES if name not in MULTIMODAL},
+    **{name: plain_and_dora(OF_THE_TEXT if name in MULTIMODAL else ALL) for name in FAMILIES},
     "tiny-gemma": plain_and_dora(ATTENTION),  # more GELU, more of its difference
     "tiny-qwen3-moe": plain_and_dora(ATTENTION),
     "tiny-qwen3_5": plain_and_dora(

@@ -291,10 +291,10 @@ def _encode(tensor: PlannedTensor, stored: Array, checkpoint: Mapping[str, Tenso
     values = to_float32(stored, file.info(tensor.source).dtype)
     if not np.isfinite(values).all():
         raise ConversionError(f"{file.path}: tensor {tensor.source!r} has NaN or infinity")
-    values = tensor.change.values(values)
-    if not np.isfinite(values).all():
+    changed = tensor.change.values(values)
+    if changed is not values and not np.isfinite(changed).all():
         raise ConversionError(f"{file.path}: tensor {tensor.source!r} exceeds float32's range")
-    block = encode_rows(values, tensor.kind)
+    block = encode_rows(changed, tensor.kind)
     if tensor.kind == "F16" and not np.isfinite(block).all():
         raise ConversionError(
             f"{file.path}: tensor {tensor.source!r} exceeds the range of float16\n"
