@@ -1,7 +1,7 @@
 """Makes the soft prompts in ``tests/fixtures/soft_prompts``, with PEFT's logits for them.
 
 The tiny models and their adapters must exist (`make_fixtures.py`). Like these, the results are
-committed, and running the script again changes nothing.
+committed, and running the script again changes nothing but a storage's number in ``before-1.6.pt``.
 
     python scripts/make_soft_prompt_fixtures.py
 """
