@@ -76,6 +76,29 @@ def test_a_module_that_peft_trained_whole_is_read_instead_of_the_original(tmp_pa
         assert tensors["lm_head.weight"].read_float32("lm_head.weight") == new
 
 
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["m.modules_to_save.a.w", "m.modules_to_save.b.w"], None),
+        (["m.original_module.w", "x"], ["m.w", "x"]),
+        (["xembed_tokens.weight", "xlayers.0.w"], ["xembed_tokens.weight", "xlayers.0.w"]),
+        (["a.embed_tokens.weight", "a.norm.weight"], ["a.embed_tokens.weight", "a.norm.weight"]),
+        (["a.embed_tokens.weight", "b.embed_tokens.weight", "a.layers.0.w"], ["same"]),
+    ],
+)
+def test_names_with_more_than_one_reading_are_not_guessed(
+    names: list[str], found: list[str] | None, tmp_path: Path
+) -> None:
+    one = np.ones(1, np.float32)
+    (tmp_path / "model.safetensors").write_bytes(safetensors(dict.fromkeys(names, one)))
+    if found is None:
+        with pytest.raises(ConversionError, match="'a' and 'b'"), open_checkpoint(tmp_path):
+            pass
+        return
+    with open_checkpoint(tmp_path) as tensors:
+        assert sorted(tensors) == sorted(names if found == ["same"] else found)
+
+
 def test_a_peft_model_that_was_not_merged_is_refused(tmp_path: Path) -> None:
     write(tmp_path, base_model__model__model__layers__0__q__lora_A__default__weight=np.ones(1))
     with pytest.raises(ConversionError, match="was not merged"), open_checkpoint(tmp_path):
