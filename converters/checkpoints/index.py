@@ -32,7 +32,10 @@ def weight_files(folder: Path) -> tuple[list[str], dict[str, str]]:
     The index is empty if none was used. Raises ConversionError if the folder has no weights, if
     a file is missing, or if an entry of the index points out of the folder.
     """
-    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    try:
+        present = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise ConversionError(f"cannot read {folder}: {error.strerror or error}") from error
     if WEIGHTS in present:
         return [WEIGHTS], {}
     if INDEX not in present:

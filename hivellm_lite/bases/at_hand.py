@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from ..cache.store import Cache
-from ..converters.gguf.published_parts import first_parts
 from ..errors import BaseNotFoundError
 from ..hub import Hub
 from ..hub.search import BaseSource, cached_model
@@ -14,7 +13,7 @@ from ..package.opening import Package
 from ..user_paths import is_file, is_folder, shown_path, user_path
 from .conversion import QUANTIZATIONS, converted_bases, gguf_of
 from .names import read_known_bases
-from .places import given_reference, model_folders, named_in, split_model
+from .places import gguf_models, given_reference, model_folders, named_in, split_model
 
 __all__ = ["base_at_hand"]
 
@@ -67,7 +66,7 @@ def _local(path: Path) -> Path | None:
         return None
     if (path / "config.json").is_file():
         return path
-    models = first_parts(sorted(file.name for file in path.glob("*.gguf")))
+    models = gguf_models(path)
     return path / models[0] if len(models) == 1 else None
 
 

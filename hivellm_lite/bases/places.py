@@ -11,7 +11,7 @@ from ..converters.gguf.published_parts import first_parts
 from ..hub import HubReference, parse_reference
 from ..user_paths import is_folder, path_exists, user_path
 
-__all__ = ["given_reference", "model_folders", "named_in", "split_model"]
+__all__ = ["gguf_models", "given_reference", "model_folders", "named_in", "split_model"]
 
 
 def given_reference(given: str | os.PathLike[str]) -> HubReference | None:
@@ -33,6 +33,17 @@ def split_model(path: Path) -> Path | None:
     names = sorted(file.name for file in path.parent.iterdir())
     found = first_parts(names, path.name)
     return path.with_name(found[0]) if len(found) == 1 else None
+
+
+def gguf_models(folder: Path) -> list[str]:
+    """The .gguf files in ``folder``, one name for each model: its first part, or its only file.
+
+    Image encoders (``mmproj``) beside a model are left out.
+    """
+    models = first_parts(sorted(file.name for file in folder.glob("*.gguf")))
+    if len(models) > 1:
+        models = [name for name in models if "mmproj" not in name.lower()] or models
+    return models
 
 
 def model_folders(cache: CacheFolder) -> Iterator[Path]:

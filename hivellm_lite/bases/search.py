@@ -25,7 +25,7 @@ from pathlib import Path
 from ..cache.entries import CacheEntry
 from ..cache.store import Cache
 from ..converters.base.config import read_model_config
-from ..converters.gguf.published_parts import first_parts, published_parts
+from ..converters.gguf.published_parts import published_parts
 from ..converters.tokenizers.pre_tokenizer_names import checked_pre_tokenizer
 from ..errors import BaseNotFoundError, LoadError
 from ..hub import Hub, HubReference
@@ -44,7 +44,7 @@ from .conversion import (
     is_current,
 )
 from .names import read_known_bases
-from .places import given_reference, model_folders, named_in, split_model
+from .places import gguf_models, given_reference, model_folders, named_in, split_model
 
 __all__ = ["find_base"]
 
@@ -150,9 +150,7 @@ class _Search:
             )
         if (path / "config.json").is_file():
             return self.convert(path)
-        models = first_parts(sorted(file.name for file in path.glob("*.gguf")))
-        if len(models) > 1:  # image encoders are no base models
-            models = [name for name in models if "mmproj" not in name.lower()] or models
+        models = gguf_models(path)
         if len(models) == 1:
             return _ready(path / models[0], str(path / models[0]))
         names = ", ".join(models)

@@ -121,3 +121,11 @@ def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
         open_checkpoint(tmp_path),
     ):
         pass
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConversionError, match=r"cannot read .*gone"),
+        open_checkpoint(tmp_path / "gone"),
+    ):
+        pass
