@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -59,10 +60,10 @@ def main() -> None:
         text=True,
         check=True,
     )
-    rows = [
-        compare(method, given.hugging_face, given.peft_python)
-        for method in given.method or listed.stdout.split("\n")[:-1]
-    ]
+    rows = []
+    for method in given.method or listed.stdout.split("\n")[:-1]:
+        rows.append(compare(method, given.hugging_face, given.peft_python))
+        print(*rows[-1], sep="  ", file=sys.stderr)
     show(
         f"Against PEFT in float32, {POSITIONS * len(TEXTS)} positions",
         ("method", "form", "effect (KL)", "KL from PEFT", "log-probability", "top token"),

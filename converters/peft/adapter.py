@@ -17,7 +17,7 @@ from ...errors import ConversionError
 from ..safetensors import SafetensorsFile
 from .config import AdapterConfig, read_adapter_config
 from .methods.build import build_changes
-from .methods.reader import Values
+from .methods.reader import Shared, Values
 from .names import NOT_FOR_TEXT, sort_names
 from .updates import Chained, Replaced, Update
 
@@ -138,10 +138,11 @@ def read_adapter(
     options = read_adapter_config(config, r=r, alpha=alpha)
     with SafetensorsFile(weights) as file:
         names = sort_names(file.tensors, file.path)
+        shared = Shared(names.shared)
         tensors = []
         for module in sorted(names.modules, key=_natural):
             roles = names.modules[module]
-            changes = build_changes(file, options, module, roles, names.shared, values)
+            changes = build_changes(file, options, module, roles, shared, values)
             tensors += [
                 AdapterTensor(module, one.suffix, one.update, one.method, one.optional)
                 for one in changes

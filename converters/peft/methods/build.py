@@ -12,7 +12,7 @@ from .blocks import delora, gralora, hira, miss, shira
 from .lora import adalora, lora, mlx_lora
 from .lycoris import loha, lokr
 from .projections import randlora, vblora, vera
-from .reader import BIAS, WEIGHT, Change, Reader, Values
+from .reader import BIAS, WEIGHT, Change, Reader, Shared, Values
 from .rotations import boft, hra, oft, road
 from .scaling import beft, ia3
 from .spectral import c3a, fourierft
@@ -51,14 +51,13 @@ def build_changes(
     config: AdapterConfig,
     module: str,
     roles: Mapping[str, str],
-    shared: Mapping[str, str],
+    shared: Shared,
     values: Values = "keep",
 ) -> Iterator[Change]:
     """The change of each tensor of ``module``.
 
-    ``roles`` maps roles such as ``lora_A`` to tensor names, ``shared`` does for the tensors that
-    all modules share. Raises ConversionError for tensors that do not belong together or cannot
-    be used.
+    ``roles`` maps roles such as ``lora_A`` to tensor names. Raises ConversionError for tensors
+    that do not belong together or cannot be used.
     """
     reader = Reader(file, config, module, roles, shared, values)
     methods = {

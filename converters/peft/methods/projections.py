@@ -105,9 +105,12 @@ def randlora(reader: Reader) -> Iterator[Change]:
     diagonal, gamma = reader.take_pair("randlora_lambda", "randlora_gamma")
     bases = []
     for name in ("randlora_A", "randlora_B"):
-        own = reader.take(name, n_dims=3) if name in reader.roles else None
-        shared = reader.shared(name, n_dims=3)
-        if (found := own if shared is None else shared) is None:
+        found = reader.shared(name, n_dims=3)
+        if found is not None:
+            reader.drop(name)  # PEFT saves it for every module, too
+        elif name in reader.roles:
+            found = reader.take(name, n_dims=3)
+        else:
             raise reader.fail(
                 f"the file has no {name}, and such random bases depend on the machine of the "
                 "training\nSave the adapter with save_projection=True."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from ...safetensors import FLOATS, Float32Array, SafetensorsFile
 from ..config import AdapterConfig
 from ..updates import Update
 
-__all__ = ["BIAS", "WEIGHT", "Change", "Reader", "Values", "outline"]
+__all__ = ["BIAS", "WEIGHT", "Change", "Reader", "Shared", "Values", "outline"]
 
 Values = Literal["keep", "check", "skip"]
 """What happens to an adapter's numbers: they are kept in memory, only read and checked piece by
@@ -42,11 +42,21 @@ class Change:
     optional: bool = False
 
 
+@dataclass(frozen=True)
+class Shared:
+    """The ``names`` of the tensors that a file holds once for all modules, by role.
+
+    ``arrays`` keeps what was read, so that all modules have the same array.
+    """
+
+    names: Mapping[str, str]
+    arrays: dict[str, Float32Array] = field(default_factory=dict)
+
+
 class Reader:
     """The tensors of ``module``, by the role that their names give them.
 
-    ``shared`` are the tensors that the file holds once for all modules. ``take`` functions
-    remove what they return from ``roles``, so that the rest belongs nowhere.
+    ``take`` functions remove what they return from ``roles``, so that the rest belongs nowhere.
     """
 
     def __init__(
@@ -55,7 +65,7 @@ class Reader:
         config: AdapterConfig,
         module: str,
         roles: Mapping[str, str],
-        shared: Mapping[str, str],
+        shared: Shared,
         values: Values,
     ) -> None:
         self.file, self.config, self.module = file, config, module
@@ -113,8 +123,15 @@ class Reader:
 
     def shared(self, role: str, *, n_dims: int = 2) -> Float32Array | None:
         """The array that all modules share; None if the file has none."""
-        name = self._shared.get(role)
-        return None if name is None else self._values(name, n_dims)
+        if (name := self._shared.names.get(role)) is None:
+            return None
+        if role not in self._shared.arrays:
+            self._shared.arrays[role] = self._values(name, n_dims)
+        return self._shared.arrays[role]
+
+    def drop(self, role: str) -> None:
+        """Leave out a tensor that repeats a shared one."""
+        self.roles.pop(role, None)
 
     def shape_of(self, role: str) -> tuple[int, ...]:
         """The shape of the tensor with this role, which stays untaken."""

@@ -147,6 +147,186 @@ def test_methods_are_named(tmp_path: Path) -> None:
     assert adapter.methods == ("DoRA", "modules saved whole", "trained biases")
 
 
+VERA = {"peft_type": "VERA", "r": None, "lora_alpha": None}
+BANK = "base_model.vblora_vector_bank"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "config", "rule"),
+    [
+        (
+            {f"{P}.lora_A": ones(2, 64), f"{P}.lora_B": ones(64, 2), f"{P}.lora_E": ones(3, 1)},
+            {"peft_type": "ADALORA"},
+            r"lora_E has shape \[3, 1\], expected \[2, 1\]",
+        ),
+        (
+            {f"{P}.vera_lambda_d": ones(2), f"{P}.vera_lambda_b": ones(64)},
+            VERA,
+            "no vera_A and vera_B, which all modules share",
+        ),
+        ({f"{P}.vera_lambda_d": ones(2)}, VERA, "has no vera_lambda_b beside it|vera_lambda_b"),
+        (
+            {
+                f"{P}.vera_lambda_d": ones(9),
+                f"{P}.vera_lambda_b": ones(64),
+                "base_model.vera_A": ones(4, 64),
+                "base_model.vera_B": ones(64, 4),
+            },
+            VERA,
+            "vera_A has rank 4, vera_lambda_d 9",
+        ),
+        (
+            {f"{P}.vblora_logits_A": ones(2, 8, 4), f"{P}.vblora_logits_B": ones(8, 2, 4)},
+            {"peft_type": "VBLORA"},
+            "no vblora_vector_bank",
+        ),
+        (
+            {
+                f"{P}.vblora_logits_A": ones(2, 8, 5),
+                f"{P}.vblora_logits_B": ones(8, 2, 5),
+                BANK: ones(4, 8),
+            },
+            {"peft_type": "VBLORA"},
+            "chooses from 5 vectors, not 4",
+        ),
+        (
+            {
+                f"{P}.vblora_logits_A_topk_indices": np.full((2, 8, 2), 4, np.int32),
+                f"{P}.vblora_logits_A_topk_weights": ones(2, 8, 1),
+                f"{P}.vblora_logits_B_topk_indices": np.zeros((8, 2, 2), np.int32),
+                f"{P}.vblora_logits_B_topk_weights": ones(8, 2, 1),
+                BANK: ones(4, 8),
+            },
+            {"peft_type": "VBLORA"},
+            "names a vector beyond the 4 of the bank",
+        ),
+        (
+            {f"{P}.randlora_lambda": ones(4, 16), f"{P}.randlora_gamma": ones(16, 64)},
+            {"peft_type": "RANDLORA"},
+            r"no randlora_A(.|\n)*save_projection=True",
+        ),
+        ({f"{P}.oft_R.weight": ones(8, 27)}, {"peft_type": "OFT"}, "27 values, which is no tria"),
+        (
+            {f"{P}.oft_R.weight": ones(8, 28)},
+            {"peft_type": "OFT", "num_cayley_neumann_terms": 65},
+            "num_cayley_neumann_terms is 65; 64 are allowed",
+        ),
+        (
+            {f"{P}.boft_R": ones(1, 8, 8, 4), f"{P}.boft_s": ones(64, 1)},
+            {"peft_type": "BOFT"},
+            r"boft_R has shape \[1, 8, 8, 4\]",
+        ),
+        (
+            {f"{P}.boft_R": ones(3, 2, 32, 32), f"{P}.boft_s": ones(64, 1)},
+            {"peft_type": "BOFT"},
+            "boft_R has shape",
+        ),
+        (
+            {f"{P}.road_theta": ones(31), f"{P}.road_alpha": ones(31)},
+            {"peft_type": "ROAD", "group_size": 16},
+            "31 angles and 31 factors of road_1 in groups of 16",
+        ),
+        (
+            {f"{P}.road_theta": ones(32), f"{P}.road_alpha": ones(32)},
+            {"peft_type": "ROAD", "variant": "road_3"},
+            "variant is 'road_3'",
+        ),
+        ({f"{P}.miss_block": ones(4, 8, 7)}, {"peft_type": "MISS", "init_weights": "bat"},
+         "expected square blocks"),
+        (
+            {f"{P}.gralora_A": ones(2, 32, 5), f"{P}.gralora_B": ones(2, 5, 32)},
+            {"peft_type": "GRALORA"},
+            "gralora_A .* and gralora_B .* do not fit",
+        ),
+        (
+            {f"{P}.shira_weight": ones(5), f"{P}.shira_indices": np.zeros((2, 4), np.int32)},
+            {"peft_type": "SHIRA"},
+            r"5 values at places of shape \[2, 4\]",
+        ),
+        (
+            {f"{P}.shira_weight": ones(2), f"{P}.shira_indices": ones(2, 2) / 2},
+            {"peft_type": "SHIRA"},
+            "holds values that are no integers",
+        ),
+        ({f"{P}.shira_weight": ones(5)}, {"peft_type": "SHIRA"}, "has no shira_indices"),
+        (
+            {"base_model.model.model.embed_tokens.trainable_tokens_delta": ones(2, 64)},
+            {"peft_type": "TRAINABLE_TOKENS", "token_indices": [1, 2, 3]},
+            "2 trained rows, but token_indices has 3 tokens",
+        ),
+        (
+            {"base_model.model.model.embed_tokens.trainable_tokens_delta": ones(2, 64)},
+            {"peft_type": "TRAINABLE_TOKENS", "token_indices": [1, 1]},
+            "names an index twice",
+        ),
+        (
+            {"base_model.model.model.embed_tokens.trainable_tokens_delta": ones(2, 64)},
+            {"peft_type": "TRAINABLE_TOKENS", "token_indices": [-1, 1]},
+            "0 to .* are possible",
+        ),
+    ],
+)  # fmt: skip
+def test_tensors_of_a_method_that_do_not_belong_together_are_refused(
+    tensors: dict[str, Array], config: dict[str, object], rule: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConversionError, match=rule):
+        read_adapter(*write_adapter(tmp_path, tensors, **config))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "config", "rule"),
+    [
+        ({f"{P}.oft_R.weight": ones(7, 28)}, {"peft_type": "OFT"}, "7 blocks of 8 inputs"),
+        ({f"{P}.hra_u": ones(63, 2)}, {"peft_type": "HRA"}, "reflections of 63 inputs"),
+        ({f"{P}.c3a_kernel": ones(8, 9, 8)}, {"peft_type": "C3A"}, r"has shape \[64, 72\]"),
+        ({f"{P}.miss_block": ones(8, 63)}, {"peft_type": "MISS"}, "a block of shape"),
+        ({f"{P}.fourierft_spectrum": ones(5000)}, {"peft_type": "FOURIERFT"}, "5000 frequencies"),
+        (
+            {
+                f"{P}.shira_weight": ones(2),
+                f"{P}.shira_indices": np.array([[0, 63], [0, 64]], np.int32),
+            },
+            {"peft_type": "SHIRA"},
+            r"a place \[63, 64\] outside of a weight \[64, 64\]",
+        ),
+        (
+            {f"{P}.shira_weight": ones(1), f"{P}.shira_indices": np.full((2, 1), -1, np.int32)},
+            {"peft_type": "SHIRA"},
+            "outside of a weight",
+        ),
+        (
+            {"base_model.model.model.embed_tokens.trainable_tokens_delta": ones(1, 64)},
+            {"peft_type": "TRAINABLE_TOKENS", "token_indices": [500]},
+            "token 500 of a vocabulary of 500",
+        ),
+        ({f"{P}.road_theta": ones(16), f"{P}.road_alpha": ones(16)},
+         {"peft_type": "ROAD", "group_size": 16}, "angles for 32 outputs"),
+        (
+            {name: np.ones_like(values) for name, values in lora(Q0, rank=65).items()},
+            {"r": 65, "init_lora_weights": "pissa"},
+            "an initial part of rank 65",
+        ),
+    ],
+)  # fmt: skip
+def test_a_method_that_does_not_fit_the_base_says_what_it_has(
+    tensors: dict[str, Array],
+    config: dict[str, object],
+    rule: str,
+    tmp_path: Path,
+    base: GGUFHeader,
+) -> None:
+    adapter = read_adapter(*write_adapter(tmp_path, tensors, **config))
+    with pytest.raises(ConversionError, match=rule):
+        find_targets(adapter, base)
+
+
+def test_projections_out_of_proportion_are_refused(tmp_path: Path, base: GGUFHeader) -> None:
+    tensors = {f"{P}.vera_lambda_d": ones(1 << 21), f"{P}.vera_lambda_b": ones(64)}
+    adapter = read_adapter(*write_adapter(tmp_path, tensors, **VERA, save_projection=False))
+    with pytest.raises(ConversionError, match="larger than any adapter needs"):
+        find_targets(adapter, base)
+
+
 WIDE = {
     f"{P}.lokr_w1_a": ones(30_000, 1),
     f"{P}.lokr_w1_b": ones(1, 30_000),
