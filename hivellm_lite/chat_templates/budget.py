@@ -8,14 +8,16 @@ pass, or fail, on every machine alike.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
+from typing import NamedTuple
 
 __all__ = ["Budget", "TemplateLimitError"]
 
 BASE_UNITS = 5_000_000
 """Units for every rendering. The costliest published template spends 91,000 on five messages."""
 
-UNITS_PER_CHARACTER = 60
-"""Units for every character of the conversation; published templates spend at most 14."""
+UNITS_PER_CHARACTER = 200
+"""Units for every character of the request. Published templates spend at most 14 on messages, and
+up to 120 on 128 tools with nested schemas, which they go through several times."""
 
 UNITS_PER_MESSAGE = 20_000
 """Units for every message; published templates spend at most 14,000."""
@@ -38,6 +40,14 @@ class TemplateLimitError(Exception):
     """The template does more work than any honest template."""
 
 
+class Size(NamedTuple):
+    """How deeply a value is nested, and how many values and characters are in it."""
+
+    depth: int
+    values: int
+    characters: int
+
+
 class Budget:
     """The units that one rendering has left."""
 
@@ -53,18 +63,24 @@ class Budget:
         if self.left < 0:
             raise TemplateLimitError("it does too much work, or makes too much text")
 
-    def measure(self, value: object) -> int:
-        """Pay for going through ``value`` once; returns how deeply it is nested.
+    def measure(self, value: object) -> None:
+        """Pay for going through ``value`` once."""
+        self.measured(value)
 
-        A list may hold the same list several times, at every level. Such a list is paid for
-        as often as an operation that goes through ``value`` would meet it.
+    def measured(self, value: object) -> Size:
+        """Pay for going through ``value`` once; returns how large it is.
+
+        A list may hold the same list several times, at every level. Such a list is paid for, and
+        counted, as often as an operation that goes through ``value`` would meet it.
         """
-        depth = 0
+        depth = values = characters = 0
         pending = [(value, 1)]
         while pending:
             one, level = pending.pop()
+            values += 1
             if isinstance(one, str):
                 self.spend(4 + len(one))
+                characters += len(one)
             elif isinstance(one, CONTAINERS):
                 depth = max(depth, level)
                 self.spend(ELEMENT * (1 + len(one)))
@@ -74,7 +90,7 @@ class Budget:
                 pending += [(each, level + 1) for each in inner]
             else:
                 self.spend(4)
-        return depth
+        return Size(depth, values, characters)
 
     def relay(self, items: Iterable[object]) -> Iterator[object]:
         """The items; each is paid for when it is taken."""

@@ -205,12 +205,10 @@ def _tojson(
     sort_keys: bool = False,
 ) -> str:
     """The filter of this name in Transformers: no characters are escaped for HTML."""
-    left = budget.left
-    depth = budget.measure(value)
+    size = budget.measured(value)
     wide = len(indent) if isinstance(indent, str) else int(indent or 0)
-    for one in separators or ():
-        wide += len(one)
-    budget.spend((left - budget.left) * (6 + wide * depth))
+    between = sum(len(one) for one in separators or ())
+    budget.spend(6 * size.characters + size.values * (24 + between + wide * size.depth))
     if isinstance(value, Undefined):
         raise TypeError("tojson of something that is undefined")
     text = json.dumps(

@@ -100,7 +100,9 @@ def marks_of(text: str) -> list[Mark]:
 
 def is_mixed(text: str) -> bool:
     """Whether the text holds both the template's and a user's characters."""
-    return len({origin is None for _, origin in marks_of(text)}) == 2
+    if not isinstance(text, MarkedText) or len(text.runs) < 2:
+        return False
+    return len({origin is None for _, origin in text.runs}) == 2
 
 
 def _runs_of(marks: Iterable[Mark]) -> list[Mark]:

@@ -11,6 +11,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hivellm_lite.chat_templates import ChatTemplate, ChatTemplateError, TemplateRefusal
 
+from ..support.paths import FIXTURES
+
 SYSTEM = {"role": "system", "content": "  Answer <|end|> in words.\n"}
 USER = {"role": "user", "content": "How many?\n"}
 ANSWER = {"role": "assistant", "content": "<think>\ncount\n</think>\n\nTwo. "}
@@ -228,6 +230,28 @@ def test_a_template_that_fails_is_an_error_with_its_place(source, problem):
 def test_a_long_conversation_is_within_the_budget(source):
     turns = [{"role": "user", "content": "How many? " * 40}] * 600
     assert ChatTemplate(source).render(turns).text
+
+
+@pytest.mark.parametrize("family", ["llama3.1", "granite3", "qwen3", "harmony", "kimi", "glm4"])
+def test_many_tools_and_results_are_within_the_budget(family):
+    inner = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "string"}}}}
+    schema = {"type": "object", "properties": {f"p{n}": inner for n in range(12)}, "required": []}
+    tools = [
+        {
+            "type": "function",
+            "function": {"name": f"f{n}", "description": "d", "parameters": schema},
+        }
+        for n in range(128)
+    ]
+    call = {"type": "function", "id": "a", "function": {"name": "f0", "arguments": {"p0": "x"}}}
+    turns = [
+        {"role": "user", "content": "How many?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "row <1> " * 1000, "tool_call_id": "a"},
+        {"role": "assistant", "content": "Two."},
+    ] * 30
+    source = (FIXTURES / "chat_templates" / f"{family}.jinja").read_text()
+    assert ChatTemplate(source).render([*turns, turns[0]], tools=tools).text
 
 
 def test_several_threads_render_with_one_template():
