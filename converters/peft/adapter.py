@@ -142,7 +142,10 @@ def read_adapter(
         tensors = []
         for module in sorted(names.modules, key=_natural):
             roles = names.modules[module]
-            changes = build_changes(file, options, module, roles, shared, values)
+            trained_as = names.trained[module]
+            changes = build_changes(
+                file, options, module, roles, shared, values, trained_as=trained_as
+            )
             tensors += [
                 AdapterTensor(module, one.suffix, one.update, one.method, one.optional)
                 for one in changes

@@ -61,6 +61,9 @@ _SHARED = ("vera_A", "vera_B", "randlora_A", "randlora_B", "vblora_vector_bank")
 _INNER = frozenset({"modules_to_save", "original_module", "base_layer", "ln_tuning_layers"})
 """Parts that PEFT puts behind a module's name, before the module's own weight or bias."""
 
+_BEHIND = frozenset({*_ENDINGS, *_SHARED, *_INNER, "token_adapter", "default"} - {"m"})
+"""Parts that come behind a module's name."""
+
 _TOPK = re.compile(r"(?:(?P<adapter>\w+?))?(?P<part>_topk_(?:indices|weights))")
 _SAFE = re.compile(r"[\w.]+")
 _IN_LAYER = re.compile(r"(?:^|\.)[0-9]+\.")
@@ -106,11 +109,13 @@ class SortedNames:
     """The names of an adapter's tensors by what they are.
 
     ``modules`` holds them by module and role, ``copies`` the copies of base weights by module,
-    ``shared`` the tensors that all modules share by role. ``ignored`` are the tensors that do
+    ``shared`` the tensors that all modules share by role. ``trained`` gives the name that a module
+    had in the training, which patterns of a config mean. ``ignored`` are the tensors that do
     nothing for text, with the reason.
     """
 
     modules: dict[str, dict[str, str]] = field(default_factory=dict)
+    trained: dict[str, str] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
@@ -158,6 +163,7 @@ def sort_names(names: Iterable[str], path: Path) -> SortedNames:
         if place is None:
             raise ConversionError(f"{path}: {name!r} is not a tensor of a PEFT adapter")
         module, role, adapter = place
+        found.trained.setdefault(module, _trained_name(parts))
         if adapter is not None:
             adapters.setdefault(adapter, name)
         if role == "original":
@@ -182,6 +188,15 @@ def sort_names(names: Iterable[str], path: Path) -> SortedNames:
             f"{path}: tensors of several adapters in one file: {first!r} and {second!r}"
         )
     return found
+
+
+def _trained_name(parts: list[str]) -> str:
+    """The name of a tensor's module in the training: without PEFT's prefix and what follows it."""
+    end = next((index for index, part in enumerate(parts) if part in _BEHIND), len(parts) - 1)
+    kept = parts[:end]
+    while kept[:2] == ["base_model", "model"]:
+        del kept[:2]
+    return ".".join(kept)
 
 
 def _place(parts: list[str]) -> tuple[str, str, str | None] | None:

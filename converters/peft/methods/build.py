@@ -53,13 +53,16 @@ def build_changes(
     roles: Mapping[str, str],
     shared: Shared,
     values: Values = "keep",
+    *,
+    trained_as: str = "",
 ) -> Iterator[Change]:
     """The change of each tensor of ``module``.
 
-    ``roles`` maps roles such as ``lora_A`` to tensor names. Raises ConversionError for tensors
+    ``roles`` maps roles such as ``lora_A`` to tensor names; ``trained_as`` is the module's name in
+    the training, if that is another one. Raises ConversionError for tensors
     that do not belong together or cannot be used.
     """
-    reader = Reader(file, config, module, roles, shared, values)
+    reader = Reader(file, config, module, roles, shared, values, trained_as)
     methods = {
         build: None
         for prefix, build in _METHODS.items()

@@ -47,7 +47,7 @@ def _scaled_product(
             f"lora_A {list(a.shape)} has rank {a.shape[0]}, lora_B {list(b.shape)} has {b.shape[1]}"
         )
     reader.check_rank(a.shape[0])
-    scale = reader.config.scale_of(reader.module)
+    scale = reader.scale
     update: Update
     if magnitude is None:
         if reader.config.use_dora:

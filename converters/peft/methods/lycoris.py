@@ -22,7 +22,7 @@ def loha(reader: Reader) -> Iterator[Change]:
     if r1 != r2 or others != [(n_out, r1), (r1, n_in)]:
         raise reader.fail(f"the four factors do not fit each other: {shapes}")
     reader.check_rank(r1)
-    scale = reader.config.scale_of(reader.module)
+    scale = reader.scale
     yield Change(WEIGHT, Hadamard(w1_a, w1_b, w2_a, w2_b, scale), "LoHa")
 
 
@@ -41,4 +41,4 @@ def lokr(reader: Reader) -> Iterator[Change]:
         reader.check_rank(a.shape[1])
         factors.append(reader.product(a, b))
     w1, w2 = factors
-    yield Change(WEIGHT, Kronecker(w1, w2, reader.config.scale_of(reader.module)), "LoKr")
+    yield Change(WEIGHT, Kronecker(w1, w2, reader.scale), "LoKr")

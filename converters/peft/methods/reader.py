@@ -56,6 +56,7 @@ class Shared:
 class Reader:
     """The tensors of ``module``, by the role that their names give them.
 
+    ``trained_as`` is the module's name in the training, which patterns of the config mean.
     ``take`` functions remove what they return from ``roles``, so that the rest belongs nowhere.
     """
 
@@ -67,8 +68,10 @@ class Reader:
         roles: Mapping[str, str],
         shared: Shared,
         values: Values,
+        trained_as: str = "",
     ) -> None:
         self.file, self.config, self.module = file, config, module
+        self.trained_as = trained_as or module
         self.roles, self._shared = dict(roles), shared
         self._mode = values
 
@@ -174,7 +177,7 @@ class Reader:
 
     def check_rank(self, rank: int) -> None:
         """Raise ConversionError if the config gives the module another rank."""
-        if rank != (said := self.config.rank_of(self.module)):
+        if rank != (said := self.config.rank_of(self.trained_as)):
             raise ConversionError(
                 f"{self.file.path}: {self.module} has rank {rank}, "
                 f"but {self.config.source} says {said}"
@@ -184,6 +187,11 @@ class Reader:
         """Raise ConversionError if ``values`` does not have ``shape``."""
         if values.shape != shape:
             raise self.fail(f"{role} has shape {list(values.shape)}, expected {list(shape)}")
+
+    @property
+    def scale(self) -> float:
+        """The factor of the product of the matrices, as the config gives it to the module."""
+        return self.config.scale_of(self.trained_as)
 
     def fail(self, text: str) -> ConversionError:
         """An error about this module."""

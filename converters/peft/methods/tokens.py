@@ -28,7 +28,7 @@ def trainable_tokens(reader: Reader) -> Iterator[Change]:
     else:
         name, listed = "trainable_token_indices", options.get("trainable_token_indices")
         if isinstance(listed, dict):
-            ends = [key for key in listed if f".{reader.module}".endswith(f".{key}")]
+            ends = [key for key in listed if f".{reader.trained_as}".endswith(f".{key}")]
             listed = listed[ends[0]] if ends else None
             name = f"{name}[{ends[0] if ends else reader.module!r}]"
     rows = options.indices(listed, name, MAX_ROWS)

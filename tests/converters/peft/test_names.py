@@ -61,6 +61,23 @@ def test_two_adapters_of_one_saved_module_are_refused(tmp_path: Path) -> None:
         read(tmp_path, {name: values(5, 4) for name in names})
 
 
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [
+        ("model.language_model.", "model.language_model.layers.0.self_attn.q_proj"),
+        ("language_model.model.", r"language_model\.model\.layers\.\d+\.self_attn\.q_proj"),
+        ("_orig_mod.model.", "_orig_mod.model.layers.0.self_attn.q_proj"),
+        ("model.language_model.", "q_proj"),
+    ],
+)
+def test_patterns_mean_the_names_of_the_training(prefix: str, key: str, tmp_path: Path) -> None:
+    module = f"{prefix}layers.0.self_attn.q_proj"
+    found = read(tmp_path, lora(module), rank_pattern={key: 2}, alpha_pattern={key: 3}, r=8)
+    (tensor,) = found.tensors
+    assert tensor.module == Q
+    assert tensor.update.scale == 1.5
+
+
 # --- parts of multimodal models --------------------------------------------------------
 
 
