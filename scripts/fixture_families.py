@@ -245,6 +245,27 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
     "tiny-qwen3_5": make(
         "Qwen3_5", 30, kind="qwen35", layers=4, tie_word_embeddings=True, **QWEN3_5_OPTIONS
     ),
+    "tiny-falcon-h1": make(
+        "FalconH1",
+        39,
+        head_dim=16,
+        mamba_d_ssm=64,
+        mamba_n_heads=4,
+        mamba_d_head=16,
+        mamba_n_groups=2,
+        mamba_d_state=16,
+        mamba_rms_norm=True,
+        mamba_norm_before_gate=False,
+        embedding_multiplier=3.0,
+        lm_head_multiplier=0.5,
+        attention_in_multiplier=0.9,
+        attention_out_multiplier=0.7,
+        key_multiplier=0.6,
+        ssm_in_multiplier=1.2,
+        ssm_out_multiplier=0.8,
+        ssm_multipliers=[0.9, 0.8, 1.1, 1.2, 0.7],
+        mlp_multipliers=[0.8, 0.6],
+    ),
     "tiny-lfm2": make(
         "Lfm2",
         31,
@@ -292,6 +313,7 @@ FAMILY_FORMS: dict[str, dict[str, Callable[[], peft.PeftConfig]]] = {
     "tiny-gemma4": plain_and_dora([*ALL, "per_layer_input_gate", "per_layer_projection"]),
     # A seed with which float32 does not lose three digits in PyTorch's delta net.
     "tiny-qwen3_5-whole": dict(reversed(plain_and_dora(OF_THE_TEXT).items())),
+    "tiny-falcon-h1": plain_and_dora([*ALL, "in_proj"]),
     "tiny-lfm2": plain_and_dora(
         ["q_proj", "k_proj", "v_proj", "in_proj", "out_proj", "w1", "w2", "w3"]
     ),

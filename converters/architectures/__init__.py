@@ -12,6 +12,7 @@ from .architecture import Architecture, HyperParameters, Sizes, TensorName
 from .config_fields import ConfigFields
 from .ernie4_5 import ERNIE4_5
 from .exaone4 import EXAONE4
+from .falcon_h1 import FALCON_H1
 from .gemma import GEMMA, GEMMA2, GEMMA3
 from .gemma4 import GEMMA4
 from .granite import GRANITE, GRANITE_HYBRID
@@ -58,6 +59,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     ERNIE4_5,
     LFM2,
     GEMMA4,
+    FALCON_H1,
 )
 
 

@@ -9,15 +9,29 @@ from dataclasses import dataclass, field
 from .changes import UNCHANGED, Change
 from .config_fields import ConfigFields
 
-__all__ = ["Architecture", "HyperParameters", "ModuleTensor", "Sizes", "TensorName"]
+__all__ = [
+    "MULTIPLIERS_KEY",
+    "Architecture",
+    "Factors",
+    "HyperParameters",
+    "ModuleTensor",
+    "Sizes",
+    "TensorName",
+]
 
 _LAYER = re.compile(
     r"(?:(?:model|transformer|gpt_neox|decoder|backbone)\.)*"
     r"(?:layers|h|blocks)\.(0|[1-9]\d{0,4})\.([\w.*]+)"
 )
 
-HyperParameters = Mapping[str, "str | int | float | tuple[int, ...] | tuple[bool, ...]"]
+HyperParameters = Mapping[str, "str | int | float | tuple[int, ...] | tuple[float, ...]"]
 """Values by GGUF key, without the architecture's name. A tuple has a value for each layer."""
+
+MULTIPLIERS_KEY = "hivellm.multipliers"
+"""Where our converter writes the numbers that weights were multiplied by; see `Architecture`."""
+
+Factors = tuple[tuple[int, float], ...]
+"""What GGUF's rows are multiplied by: so many rows by a number each. Zero rows are all."""
 
 Sizes = Mapping[str, int]
 """The sizes of a model by name: hidden, feed_forward, heads, kv_heads, head_dim, rotary, layers and
@@ -75,6 +89,14 @@ def _no_biases(_fields: ConfigFields) -> frozenset[str]:
     return frozenset()
 
 
+def _no_multipliers(_fields: ConfigFields) -> tuple[float, ...]:
+    return ()
+
+
+def _no_factors(_multipliers: tuple[float, ...], _sizes: Sizes) -> Mapping[str, Factors]:
+    return {}
+
+
 def _any(_fields: ConfigFields) -> bool:
     return True
 
@@ -106,9 +128,10 @@ class Architecture:
     the vocabulary; zeros follow them.
 
     ``changes`` say by module how GGUF's tensors differ, ``norm_offset`` is what GGUF adds to the
-    weight of every norm without an entry there (see `change`). ``size_keys`` are the GGUF keys of
-    the sizes that changes depend on. ``float32`` names matrices that llama.cpp only takes as F32,
-    ``no_lora`` modules whose LoRA its graph ignores.
+    weight of every norm without an entry there (see `change`). ``size_keys`` are the GGUF keys
+    of the sizes that changes depend on. ``multipliers`` reads ``n_multipliers`` numbers that
+    GGUF has in its weights, ``factors`` says by module and rows how. ``float32`` names matrices
+    that llama.cpp only takes as F32, ``no_lora`` modules whose LoRA its graph ignores.
 
     ``rope_theta`` and ``rotary_factor`` are the defaults. With ``yarn_mscale`` llama.cpp reads
     YaRN's second scale. ``biases`` are the layer modules that may have a bias, ``fixed_biases`` the
@@ -143,6 +166,9 @@ class Architecture:
     changes: Mapping[str, Change] = field(default_factory=dict)
     size_keys: Mapping[str, str] = field(default_factory=lambda: _SIZE_KEYS)
     norm_offset: float = 0.0
+    multipliers: Callable[[ConfigFields], tuple[float, ...]] = _no_multipliers
+    factors: Callable[[tuple[float, ...], Sizes], Mapping[str, Factors]] = _no_factors
+    n_multipliers: int = 0
     float32: frozenset[str] = frozenset()
     no_lora: frozenset[str] = frozenset()
     biases: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ numpy is imported where arrays are made, so that finding a base does not load it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     IntArray = npt.NDArray[np.intp]
 
-__all__ = ["UNCHANGED", "Change", "IntArray", "Order", "RotaryHeads", "TiledHeads", "rotary_order"]
+__all__ = [
+    "UNCHANGED",
+    "Change",
+    "IntArray",
+    "Order",
+    "RotaryHeads",
+    "TiledHeads",
+    "rotary_order",
+    "row_factors",
+]
 
 
 class Order(Protocol):
@@ -139,6 +148,15 @@ class Change:
 
 
 UNCHANGED = Change()
+
+
+def row_factors(factors: Sequence[tuple[int, float]]) -> Float32Array:
+    """What rows are multiplied by, (rows,), or (1,) for a number that all rows have."""
+    import numpy as np
+
+    counts, numbers = zip(*factors, strict=True)
+    values = np.array(numbers, np.float32)
+    return values if counts == (0,) else np.repeat(values, counts)
 
 
 def rotary_order(n_rows: int, n_heads: int) -> IntArray:

@@ -145,7 +145,7 @@ def _hyper_parameters(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
     types, kinds = _layer_types(fields, sizes), _kinds(fields, sizes)
     all_sizes = [_kind_sizes(sizes, kind) for kind in kinds]
     whole = sizes["whole_head"]
-    found: dict[str, int | float | tuple[int, ...] | tuple[bool, ...]] = {
+    found: dict[str, int | float | tuple[int, ...]] = {
         "attention.sliding_window": fields.size("sliding_window", 512),
         "attention.sliding_window_pattern": tuple(kind == _WINDOW for kind in types),
         "attention.shared_kv_layers": sizes["shared"],

@@ -16,6 +16,7 @@ __all__ = [
     "MAMBA2_FLOAT32",
     "MAMBA2_MODULES",
     "MAMBA2_PARAMETERS",
+    "MAMBA2_SIZE_KEYS",
     "mamba2_biased",
     "mamba2_hyper_parameters",
     "mamba2_shapes",
@@ -34,6 +35,14 @@ MAMBA2_CHANGES = {
     "mamba.A_log": Change(negative_exp=True, as_column=True),
     "mamba.D": Change(as_column=True),
 }
+MAMBA2_SIZE_KEYS = {
+    "ssm_inner": "ssm.inner_size",
+    "ssm_state": "ssm.state_size",
+    "ssm_groups": "ssm.group_count",
+    "ssm_heads": "ssm.time_step_rank",
+}
+"""The sizes of the mixer in GGUF."""
+
 MAMBA2_FLOAT32 = frozenset({"mamba.conv1d", "mamba.norm", "mamba.A_log", "mamba.D"})
 
 

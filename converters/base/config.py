@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..architectures import Architecture, HyperParameters, Sizes, architecture_of_hf
+from ..architectures.architecture import Factors
 from ..architectures.config_fields import ConfigFields
 from ..checkpoints.quantized.settings import settings_of
 from ..gguf.check.hyper_parameters import MAX_LAYERS
@@ -38,13 +39,13 @@ _HAVE_WINDOWS = frozenset(
 class ModelConfig:
     """The hyper-parameters that end up in a GGUF file.
 
-    ``sizes`` has the keys of `Sizes`; ``rotary`` counts the values of each head that are
-    rotated. ``kinds`` are the kinds of the layers. ``hyper_parameters`` holds the parameters
-    that only this architecture has, by GGUF key. ``biased`` names the layer modules with a bias,
-    ``without`` the modules of the tables that this model does not have.
-    ``token_ids`` are the special tokens of the config and the generation config. A model that is
-    part of a multimodal one ``is_text_part``. ``notes`` say where the GGUF file computes
-    differently from Transformers.
+    ``sizes`` has the keys of `Sizes`; ``rotary`` counts the values of each head that are rotated.
+    ``kinds`` are the kinds of the layers. ``hyper_parameters`` holds the parameters that only
+    this architecture has, by GGUF key. ``factors`` are in the weights. ``biased`` names the
+    layer modules with a bias, ``without`` the modules of the tables that this model does not
+    have. ``token_ids`` are the special tokens of the config and the generation config. A model
+    that is part of a multimodal one ``is_text_part``. ``notes`` say where the GGUF file
+    computes differently from Transformers.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class ModelConfig:
     writes_head_dim: bool
     rope: Rope
     hyper_parameters: HyperParameters
+    factors: Mapping[str, Factors]
     tied_head: bool
     biased: frozenset[str]
     without: frozenset[str]
@@ -91,6 +93,9 @@ def read_model_config(folder: Path) -> ModelConfig:
         writes_head_dim=fields.get("head_dim") is not None,
         rope=read_rope(fields, architecture, sizes.get("whole_head", sizes["rotary"])),
         hyper_parameters=architecture.hyper_parameters(fields, sizes),
+        factors=architecture.factors(architecture.multipliers(fields), sizes)
+        if architecture.n_multipliers
+        else {},
         tied_head=tied_head,
         biased=_biased(fields, architecture),
         without=architecture.without(fields, sizes),

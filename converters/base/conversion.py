@@ -245,8 +245,9 @@ def _write_tensors(
         _pad(file)
         try:
             for tensor in tensors:
-                for block, is_last in _blocks(tensor, checkpoint):
-                    pending.append((pool.submit(_encode, tensor, block, checkpoint), is_last))
+                for start, block, is_last in _blocks(tensor, checkpoint):
+                    task = pool.submit(_encode, tensor, start, block, checkpoint)
+                    pending.append((task, is_last))
                     # This bounds the memory and keeps every thread busy.
                     if len(pending) > threads:
                         write_next()
@@ -259,10 +260,10 @@ def _write_tensors(
 
 def _blocks(
     tensor: PlannedTensor, checkpoint: Mapping[str, TensorReader]
-) -> Iterator[tuple[Array, bool]]:
-    """The tensor's stored data in blocks of rows, each with whether it is the last."""
+) -> Iterator[tuple[int, Array, bool]]:
+    """The first row and the stored data of blocks of rows, each with whether it is the last."""
     if tensor.values is not None:
-        yield tensor.values, True
+        yield 0, tensor.values, True
         return
     file = checkpoint[tensor.source]
     n_rows = tensor.shape[0]
@@ -278,13 +279,19 @@ def _blocks(
     for start in range(0, n_rows, step):
         stop = min(start + step, n_rows)
         if whole is None:
-            yield file.read_stored(tensor.source, first + start, first + stop), stop == n_rows
+            block = file.read_stored(tensor.source, first + start, first + stop)
         else:
-            yield whole[start:stop], stop == n_rows
+            block = whole[start:stop]
+        yield start, block, stop == n_rows
 
 
-def _encode(tensor: PlannedTensor, stored: Array, checkpoint: Mapping[str, TensorReader]) -> Array:
-    """A block as the file stores it. Raises ConversionError for values that it cannot hold."""
+def _encode(
+    tensor: PlannedTensor, start: int, stored: Array, checkpoint: Mapping[str, TensorReader]
+) -> Array:
+    """A block of rows from ``start`` on as the file stores it.
+
+    Raises ConversionError for values that it cannot hold.
+    """
     if tensor.values is not None:
         return encode_rows(tensor.values, tensor.kind)
     file = checkpoint[tensor.source]
@@ -292,6 +299,10 @@ def _encode(tensor: PlannedTensor, stored: Array, checkpoint: Mapping[str, Tenso
     if not np.isfinite(values).all():
         raise ConversionError(f"{file.path}: tensor {tensor.source!r} has NaN or infinity")
     changed = tensor.change.values(values)
+    if (factors := tensor.factors) is not None:
+        own = factors if factors.size == 1 else factors[start : start + len(values)]
+        with np.errstate(over="ignore"):
+            changed = changed * own.reshape(-1, *(1,) * (values.ndim - 1))
     if changed is not values and not np.isfinite(changed).all():
         raise ConversionError(f"{file.path}: tensor {tensor.source!r} exceeds float32's range")
     block = encode_rows(changed, tensor.kind)

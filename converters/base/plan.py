@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ConversionError
 from ..architectures.architecture import ModuleTensor
-from ..architectures.changes import UNCHANGED, Change
+from ..architectures.changes import UNCHANGED, Change, row_factors
 from ..architectures.text_part import left_out, text_names
 from ..checkpoints.tensors import TensorReader
 from ..quantization import TensorType, is_mix, row_bytes, tensor_type
@@ -44,7 +44,8 @@ class PlannedTensor:
     """One tensor to write, taken from ``source`` in the checkpoint, or with computed ``values``.
 
     ``first_row`` is where its rows begin in ``source``. ``rows`` and ``columns`` are the source
-    of each row and column where their order changes; ``change`` says what else does.
+    of each row and column where their order changes, ``factors`` are what rows are multiplied by;
+    ``change`` says what else differs.
     """
 
     name: str
@@ -56,6 +57,7 @@ class PlannedTensor:
     change: Change = UNCHANGED
     rows: IntArray | None = None
     columns: IntArray | None = None
+    factors: Float32Array | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -138,6 +140,7 @@ def _planned(
         columns = change.columns(shape[1], config.sizes) if change.columns else None
     except ConversionError as error:
         raise ConversionError(f"{config.path}: {module}: {error}") from None
+    factors = config.factors.get(module)
     kind = tensor_type(quant, shape)
     if is_mix(quant) and len(shape) > 1:
         kind = _FLOAT_TYPES[info.dtype]
@@ -152,6 +155,7 @@ def _planned(
         change=change,
         rows=rows,
         columns=columns,
+        factors=None if factors is None or tensor.is_bias else row_factors(factors),
     )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import ConversionError
 from ..architectures import Architecture, TensorName, architecture_of_gguf
+from ..architectures.architecture import MULTIPLIERS_KEY
+from ..architectures.changes import row_factors
 from ..gguf.arrays import read_numbers
 from ..gguf.header import GGUFHeader
 from ..peft.adapter import Adapter, AdapterTensor
@@ -25,7 +26,6 @@ from .fused import OnRows, combined, part_rows, parts_of
 
 __all__ = ["Misfit", "Target", "find_parts", "find_target", "find_targets"]
 
-_Number = TypeVar("_Number", bound=np.generic)
 IntArray = npt.NDArray[np.intp]
 
 ENDS = ("embed_tokens", "lm_head")
@@ -40,11 +40,12 @@ class Target:
     """One tensor of a base: its names on both sides, its shape (out, in), and their differences.
 
     ``rows`` and ``columns`` are the source of each row and column where llama.cpp wants them in
-    another order. ``offset`` is the number that GGUF adds to the values (Gemma's norms).
-    ``exists`` is False for a tensor that the base could have but does not: its own head, or a
-    bias. ``part`` are the first row, the row after the last, and the number of rows of a module
-    that GGUF divides. A ``resized`` embedding or head has other rows than the base, all of them
-    the adapter's. A tensor that is ``reshaped`` has another shape in Transformers.
+    another order. ``factors`` are what GGUF multiplies rows by. ``offset`` is the number that
+    GGUF adds to the values (Gemma's norms). ``exists`` is False for a tensor that the base
+    could have but does not: its own head, or a bias. ``part`` are the first row, the row after
+    the last, and the number of rows of a module that GGUF divides. A ``resized`` embedding or
+    head has other rows than the base, all of them the adapter's. A tensor that is ``reshaped``
+    has another shape in Transformers.
     """
 
     hf_name: str
@@ -56,14 +57,19 @@ class Target:
     resized: bool = False
     rows: IntArray | None = field(default=None, compare=False)
     columns: IntArray | None = field(default=None, compare=False)
+    factors: Float32Array | None = field(default=None, compare=False)
     offset: float = 0.0
     reshaped: bool = False
 
-    def to_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
-        """``values`` with this tensor's rows (a weight, a bias, a lora_B), in GGUF's order."""
-        return values if self.rows is None else values[self.rows]
+    def to_gguf(self, values: Float32Array) -> Float32Array:
+        """``values`` with this tensor's rows (a weight, a bias, a lora_B) as GGUF has them."""
+        ordered = values if self.rows is None else values[self.rows]
+        if self.factors is None:
+            return ordered
+        multiplied: Float32Array = ordered * self.factors.reshape(-1, *(1,) * (values.ndim - 1))
+        return multiplied
 
-    def columns_to_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    def columns_to_gguf(self, values: Float32Array) -> Float32Array:
         """``values`` with this tensor's columns (a weight, a lora_A), in GGUF's order."""
         return values if self.columns is None else values[:, self.columns]
 
@@ -77,8 +83,10 @@ class Target:
         plain = values - np.float32(self.offset) if self.offset else values
         return self.from_gguf(plain)
 
-    def from_gguf(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
-        """A whole tensor of GGUF's order in Transformers' order of rows and columns."""
+    def from_gguf(self, values: Float32Array) -> Float32Array:
+        """A whole tensor of GGUF with Transformers' order of rows and columns, and its factors."""
+        if self.factors is not None:
+            values = values / self.factors.reshape(-1, *(1,) * (values.ndim - 1))
         if self.rows is not None:
             values = values[np.argsort(self.rows)]
         return values if self.columns is None else values[:, np.argsort(self.columns)]
@@ -347,6 +355,7 @@ def _find(
         sizes = {name: _size(base, architecture.size_keys[name]) for name in change.needs}
         rows = change.rows(shape[0], sizes) if change.rows else None
         columns = change.columns(shape[1], sizes) if change.columns and len(shape) > 1 else None
+        factors = _factors(place.module, architecture, base) if suffix == ".weight" else None
     except ConversionError as error:
         return Misfit(f"{module}: {error}")
     n_rows = shape[0] * place.parts
@@ -359,9 +368,31 @@ def _find(
         part=(*place.rows(n_rows), n_rows) if place.parts > 1 else None,
         rows=rows,
         columns=columns,
+        factors=factors,
         offset=change.offset if suffix == ".weight" else 0.0,
         reshaped=change.reshapes,
     )
+
+
+def _factors(module: str, architecture: Architecture, base: GGUFHeader) -> Float32Array | None:
+    """What GGUF multiplies the rows of ``module`` by.
+
+    Raises ConversionError if the file does not say so: llama.cpp's own converter does not.
+    """
+    if not architecture.n_multipliers:
+        return None
+    key = f"{base.architecture}.{MULTIPLIERS_KEY}"
+    numbers = read_numbers(base, key) if key in base.arrays else np.zeros(0)
+    if len(numbers) != architecture.n_multipliers or not (
+        np.isfinite(numbers).all() and (numbers > 0).all()
+    ):
+        raise ConversionError(
+            "this GGUF file does not say what its weights were multiplied by; convert the base "
+            "from its Hugging Face folder"
+        )
+    sizes = {name: _size(base, at) for name, at in architecture.size_keys.items()}
+    found = architecture.factors(tuple(float(n) for n in numbers), sizes).get(module)
+    return None if found is None else row_factors(found)
 
 
 def _size(base: GGUFHeader, name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from hivellm_lite.converters.architectures.ready import READY
 from hivellm_lite.converters.architectures.text_part import left_out, text_names
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.base.config import read_model_config
+from hivellm_lite.converters.forms.targets import find_targets
 from hivellm_lite.converters.gguf.header import read_gguf_header
 from hivellm_lite.converters.safetensors import SafetensorsFile
 
 from hivellm_lite.errors import ConversionError
 
-from ...support.model_files import change_json, copy_model, safetensors
+from ...support.model_files import change_json, copy_model, safetensors, saved_adapter
 from ...support.paths import MODELS, ROOT
 
 CLASSES = {
@@ -129,6 +131,17 @@ def test_a_model_of_granite_4_without_mixers_is_plain_granite(tmp_path: Path) ->
     assert architecture_of_gguf("granitehybrid").tensor_names("model.layers.0.mlp.up_proj") == ()
 
 
+def test_a_falcon_that_does_not_say_its_multipliers_takes_no_adapter(tmp_path: Path) -> None:
+    """As llama.cpp's own converter writes it."""
+    convert_base(MODELS / "tiny-falcon-h1", tmp_path / "a.gguf", quant="f16")
+    header = read_gguf_header(tmp_path / "a.gguf")
+    arrays = {name: a for name, a in header.arrays.items() if "hivellm" not in name}
+    adapter = saved_adapter("tiny-falcon-h1", "plain")
+    assert find_targets(adapter, header)
+    with pytest.raises(ConversionError, match="does not say what its weights were multiplied by"):
+        find_targets(adapter, dataclasses.replace(header, arrays=arrays))
+
+
 MOE = {"num_local_experts": 8, "num_experts_per_tok": 2}
 
 
@@ -176,6 +189,10 @@ MOE = {"num_local_experts": 8, "num_experts_per_tok": 2}
             {"per_layer_config": {"1": {"head_dim": 32}, "3": {"head_dim": 64}}},
             "several values of head_dim",
         ),
+        ("tiny-falcon-h1", {"mamba_norm_before_gate": True}, "mamba_norm_before_gate"),
+        ("tiny-falcon-h1", {"tie_word_embeddings": True}, "a multiplier of its own"),
+        ("tiny-falcon-h1", {"ssm_multipliers": [1.0]}, "expected a list of 5 numbers"),
+        ("tiny-falcon-h1", {"key_multiplier": 0}, "key_multiplier is 0"),
         ("tiny-gemma", {"hidden_act": "silu"}, "hidden_act 'silu' is not supported for gemma"),
     ],
 )

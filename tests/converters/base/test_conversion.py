@@ -57,7 +57,7 @@ VOCABULARY = {
 """Of Gemma 4, llama.cpp's converter writes merges, and we the scores that they stand for, as for
 Gemma 3. `test_vocabulary.py` compares the tokens."""
 
-FOR_OUR_RUNTIME = "tokenizer.hivellm."
+FOR_OUR_RUNTIME = ".hivellm."
 """What llama.cpp has no key for; it reads none that it does not know."""
 
 
@@ -67,14 +67,15 @@ def test_tensors_and_metadata_are_those_of_llama_cpp_s_converter(case: str, tmp_
     out = tmp_path / "model.gguf"
     convert_base(MODELS / name, out, quant=quant)
     found, expected = describe(out), DIGESTS[case]
-    assert alike(found["tensors"]) == alike(expected["tensors"])
+    inexact = INEXACT | (PRODUCTS if name == "tiny-falcon-h1" else set())
+    assert alike(found["tensors"], inexact) == alike(expected["tensors"], inexact)
     theirs = {k: v for k, v in expected["metadata"].items() if k not in OF_PAIRS | THEIRS_ALONE}
     if (heads := theirs.get("granite.attention.head_count_kv")) == [2, 2]:
         theirs["granite.attention.head_count_kv"] = heads[0]
     ours = {
         key: v
         for key, v in found["metadata"].items()
-        if key not in OURS_ALONE | THEIRS_ALONE and not key.startswith(FOR_OUR_RUNTIME)
+        if key not in OURS_ALONE | THEIRS_ALONE and FOR_OUR_RUNTIME not in key
     }
     if name == "tiny-gemma":
         del theirs["tokenizer.ggml.eot_token_id"]  # a number that is written for every model
@@ -83,9 +84,19 @@ def test_tensors_and_metadata_are_those_of_llama_cpp_s_converter(case: str, tmp_
     assert ours == theirs
 
 
-def alike(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without the digests of exponentials, whose last bits are the library's choice."""
-    return {name: t[:2] if name.endswith("ssm_a") else t for name, t in tensors.items()}
+INEXACT = {"ssm_a"}
+"""Exponentials, whose last bits are the library's choice."""
+
+PRODUCTS = {"attn_k", "ssm_in"}
+"""Weights that llama.cpp's converter multiplies by two numbers one after the other."""
+
+
+def alike(tensors: Mapping[str, Any], inexact: set[str]) -> Mapping[str, Any]:
+    """Without the digests of tensors with these names."""
+    return {
+        name: t[:2] if name.split(".")[2:3] and name.split(".")[2] in inexact else t
+        for name, t in tensors.items()
+    }
 
 
 def test_every_model_was_converted_by_llama_cpp_too() -> None:
