@@ -20,15 +20,23 @@ __all__ = [
     "read_tokenizer_options",
 ]
 
+_GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
+"""Classes of Transformers without special tokens of their own."""
+
 KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """Token ids by kind, such as ``bos``, and whether ``bos`` and ``eos`` are added to a text."""
+    """Token ids by kind, such as ``bos``, and whether ``bos`` and ``eos`` are added to a text.
+
+    ``unnamed``: kinds that the model has and its tokenizer does not, so that chat templates have no
+    ``bos_token`` and the like.
+    """
 
     ids: Mapping[str, int]
     add: Mapping[str, bool]
+    unnamed: frozenset[str] = frozenset()
 
 
 def read_special_tokens(
@@ -76,7 +84,14 @@ def read_special_tokens(
                 f"but the vocabulary has {n_vocab} entries"
             )
         ids[kind] = token_id
-    return SpecialTokens(ids, add)
+    generic = options.get("tokenizer_class") in _GENERIC
+    unnamed = (
+        kind
+        for kind in ids
+        if _content(options.get(f"{kind}_token")) is None
+        and (generic or f"{kind}_token" in options)
+    )
+    return SpecialTokens(ids, add, frozenset(unnamed))
 
 
 def read_tokenizer_options(folder: Path) -> dict[str, Any]:

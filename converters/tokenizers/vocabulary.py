@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConversionError
-from ...tokenization.rules import NORMALIZER_KEY, SPACE_PREFIX_KEY, STRIPS_KEYS
+from ...tokenization.rules import NORMALIZER_KEY, SPACE_PREFIX_KEY, STRIPS_KEYS, UNNAMED_KEY
 from ..gguf.check.vocabulary import text_problem
 from ..json_file import read_tokenizer_json
 from .added_tokens import (
@@ -233,6 +233,8 @@ def write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         writer.add_token_merges(vocabulary.merges)
     for kind, token_id in vocabulary.special.ids.items():
         getattr(writer, f"add_{kind}_token_id")(token_id)
+    if vocabulary.special.unnamed:
+        writer.add_string(UNNAMED_KEY, " ".join(sorted(vocabulary.special.unnamed)))
     for kind, value in vocabulary.special.add.items():
         getattr(writer, f"add_add_{kind}_token")(value)
     if vocabulary.add_space_prefix is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import ConversionError, InferenceError, PackageError
@@ -75,7 +75,7 @@ class PromptFormats:
         found = self._template_file()
         if found is not None:
             return TemplateFormat(
-                self._compiled(found), self._model, str(found), self._for_tools(found)
+                self._default(found), self._model, str(found), self._for_tools(found)
             )
         chatml = TEMPLATES["chatml"]
         if tags_are_tokens(chatml, self._model):
@@ -90,28 +90,29 @@ class PromptFormats:
 
     def _from_source(self, source: str, name: str) -> PromptFormat:
         own = self._read_own()
-        tokens = own.tokens if own is not None else tokens_of_base(self._model)
-        template = _chat_template(source, name, tuple(tokens.items()))
+        template = self._compiled(source, name, own.tokens if own is not None else None)
         return TemplateFormat(template, self._model, f"{name}, as asked for")
 
     def _template_file(self) -> TemplateFile | None:
         return self._read_own() or base_template(self._model)
 
-    @staticmethod
-    def _compiled(found: TemplateFile) -> ChatTemplate:
-        return _chat_template(found.source, found.name, tuple(found.tokens.items()))
+    def _compiled(self, source: str, name: str, tokens: Mapping[str, str] | None) -> ChatTemplate:
+        known = tokens_of_base(self._model) if tokens is None else tokens
+        return _chat_template(source, name, tuple(known.items()))
 
-    @staticmethod
-    def _for_tools(found: TemplateFile) -> ChatTemplate | None:
+    def _default(self, found: TemplateFile) -> ChatTemplate:
+        return self._compiled(found.source, found.name, found.tokens)
+
+    def _for_tools(self, found: TemplateFile) -> ChatTemplate | None:
         if found.tool_use is None:
             return None
-        return _chat_template(found.tool_use, found.name, tuple(found.tokens.items()))
+        return self._compiled(found.tool_use, found.name, found.tokens)
 
     def _thoughts(self) -> ChatTemplate | None:
         """The chat template that says how thoughts are written, if there is one."""
         try:
             found = self._template_file()
-            return self._compiled(found) if found is not None else None
+            return self._default(found) if found is not None else None
         except (ConversionError, PackageError, InferenceError) as error:
             logger.debug("no chat template says how thoughts are written: %s", error)
             return None

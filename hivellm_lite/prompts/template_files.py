@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..converters.json_file import read_json
@@ -15,6 +15,7 @@ from ..converters.tokenizers.chat_template import (
 )
 from ..errors import InferenceError
 from ..package.files import file_in, relative_to_root
+from ..tokenization.rules import UNNAMED_KEY
 from ..user_paths import shown_path, user_path
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ MAX_CHARACTERS = 100_000
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """A chat template: its ``source``, where it comes from, and variables such as ``bos_token``.
+    """A chat template: its ``source``, where it comes from, and variables such as ``bos_token``,
+    which are the base's if they are None.
 
     ``name`` is for readers of errors, such as "the base's chat template". ``place`` says more: the
     file's name, or the key of GGUF. ``tool_use`` is the source for conversations with tools, where
@@ -59,7 +61,7 @@ class TemplateFile:
 
     source: str
     name: str
-    tokens: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, str] | None = None
     place: str = ""
     tool_use: str | None = None
 
@@ -85,7 +87,7 @@ def package_template(package: Package) -> TemplateFile | None:
             return TemplateFile(
                 source=found.default,
                 name="the package's chat template",
-                tokens=_named_tokens(options),
+                tokens=_named_tokens(options) if options else None,
                 place=found.file if place == "." else f"{place}/{found.file}",
                 tool_use=found.named.get(TOOL_USE),
             )
@@ -116,7 +118,8 @@ def read_template(path: os.PathLike[str]) -> tuple[str, str]:
         with place.open(encoding="utf-8") as file:
             source = file.read(MAX_CHARACTERS + 1)
     except (OSError, ValueError) as error:
-        raise InferenceError(f"template: cannot read {shown_path(place)}: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InferenceError(f"template: cannot read {shown_path(place)}: {reason}") from None
     if len(source) > MAX_CHARACTERS:
         raise InferenceError(f"template: {shown_path(place)} has over {MAX_CHARACTERS} characters")
     return source, f"the chat template {place.name}"
@@ -124,10 +127,12 @@ def read_template(path: os.PathLike[str]) -> tuple[str, str]:
 
 def tokens_of_base(model: PromptTokens) -> dict[str, str]:
     """``bos_token`` and the like, by the metadata of a loaded base."""
+    unnamed = (model.metadata(UNNAMED_KEY) or "").split()
     return {
         f"{kind}_token": model.piece(int(found), special=True).decode("utf-8", "replace")
         for kind in SPECIAL_TOKENS
-        if (found := model.metadata(token_key(kind)))
+        if kind not in unnamed
+        and (found := model.metadata(token_key(kind)))
         and found.isdecimal()
         and int(found) < model.n_vocab  # llama.cpp ignores ids beyond, too
     }

@@ -13,6 +13,7 @@ from ..converters.tokenizers.chat_template import TOOL_USE, find_chat_templates
 from ..converters.tokenizers.special_tokens import read_special_tokens
 from ..errors import ConversionError
 from ..tokenization.added_tokens import AddedTokens
+from ..tokenization.rules import UNNAMED_KEY
 from .tags import TEMPLATES
 from .template_files import SPECIAL_TOKENS, TEMPLATE_FILE_KEY, TEMPLATE_KEY, token_key
 
@@ -132,6 +133,7 @@ def tokens_in_folder(folder: Path) -> TokenFile | None:
         bos_by_default=False,
     )
     values = {token_key(kind): str(token) for kind, token in special.ids.items()}
+    values[UNNAMED_KEY] = " ".join(special.unnamed)
     if special.add.get("bos"):
         values[_ADD_BOS] = "true"
     templates = find_chat_templates(folder, options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .expressions import EXPRESSIONS, SPLIT_SAFELY
 
-__all__ = ["NORMALIZER_KEY", "SPACE_PREFIX_KEY", "TextRules", "read_text_rules"]
+__all__ = ["NORMALIZER_KEY", "SPACE_PREFIX_KEY", "UNNAMED_KEY", "TextRules", "read_text_rules"]
 
 SPACE_PREFIX_KEY = "tokenizer.hivellm.space_prefix"
 """Written by our converter: one of `SPACE_PREFIXES`."""
@@ -19,6 +19,10 @@ NORMALIZER_KEY = "tokenizer.hivellm.normalizer"
 STRIPS_KEYS = {side: f"tokenizer.hivellm.strips_{side}" for side in ("left", "right")}
 """Written by our converter: ids of the tokens that swallow white space on that side,
 separated by spaces."""
+
+UNNAMED_KEY = "tokenizer.hivellm.unnamed"
+"""Written by our converter: kinds of special tokens, such as ``bos``, that chat templates do not
+know, separated by spaces."""
 
 SPACE_PREFIXES = ("never", "first", "always", "prepend")
 """Where SentencePiece adds a leading space. ``first``: to a text that does not begin with a

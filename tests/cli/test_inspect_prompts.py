@@ -78,6 +78,13 @@ def test_without_a_base_the_package_says_which_tokens_there_are(inspected):
     assert "  ⟦<|im_start|>⟧system↵\n  Dialect: sql⟦<|im_end|>⟧↵\n" in out
 
 
+@pytest.mark.parametrize("folder", ["chat_templates", "additional_chat_templates"])
+def test_a_template_in_a_folder_of_the_package_is_found(inspected, folder):
+    out, _ = inspected("--base", QWEN3, **{f"{folder}/default.jinja": TURNS})
+    assert f"template      the package's chat template ({folder}/default.jinja)" in out
+    assert prompt_of(out).endswith(EXAMPLE)
+
+
 def test_a_named_format_needs_no_base(inspected):
     out, _ = inspected(named="qwen3")
     assert prompt_of(out).endswith(EXAMPLE)

@@ -152,6 +152,10 @@ class TestSource:
                 return [expert.session.model.piece(token, special=True) for token in tokens]
 
         assert ask("a.expert") == [b"C", b"<|im_end|>"]
+        named = files.pop("tokenizer_config.json")
+        files["chat_template.jinja"] = b"B{{ bos_token }}"
+        assert ask("base.expert") == [b"B", b"<|endoftext|>"]  # that of the base
+        files["tokenizer_config.json"] = named
         files["chat_template.jinja"] = b"J"
         assert ask("b.expert") == [b"J"]
         files["chat_template.jinja"] = b"\xff"
@@ -245,6 +249,18 @@ class TestPrompts:
         tokens = model.tokenize_segments((s.text, s.control) for s in prompt.segments)
         assert tokens.count(model.begin_token) == 1
         assert formats(model, "chatml").choose(None).prompt(talk(QUESTION)).begin
+
+    @pytest.mark.parametrize(
+        ("name", "begin"),
+        [("tiny-qwen3", ""), ("tiny-llama3", "<|endoftext|>"), ("tiny-mistral", "<s>")],
+    )
+    def test_a_token_that_the_tokenizer_denies_is_none_for_the_template(
+        self, base_with, name, begin
+    ):
+        # the configuration of each of these models names a begin-of-text token
+        model = base_with(name, "{{ bos_token }}{{ messages[0].content }}")
+        prompt = formats(model).choose(None).prompt(talk([("user", "Hi")]))
+        assert text_of(prompt) == f"{begin}Hi"
 
     @pytest.mark.parametrize("template", [NO_SYSTEM, FORGETS_SYSTEM])
     def test_a_system_message_without_a_place_goes_with_the_question(

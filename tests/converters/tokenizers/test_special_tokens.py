@@ -52,6 +52,16 @@ def test_a_token_that_is_not_in_the_vocabulary_falls_back() -> None:
     assert read(options={"eos_token": "<gone>"}, fallback={"eos": 4}).ids == {"eos": 4}
 
 
+def test_what_the_tokenizer_denies_has_an_id_and_no_name() -> None:
+    ids = {"bos": 1, "pad": 3}
+    denied = read(options={"bos_token": None}, fallback=ids)
+    assert (denied.ids, denied.unnamed) == (ids, {"bos"})
+    generic = read(options={"tokenizer_class": "TokenizersBackend"}, fallback=ids)
+    assert (generic.ids, generic.unnamed) == (ids, {"bos", "pad"})
+    # others have tokens of their own in Transformers
+    assert read(options={"tokenizer_class": "LlamaTokenizer"}, fallback=ids).unnamed == frozenset()
+
+
 def test_an_id_beyond_the_vocabulary_is_refused() -> None:
     with pytest.raises(ConversionError, match="the eos token has the id 10"):
         read(fallback={"eos": 10})
