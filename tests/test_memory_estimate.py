@@ -6,9 +6,11 @@ import logging
 import re
 
 import pytest
+from hivellm_lite.converters.gguf.header import read_gguf_header
 
 from hivellm_lite import Expert, OutOfMemoryError
 from hivellm_lite.engine import Context, ContextOptions, Model, Row
+from hivellm_lite.engine.cache_sizes import cache_sizes
 from hivellm_lite.inference.opening import models
 from hivellm_lite.inference.session import SessionOptions
 from hivellm_lite.memory_estimate import MemoryEstimate, check_fits, estimate_memory, parse_bytes
@@ -38,7 +40,8 @@ def test_what_is_no_amount_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny-llama", "tiny-qwen3_5", "tiny-lfm2", "tiny-granite4-hybrid"]
+    "name",
+    ["tiny-llama", "tiny-qwen3_5", "tiny-lfm2", "tiny-granite4-hybrid", "tiny-falcon-h1"],
 )
 def test_a_stream_takes_what_its_state_takes(name, tmp_path):
     """llama.cpp writes what a stream holds, with some bytes about each position and layer."""
@@ -55,6 +58,15 @@ def test_a_stream_takes_what_its_state_takes(name, tmp_path):
         assert expected <= size < expected + 100 * 40 + 1000
     finally:
         model.close()
+
+
+def test_layers_that_share_keys_and_have_smaller_heads_take_less(tmp_path):
+    from hivellm_lite.converters.base import convert_base
+
+    convert_base(MODELS / "tiny-gemma4", tmp_path / "base.gguf", quant="f32")
+    sizes = cache_sizes(read_gguf_header(tmp_path / "base.gguf"))
+    # Two layers with a window and two without have keys of their own: heads of 16 and 32 values.
+    assert sizes.values_per_position == 2 * (2 * 2 * 16 + 2 * 2 * 32)
 
 
 @pytest.mark.parametrize(

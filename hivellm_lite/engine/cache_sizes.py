@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..converters.gguf.arrays import read_numbers
+from ..converters.gguf.check.hyper_parameters import MAX_LAYERS
 from ..converters.gguf.header import GGUFHeader
 
 __all__ = ["CacheSizes", "cache_sizes"]
@@ -29,20 +30,42 @@ class CacheSizes:
 
 
 def cache_sizes(header: GGUFHeader) -> CacheSizes:
-    """The sizes for one sequence of the model. Absurd or missing values count as zero."""
-    n_layers = _number(header, "block_count")
+    """The sizes for one sequence of the model. Absurd or missing values count as zero.
+
+    Layers with a sliding window count as if they remembered everything.
+    """
+    n_layers = min(_number(header, "block_count"), MAX_LAYERS)
     heads = max(_per_layer(header, "attention.head_count", n_layers), default=0)
-    usual = _number(header, "embedding_length") // max(1, heads)
-    lengths = [_number(header, f"attention.{side}_length") or usual for side in ("key", "value")]
     kv_heads = _per_layer(header, "attention.head_count_kv", n_layers) or [heads] * n_layers
-    flags = f"{header.architecture}.attention.recurrent_layers"
-    if flags in header.arrays and header.arrays[flags].length == n_layers:
-        recurrent = [bool(flag) for flag in read_numbers(header, flags)]
-    else:
-        recurrent = [n == 0 for n in kv_heads]
-    kept = [n for n, is_recurrent in zip(kv_heads, recurrent, strict=True) if not is_recurrent]
+    recurrent = _flags(header, "recurrent_layers", n_layers) or [n == 0 for n in kv_heads]
+    windowed = _flags(header, "sliding_window_pattern", n_layers) or [False] * n_layers
+    n_own = n_layers - _number(header, "attention.shared_kv_layers")
+    usual = _number(header, "embedding_length") // max(1, heads)
+    values = sum(
+        kv_heads[layer] * _head_values(header, usual, is_windowed=windowed[layer])
+        for layer in range(n_own)
+        if not recurrent[layer]
+    )
     n_recurrent = n_layers if header.architecture == "falcon-h1" else sum(recurrent)
-    return CacheSizes(sum(kept) * sum(lengths), n_recurrent * _state(header) * _FLOAT_BYTES)
+    return CacheSizes(values, n_recurrent * _state(header) * _FLOAT_BYTES)
+
+
+def _head_values(header: GGUFHeader, usual: int, *, is_windowed: bool) -> int:
+    """Numbers of one key and one value."""
+    total = 0
+    for side in ("key", "value"):
+        length = _number(header, f"attention.{side}_length") or usual
+        own = _number(header, f"attention.{side}_length_swa") if is_windowed else 0
+        total += own or length
+    return total
+
+
+def _flags(header: GGUFHeader, name: str, n_layers: int) -> list[bool]:
+    """A flag for every layer; none if the key has no array of them."""
+    key = f"{header.architecture}.attention.{name}"
+    if key not in header.arrays or header.arrays[key].length != n_layers:
+        return []
+    return [bool(flag) for flag in read_numbers(header, key)]
 
 
 def _state(header: GGUFHeader) -> int:
