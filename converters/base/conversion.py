@@ -36,7 +36,7 @@ from .rope import rope_metadata
 
 __all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Part of cache keys. It rises when the same folder would become a different file."""
 
 BLOCK_ELEMENTS = 1 << 18

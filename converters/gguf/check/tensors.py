@@ -79,7 +79,10 @@ def check_tensors(
                 name, "a tensor", f"none of this name in {architecture.name} with these sizes"
             )
         elif _plain(tensor.shape) != _plain(expected):
-            findings.add(name, f"of shape {list(tensor.shape)}", f"shape {list(expected)}")
+            why = ""
+            if tensor.shape[1:] == expected[1:] and expected[0] == sizes.get("vocab"):
+                why = f": the tokenizer has {expected[0]} tokens"
+            findings.add(name, f"of shape {list(tensor.shape)}", f"shape {list(expected)}{why}")
         else:
             _check_type(findings, tensor, is_vector=len(expected) == 1)
 

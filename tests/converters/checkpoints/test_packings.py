@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.checkpoints.opening import open_checkpoint
+from hivellm_lite.converters.safetensors import SafetensorsFile
 
 from hivellm_lite.errors import ConversionError
 
-from ...support.model_files import framed
+from ...support.model_files import change_json, copy_model, framed
+from ...support.paths import MODELS
 
 Stored = tuple[str, npt.NDArray[Any]]
 RNG = np.random.default_rng(0)
@@ -83,6 +86,54 @@ def test_nvfp4_of_modelopt_multiplies_by_its_second_scale(tmp_path: Path) -> Non
     values = np.where(codes & 8, -FP4[codes & 7], FP4[codes & 7])
     by = (1 + (scales & 7) / 8) * 2.0 ** ((scales >> 3).astype(int) - 7) * 0.25
     np.testing.assert_allclose(found, values * np.repeat(by, 16, axis=1), rtol=1e-6)
+
+
+def gptq(weight: npt.NDArray[np.float32]) -> tuple[dict[str, Stored], npt.NDArray[np.float16]]:
+    """Random values in the packing of GPTQ, of the shape of ``weight``, and what they mean."""
+    n_out, n_in = weight.shape
+    values, groups = ints(0, 16, n_in, n_out, dtype="u4"), RNG.permutation(n_in) // 16
+    scales = (floats(n_in // 16, n_out) / 50).astype(np.float16)
+    zeros = ints(1, 16, n_in // 16, n_out, dtype="u4")
+    qweight = sum(values[i::8] << np.uint32(4 * i) for i in range(8))
+    qzeros = sum((zeros - 1)[:, i::8] << np.uint32(4 * i) for i in range(8))
+    tensors = {
+        "qweight": ("I32", qweight),
+        "qzeros": ("I32", qzeros),
+        "scales": ("F16", scales),
+        "g_idx": ("I32", groups.astype(np.int32)),
+    }
+    meant = (values.astype(np.float32) - zeros[groups]) * scales[groups].astype(np.float32)
+    return tensors, np.ascontiguousarray(meant.T.astype(np.float16))
+
+
+@pytest.mark.parametrize("quant", ["f32", "q8_0"])
+def test_a_quantised_model_becomes_the_file_of_its_dequantised_weights(
+    quant: str, tmp_path: Path
+) -> None:
+    """Llama's queries and keys have their rows in another order in GGUF."""
+    with SafetensorsFile(MODELS / "tiny-llama" / "model.safetensors") as file:
+        weights = {name: file.read_float32(name) for name in file.tensors}
+    packed: dict[str, Stored] = {}
+    plain: dict[str, Stored] = {}
+    for name, weight in weights.items():
+        if name.endswith("_proj.weight"):
+            parts, meant = gptq(weight)
+            packed |= {name.replace("weight", part): stored for part, stored in parts.items()}
+            plain[name] = ("F16", meant)
+        else:
+            packed[name] = plain[name] = ("F32", weight)
+    files = []
+    for number, tensors in enumerate((packed, plain)):
+        (place := tmp_path / str(number)).mkdir()
+        folder = copy_model("tiny-llama", place)
+        config = (folder / "config.json").read_text()
+        write(folder, tensors)
+        (folder / "config.json").write_text(config)
+        if tensors is packed:
+            change_json(folder / "config.json", quantization_config={"quant_method": "gptq"})
+        convert_base(folder, place / "model.gguf", quant=quant)
+        files.append((place / "model.gguf").read_bytes())
+    assert files[0] == files[1]
 
 
 def test_int8_of_compressed_tensors_may_have_zero_points(tmp_path: Path) -> None:

@@ -74,6 +74,18 @@ def test_the_models_that_the_converter_writes_have_no_problems(
     assert find_problems([read_gguf_header(path)]) == []
 
 
+def test_an_embedding_of_another_size_than_the_tokenizer_is_said_so(
+    documents: dict[str, Document], tmp_path: Path
+):
+    document = documents["tiny-qwen3"].clone()
+    tensor = document.tensor("token_embd.weight")
+    rows = tensor.shape[1]
+    tensor.data = tensor.data[: len(tensor.data) // rows * (rows - 4)]
+    tensor.shape[1] -= 4
+    with pytest.raises(LoadError, match=rf"\[{rows - 4}, 64\], .*: the tokenizer has {rows} tok"):
+        check_model([document.write(tmp_path / "model.gguf")])
+
+
 def test_a_real_model_has_no_problems(real_base: Path):
     assert find_problems([read_gguf_header(real_base)]) == []
 
