@@ -59,11 +59,13 @@ def conversation(turns: Iterable[Turn]) -> Conversation:
     messages: list[Turn] = []
     for turn in turns:
         last = messages[-1] if messages else {}
-        if turn["role"] == "assistant" == last.get("role") and turn.get("content") is None:
+        if "content" in turn:
+            messages.append(turn)
+        elif last.get("role") == "assistant":
             calls = [*last.get("tool_calls", ()), *turn["tool_calls"]]
             messages[-1] = {**last, "tool_calls": calls}
         else:
-            messages.append(turn)
+            messages.append({**turn, "content": ""})
     questions = [turn["content"] for turn in messages if turn["role"] == "user"]
     return Conversation(messages, questions[-1] if questions else "")
 
@@ -101,12 +103,11 @@ def _turn(message: Fields) -> Turn:
     if calls and role != "assistant":
         path = message.path("tool_calls")
         raise invalid(path, f"Invalid '{path}': only an assistant's message has calls.")
-    turn: Turn = {"role": _ROLES[role]}
+    content = ""
     if role != "assistant" or message.value("content") is not None:
         message.required("content")
-        turn["content"] = read_content(message, ("text",))
-    elif not calls:
-        turn["content"] = ""
+        content = read_content(message, ("text",))
+    turn: Turn = {"role": _ROLES[role], "content": content}
     if calls:
         turn["tool_calls"] = calls
     told = (("reasoning_content", "assistant"), ("tool_call_id", "tool"), ("name", "tool"))

@@ -12,7 +12,7 @@ from hivellm_lite import GrammarError
 from hivellm_lite.prompts.conversation import check_messages
 from hivellm_lite.server.errors import APIError
 from hivellm_lite.server.fields import Fields
-from hivellm_lite.server.messages import call_of, read_messages
+from hivellm_lite.server.messages import call_of, conversation, read_messages
 from hivellm_lite.server.tools.definitions import Tools, read_tools
 from hivellm_lite.server.tools.grammar import MAX_KEPT, tools_grammar
 from hivellm_lite.server.tools.reader import CallReader, read_answer
@@ -239,12 +239,22 @@ class TestPrompts:
         assert talk.messages[1:] == [
             {
                 "role": "assistant",
+                "content": "",
                 "reasoning_content": "I ask.",
                 "tool_calls": [{**call, "function": {**function, "arguments": {"city": "Rome"}}}],
             },
             {"role": "tool", "tool_call_id": "1", "name": "weather", "content": "sun"},
         ]
         assert len(check_messages(talk.messages)) == 3
+
+    def test_calls_of_responses_belong_to_the_answer_before_them(self):
+        call, other = (call_of(name, "{}", name) for name in ("a", "b"))
+        calling = [{"role": "assistant", "tool_calls": [one]} for one in (call, other)]
+        user, said = ({"role": role, "content": "x"} for role in ("user", "assistant"))
+        after_text = conversation([user, said, *calling]).messages
+        assert after_text == [user, {**said, "tool_calls": [call, other]}]
+        alone = conversation([user, *calling]).messages
+        assert alone[1:] == [{"role": "assistant", "content": "", "tool_calls": [call, other]}]
 
     @pytest.mark.parametrize("written", ["{", "[1]", "[" * 100_000, '{"a":' * 50 + "1" + "}" * 50])
     def test_arguments_that_are_no_object_stay_text(self, written):
