@@ -61,9 +61,10 @@ def main() -> None:
         check=True,
     )
     rows = []
-    for method in given.method or listed.stdout.split("\n")[:-1]:
-        rows.append(compare(method, given.hugging_face, given.peft_python))
-        print(*rows[-1], sep="  ", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as cache:  # the base is converted once
+        for method in given.method or listed.stdout.split("\n")[:-1]:
+            rows.append(compare(method, given.hugging_face, given.peft_python, Path(cache)))
+            print(*rows[-1], sep="  ", file=sys.stderr)
     show(
         f"Against PEFT in float32, {POSITIONS * len(TEXTS)} positions",
         ("method", "form", "effect (KL)", "KL from PEFT", "log-probability", "top token"),
@@ -71,7 +72,7 @@ def main() -> None:
     )
 
 
-def compare(method: str, base: Path, peft_python: Path) -> tuple[str, ...]:
+def compare(method: str, base: Path, peft_python: Path, cache: Path) -> tuple[str, ...]:
     """One row: what the adapter changes, and how far our result is from PEFT's."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "package"
@@ -91,10 +92,11 @@ def compare(method: str, base: Path, peft_python: Path) -> tuple[str, ...]:
             folder,
             base=base,
             quantization="f32",
+            adapter_mode="exact",
             variant_type="f32",
             kv_type="f32",
             flash_attention=False,
-            cache_dir=Path(place) / "cache",
+            cache_dir=cache,
             n_ctx=512,
         ) as expert:
             ours = np.concatenate(
