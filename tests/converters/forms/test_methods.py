@@ -13,9 +13,10 @@ from hivellm_lite.converters.forms.targets import find_targets
 from hivellm_lite.converters.forms.variant import convert_variant, loading_order
 from hivellm_lite.converters.forms.weights import checkpoint_weights
 from hivellm_lite.converters.gguf.header import read_gguf_header
+from hivellm_lite.converters.peft.config import OTHERS
 
 from ...support import llama
-from ...support.paths import FIXTURES, MODELS
+from ...support.paths import FIXTURES, MODELS, ROOT
 from ...support.split_models import split_logits
 
 METHODS = FIXTURES / "methods"
@@ -28,6 +29,7 @@ LOW_RANK = [
     if name.split("/")[1].split("-")[0] in ("adalora", "delora", "miss", "vblora", "vera")
 ]
 TOLERANCE = 1e-3
+SOFT_PROMPTS = ("prompt tuning", "P-tuning", "context-aware prompt tuning")
 
 
 def saved(name: str) -> Adapter:
@@ -91,3 +93,11 @@ def test_an_adapter_without_numbers_fits_where_the_whole_one_does(name: str, val
     assert [(t.module, t.suffix) for t in outline.tensors] == [
         (t.module, t.suffix) for t in whole.tensors
     ]
+
+
+def test_the_page_of_methods_names_every_method_of_the_fixtures() -> None:
+    page = (ROOT / "docs" / "methods.md").read_text()
+    for name in COVERED:
+        assert f"| {' + '.join(saved(name).methods)} |" in page
+    for title, _ in OTHERS.values():
+        assert title in page or title in SOFT_PROMPTS
