@@ -39,7 +39,7 @@ def find(tensors: Mapping[str, TensorReader], settings: QuantizationSettings) ->
 
 @dataclass(frozen=True)
 class _Weight(Dequantised):
-    """``groups`` is the group of each input, (in,); ``in_order``: equally many next to each other.
+    """``order`` holds the group of each input; without it, ``group`` inputs follow each other.
 
     ``stores_one_less``: the packed zero points are one less than they mean.
     """
@@ -47,35 +47,54 @@ class _Weight(Dequantised):
     packed: TensorReader
     scales: TensorReader
     zeros: TensorReader
+    order: TensorReader | None
     module: str
     bits: int
-    groups: npt.NDArray[np.int32]
-    in_order: bool
+    group: int
     stores_one_less: bool
 
     def rows(self, start: int, stop: int) -> Float32Array:
-        packed, scales, zeros = self.kept.get(self._load)
+        packed, scales, zeros, groups = self.kept.get(self._load)
         values = unpack_words(packed[start:stop], self.bits, self.shape[1]).astype(np.int16)
         found: Float32Array
-        if self.in_order:
+        if groups is None:
             # One group after another, (out, groups, inputs of a group).
             grouped = values.reshape(stop - start, zeros.shape[1], -1)
             grouped -= zeros[start:stop, :, None]
             found = grouped * scales[start:stop, :, None]
         else:
-            values -= zeros[start:stop, self.groups]
-            found = values * scales[start:stop, self.groups]
+            values -= zeros[start:stop, groups]
+            found = values * scales[start:stop, groups]
         return found.reshape(stop - start, -1)
 
-    def _load(self) -> tuple[Array, Float32Array, npt.NDArray[np.uint8]]:
-        """The three matrices with outputs as rows; they are stored transposed."""
+    def _load(
+        self,
+    ) -> tuple[Array, Float32Array, npt.NDArray[np.uint8], npt.NDArray[np.int32] | None]:
+        """The three matrices with outputs as rows (they are stored transposed), and the group of
+        each input, where equally many inputs do not follow each other.
+        """
         words = self.zeros.read_stored(f"{self.module}.qzeros")
         zeros = _zero_points(words, self.bits, self.shape[0], self.stores_one_less)
         return (
             np.ascontiguousarray(self.packed.read_stored(f"{self.module}.qweight").T),
             np.ascontiguousarray(values_of(self.scales, f"{self.module}.scales").T),
             np.ascontiguousarray(zeros.T),
+            self._groups(len(zeros)),
         )
+
+    def _groups(self, n_groups: int) -> npt.NDArray[np.int32] | None:
+        n_in = self.shape[1]
+        plain = (np.arange(n_in) // self.group).astype(np.int32)
+        groups = plain
+        if self.order is not None:
+            groups = self.order.read_stored(f"{self.module}.g_idx").astype(np.int32)
+            if not 0 <= groups.min() <= groups.max() < n_groups:
+                raise ConversionError(
+                    f"{self.order.path}: {self.module}.g_idx names group {groups.max()}; there are "
+                    f"{n_groups}"
+                )
+        follows = n_in == self.group * n_groups and np.array_equal(groups, plain)
+        return None if follows else groups
 
 
 def _weight(
@@ -85,26 +104,29 @@ def _weight(
     packed = require(tensors, weight, {"I32"}, what)
     zeros = require(tensors, f"{module}.qzeros", {"I32"}, what)
     scales = require(tensors, f"{module}.scales", FLOATS, what)
-    used = [weight, f"{module}.qzeros", f"{module}.scales"]
+    used, order = [weight, f"{module}.qzeros", f"{module}.scales"], None
     shapes = [t.info(f"{module}.{n}").shape for t, n in ((packed, "qweight"), (scales, "scales"))]
     if any(len(shape) != 2 or 0 in shape for shape in shapes):
         raise ConversionError(f"{packed.path}: {module!r} is not packed in matrices")
     (n_words, n_out), (n_groups, _) = shapes
-    groups: npt.NDArray[np.int32]
     if f"{module}.g_idx" in tensors:
         used.append(f"{module}.g_idx")
-        groups = _groups(require(tensors, f"{module}.g_idx", {"I32"}, what), module, n_groups)
-        n_in = len(groups)
+        order = require(tensors, f"{module}.g_idx", {"I32"}, what)
+        sizes = order.info(f"{module}.g_idx").shape
+        n_in = sizes[0] if len(sizes) == 1 else 0
     else:
         n_in = 32 * n_words // (settings.size("bits", "w_bit") or 4)
-        groups = (np.arange(n_in) // -(-n_in // n_groups)).astype(np.int32)
     bits = 32 * n_words // n_in if n_in else 0
     zero_words = zeros.info(f"{module}.qzeros").shape
+    group = settings.size("group_size", "q_group_size") or 0
+    if not group or -(-n_in // group) != n_groups:
+        group = -(-n_in // n_groups)
     if (
         bits not in BITS
         or bits * n_in != 32 * n_words
         or shapes[1][1] != n_out
         or zero_words != (n_groups, -(-n_out * bits // 32))
+        or -(-n_in // group) != n_groups
     ):
         raise ConversionError(
             f"{packed.path}: the parts of {module!r} do not fit together: {n_in} inputs, qweight "
@@ -120,23 +142,13 @@ def _weight(
         packed=packed,
         scales=scales,
         zeros=zeros,
+        order=order,
         module=module,
         bits=bits,
-        groups=groups,
-        in_order=n_in % n_groups == 0
-        and bool((groups == np.arange(n_in) // (n_in // n_groups)).all()),
+        group=group,
         stores_one_less=packing != "gptq_v2",
     )
     return Found(f"{module}.weight", tensor, used)
-
-
-def _groups(tensor: TensorReader, module: str, n_groups: int) -> npt.NDArray[np.int32]:
-    found = tensor.read_stored(f"{module}.g_idx").reshape(-1).astype(np.int32)
-    if found.size and not 0 <= found.min() <= found.max() < n_groups:
-        raise ConversionError(
-            f"{tensor.path}: {module}.g_idx names group {found.max()}; there are {n_groups}"
-        )
-    return found
 
 
 def _zero_points(

@@ -276,3 +276,17 @@ def test_sizes_in_the_settings_are_checked(
     tensors = {"m.qweight": ("I32", ints(0, 9, 8, 1, dtype="i4"))}
     with pytest.raises(ConversionError, match=words):
         weight_in(write(tmp_path, tensors, **options))
+
+
+def test_gptq_without_an_order_counts_its_groups_from_the_start(tmp_path: Path) -> None:
+    """The last of three groups of 16 inputs is cut off."""
+    values, scales = ints(0, 16, 40, 8, dtype="u4"), floats(3, 8).astype(np.float16)
+    tensors = {
+        "m.qweight": ("I32", sum(values[i::8] << np.uint32(4 * i) for i in range(8))),
+        "m.qzeros": ("I32", np.full((3, 1), 0x77777777, np.uint32)),
+        "m.scales": ("F16", scales),
+    }
+    folder = write(tmp_path, tensors, quant_method="gptq", bits=4, group_size=16)
+    by = np.repeat(scales, 16, axis=0)[:40].astype(np.float32)
+    expected = ((values.astype(np.float32) - 8) * by).astype(np.float16).T
+    np.testing.assert_array_equal(weight_in(folder), expected)
