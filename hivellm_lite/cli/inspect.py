@@ -14,7 +14,7 @@ from ..bases.at_hand import base_at_hand
 from ..bases.conversion import converted_for, notes_of
 from ..cache.store import Cache
 from ..converters.soft_prompts import read_soft_prompt
-from ..errors import ConversionError, GrammarError
+from ..errors import ConversionError, ExpertError, GrammarError
 from ..gbnf.checks import check_grammar
 from ..package.grammar import package_grammar
 from ..package.opening import Package, SoftPromptFiles
@@ -56,10 +56,9 @@ def inspect(
     prompt are control tokens; these are shown in reverse, or between brackets.
     """
     opened = open_one(settings, package, verify=not no_verify, offline=offline)
-    at_hand = base_at_hand(opened, given=base, cache=Cache(settings["cache_dir"]))
     facts = {
         **_facts(opened),
-        **_prompt_facts(example_of(opened, at_hand)),
+        **_prompt_facts(_example(opened, base, Cache(settings["cache_dir"]))),
         "converted": _prepared_facts(opened, settings),
         "base_notes": _base_notes(opened, settings),
     }
@@ -96,6 +95,17 @@ def _facts(package: Package) -> dict[str, Any]:
         "files": [{"path": path, "bytes": size} for path, size in package.files],
         "skipped": list(package.skipped),
     }
+
+
+def _example(package: Package, given: str | None, cache: Cache) -> PromptExample:
+    """An example of a prompt. Nobody asked for a base that cannot be read: it counts as missing."""
+    try:
+        base = base_at_hand(package, given=given, cache=cache)
+    except (ExpertError, OSError):
+        if given is not None:
+            raise
+        base = None
+    return example_of(package, base)
 
 
 def _prompt_facts(example: PromptExample) -> dict[str, Any]:

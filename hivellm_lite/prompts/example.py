@@ -54,7 +54,7 @@ def example_of(package: Package, base: Path | None) -> PromptExample:
             return PromptExample(origin, problem="the base is needed (--base)")
         form = PromptFormats(package.manifest, tokens, lambda: own).choose(None)
         prompt = form.prompt(_conversation(package))
-    except ExpertError as error:
+    except (ExpertError, OSError) as error:
         return PromptExample(origin, problem=str(error))
     segments = _whole(prompt, tokens)
     length = sum(len(segment.text) for segment in segments)

@@ -125,6 +125,20 @@ def test_a_base_that_is_not_there_is_an_error(tool, tiny_package, tmp_path):
     assert "no base model at" in err
 
 
+@pytest.mark.parametrize("content", [b"", b"GGUF" + bytes(60), None])
+def test_a_damaged_base_is_no_reason_to_show_nothing(inspected, tmp_path, monkeypatch, content):
+    (tmp_path / "models").mkdir()
+    monkeypatch.setenv("HIVELLM_MODELS", str(tmp_path / "models"))
+    name = manifest_v2()["base_models"][0]["name"].rsplit("/", 1)[-1]
+    path = tmp_path / "models" / f"{name}.gguf"
+    if content is None:
+        path.symlink_to(path)
+    else:
+        path.write_bytes(content)
+    out, _ = inspected()
+    assert "prompt        no example: " in out
+
+
 def test_the_parts_are_in_the_json(inspected):
     facts = json.loads(inspected("--json", "--base", QWEN3)[0])
     assert facts["template"] == "the base's chat template (chat_template.jinja)"
