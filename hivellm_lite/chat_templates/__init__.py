@@ -2,7 +2,7 @@
 
 - `template`: what the rest of the library uses
 - `environment`: Jinja with a guard before every operation
-- `methods`, `filters`: what templates may call
+- `methods`, `filters`, `operators`: what templates may use
 - `values`: what templates see of a request
 - `marked_text`: which characters belong to a user
 - `budget`: how much work a rendering may do
