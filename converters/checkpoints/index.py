@@ -99,4 +99,4 @@ def _found(present: Collection[str]) -> str:
 
 def _shown(names: list[str]) -> str:
     more = " …" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more
+    return ", ".join(f"{name!r:.200}" for name in names[:NAMES_SHOWN]) + more

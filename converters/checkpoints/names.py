@@ -54,7 +54,9 @@ def usual_names(stored: Iterable[str], folder: Path) -> tuple[Mapping[str, str],
     changed = next(((at, name) for at, name in names.items() if at != name), None)
     if changed is None:
         return usual, ()
-    return usual, (f"{changed[0]} was read as {changed[1]}, and so on for the other tensors",)
+    return usual, (
+        f"{changed[0]!r:.200} was read as {changed[1]!r:.200}, and other tensors likewise",
+    )
 
 
 def _unwrapped(name: str, folder: Path) -> str:
@@ -91,7 +93,7 @@ def _chosen_copies(names: Mapping[str, str], folder: Path) -> dict[str, str]:
             adapter, _, parameter = rest.partition(".")
             if trained.setdefault(module, adapter) != adapter:
                 raise ConversionError(
-                    f"{folder}: {module} was saved for the adapters {trained[module]!r} and "
+                    f"{folder}: {module!r} was saved for the adapters {trained[module]!r} and "
                     f"{adapter!r}; which one is meant is not known"
                 )
             chosen[at] = f"{module}.{parameter}"

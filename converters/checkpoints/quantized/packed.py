@@ -1,8 +1,8 @@
 """Integers of 2, 4 or 8 bits that compressed-tensors packs into words, with scales of groups.
 
 ``weight_packed`` holds each row's values plus ``2^(bits - 1)``; ``weight_zero_point`` the zero
-points in the same way, packed along the outputs. ``weight_g_idx`` gives the group of each input
-where the order was changed.
+points in the same way, packed along the outputs, or in older files one byte for each.
+``weight_g_idx`` gives the group of each input where the order was changed.
 
 Source: ``PackedQuantizationCompressor`` in compressors/pack_quantized of compressed-tensors.
 """
@@ -60,12 +60,14 @@ class _Weight(Dequantised):
             values -= zeros[start:stop][:, places]
         return values * self.scales.of_rows(scales, start, stop)[:, places]
 
-    def _load(self) -> tuple[Float32Array, npt.NDArray[np.uint8] | None]:
+    def _load(self) -> tuple[Float32Array, npt.NDArray[np.int16] | None]:
         if self.zeros is None:
             return self.scales.load(), None
-        words = self.zeros.read_stored(self.zeros_name)
-        zeros = unpack_words(words.T, self.bits, self.shape[0]).T
-        return self.scales.load(), np.ascontiguousarray(zeros)
+        stored = self.zeros.read_stored(self.zeros_name)
+        if self.zeros.info(self.zeros_name).dtype == "I8":
+            return self.scales.load(), stored.astype(np.int16) + np.int16(1 << (self.bits - 1))
+        zeros = unpack_words(stored.T, self.bits, self.shape[0]).T
+        return self.scales.load(), np.ascontiguousarray(zeros).astype(np.int16)
 
 
 def _weight(tensors: Mapping[str, TensorReader], name: str) -> Found:
@@ -89,8 +91,9 @@ def _weight(tensors: Mapping[str, TensorReader], name: str) -> Found:
     zeros, groups = None, None
     if (zero := f"{name}_zero_point") in tensors:
         used.append(zero)
-        zeros = require(tensors, zero, {"I32"}, what)
-        if zeros.info(zero).shape != (-(-rows * bits // 32), n_groups):
+        zeros = require(tensors, zero, {"I32", "I8"}, what)
+        whole = rows if zeros.info(zero).dtype == "I8" else -(-rows * bits // 32)
+        if zeros.info(zero).shape != (whole, n_groups):
             raise ConversionError(f"{zeros.path}: {zero!r} does not fit {n_groups} groups")
     if (order := f"{name}_g_idx") in tensors:
         used.append(order)

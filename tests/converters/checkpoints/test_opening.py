@@ -50,7 +50,7 @@ def test_an_index_cannot_leave_the_folder(shard: object, tmp_path: Path) -> None
     [
         ([], "not an object"),
         ({}, "is empty"),
-        ({"a": "gone.safetensors"}, "names gone.safetensors, which is not in the folder"),
+        ({"a": "gone.safetensors"}, "names 'gone.safetensors', which is not in the folder"),
     ],
 )
 def test_an_index_that_lies_is_refused(weight_map: object, rule: str, tmp_path: Path) -> None:

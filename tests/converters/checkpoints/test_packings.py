@@ -164,6 +164,22 @@ def test_packed_words_may_have_their_inputs_in_another_order(tmp_path: Path) -> 
         weight_in(write(tmp_path, tensors))
 
 
+def test_packed_words_may_have_zero_points_of_a_byte(tmp_path: Path) -> None:
+    values, scales, zeros = ints(0, 16, 4, 16, dtype="u4"), floats(4, 2), ints(-8, 8, 4, 2)
+    tensors = {
+        "m.weight_packed": ("I32", sum(values[:, i::8] << np.uint32(4 * i) for i in range(8))),
+        "m.weight_shape": ("I64", np.array([4, 16])),
+        "m.weight_scale": ("F32", scales),
+        "m.weight_zero_point": ("I8", zeros),
+    }
+    expected = values.astype(np.float32) - 8 - np.repeat(zeros, 8, axis=1)
+    expected *= np.repeat(scales, 8, axis=1)
+    np.testing.assert_array_equal(weight_in(write(tmp_path, tensors)), expected)
+    tensors["m.weight_zero_point"] = ("I8", zeros[:2])
+    with pytest.raises(ConversionError, match="does not fit 2 groups"):
+        weight_in(write(tmp_path, tensors))
+
+
 @pytest.mark.parametrize("block", [[4, 8], "4x8"])
 def test_blocks_that_end_at_the_edge_have_the_size_that_the_config_gives(
     block: object, tmp_path: Path
