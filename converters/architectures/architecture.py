@@ -145,7 +145,8 @@ class Architecture:
     only this architecture has, ``hyper_parameters`` its parameters. ``text_types`` are the values
     of ``model_type`` in the ``text_config`` of multimodal models whose text model it is.
     ``accepts`` says whether a config of one of ``hf_names`` is of this architecture. ``ignored``
-    are beginnings of tensor names that llama.cpp has no use for. With ``checked_whole`` the check
+    are beginnings of tensor names that llama.cpp has no use for. With ``rope_tensors`` a GGUF
+    file may hold divisors of RoPE's frequencies. With ``checked_whole`` the check
     of GGUF files knows every tensor; other models are tried in a process of their own before they
     are loaded. With ``scales_all_inputs`` llama.cpp scales rows that take the place of tokens as it
     scales embeddings, and Transformers does not.
@@ -192,6 +193,7 @@ class Architecture:
     accepts: Callable[[ConfigFields], bool] = _any
     ignored: tuple[str, ...] = ()
     checked_whole: bool = False
+    rope_tensors: bool = False
     scales_all_inputs: bool = False
 
     def tensor_names(self, module: str) -> tuple[TensorName, ...]:

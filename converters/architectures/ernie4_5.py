@@ -28,4 +28,5 @@ ERNIE4_5 = Architecture(
     rope_theta=500_000.0,
     tied_head=True,
     hyper_parameters=_hyper_parameters,
+    checked_whole=True,
 )

@@ -50,4 +50,6 @@ EXAONE4 = Architecture(
     rope_types=frozenset({"default", "llama3"}),
     head_fills_hidden=True,
     hyper_parameters=_hyper_parameters,
+    rope_tensors=True,
+    checked_whole=True,
 )

@@ -126,6 +126,7 @@ GEMMA = Architecture(
     own_head=False,
     defaults={"head_dim": 256},
     hyper_parameters=_gemma,
+    checked_whole=True,
     scales_all_inputs=True,
 )
 

@@ -115,6 +115,8 @@ GRANITE = Architecture(
     hyper_parameters=_hyper_parameters,
     text_types=frozenset({"granite"}),
     accepts=_is_plain,
+    rope_tensors=True,
+    checked_whole=True,
 )
 
 

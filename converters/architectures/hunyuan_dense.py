@@ -32,4 +32,5 @@ HUNYUAN_DENSE = Architecture(
     shapes=_shapes,
     rope_types=frozenset({"default", "ntk-alpha"}),
     keys={"eos_token_id": "eod_token_id"},
+    checked_whole=True,
 )

@@ -78,6 +78,7 @@ LLAMA = Architecture(
     | {"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
     rope_types=frozenset({"default", "linear", "llama3", "yarn"}),
     text_types=frozenset({"llama", "mistral"}),
+    rope_tensors=True,
     checked_whole=True,
     hyper_parameters=_hyper_parameters,
 )

@@ -39,4 +39,6 @@ MISTRAL3 = Architecture(
     rope_theta=1_000_000.0,
     yarn_mscale=True,
     hyper_parameters=_hyper_parameters,
+    rope_tensors=True,
+    checked_whole=True,
 )

@@ -70,4 +70,5 @@ OLMO2 = Architecture(
     head_fills_hidden=True,
     may_tie=False,
     hyper_parameters=_hyper_parameters,
+    checked_whole=True,
 )

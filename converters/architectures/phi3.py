@@ -63,5 +63,6 @@ PHI3 = Architecture(
     head_fills_hidden=True,
     hyper_parameters=_hyper_parameters,
     text_types=frozenset({"phi3"}),
+    rope_tensors=True,
     checked_whole=True,
 )

@@ -36,4 +36,5 @@ SMOLLM3 = Architecture(
     tied_head=True,
     hyper_parameters=_hyper_parameters,
     text_types=frozenset({"smollm3"}),
+    checked_whole=True,
 )

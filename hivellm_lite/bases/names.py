@@ -30,6 +30,7 @@ _QWEN3 = ("0.6B", "1.7B", "4B", "8B", "14B", "32B")
 _QWEN25 = ("0.5B", "1.5B", "3B", "7B", "14B", "32B")
 _SMOLLM2 = ("135M", "360M", "1.7B")
 _LLAMA32 = ("1B", "3B")
+_FALCON_H1 = ("0.5B", "1.5B", "3B", "7B")
 
 _WITH_GGUF = (
     *(f"Qwen/Qwen3-{size}" for size in _QWEN3),
@@ -52,6 +53,17 @@ _WITHOUT_GGUF = (
     *("google/gemma-3-1b-it", "google/gemma-2-2b", "google/gemma-2-2b-it"),
     *("microsoft/Phi-3-mini-4k-instruct", "microsoft/Phi-3.5-mini-instruct"),
     *("microsoft/Phi-4-mini-instruct", "microsoft/phi-4"),
+    *(f"Qwen/Qwen3.5-{size}" for size in ("0.8B", "2B", "4B", "9B")),
+    *("google/gemma-2b", "google/gemma-2b-it", "google/gemma-3-4b-pt", "google/gemma-3-4b-it"),
+    *("HuggingFaceTB/SmolLM3-3B", "HuggingFaceTB/SmolLM3-3B-Base"),
+    *(f"ibm-granite/granite-4.0-{size}" for size in ("350m", "1b", "micro")),
+    *(f"ibm-granite/granite-4.0-h-{size}" for size in ("350m", "1b", "micro")),
+    *("ibm-granite/granite-3.3-2b-base", "ibm-granite/granite-3.3-2b-instruct"),
+    *("allenai/OLMo-2-0425-1B", "allenai/OLMo-2-0425-1B-Instruct"),
+    *(f"LiquidAI/LFM2-{size}" for size in ("350M", "700M", "1.2B", "2.6B")),
+    *(f"tiiuae/Falcon-H1-{size}-{kind}" for size in _FALCON_H1 for kind in ("Base", "Instruct")),
+    *("LGAI-EXAONE/EXAONE-4.0-1.2B", "baidu/ERNIE-4.5-0.3B-PT"),
+    *(f"tencent/Hunyuan-{size}-Instruct" for size in ("0.5B", "1.8B", "4B", "7B")),
 )
 
 _TABLE = {

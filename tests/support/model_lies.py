@@ -197,7 +197,8 @@ for model, architecture in (
     key = f"{architecture}.rope.scaling.factor"
     lie(model, "a factor that is no number", put(key, real(float("nan"))), key)
 
-for model, architecture in (("tiny-gemma2", "gemma2"), ("tiny-gemma3", "gemma3")):
+WINDOWED = (("tiny-gemma2", "gemma2"), ("tiny-gemma3", "gemma3"), ("tiny-olmo3", "olmo2"))
+for model, architecture in WINDOWED:
     key = f"{architecture}.attention.sliding_window"
     lie(model, "an endless window", put(key, number((1 << 32) - 1)), key)
     for value in (1, 1 << 31):
@@ -219,6 +220,26 @@ lie(
 for name in ("attn_logit_softcapping", "final_logit_softcapping"):
     for value in (float("nan"), float("inf"), -30.0):
         lie("tiny-gemma2", f"{name} {value}", put(f"gemma2.{name}", real(value)), f"gemma2.{name}")
+
+# the tensors that only some graphs have
+for model, name in (
+    ("tiny-olmo2", "output.weight"),
+    ("tiny-olmo2", "blk.1.post_ffw_norm.weight"),
+    ("tiny-exaone4", "blk.0.attn_k_norm.weight"),
+    ("tiny-hunyuan", "blk.0.attn_q_norm.weight"),
+    ("tiny-granite4", "blk.1.ffn_up.weight"),
+    ("tiny-smollm3", "blk.3.attn_norm.weight"),
+    ("tiny-ministral3", "blk.0.attn_output.weight"),
+    ("tiny-ernie4_5", "blk.0.ffn_gate.weight"),
+    ("tiny-gemma", "output_norm.weight"),
+):
+    lie(model, f"no {name}", dropped(name), name)
+for model, architecture in (("tiny-granite", "granite"), ("tiny-hunyuan", "hunyuan-dense")):
+    for value in (1, 3, 18):
+        key = f"{architecture}.rope.dimension_count"
+        lie(model, f"{value} rotary dimensions", put(key, number(value)), key)
+    key = f"{architecture}.attention.value_length"
+    lie(model, "values of another length", put(key, number(8)), f"{architecture}.attention")
 
 # vocabularies
 TOKENS = "tokenizer.ggml.tokens"

@@ -46,13 +46,17 @@ _NUMBERS = (
     "rope.scaling.yarn_beta_fast",
     "rope.scaling.yarn_beta_slow",
     "rope.scaling.yarn_log_multiplier",
+    "attention.temperature_scale",
     "attention.scale",
     "logit_scale",
     "residual_scale",
     "embedding_scale",
 )
-_WINDOWED = {"gemma2": 2, "gemma3": 6}
+_WINDOWED = {"gemma2": 2, "gemma3": 6, "olmo2": 4, "exaone4": 4}
 """Architectures whose graph has layers with a sliding window, with the usual period."""
+
+_LAYERS_WITH_WINDOWS = 64
+"""Only EXAONE 4 with so many layers has a window, and always."""
 
 
 def check_general(findings: Findings) -> None:
@@ -162,9 +166,9 @@ def _check_experts(findings: Findings) -> None:
 def _check_window(findings: Findings, architecture: Architecture, layers: int) -> None:
     """Gemma's graph has a cache for layers with a window, and asserts that it has such layers."""
     period = _WINDOWED.get(architecture.name)
-    if period is None:
+    if period is None or (architecture.name == "exaone4" and layers != _LAYERS_WITH_WINDOWS):
         return
-    low = 1 if architecture.name == "gemma2" else 0
+    low = 1 if architecture.name in ("gemma2", "exaone4") else 0
     window = findings.integer("attention.sliding_window", low, MAX_WINDOW, default=low)
     if not window:
         return

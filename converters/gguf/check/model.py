@@ -21,13 +21,17 @@ MAX_SHOWN = 5
 """Problems that a message lists. A file with one usually has many."""
 
 _KNOWN = {table.name: table for table in ARCHITECTURES if table.checked_whole}
+_UNCHECKED = ("deepstack_mapping", "rope.dimension_sections")
+"""Keys of models that also see. What llama.cpp asserts about them is not checked."""
+
 _UINT16 = 2
 
 
 def check_model(files: Sequence[Path]) -> bool:
     """Raise LoadError if this model would make llama.cpp end the process.
 
-    Returns whether the check is complete, which it is for the architectures whose tables say so.
+    Returns whether the check is complete, which it is for the architectures whose tables say so,
+    unless the model also sees.
 
     ``files`` are the parts in loading order. If the only file is the first part of a split
     model, the other parts are found by their names, as in llama.cpp. The result is remembered
@@ -51,7 +55,9 @@ def check_model(files: Sequence[Path]) -> bool:
                 ]
             )
         )
-    return read_gguf_header(parts[0]).architecture in _KNOWN
+    header = read_gguf_header(parts[0])
+    own = {f"{header.architecture}.{name}" for name in _UNCHECKED}
+    return header.architecture in _KNOWN and own.isdisjoint(header.arrays)
 
 
 def find_problems(parts: Sequence[GGUFHeader]) -> list[GGUFProblem]:

@@ -115,20 +115,20 @@ def _layout(
     required: dict[str, _Shape] = {}
     optional: dict[str, _Shape] = {}
     for module, name in architecture.global_modules.items():
-        place = optional if module == "lm_head" else required
+        place = optional if module == "lm_head" and architecture.may_tie else required
         if module != "lm_head" or architecture.own_head:
             place[f"{name}.weight"] = shapes[module]
     if architecture.name == "qwen2":
         optional["output.bias"] = (sizes["vocab"],)
     for name in ("rope_freqs", "rope_factors_long", "rope_factors_short"):
-        if architecture.name in ("llama", "phi3"):
+        if architecture.rope_tensors:
             optional[f"{name}.weight"] = (sizes["rotary"] // 2,)
     n_q, n_kv = (sizes[name] * sizes["head_dim"] for name in ("heads", "kv_heads"))
     for layer in range(sizes["layers"]):
         block = f"blk.{layer}."
         for module, names in architecture.layer_modules.items():
             if not isinstance(names, str):
-                raise TypeError(f"{architecture.name} divides {module}: it cannot be checked whole")
+                continue  # another module of the table has these tensors as they are
             name = names
             shape, weight = shapes[module], f"{block}{name}.weight"
             if sizes["experts"] and module.startswith("mlp."):
@@ -152,7 +152,7 @@ def _layout(
 def _may_have_bias(architecture: Architecture, module: str) -> bool:
     if module.startswith("self_attn.") and module != "self_attn.o_proj":
         return True
-    return architecture.name == "llama"
+    return module in architecture.biases
 
 
 def _add_experts(required: dict[str, _Shape], name: str, shape: _Shape, n_experts: int) -> None:
