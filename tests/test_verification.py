@@ -35,6 +35,29 @@ def test_an_exact_form_on_a_float_base_has_no_error(tiny_package, adapter):
     assert 2 <= result.served.positions <= 16
 
 
+@pytest.mark.parametrize(
+    ("model", "adapter"),
+    [
+        ("tiny-granite", "plain"),  # modules that Granite 4 calls otherwise
+        ("tiny-granite4", "dora"),  # one module that is two tensors
+        ("tiny-granite4-hybrid", "plain"),
+        ("tiny-qwen3_5-whole", "dora"),  # rows and columns in another order
+        ("tiny-falcon-h1", "dora"),  # weights that are multiplied
+        ("tiny-qwen3-moe", "plain"),  # experts in one tensor
+        ("tiny-gemma4", "dora"),
+    ],
+)
+def test_what_tensors_become_on_the_way_is_no_error(tiny_package, model, adapter):
+    package = tiny_package(adapter=adapter, model=model)
+    base = FIXTURES / "models" / model
+    with load(package, base, quantization="f32", variant_type="f32") as expert:
+        result = verify_conversion(expert, PROMPTS[:1], max_tokens=4)
+    assert max(tensor.served for tensor in result.tensors) < 1e-6
+    assert max(tensor.base for tensor in result.tensors) < 1e-6
+    assert result.served.kl_mean < 1e-6
+    assert result.served.top1 == 1.0
+
+
 def test_the_base_s_quantisation_is_told_apart_from_the_adapter_s_error(tiny_package):
     with load(tiny_package()) as expert:
         result = verify_conversion(expert, PROMPTS, max_tokens=8)

@@ -48,7 +48,7 @@ def write_float_model(
     kinds: dict[str, list[str]] = {}
     for name in names:
         kinds.setdefault(kind_of(name), []).append(name)
-    places = _targets(header)
+    places = _targets(header, source)
     size = next((target.shape[0] for target, _ in updates if target.resized), None)
     changed = vocabulary(size) if vocabulary is not None and size is not None else None
     split_metadata(header, folder / METADATA_FILE, 1 + len(kinds), changed)
@@ -60,15 +60,22 @@ def write_float_model(
     return parts, len(names)
 
 
-def _targets(header: GGUFHeader) -> dict[str, Target]:
-    """The tensors of the base that Transformers' model has, too, by GGUF name."""
+def _targets(header: GGUFHeader, source: WeightSource) -> dict[str, Target]:
+    """The tensors of the base that Transformers' model has, too, by GGUF name.
+
+    Of two modules that are the same tensors it is the one that ``source`` has.
+    """
     architecture = architecture_of_gguf(header.architecture)
     found: dict[str, Target] = {}
     for module in architecture.modules([None] * header.n_layers):
         for suffix in (".weight", ".bias"):
             targets = find_parts(module, suffix, architecture, header)
             if not isinstance(targets, Misfit):
-                found |= {target.gguf_name: target for target in targets if target.exists}
+                found |= {
+                    target.gguf_name: target
+                    for target in targets
+                    if target.exists and source.holds(target)
+                }
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -52,6 +53,9 @@ class WeightSource(Protocol):
     def read(self, target: Target) -> Float32Array:
         """The tensor of ``target``, with rows in Transformers' order; zeros for a missing bias."""
 
+    def holds(self, target: Target) -> bool:
+        """Whether the tensor of ``target`` is there under its own name."""
+
 
 class _CheckpointWeights:
     is_float = True
@@ -64,12 +68,22 @@ class _CheckpointWeights:
         self._tensors = tensors
         self._stored = text_names(tensors)
 
-    def read(self, target: Target) -> Float32Array:
-        name = target.hf_name
+    def _name(self, target: Target) -> str:
+        """Transformers' name, with a number for the star of one in a stack."""
+        name = target.hf_name.replace("*", "0")
         if name not in self._stored and not name.startswith(("model.", "lm_head")):
             name = f"model.{name}"
         if name not in self._stored and name in _TIED:
             name = _TIED[name]
+        return name
+
+    def holds(self, target: Target) -> bool:
+        return self._name(target) in self._stored
+
+    def read(self, target: Target) -> Float32Array:
+        if "*" in target.hf_name:
+            return self._stack(target)
+        name = self._name(target)
         if name not in self._stored:
             if not target.exists:
                 return np.zeros(target.shape, np.float32)
@@ -89,6 +103,12 @@ class _CheckpointWeights:
             )
         return values
 
+    def _stack(self, target: Target) -> Float32Array:
+        """The matrices of all experts, which GGUF has in one tensor."""
+        single = replace(target, shape=target.shape[1:])
+        names = [target.hf_name.replace("*", str(i)) for i in range(target.shape[0])]
+        return np.stack([self.read(replace(single, hf_name=name)) for name in names])
+
 
 class GGUFWeights:
     """Reads the tensors of GGUF files as float32. ``files`` keeps them open."""
@@ -101,6 +121,9 @@ class GGUFWeights:
         self.is_float = types <= FLOAT_TYPES
         kinds = "/".join(sorted(types - FLOAT_TYPES)) or "float"
         self.origin = f"{kinds} weights of {header.path.name}"
+
+    def holds(self, _target: Target) -> bool:
+        return True
 
     def read(self, target: Target) -> Float32Array:
         tensor = self.header.tensors.get(target.gguf_name)

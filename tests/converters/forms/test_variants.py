@@ -127,6 +127,12 @@ def test_weights_of_the_gguf_and_of_the_folder_are_the_same(
             assert file.is_float
             for target, _ in updates:
                 np.testing.assert_array_equal(folder.read(target), file.read(target))
+    for model in ("tiny-qwen3_5", "tiny-granite4", "tiny-falcon-h1"):
+        whole = split_base(model)[0].with_name("whole.gguf")
+        updates = find_targets(saved_adapter(model, "dora"), read_gguf_header(whole))
+        with checkpoint_weights(MODELS / model) as folder, gguf_weights(whole) as file:
+            for target, _ in updates:
+                np.testing.assert_allclose(folder.read(target), file.read(target), rtol=1e-6)
 
 
 def test_parts_hold_the_source_byte_for_byte(split_base: Callable[[str], list[Path]]) -> None:
