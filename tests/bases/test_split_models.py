@@ -136,3 +136,15 @@ def test_a_repository_without_all_parts_is_refused(package, cache, hub, server, 
     server.add("me/tiny-GGUF", {part.name: part.read_bytes() for part in parts[1:]})
     with pytest.raises(BaseNotFoundError, match=r"-00001-of-00003\.gguf is not there, and the"):
         find_base(package, given="me/tiny-GGUF", cache=cache, hub=hub)
+
+
+@pytest.mark.parametrize("name", ["Q8_0/tiny-q8_0-00003-of-00003.gguf", "Q8_0/tiny-q8_0"])
+def test_parts_in_a_folder_of_a_repository_are_asked_for_by_name(
+    name, package, cache, hub, server, parts
+):
+    server.add("me/tiny-GGUF", {f"Q8_0/{part.name}": part.read_bytes() for part in parts})
+    found = find_base(package, given=f"me/tiny-GGUF:{name}", cache=cache, hub=hub)
+    assert [part.read_bytes() for part in found.files] == [part.read_bytes() for part in parts]
+    server.asked.clear()
+    assert find_base(package, given=f"me/tiny-GGUF:{name}", cache=cache, hub=hub) == found
+    assert server.asked == []
