@@ -27,7 +27,7 @@ def write_float_model(
     updates: Sequence[tuple[Target, Update]],
     folder: Path,
     *,
-    vocabulary: Callable[[int], Mapping[str, tuple[int, bytes]]] | None = None,
+    vocabulary: Callable[[int | None], Mapping[str, tuple[int, bytes]]] | None = None,
 ) -> tuple[list[Path], int]:
     """Write ``base`` with the updated weights of ``source`` as F32 parts into ``folder``.
 
@@ -50,7 +50,7 @@ def write_float_model(
         kinds.setdefault(kind_of(name), []).append(name)
     places = _targets(header, source)
     size = next((target.shape[0] for target, _ in updates if target.resized), None)
-    changed = vocabulary(size) if vocabulary is not None and size is not None else None
+    changed = vocabulary(size) if vocabulary is not None else None
     split_metadata(header, folder / METADATA_FILE, 1 + len(kinds), changed)
     parts = [folder / METADATA_FILE]
     for number, (kind, members) in enumerate(kinds.items(), start=1):

@@ -24,7 +24,7 @@ from .targets import Target, find_targets
 
 __all__ = ["FORMAT_VERSION", "LoraPair", "LoraReport", "convert_lora", "stored_rank", "write_lora"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Part of cache keys. It rises when the same adapter would become a different file."""
 
 _TILE = 4

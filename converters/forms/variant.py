@@ -44,7 +44,7 @@ __all__ = [
     "loading_order",
 ]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Part of cache keys. It rises when the same input would become a different file."""
 
 
@@ -73,16 +73,17 @@ def convert_variant(
     folder: Path,
     *,
     quantization: str | Mapping[str, str],
-    vocabulary: Callable[[int], Mapping[str, tuple[int, bytes]]] | None = None,
+    vocabulary: Callable[[int | None], Mapping[str, tuple[int, bytes]]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> VariantReport:
     """Write the variant's parts into ``folder``.
 
     ``base_parts`` are the names of the split base's parts in loading order. ``quantization`` is
-    the type of the changed tensors: one for all, or one for each GGUF name. If the adapter changes
-    the size of the vocabulary, ``vocabulary`` gives the changed metadata for it, and the variant
-    has metadata of its own. ``progress`` is called with the bytes written so far and their total.
-    Only one tensor at a time is in memory. Raises ConversionError if a merged value is not finite.
+    the type of the changed tensors: one for all, or one for each GGUF name. ``vocabulary`` gives
+    the changed metadata for the adapter's number of tokens, or for the base's if that stays
+    (None); if there is any, the variant has metadata of its own. ``progress`` is called with the
+    bytes written so far and their total. Only one tensor at a time is in memory. Raises
+    ConversionError if a merged value is not finite.
     """
     changed: dict[str, dict[str, list[tuple[Target, Update]]]] = {}
     for target, update in updates:
@@ -106,11 +107,12 @@ def convert_variant(
             progress(done, total)
     files = tuple(kind_file(kind) for kind in plans)
     size = next((target.shape[0] for target, _ in updates if target.resized), None)
-    if size is not None:
-        if vocabulary is None:
-            raise ConversionError(f"the adapter has {size} tokens, and nothing names them")
-        split_metadata(base, folder / METADATA_FILE, len(base_parts), vocabulary(size))
+    metadata = vocabulary(size) if vocabulary is not None else {}
+    if metadata:
+        split_metadata(base, folder / METADATA_FILE, len(base_parts), metadata)
         files = (METADATA_FILE, *files)
+    elif size is not None:
+        raise ConversionError(f"the adapter has {size} tokens, and nothing names them")
     return VariantReport(
         files=files,
         merged=sum(len(tensors) for tensors in changed.values()),

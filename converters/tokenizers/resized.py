@@ -1,7 +1,8 @@
 """The vocabulary of a base after tokens were added to it or removed from its end.
 
 An adapter that was trained on a resized embedding brings the embedding's rows, and its package
-names the new tokens in the tokenizer's files. Everything else of the base's tokenizer stays.
+names the new tokens in the tokenizer's files. So it does if the new tokens took spare rows, which
+have no name in the base. Everything else of the base's tokenizer stays.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ _ARRAY, _STRING, _INT32, _FLOAT32, _UINT32 = 9, 8, 5, 6, 4
 
 
 def resized_vocabulary(
-    base: GGUFHeader, size: int, folder: Path
+    base: GGUFHeader, size: int | None, folder: Path
 ) -> Mapping[str, tuple[int, bytes]]:
     """The changed keys of ``base`` for ``size`` tokens, in the form that ``write_gguf`` takes.
 
+    With None the size stays, and there are no changed keys if no spare row gets a name.
     ``folder`` holds the package's tokenizer files, if it has any; a new token without a name there
     becomes a placeholder that no text is divided into. Raises ConversionError for names that the
     vocabulary has already, and if a special token would be removed.
@@ -44,6 +46,7 @@ def resized_vocabulary(
     types = read_numbers(base, _TYPES).tolist()
     scores = read_numbers(base, _SCORES).tolist() if _SCORES in base.arrays else None
     before = len(tokens)
+    size = before if size is None else size
     if size > before + MAX_ADDED:
         raise ConversionError(f"{size - before} tokens are added; {MAX_ADDED} are possible")
     _check_special(base, size)
@@ -51,11 +54,13 @@ def resized_vocabulary(
     del tokens[size:], types[size:]
     tokens += [f"[PAD{index}]".encode() for index in range(before, size)]
     types += [UNUSED] * (size - len(types))
-    for index, token in named.items():
-        if types[index] == UNUSED:  # not one of the base's own tokens
-            tokens[index] = token.text.encode()
-            is_control = token.special or looks_special(token.text)
-            types[index] = CONTROL if is_control else USER_DEFINED
+    new = {index: token for index, token in named.items() if types[index] == UNUSED}
+    if size == before and not new:
+        return {}
+    for index, token in new.items():
+        tokens[index] = token.text.encode()
+        is_control = token.special or looks_special(token.text)
+        types[index] = CONTROL if is_control else USER_DEFINED
     if problem := text_problem(tokens):
         found, expected = problem
         raise ConversionError(f"{folder}: the added tokens: {found}; expected {expected}")

@@ -17,8 +17,8 @@ _FILES = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json", "speci
 
 def vocabulary_for(
     package: Package, base: GGUFHeader
-) -> Callable[[int], Mapping[str, tuple[int, bytes]]]:
-    """What gives the changed metadata of ``base`` for a number of tokens.
+) -> Callable[[int | None], Mapping[str, tuple[int, bytes]]]:
+    """What gives the changed metadata of ``base`` for a number of tokens, or for its own (None).
 
     The package's tokenizer files name the new tokens; they are beside the adapter or in the top
     folder. Raises PackageError for a file that leads out of the package.
@@ -29,4 +29,4 @@ def vocabulary_for(
         found = [file_in(package.root, f"{place}/{name}") for name in _FILES]
         if any(found):
             return functools.partial(resized_vocabulary, base, folder=folder)
-    return functools.partial(resized_vocabulary, base, folder=folders[0])
+    return lambda size: {} if size is None else resized_vocabulary(base, size, folders[0])

@@ -11,6 +11,7 @@ import pytest
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.gguf.arrays import read_numbers, read_strings
 from hivellm_lite.converters.gguf.header import read_gguf_header
+from hivellm_lite.converters.gguf.split import split_metadata
 from hivellm_lite.converters.tokenizers.resized import resized_vocabulary
 
 from hivellm_lite import ConversionError, Expert
@@ -137,6 +138,21 @@ def test_an_added_word_is_no_control_token(base: Path, tmp_path: Path) -> None:
     types = np.frombuffer(changed["tokenizer.ggml.token_type"][1][12:], "<i4")
     assert types.tolist()[500:] == [4, 3]
     assert b"Fachwort" in changed["tokenizer.ggml.tokens"][1]
+
+
+def test_spare_rows_get_the_names_that_the_package_gives_them(base: Path, tmp_path: Path) -> None:
+    header = read_gguf_header(base)
+    larger = resized_vocabulary(header, 502, tmp_path)
+    padded = tmp_path / "padded.gguf"
+    split_metadata(header, padded, 1, larger)
+    spare = read_gguf_header(padded, part=True)
+    assert resized_vocabulary(spare, None, tmp_path) == {}
+    added = [{"id": 501, "content": "<|call|>", "special": True}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
+    changed = resized_vocabulary(spare, None, tmp_path)
+    assert b"<|call|>" in changed["tokenizer.ggml.tokens"][1]
+    types = np.frombuffer(changed["tokenizer.ggml.token_type"][1][12:], "<i4")
+    assert types.tolist()[500:] == [5, 3]
 
 
 def test_a_name_that_the_base_has_is_refused(base: Path, tmp_path: Path) -> None:
