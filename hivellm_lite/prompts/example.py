@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ExpertError
+from ..package.files import file_in, relative_to_root
 from .conversation import Conversation, Message
 from .formats import PromptFormats, describe_format
 from .tags import TEMPLATES, Segment, merged, system_message
 from .template_files import package_template
-from .token_files import TokenFile, tokens_in_folder, tokens_in_gguf
+from .token_files import TOKEN_FILES, TokenFile, tokens_in_folder, tokens_in_gguf
 
 if TYPE_CHECKING:
     from ..package.opening import Package
@@ -68,7 +69,10 @@ def _tokens(package: Package, base: Path | None) -> tuple[TokenFile, str]:
     if base is not None:
         found = tokens_in_folder(base) if base.is_dir() else tokens_in_gguf(base)
         return found or TokenFile({}, {}, {}), f"the base's, {base}"
-    for folder in dict.fromkeys((package.adapter.weights.parent, package.root)):
+    root = package.root
+    for folder in dict.fromkeys((package.adapter.weights.parent, root)):
+        for name in TOKEN_FILES:  # raises for a link that leads out of the package
+            file_in(root, f"{relative_to_root(folder, root)}/{name}")
         found = tokens_in_folder(folder)
         if found is not None:
             return found.with_tags(), "the package's"

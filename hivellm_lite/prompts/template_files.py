@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..converters.json_file import read_json
 from ..converters.tokenizers.chat_template import (
     CHAT_TEMPLATE_FILES,
     TOOL_USE,
     find_chat_templates,
 )
+from ..converters.tokenizers.special_tokens import read_tokenizer_options
 from ..errors import InferenceError
 from ..package.files import file_in, relative_to_root
 from ..tokenization.rules import UNNAMED_KEY
@@ -34,8 +34,7 @@ __all__ = [
     "tokens_of_base",
 ]
 
-_CONFIG = "tokenizer_config.json"
-_FILES = (_CONFIG, *CHAT_TEMPLATE_FILES)
+_FILES = ("tokenizer_config.json", "special_tokens_map.json", *CHAT_TEMPLATE_FILES)
 
 SPECIAL_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
@@ -80,8 +79,7 @@ def package_template(package: Package) -> TemplateFile | None:
         listed = [name for name in _FILES if file_in(root, f"{place}/{name}") is not None]
         if not listed:
             continue
-        config = folder / _CONFIG
-        options = read_json(config) if config.is_file() else {}
+        options = read_tokenizer_options(folder)
         found = find_chat_templates(folder, options)
         if found is not None and found.default is not None:
             return TemplateFile(

@@ -9,15 +9,25 @@ from ..converters.gguf.arrays import read_numbers, read_strings
 from ..converters.gguf.header import read_gguf_header
 from ..converters.json_file import read_json, read_tokenizer_json
 from ..converters.tokenizers.added_tokens import looks_special, read_added_tokens
-from ..converters.tokenizers.chat_template import TOOL_USE, find_chat_templates
-from ..converters.tokenizers.special_tokens import read_special_tokens
+from ..converters.tokenizers.chat_template import (
+    CHAT_TEMPLATE_FILES,
+    TOOL_USE,
+    find_chat_templates,
+)
+from ..converters.tokenizers.special_tokens import read_special_tokens, read_tokenizer_options
 from ..errors import ConversionError
 from ..tokenization.added_tokens import AddedTokens
 from ..tokenization.rules import UNNAMED_KEY
 from .tags import TEMPLATES
 from .template_files import SPECIAL_TOKENS, TEMPLATE_FILE_KEY, TEMPLATE_KEY, token_key
 
-__all__ = ["TokenFile", "tokens_in_folder", "tokens_in_gguf"]
+__all__ = ["TOKEN_FILES", "TokenFile", "tokens_in_folder", "tokens_in_gguf"]
+
+TOKEN_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("config.json", *CHAT_TEMPLATE_FILES),
+)
+"""All files that `tokens_in_folder` reads."""
 
 _CONTROL, _USER_DEFINED = 3, 4
 """Values of ``llama_token_type``."""
@@ -111,9 +121,9 @@ def tokens_in_folder(folder: Path) -> TokenFile | None:
 
     Raises ConversionError for files that cannot be read.
     """
-    path, companion = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    path = folder / "tokenizer.json"
     tokenizer = read_tokenizer_json(path) if path.is_file() else {}
-    options = read_json(companion) if companion.is_file() else {}
+    options = read_tokenizer_options(folder)
     if not tokenizer and not options:
         return None
     found, _ = read_added_tokens(folder, tokenizer, options, {}, MAX_TOKENS)

@@ -139,6 +139,19 @@ def test_a_damaged_base_is_no_reason_to_show_nothing(inspected, tmp_path, monkey
     assert "prompt        no example: " in out
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "added_tokens.json", "config.json"])
+def test_a_link_that_leads_out_of_a_package_is_not_followed(tool, tmp_path, name):
+    (tmp_path / "secret").write_text('{"added_tokens": [{"content": "<secret>"}]}')
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    for path, content in {**adapter_files(), "manifest.json": manifest_bytes(manifest_v2())}.items():
+        (folder / path).write_bytes(content)
+    (folder / name).symlink_to(tmp_path / "secret")
+    _, out, err = tool("inspect", folder)
+    assert "secret" not in out + err
+    assert "⟦" not in out
+
+
 def test_the_parts_are_in_the_json(inspected):
     facts = json.loads(inspected("--json", "--base", QWEN3)[0])
     assert facts["template"] == "the base's chat template (chat_template.jinja)"
