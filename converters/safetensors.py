@@ -101,7 +101,7 @@ def to_float32(values: Array, dtype: str) -> Float32Array:
         return (values.astype(np.uint32) << 16).view(np.float32)
     if dtype in FLOATS_OF_A_BYTE:
         return _byte_floats(dtype)[values.view(np.uint8)]
-    with np.errstate(over="ignore"):  # as in PyTorch
+    with np.errstate(over="ignore", invalid="ignore"):  # as in PyTorch
         return values.astype(np.float32, copy=False)
 
 

@@ -50,6 +50,6 @@ def unpack_nibbles(data: Bytes) -> Bytes:
 def e8m0(exponents: Array, /) -> Float32Array:
     """Powers of two whose exponents are stored with a bias of 127; 255 is NaN."""
     with np.errstate(over="ignore"):
-        powers: Float32Array = np.ldexp(np.float32(1), exponents.astype(np.int32) - 127)
-    powers[exponents == 255] = np.nan
-    return powers
+        powers = np.ldexp(np.float32(1), exponents.astype(np.int32) - 127)
+    found: Float32Array = np.where(exponents == 255, np.float32(np.nan), powers)
+    return found

@@ -132,7 +132,7 @@ def _gptq_problem(options: Mapping[str, Any]) -> str:
 
 
 def _compressed_problem(options: Mapping[str, Any]) -> str:
-    packing = options.get("format", "dense")
+    packing = str(options.get("format", "dense"))
     if packing not in _COMPRESSED_FORMATS:
         return f"the packing {packing!r:.50} of compressed-tensors is not read"
     sparsity = options.get("sparsity_config")

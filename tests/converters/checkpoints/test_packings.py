@@ -180,6 +180,16 @@ def test_packed_words_may_have_zero_points_of_a_byte(tmp_path: Path) -> None:
         weight_in(write(tmp_path, tensors))
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_one_scale_may_be_a_power_of_two(shape: tuple[int, ...], tmp_path: Path) -> None:
+    codes, exponent = ints(0, 126, 4, 8, dtype="u1"), np.full(shape, 129, np.uint8)
+    (tmp_path / "plain").mkdir()
+    plain = weight_in(write(tmp_path / "plain", {"m.weight": ("F8_E4M3", codes)}))
+    for dtype in ("U8", "F8_E8M0"):
+        tensors = {"m.weight": ("F8_E4M3", codes), "m.weight_scale_inv": (dtype, exponent)}
+        np.testing.assert_array_equal(weight_in(write(tmp_path, tensors)), plain * 4)
+
+
 @pytest.mark.parametrize("block", [[4, 8], "4x8"])
 def test_blocks_that_end_at_the_edge_have_the_size_that_the_config_gives(
     block: object, tmp_path: Path

@@ -144,6 +144,8 @@ def test_a_damaged_checkpoint_is_refused_or_read_as_it_stands(name: str, tmp_pat
             {"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-bitmask"}},
             "sparse packing",
         ),
+        ({"quant_method": "compressed-tensors", "format": []}, r"the packing '\[\]' of"),
+        ({"quant_method": ["x"]}, "an unnamed method"),
         ([1], "is not an object"),
     ],
 )
