@@ -20,7 +20,8 @@ from hivellm_lite.converters.forms.lora import convert_lora
 from hivellm_lite.converters.gguf.header import read_gguf_header
 
 from tests.support import llama
-from tests.support.model_files import saved_adapter
+from tests.support.gemma3n_model import write_gemma3n
+from tests.support.model_files import safetensors, saved_adapter
 from tests.support.paths import ADAPTERS, FIXTURES, MODELS
 
 PAGE = Path(__file__).parents[1] / "docs" / "architectures.md"
@@ -37,6 +38,15 @@ def difference(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]
     return float(np.abs(log_probabilities(found) - log_probabilities(expected)).max())
 
 
+def gemma3n(folder: Path) -> tuple[float, str]:
+    """The difference of the model that is made anew, and llama.cpp's name for it."""
+    reference = np.load(FIXTURES / "gemma3n.npz")
+    model = write_gemma3n(folder / "gemma3n", safetensors)
+    report = convert_base(model, folder / "gemma3n.gguf", quant="f32")
+    logits = llama.logits(report.path, reference["ids"])
+    return difference(logits, reference["logits"]), report.architecture
+
+
 def rows() -> list[tuple[str, str, str, str]]:
     """The class, llama.cpp's name, and the differences of the model and of its LoRA."""
     reference = np.load(FIXTURES / "reference.npz")
@@ -48,17 +58,19 @@ def rows() -> list[tuple[str, str, str, str]]:
             config = json.loads((MODELS / model / "config.json").read_text())
             name = convert_base(MODELS / model, base, quant="f32").architecture
             key = (order[name], config["architectures"][0])
-            _, alone, adapted = found.setdefault(key, (name, [], []))
+            _, unadapted, adapted = found.setdefault(key, (name, [], []))
             for prompt in (0, 1):
                 logits = llama.logits(base, reference[f"{model}/ids/{prompt}"])
-                alone.append(difference(logits, reference[f"{model}/logits/{prompt}"]))
+                unadapted.append(difference(logits, reference[f"{model}/logits/{prompt}"]))
             if (ADAPTERS / model / "plain").is_dir():
                 convert_lora(saved_adapter(model, "plain"), read_gguf_header(base), lora)
                 logits = llama.logits(base, reference[f"{model}/ids/0"], lora)
                 adapted.append(difference(logits, reference[f"{model}/adapter/plain"]))
+        alone, architecture = gemma3n(Path(folder))
+        found[order[architecture], "Gemma3nForCausalLM"] = (architecture, [alone], [])
     return [
-        (hf, name, f"{max(alone):.0e}", f"{max(adapted):.0e}" if adapted else "")
-        for (_, hf), (name, alone, adapted) in sorted(found.items())
+        (hf, name, f"{max(unadapted):.0e}", f"{max(adapted):.0e}" if adapted else "")
+        for (_, hf), (name, unadapted, adapted) in sorted(found.items())
     ]
 
 

@@ -14,6 +14,7 @@ from .ernie4_5 import ERNIE4_5
 from .exaone4 import EXAONE4
 from .falcon_h1 import FALCON_H1
 from .gemma import GEMMA, GEMMA2, GEMMA3
+from .gemma3n import GEMMA3N
 from .gemma4 import GEMMA4
 from .granite import GRANITE, GRANITE_HYBRID
 from .hunyuan_dense import HUNYUAN_DENSE
@@ -60,6 +61,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     LFM2,
     GEMMA4,
     FALCON_H1,
+    GEMMA3N,
 )
 
 

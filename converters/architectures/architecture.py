@@ -125,7 +125,8 @@ class Architecture:
 
     A module of ``stacks`` has a star in its name and names a size: so many modules, numbered in
     the place of the star, are one tensor of GGUF. The modules ``padded`` may have fewer rows than
-    the vocabulary; zeros follow them.
+    the vocabulary; zeros follow them. A module of ``unused`` may be missing from its layer number
+    on: llama.cpp wants its tensor there, which is filled with zeros, and computes nothing with it.
 
     ``changes`` say by module how GGUF's tensors differ, ``norm_offset`` is what GGUF adds to the
     weight of every norm without an entry there (see `change`). ``size_keys`` are the GGUF keys
@@ -164,6 +165,7 @@ class Architecture:
     without: Callable[[ConfigFields, Sizes], frozenset[str]] = _all_modules
     stacks: Mapping[str, str] = field(default_factory=dict)
     padded: frozenset[str] = frozenset()
+    unused: Mapping[str, int] = field(default_factory=dict)
     changes: Mapping[str, Change] = field(default_factory=dict)
     size_keys: Mapping[str, str] = field(default_factory=lambda: _SIZE_KEYS)
     norm_offset: float = 0.0

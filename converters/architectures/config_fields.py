@@ -93,6 +93,13 @@ class ConfigFields:
             raise self.error(f"{name} is {value!r:.50}, expected a positive integer")
         return value
 
+    def common_size(self, name: str) -> int:
+        """A size, or a list of the same size for every layer."""
+        values = self.get(name)
+        if isinstance(values, list) and values and all(value == values[0] for value in values):
+            return ConfigFields(self.path, {name: values[0]}).size(name)
+        return self.size(name)
+
     def number(self, name: str, default: float | None = None) -> float:
         """A positive number in float32's range. Raises ConversionError for anything else."""
         return self._checked(name, self.get(name, default))

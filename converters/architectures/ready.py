@@ -23,7 +23,7 @@ __all__ = ["READY", "ready_architecture"]
 _IN_ORDER = frozenset(
     {
         *("afmoe", "apertus", "codeshell", "cohere2", "command-r", "dots1", "dream", "exaone"),
-        *("exaone-moe", "ernie4_5-moe", "gemma3n", "glm4moe", "gpt-oss", "gpt2"),
+        *("exaone-moe", "ernie4_5-moe", "glm4moe", "gpt-oss", "gpt2"),
         *("hunyuan-moe", "jais2", "lfm2moe", "llama4", "maincoder", "mpt", "nemotron", "olmoe"),
         *("openelm", "orion", "pangu-embedded", "phi2", "phimoe", "qwen2moe", "rnd1"),
         *("seed_oss", "smallthinker", "stablelm", "starcoder", "starcoder2"),

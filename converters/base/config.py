@@ -111,7 +111,7 @@ def _sizes(fields: ConfigFields, architecture: Architecture) -> Sizes:
     kv_heads = fields.size("num_key_value_heads", heads)
     sizes = {
         "hidden": hidden,
-        "feed_forward": fields.size("intermediate_size"),
+        "feed_forward": fields.common_size("intermediate_size"),
         "heads": heads,
         "kv_heads": kv_heads,
         "head_dim": head_dim,

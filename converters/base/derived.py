@@ -1,4 +1,4 @@
-"""Tensors that are several tensors of the checkpoint, or one with rows of zeros behind it.
+"""Tensors that are several tensors of the checkpoint, padded with zeros, or nothing but zeros.
 
 GGUF stores the matrices of all experts of a layer as one tensor.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import ConversionError
+from ..architectures import TensorName
 from ..architectures.text_part import text_names
 from ..checkpoints.tensors import Checkpoint, TensorReader
 from ..safetensors import Array, Float32Array, TensorInfo, to_float32
@@ -84,14 +85,40 @@ class _Padded:
         return to_float32(self.read_stored(self.name), self.info(self.name).dtype)
 
 
+@dataclass(frozen=True)
+class _Zeros:
+    """A tensor that nothing is computed with, of the type of another one."""
+
+    like: TensorReader
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def path(self) -> Path:
+        return self.like.path
+
+    def info(self, _name: str, /) -> TensorInfo:
+        dtype = self.like.info(self.name).dtype
+        return TensorInfo(dtype, self.shape, 0, 0)
+
+    def read_stored(self, _name: str, /, start: int = 0, stop: int | None = None) -> Array:
+        stop = self.shape[0] if stop is None else stop
+        kind = self.like.read_stored(self.name, 0, 1).dtype
+        return np.zeros((stop - start, *self.shape[1:]), kind)
+
+    def read_float32(self, _name: str, /) -> Float32Array:
+        return np.zeros(self.shape, np.float32)
+
+
 def with_derived(config: ModelConfig, checkpoint: Checkpoint) -> Checkpoint:
     """``checkpoint`` with the stacked and padded tensors of the architecture's tables.
 
     The single ones are left out. Raises ConversionError if one is missing or has another shape.
     """
     architecture = config.architecture
-    if not architecture.stacks and not architecture.padded:
+    if not (architecture.stacks or architecture.padded or architecture.unused):
         return checkpoint
+    shapes = architecture.shapes(config.sizes)
     tensors = dict(checkpoint.tensors)
     names = text_names(tensors) if config.is_text_part else {name: name for name in tensors}
     for tensor in architecture.tensors(config.kinds, config.biased, config.without):
@@ -109,4 +136,13 @@ def with_derived(config: ModelConfig, checkpoint: Checkpoint) -> Checkpoint:
             n_rows = config.sizes["vocab"]
             if 0 < reader.info(stored_name).shape[0] < n_rows:
                 tensors[stored_name] = _Padded(stored_name, reader, n_rows)
+        elif tensor.source not in names and _is_unused(tensor.place, architecture.unused):
+            like = names.get(tensor.source.replace(f".{tensor.place.layer}.", ".0."), "")
+            if like in tensors:
+                tensors[tensor.source] = _Zeros(tensors[like], like, shapes[module])
     return dataclasses.replace(checkpoint, tensors=tensors)
+
+
+def _is_unused(place: TensorName, unused: Mapping[str, int]) -> bool:
+    first = unused.get(place.module)
+    return first is not None and place.layer is not None and place.layer >= first

@@ -31,6 +31,7 @@ CLASSES = {
 
 def test_every_table_is_proven_by_a_tiny_model() -> None:
     proven = {read_model_config(path).architecture.name for path in MODELS.iterdir()}
+    proven.add("gemma3n")  # in test_gemma3n.py
     assert proven == {architecture.name for architecture in ARCHITECTURES}
 
 
