@@ -144,7 +144,10 @@ def test_a_link_that_leads_out_of_a_package_is_not_followed(tool, tmp_path, name
     (tmp_path / "secret").write_text('{"added_tokens": [{"content": "<secret>"}]}')
     folder = tmp_path / "tiny"
     folder.mkdir()
-    for path, content in {**adapter_files(), "manifest.json": manifest_bytes(manifest_v2())}.items():
+    for path, content in {
+        **adapter_files(),
+        "manifest.json": manifest_bytes(manifest_v2()),
+    }.items():
         (folder / path).write_bytes(content)
     (folder / name).symlink_to(tmp_path / "secret")
     _, out, err = tool("inspect", folder)

@@ -133,7 +133,7 @@ def _four_bit(
         nested_block = _size(state, "nested_blocksize", packed)
         _check_length(nested, f"{weight}.nested_absmax", -(-n_blocks // nested_block))
         offset = state.get("nested_offset")
-        if type(offset) not in (int, float) or not math.isfinite(offset):
+        if not isinstance(offset, float) or not math.isfinite(offset):
             raise ConversionError(f"{packed.path}: {weight!r}: nested_offset is {offset!r:.50}")
         read = _Maxima(
             maxima,
