@@ -65,6 +65,12 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 )
 
 
+_REASONS = {
+    "GptOssForCausalLM": "llama.cpp rounds the bounds of its YaRN, Transformers does not",
+    "PaliGemmaForConditionalGeneration": "its prompts attend in both directions",
+}
+"""Why classes that llama.cpp knows are not converted, if not for want of a table."""
+
 _MULTIMODAL = "ForConditionalGeneration"
 """The end of the names of classes that wrap a text model."""
 
@@ -100,8 +106,9 @@ def architecture_of_hf(name: str, fields: ConfigFields) -> Architecture:
         if known_class or text_type in architecture.text_types:
             return architecture
     known = sorted({hf for architecture in ARCHITECTURES for hf in architecture.hf_names})
+    reason = f": {_REASONS[name]}" if name in _REASONS else ""
     raise ConversionError(
-        f"{fields.path}: the model's class {name!r:.80} is not supported\n"
+        f"{fields.path}: the model's class {name!r:.80} is not supported{reason}\n"
         f"Supported are {', '.join(known)}.\n"
         "llama.cpp runs more architectures than that: a ready GGUF file of the model can be the "
         "base, for adapters of its attention and feed-forward part, too."

@@ -143,6 +143,26 @@ def test_a_falcon_that_does_not_say_its_multipliers_takes_no_adapter(tmp_path: P
         find_targets(adapter, dataclasses.replace(header, arrays=arrays))
 
 
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("GptOssForCausalLM", "'GptOssForCausalLM' is not supported: llama.cpp rounds"),
+        ("PaliGemmaForConditionalGeneration", "attend in both directions"),
+        (
+            "RwkvForCausalLM",
+            r"'RwkvForCausalLM' is not supported\nSupported are .*Qwen3_5ForCausalLM",
+        ),
+        ("RwkvForCausalLM", "a ready GGUF file of the model can be the base"),
+    ],
+)
+def test_an_unknown_class_is_refused_with_what_works_instead(
+    name: str, rule: str, tmp_path: Path
+) -> None:
+    folder = copy_model("tiny-llama", tmp_path, architectures=[name])
+    with pytest.raises(ConversionError, match=rule):
+        read_model_config(folder)
+
+
 MOE = {"num_local_experts": 8, "num_experts_per_tok": 2}
 
 
