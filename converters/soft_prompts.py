@@ -96,6 +96,11 @@ def convert_soft_prompt(rows: Float32Array, base: GGUFHeader, source: Path) -> F
             f"{source}: {base.path.name} looks every token up in each layer; the rows of a soft "
             "prompt are no tokens, and Transformers refuses them too"
         )
+    if architecture_of_gguf(base.architecture).n_multipliers:
+        raise ConversionError(
+            f"{source}: {base.architecture} multiplies the embeddings of tokens, but not of a text "
+            "behind the rows of a soft prompt: it was trained on another model than this"
+        )
     width, scales = soft_prompt_layout(base)
     if rows.shape[1] != width:
         raise ConversionError(
