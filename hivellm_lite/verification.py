@@ -22,9 +22,9 @@ from .adapters.prepare import read_package_adapter
 from .adapters.soft_prompts import own_soft_prompt
 from .adapters.vocabulary import vocabulary_for
 from .converters.forms.base_copies import on_its_copies
+from .converters.forms.fitting import find_targets
 from .converters.forms.float_model import write_float_model
 from .converters.forms.merging import base_values, merged, updates_by_tensor
-from .converters.forms.targets import find_targets
 from .converters.forms.weights import checkpoint_weights, gguf_weights
 from .converters.gguf.split import kind_file, kind_of
 from .converters.soft_prompts import convert_soft_prompt, load_soft_prompt, read_soft_prompt

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from hivellm_lite.converters import read_adapter, read_gguf_header, split_gguf
 from hivellm_lite.converters.base import convert_base
+from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.lora import convert_lora
-from hivellm_lite.converters.forms.targets import find_targets
 from hivellm_lite.converters.forms.variant import convert_variant, loading_order
 from hivellm_lite.converters.forms.weights import checkpoint_weights
 from hivellm_lite.converters.peft.config import OTHERS, REFUSED_OPTIONS

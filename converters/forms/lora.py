@@ -20,7 +20,8 @@ from ...errors import ConversionError
 from ..gguf.header import GGUFHeader
 from ..peft.adapter import Adapter
 from ..safetensors import Array, Float32Array
-from .targets import Target, find_targets
+from .fitting import find_targets
+from .targets import Target
 
 __all__ = ["FORMAT_VERSION", "LoraPair", "LoraReport", "convert_lora", "stored_rank", "write_lora"]
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..bases.parts import base_parts
 from ..cache.store import Cache
 from ..converters.forms.change_loss import BOUND, TENSOR_BOUND, ChangeLoss
+from ..converters.forms.fitting import find_targets
 from ..converters.forms.low_rank import (
     EXTRA_RANKS,
     LowRankAdapter,
@@ -30,7 +31,7 @@ from ..converters.forms.low_rank import (
     write_low_rank,
 )
 from ..converters.forms.storage_types import TypePlan, allowed_types, plan_types, stored_bytes
-from ..converters.forms.targets import Target, find_targets
+from ..converters.forms.targets import Target
 from ..converters.forms.variant import VariantReport, convert_variant, loading_order
 from ..converters.forms.weights import GGUFWeights, WeightSource, checkpoint_weights, gguf_weights
 from ..converters.gguf.header import GGUFHeader

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..converters.forms.fitting import find_targets
 from ..converters.forms.lora import convert_lora
-from ..converters.forms.targets import find_targets
 from ..converters.gguf.header import GGUFHeader
 from ..converters.peft.adapter import Adapter
 from ..errors import ConversionError

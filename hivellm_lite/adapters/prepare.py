@@ -30,7 +30,7 @@ from ..cache.sources import SourceWatch, source_of
 from ..cache.store import Cache
 from ..converters.forms import lora, variant
 from ..converters.forms.base_copies import on_its_copies
-from ..converters.forms.targets import find_targets
+from ..converters.forms.fitting import find_targets
 from ..converters.forms.variant import loading_order
 from ..converters.forms.weights import checkpoint_weights, gguf_weights
 from ..converters.gguf.check import check_model

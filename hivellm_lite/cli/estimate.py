@@ -17,8 +17,8 @@ from ..adapters.prepare import becomes_lora, earlier_conversions, read_package_a
 from ..adapters.soft_prompts import own_soft_prompt
 from ..bases.search import find_base
 from ..cache.store import Cache
+from ..converters.forms.fitting import find_targets
 from ..converters.forms.lora import stored_rank
-from ..converters.forms.targets import find_targets
 from ..converters.gguf.header import read_gguf_header
 from ..converters.gguf.published_parts import published_parts
 from ..converters.soft_prompts import read_soft_prompt

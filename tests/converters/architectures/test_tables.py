@@ -15,7 +15,7 @@ from hivellm_lite.converters.architectures.ready import READY
 from hivellm_lite.converters.architectures.text_part import left_out, text_names
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.base.config import read_model_config
-from hivellm_lite.converters.forms.targets import find_targets
+from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.gguf.header import read_gguf_header
 from hivellm_lite.converters.safetensors import SafetensorsFile
 

@@ -16,7 +16,7 @@ import pytest
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.base.config import read_model_config
 from hivellm_lite.converters.checkpoints.opening import open_checkpoint
-from hivellm_lite.converters.forms.targets import find_targets
+from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.variant import convert_variant, loading_order
 from hivellm_lite.converters.forms.weights import checkpoint_weights
 from hivellm_lite.converters.gguf.header import read_gguf_header

@@ -10,8 +10,8 @@ import pytest
 from hivellm_lite.converters import Adapter, read_adapter
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.forms.base_copies import on_its_copies
+from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.merging import merged
-from hivellm_lite.converters.forms.targets import find_targets
 from hivellm_lite.converters.forms.weights import gguf_weights
 
 from ...support.model_files import Array, lora, write_adapter

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hivellm_lite.converters import Adapter, GGUFHeader, read_adapter, read_gguf_header
+from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.lora import convert_lora
 from hivellm_lite.converters.forms.merging import merged
-from hivellm_lite.converters.forms.targets import find_targets
 from hivellm_lite.converters.forms.weights import gguf_weights
 
 from hivellm_lite.errors import ConversionError

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hivellm_lite.converters import Adapter, read_adapter
+from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.lora import convert_lora
-from hivellm_lite.converters.forms.targets import find_targets
 from hivellm_lite.converters.forms.variant import convert_variant, loading_order
 from hivellm_lite.converters.forms.weights import checkpoint_weights
 from hivellm_lite.converters.gguf.header import read_gguf_header

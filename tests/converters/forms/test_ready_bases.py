@@ -10,8 +10,8 @@ import pytest
 from hivellm_lite.converters import Adapter, read_adapter, read_gguf_header, split_gguf
 from hivellm_lite.converters.architectures import architecture_of_gguf
 from hivellm_lite.converters.architectures.ready import READY
+from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.lora import convert_lora
-from hivellm_lite.converters.forms.targets import find_targets
 from hivellm_lite.converters.forms.variant import convert_variant, loading_order
 from hivellm_lite.converters.forms.weights import gguf_weights
 

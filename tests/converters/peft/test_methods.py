@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hivellm_lite.converters.base import convert_base
-from hivellm_lite.converters.forms.targets import find_targets
+from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.gguf.header import GGUFHeader, read_gguf_header
 from hivellm_lite.converters.peft.adapter import read_adapter
 
