@@ -162,8 +162,11 @@ def _hyper_parameters(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
         found["feed_forward_length"] = tuple(one["feed_forward"] for one in all_sizes)
     if sizes["whole_kv_heads"] != sizes["kv_heads"]:
         found["attention.head_count_kv"] = tuple(one["kv_heads"] for one in all_sizes)
-    if fields.get("final_logit_softcapping") is not None:
-        found["final_logit_softcapping"] = float(fields.number("final_logit_softcapping"))
+    has_cap = fields.get("final_logit_softcapping") is not None
+    # Without the key llama.cpp takes 30.
+    found["final_logit_softcapping"] = (
+        float(fields.number("final_logit_softcapping")) if has_cap else 0.0
+    )
     return found
 
 

@@ -132,6 +132,14 @@ def test_a_model_of_granite_4_without_mixers_is_plain_granite(tmp_path: Path) ->
     assert architecture_of_gguf("granitehybrid").tensor_names("model.layers.0.mlp.up_proj") == ()
 
 
+def test_a_gemma_4_without_a_cap_says_so(tmp_path: Path) -> None:
+    """Without the key llama.cpp would cap its logits at 30."""
+    folder = copy_model("tiny-gemma4", tmp_path, final_logit_softcapping=None)
+    convert_base(folder, tmp_path / "a.gguf", quant="f16")
+    metadata = read_gguf_header(tmp_path / "a.gguf").metadata
+    assert metadata["gemma4.final_logit_softcapping"] == 0.0
+
+
 def test_a_falcon_that_does_not_say_its_multipliers_takes_no_adapter(tmp_path: Path) -> None:
     """As llama.cpp's own converter writes it."""
     convert_base(MODELS / "tiny-falcon-h1", tmp_path / "a.gguf", quant="f16")
