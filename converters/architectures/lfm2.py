@@ -45,7 +45,9 @@ def _kinds(fields: ConfigFields, sizes: Sizes) -> tuple[str, ...]:
     n, full = sizes["layers"], fields.get("full_attn_idxs")
     kinds = fields.choices("layer_types", n, (_CONV, _FULL))
     if kinds is None:
-        full = range(n) if full is None else full
+        full = list(range(n)) if full is None else full
+        if not isinstance(full, list) or any(type(layer) is not int for layer in full):
+            raise fields.error(f"full_attn_idxs is {full!r:.50}, expected a list of layers")
         kinds = tuple(_FULL if layer in full else _CONV for layer in range(n))
     return kinds
 

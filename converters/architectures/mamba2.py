@@ -74,4 +74,6 @@ def mamba2_biased(fields: ConfigFields) -> frozenset[str]:
     """The modules of the mixer that have a bias."""
     if fields.get("mamba_proj_bias"):
         raise fields.error("mamba_proj_bias is not supported")
-    return frozenset({"mamba.conv1d"} if fields.get("mamba_conv_bias", True) else ())
+    if fields.get("mamba_conv_bias", True) is not True:
+        raise fields.error("mamba_conv_bias is not true; llama.cpp's graph always adds the bias")
+    return frozenset({"mamba.conv1d"})
