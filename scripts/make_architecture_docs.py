@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from hivellm_lite.converters import read_adapter
 from hivellm_lite.converters.architectures import ARCHITECTURES
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.forms.lora import convert_lora
@@ -38,13 +39,21 @@ def difference(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]
     return float(np.abs(log_probabilities(found) - log_probabilities(expected)).max())
 
 
-def gemma3n(folder: Path) -> tuple[float, str]:
-    """The difference of the model that is made anew, and llama.cpp's name for it."""
-    reference = np.load(FIXTURES / "gemma3n.npz")
+def gemma3n(folder: Path) -> tuple[str, float, float]:
+    """llama.cpp's name for the model that is made anew, and its differences."""
+    saved = FIXTURES / "gemma3n"
+    reference = np.load(saved / "reference.npz")
     model = write_gemma3n(folder / "gemma3n", safetensors)
     report = convert_base(model, folder / "gemma3n.gguf", quant="f32")
     logits = llama.logits(report.path, reference["ids"])
-    return difference(logits, reference["logits"]), report.architecture
+    adapter = read_adapter(saved / "adapter_model.safetensors", saved / "adapter_config.json")
+    convert_lora(adapter, read_gguf_header(report.path), folder / "gemma3n-lora.gguf")
+    adapted = llama.logits(report.path, reference["ids"], folder / "gemma3n-lora.gguf")
+    return (
+        report.architecture,
+        difference(logits, reference["logits"]),
+        difference(adapted, reference["adapted"]),
+    )
 
 
 def rows() -> list[tuple[str, str, str, str]]:
@@ -66,8 +75,9 @@ def rows() -> list[tuple[str, str, str, str]]:
                 convert_lora(saved_adapter(model, "plain"), read_gguf_header(base), lora)
                 logits = llama.logits(base, reference[f"{model}/ids/0"], lora)
                 adapted.append(difference(logits, reference[f"{model}/adapter/plain"]))
-        alone, architecture = gemma3n(Path(folder))
-        found[order[architecture], "Gemma3nForCausalLM"] = (architecture, [alone], [])
+        architecture, alone, adapted_too = gemma3n(Path(folder))
+        key = (order[architecture], "Gemma3nForCausalLM")
+        found[key] = (architecture, [alone], [adapted_too])
     return [
         (hf, name, f"{max(unadapted):.0e}", f"{max(adapted):.0e}" if adapted else "")
         for (_, hf), (name, unadapted, adapted) in sorted(found.items())

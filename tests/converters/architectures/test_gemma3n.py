@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hivellm_lite.converters import read_adapter
 from hivellm_lite.converters.base import convert_base
+from hivellm_lite.converters.forms.lora import convert_lora
+from hivellm_lite.converters.gguf.header import read_gguf_header
 
 from hivellm_lite.errors import ConversionError
 
@@ -17,7 +20,8 @@ from ...support.gemma3n_model import write_gemma3n
 from ...support.model_files import change_json, safetensors
 from ...support.paths import FIXTURES
 
-REFERENCE = np.load(FIXTURES / "gemma3n.npz")
+SAVED = FIXTURES / "gemma3n"
+REFERENCE = np.load(SAVED / "reference.npz")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,16 @@ def test_logits_are_those_of_pytorch(folder: Path, tmp_path: Path) -> None:
     logits = llama.logits(tmp_path / "a.gguf", REFERENCE["ids"])
     np.testing.assert_array_equal(logits.argmax(1), REFERENCE["logits"].argmax(1))
     assert np.abs(logits - REFERENCE["logits"]).max() < 1e-3
+
+
+def test_logits_with_a_lora_are_those_of_peft(folder: Path, tmp_path: Path) -> None:
+    base, lora = tmp_path / "a.gguf", tmp_path / "lora.gguf"
+    convert_base(folder, base, quant="f32")
+    adapter = read_adapter(SAVED / "adapter_model.safetensors", SAVED / "adapter_config.json")
+    convert_lora(adapter, read_gguf_header(base), lora)
+    logits = llama.logits(base, REFERENCE["ids"], lora)
+    assert np.abs(logits - REFERENCE["adapted"]).max() < 1e-3
+    assert np.abs(logits - REFERENCE["logits"]).max() > 0.5
 
 
 @pytest.mark.parametrize(
