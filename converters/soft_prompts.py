@@ -21,7 +21,6 @@ from .architectures import architecture_of_gguf
 from .gguf.header import GGUFHeader
 from .peft.prompts import check_rows, read_prompt
 from .safetensors import Float32Array, SafetensorsFile
-from .torch_zip.archive import read_torch_matrix
 
 __all__ = [
     "FORMAT_VERSION",
@@ -64,6 +63,8 @@ def read_soft_prompt(weights: Path, config: Path | None = None) -> Float32Array:
     if config is not None:
         rows = read_prompt(weights, config)
     elif weights.name.lower().endswith(_TORCH_FILES):
+        from .torch_zip.archive import read_torch_matrix  # most soft prompts are safetensors
+
         rows = read_torch_matrix(weights)
     else:
         with SafetensorsFile(weights) as file:

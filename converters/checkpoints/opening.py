@@ -10,11 +10,13 @@ from ...errors import ConversionError
 from ..safetensors import SafetensorsFile
 from .index import INDEX, weight_files
 from .names import usual_names
-from .quantized.reading import dequantised
 from .quantized.settings import read_settings
 from .tensors import Checkpoint, Renamed, TensorReader
 
 __all__ = ["open_checkpoint"]
+
+_FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+"""Types that hold no packed numbers."""
 
 
 @contextmanager
@@ -23,9 +25,8 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
 
     Reads ``model.safetensors``, or the shards that ``model.safetensors.index.json`` lists, and
     closes the files on exit. Names that a wrapper of the model has changed are put back, and
-    quantised weights are presented as floats. Raises
-    ConversionError if the folder has no weights, if a file is missing or malformed, and if a
-    tensor occurs twice.
+    quantised weights are presented as floats. Raises ConversionError if the folder has no weights,
+    if a file is missing or malformed, and if a tensor occurs twice.
     """
     names, index = weight_files(folder)
     files: list[SafetensorsFile] = []
@@ -46,7 +47,14 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
             for name, at in usual.items()
         }
         found = Checkpoint(tensors, notes=_index_notes(index, stored) + notes)
-        yield dequantised(found, read_settings(folder))
+        settings = read_settings(folder)
+        kinds = {file.info(tensor).dtype for tensor, file in stored.items()}
+        if not settings.method and kinds <= _FLOATS:
+            yield found
+            return
+        from .quantized.reading import dequantised  # few checkpoints are quantised
+
+        yield dequantised(found, settings)
     finally:
         for file in files:
             file.close()

@@ -199,11 +199,14 @@ def _read_file(path: Path, *, part: bool) -> GGUFHeader:
         stat = path.stat()
     except OSError as error:
         raise ConversionError(f"cannot open {path}: {error.strerror or error}") from error
-    return _read(path, part, stat.st_size, stat.st_mtime_ns)
+    header = _read(path, stat.st_size, stat.st_mtime_ns)
+    if header.architecture == UNNAMED and not part:
+        raise ConversionError(f"{path}: general.architecture is missing or not a string")
+    return header
 
 
 @functools.lru_cache(maxsize=MAX_REMEMBERED)
-def _read(path: Path, part: bool, _size: int, _mtime_ns: int) -> GGUFHeader:
+def _read(path: Path, _size: int, _mtime_ns: int) -> GGUFHeader:
     n_read = FIRST_READ_BYTES
     try:
         with path.open("rb") as file:
@@ -212,7 +215,7 @@ def _read(path: Path, part: bool, _size: int, _mtime_ns: int) -> GGUFHeader:
                 file.seek(0)
                 data = file.read(n_read)
                 try:
-                    return _Parser(path, data, size).parse(part=part)
+                    return _Parser(path, data, size).parse()
                 except EndOfDataError:
                     if len(data) >= min(size, MAX_HEADER_BYTES):
                         too_long = size > MAX_HEADER_BYTES
@@ -234,7 +237,7 @@ class _Parser:
         self._path, self._size = path, size
         self._values = ValueReader(path, data, size)
 
-    def parse(self, *, part: bool) -> GGUFHeader:
+    def parse(self) -> GGUFHeader:
         if (magic := self._values.take(4)) != MAGIC:
             raise self._values.error(f"not a GGUF file: it begins with {magic!r}")
         version = int(self._values.scalar(UINT32))
@@ -245,7 +248,7 @@ class _Parser:
         n_keys = self._values.count("metadata keys", MAX_KEYS)
         metadata, type_codes, arrays, spans = self._metadata(n_keys)
         metadata_end = self._values.position
-        architecture = metadata.get("general.architecture", UNNAMED if part else None)
+        architecture = metadata.get("general.architecture", UNNAMED)
         if not isinstance(architecture, str) or not architecture or "\0" in architecture:
             raise self._values.error("general.architecture is missing or not a string")
         alignment = metadata.get("general.alignment", 32)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from ..converters.gguf.header import GGUFHeader
-from ..converters.tokenizers.resized import resized_vocabulary
 from ..package.files import file_in, relative_to_root
 from ..package.opening import Package
 
@@ -23,10 +22,20 @@ def vocabulary_for(
     The package's tokenizer files name the new tokens; they are beside the adapter or in the top
     folder. Raises PackageError for a file that leads out of the package.
     """
-    folders = (package.adapter.weights.parent, package.root)
-    for folder in folders:
-        place = relative_to_root(folder, package.root)
-        found = [file_in(package.root, f"{place}/{name}") for name in _FILES]
-        if any(found):
-            return functools.partial(resized_vocabulary, base, folder=folder)
-    return lambda size: {} if size is None else resized_vocabulary(base, size, folders[0])
+    root = package.root
+    folders = (package.adapter.weights.parent, root)
+    named = [folder for folder in folders if _has_tokenizer(root, folder)]
+
+    def changed(size: int | None) -> Mapping[str, tuple[int, bytes]]:
+        if size is None and not named:
+            return {}
+        from ..converters.tokenizers.resized import resized_vocabulary  # most adapters need none
+
+        return resized_vocabulary(base, size, [*named, folders[0]][0])
+
+    return changed
+
+
+def _has_tokenizer(root: Path, folder: Path) -> bool:
+    place = relative_to_root(folder, root)
+    return any([file_in(root, f"{place}/{name}") for name in _FILES])  # noqa: C419 - checks all

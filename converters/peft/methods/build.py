@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 
 from ....errors import ConversionError
 from ...safetensors import SafetensorsFile
 from ..config import AdapterConfig
 from ..updates import Replaced
-from .blocks import delora, gralora, hira, miss, shira
-from .lora import adalora, lora, mlx_lora
-from .lycoris import loha, lokr
-from .projections import randlora, vblora, vera
 from .reader import BIAS, WEIGHT, Change, Reader, Shared, Values
-from .rotations import boft, hra, oft, road
-from .scaling import beft, ia3
-from .spectral import c3a, fourierft
-from .tokens import trainable_tokens
 
 __all__ = ["build_changes"]
 
-_METHODS: Mapping[str, Callable[[Reader], Iterator[Change]]] = {
-    "lora_": lora,
-    "ia3_": ia3,
-    "hada_": loha,
-    "lokr_": lokr,
-    "vera_": vera,
-    "vblora_": vblora,
-    "randlora_": randlora,
-    "oft_": oft,
-    "boft_": boft,
-    "hra_": hra,
-    "road_": road,
-    "fourierft_": fourierft,
-    "c3a_": c3a,
-    "miss_": miss,
-    "bone_": miss,
-    "gralora_": gralora,
-    "hira_": hira,
-    "delora_": delora,
-    "shira_": shira,
-    "beft_": beft,
-    "trainable_tokens_": trainable_tokens,
+_METHODS: Mapping[str, tuple[str, str]] = {
+    "lora_": ("lora", "lora"),
+    "ia3_": ("scaling", "ia3"),
+    "hada_": ("lycoris", "loha"),
+    "lokr_": ("lycoris", "lokr"),
+    "vera_": ("projections", "vera"),
+    "vblora_": ("projections", "vblora"),
+    "randlora_": ("projections", "randlora"),
+    "oft_": ("rotations", "oft"),
+    "boft_": ("rotations", "boft"),
+    "hra_": ("rotations", "hra"),
+    "road_": ("rotations", "road"),
+    "fourierft_": ("spectral", "fourierft"),
+    "c3a_": ("spectral", "c3a"),
+    "miss_": ("blocks", "miss"),
+    "bone_": ("blocks", "miss"),
+    "gralora_": ("blocks", "gralora"),
+    "hira_": ("blocks", "hira"),
+    "delora_": ("blocks", "delora"),
+    "shira_": ("blocks", "shira"),
+    "beft_": ("scaling", "beft"),
+    "trainable_tokens_": ("tokens", "trainable_tokens"),
 }
-"""The method of each role, by the beginning of the role's name."""
+"""The method of each role, by the beginning of the role's name: a module here, and its function.
+The module is imported at its first use, since most adapters need one."""
 
 
 def build_changes(
@@ -64,17 +58,15 @@ def build_changes(
     """
     reader = Reader(file, config, module, roles, shared, values, trained_as)
     methods = {
-        build: None
-        for prefix, build in _METHODS.items()
+        place
+        for prefix, place in _METHODS.items()
         if any(role.startswith(prefix) for role in roles)
     }
     if len(methods) > 1 or (methods and "weight" in roles):
         names = ", ".join(map(repr, roles.values()))
         raise ConversionError(f"{file.path}: {module} is adapted in several ways at once: {names}")
-    for build in methods:
-        if build is lora:
-            build = adalora if "lora_E" in roles else mlx_lora if "lora_a" in roles else lora
-        yield from build(reader)
+    for place in methods:
+        yield from _function(*place, roles)(reader)
     for role, suffix, method in (
         ("weight", WEIGHT, "modules saved whole"),
         ("bias", BIAS, "trained biases"),
@@ -89,3 +81,13 @@ def build_changes(
     if reader.roles:
         role, name = next(iter(reader.roles.items()))
         raise ConversionError(f"{file.path}: {name!r} does not belong to the other tensors")
+
+
+def _function(
+    module: str, name: str, roles: Mapping[str, str]
+) -> Callable[[Reader], Iterator[Change]]:
+    if name == "lora":
+        name = "adalora" if "lora_E" in roles else "mlx_lora" if "lora_a" in roles else "lora"
+    found: Callable[[Reader], Iterator[Change]]
+    found = getattr(import_module(f".{module}", __package__), name)
+    return found
