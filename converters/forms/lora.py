@@ -92,10 +92,11 @@ def convert_lora(
     pairs = []
     scales = set()
     for target, update in find_targets(adapter, base, for_lora=True):
-        pair = update.low_rank()
-        if pair is None:
-            raise ConversionError(f"{adapter.path}: {target.hf_name} is not plain LoRA")
-        b = (pair.b.astype(np.float64) * pair.scale).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # `write_lora` checks the values
+            pair = update.low_rank()
+            if pair is None:
+                raise ConversionError(f"{adapter.path}: {target.hf_name} is not plain LoRA")
+            b = (pair.b.astype(np.float64) * pair.scale).astype(np.float32)
         pairs.append(LoraPair(target, pair.a, b, pair.is_embedding))
         scales.add(pair.scale)
     write_lora(pairs, base.architecture, out, dtype=dtype, source=adapter.path)

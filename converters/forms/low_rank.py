@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...errors import ConversionError
 from ..gguf.header import GGUFHeader
 from ..peft.updates import LowRank, Update
 from ..safetensors import Float32Array
@@ -98,7 +99,8 @@ def measure_low_rank(
 
     Only one weight at a time is in memory. With ``may_give_up`` the measurement ends after
     `PROBE_TENSORS` tensors if no rank would be enough. ``progress`` is called with the bytes of
-    float32 weights that are done and their total.
+    float32 weights that are done and their total. Raises ConversionError for changes that are too
+    large to decompose.
     """
     forms: list[tuple[Target, LowRankForm]] = []
     total = sum(4 * int(np.prod(target.shape)) for target, _ in updates)
@@ -109,7 +111,13 @@ def measure_low_rank(
 
     for target, update in updates:
         weight = source.read(target)
-        forms.append((target, _form(target, update, weight, max_extra_rank)))
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # a loss that is NaN is too large
+                forms.append((target, _form(target, update, weight, max_extra_rank)))
+        except np.linalg.LinAlgError:
+            raise ConversionError(
+                f"{target.hf_name}: the changed weights are too large to decompose"
+            ) from None
         if may_give_up and len(forms) == PROBE_TENSORS < len(updates):
             probe = result(complete=False)
             if probe.loss(max_extra_rank).share > HOPELESS * BOUND:

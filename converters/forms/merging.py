@@ -49,7 +49,7 @@ def merged(target: Target, updates: Sequence[Update], source: WeightSource) -> F
     """
     values = base_values(target, source)
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for update in updates:
                 values = update.apply(values)
     except ConversionError as error:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ...errors import ConversionError
 from ..safetensors import SafetensorsFile
 from .config import AdapterConfig, read_adapter_config
@@ -146,10 +148,11 @@ def read_adapter(
             changes = build_changes(
                 file, options, module, roles, shared, values, trained_as=trained_as
             )
-            tensors += [
-                AdapterTensor(module, one.suffix, one.update, one.method, one.optional)
-                for one in changes
-            ]
+            with np.errstate(over="ignore", invalid="ignore"):  # what is written is checked
+                tensors += [
+                    AdapterTensor(module, one.suffix, one.update, one.method, one.optional)
+                    for one in changes
+                ]
         for module, name in names.copies.items():
             if module not in names.modules:
                 raise ConversionError(

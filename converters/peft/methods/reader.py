@@ -137,7 +137,12 @@ class Reader:
         self.roles.pop(role, None)
 
     def shape_of(self, role: str) -> tuple[int, ...]:
-        """The shape of the tensor with this role, which stays untaken."""
+        """The shape of the tensor with this role, which stays untaken.
+
+        Raises ConversionError if it is missing.
+        """
+        if role not in self.roles:
+            raise self._missing(role, "")
         return self.file.info(self.roles[role]).shape
 
     def _shape(self, name: str, n_dims: int) -> tuple[int, ...]:

@@ -259,3 +259,17 @@ def test_merged_weights_that_are_not_finite_are_refused(
         pytest.raises(ConversionError, match="NaN or infinite"),
     ):
         convert_variant([(target, huge)], header, names, source, tmp_path, quantization="f32")
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_that_cannot_be_decomposed_are_refused(
+    split_base: Callable[[str], list[Path]],
+) -> None:
+    header = read_gguf_header(split_base("tiny-llama")[0].with_name("whole.gguf"))
+    (target, _), *_ = find_targets(saved_adapter("tiny-llama", "plain"), header)
+    huge = Scaled(np.full(target.shape[0], 3e38, np.float32), 0)
+    with (
+        checkpoint_weights(MODELS / "tiny-llama") as source,
+        pytest.raises(ConversionError, match="too large to decompose"),
+    ):
+        measure_low_rank([(target, huge)], source, max_extra_rank=8)

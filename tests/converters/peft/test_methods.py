@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.forms.fitting import find_targets
+from hivellm_lite.converters.forms.lora import convert_lora
+from hivellm_lite.converters.forms.merging import merged
+from hivellm_lite.converters.forms.weights import gguf_weights
 from hivellm_lite.converters.gguf.header import GGUFHeader, read_gguf_header
 from hivellm_lite.converters.peft.adapter import read_adapter
 
@@ -201,6 +204,15 @@ BANK = "base_model.vblora_vector_bank"
             "names a vector beyond the 4 of the bank",
         ),
         (
+            {
+                f"{P}.vblora_logits_A_topk_indices": np.zeros((2, 8, 2), np.int32),
+                f"{P}.vblora_logits_B_topk_indices": np.zeros((8, 2, 2), np.int32),
+                BANK: ones(4, 8),
+            },
+            {"peft_type": "VBLORA"},
+            "has no vblora_logits_A_topk_weights beside it",
+        ),
+        (
             {f"{P}.randlora_lambda": ones(4, 16), f"{P}.randlora_gamma": ones(16, 64)},
             {"peft_type": "RANDLORA"},
             r"no randlora_A(.|\n)*save_projection=True",
@@ -382,3 +394,41 @@ def test_checked_numbers_are_refused_as_kept_ones_are(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="NaN or infinity"):
         read_adapter(*files, values="check")
     assert read_adapter(*files, values="skip").tensors
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("tensors", "config"),
+    [
+        ({f"{P}.hra_u": np.zeros((64, 2), np.float32)}, {"peft_type": "HRA"}),
+        (
+            {
+                f"{P}.lora_A": ones(2, 64) * 1e38,
+                f"{P}.lora_B": ones(64, 2) * 1e38,
+                f"{P}.lora_E": ones(2, 1) * 1e38,
+            },
+            {"peft_type": "ADALORA"},
+        ),
+        (
+            {
+                f"{P}.vera_lambda_d": ones(2) * 3e38,
+                f"{P}.vera_lambda_b": ones(64) * 3e38,
+                "base_model.vera_A": ones(2, 64) * 3e38,
+                "base_model.vera_B": ones(64, 2),
+            },
+            VERA,
+        ),
+    ],
+    ids=["HRA", "AdaLoRA", "VeRA"],
+)
+def test_numbers_out_of_range_are_errors_without_warnings(
+    tensors: dict[str, Array], config: dict[str, object], tmp_path: Path, base: GGUFHeader
+) -> None:
+    adapter = read_adapter(*write_adapter(tmp_path, tensors, **config))
+    with gguf_weights(base.path) as source:
+        (target, update), *_ = find_targets(adapter, base)
+        with pytest.raises(ConversionError, match="NaN or infinite"):
+            merged(target, [update], source)
+    if adapter.is_lora:
+        with pytest.raises(ConversionError, match="exceed the range"):
+            convert_lora(adapter, base, tmp_path / "adapter.gguf")
