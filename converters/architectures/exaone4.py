@@ -12,20 +12,21 @@ from collections.abc import Mapping
 
 from .architecture import Architecture, HyperParameters, Sizes
 from .config_fields import ConfigFields
-from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes, query_key_norm_shapes
+from .llama import (
+    LLAMA,
+    POST_NORM_MODULES,
+    QUERY_KEY_NORMS,
+    post_norm_shapes,
+    query_key_norm_shapes,
+)
 
 __all__ = ["EXAONE4"]
 
-_NORMS = {
-    "post_attention_layernorm": "post_attention_norm",
-    "post_feedforward_layernorm": "post_ffw_norm",
-}
 _WINDOWED_LAYERS = 64
 
 
 def _shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
-    norms = dict.fromkeys(_NORMS, (sizes["hidden"],))
-    return {**llama_shapes(sizes), **norms, **query_key_norm_shapes(sizes)}
+    return {**post_norm_shapes(sizes), **query_key_norm_shapes(sizes)}
 
 
 def _hyper_parameters(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
@@ -40,11 +41,7 @@ def _hyper_parameters(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
 EXAONE4 = Architecture(
     name="exaone4",
     hf_names=("Exaone4ForCausalLM",),
-    layer_modules={
-        **{k: v for k, v in LLAMA.layer_modules.items() if k != "input_layernorm"},
-        **_NORMS,
-        **QUERY_KEY_NORMS,
-    },
+    layer_modules={**POST_NORM_MODULES, **QUERY_KEY_NORMS},
     global_modules=LLAMA.global_modules,
     shapes=_shapes,
     rope_types=frozenset({"default", "llama3"}),

@@ -16,7 +16,7 @@ from .architecture import Architecture, HyperParameters, Sizes
 from .config_fields import ConfigFields
 from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes, query_key_norm_shapes
 
-__all__ = ["GEMMA", "GEMMA2", "GEMMA3"]
+__all__ = ["GEMMA", "GEMMA2", "GEMMA3", "GEMMA_NORMS"]
 
 _GEMMA3_DEFAULTS = {
     "vocab_size": 262_208,
@@ -28,15 +28,16 @@ _GEMMA3_DEFAULTS = {
 }
 """What the text config of the multimodal models leaves out."""
 
-_NORMS = {
+GEMMA_NORMS: Mapping[str, str] = {
     "post_attention_layernorm": "post_attention_norm",
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
+"""The norms before and after feed-forward, and after attention, of every model since Gemma 2."""
 
 
 def _gemma2_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
-    return {**llama_shapes(sizes), **dict.fromkeys(_NORMS, (sizes["hidden"],))}
+    return {**llama_shapes(sizes), **dict.fromkeys(GEMMA_NORMS, (sizes["hidden"],))}
 
 
 def _gemma3_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
@@ -133,7 +134,7 @@ GEMMA = Architecture(
 GEMMA2 = Architecture(
     name="gemma2",
     hf_names=("Gemma2ForCausalLM",),
-    layer_modules={**LLAMA.layer_modules, **_NORMS},
+    layer_modules={**LLAMA.layer_modules, **GEMMA_NORMS},
     global_modules=LLAMA.global_modules,
     shapes=_gemma2_shapes,
     norm_offset=1.0,

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from .architecture import Architecture, HyperParameters, Sizes
 from .config_fields import ConfigFields
+from .gemma import GEMMA_NORMS
 from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes, query_key_norm_shapes
 
 __all__ = ["GEMMA3N"]
@@ -34,11 +35,6 @@ _FIXED = {
     "final_logit_softcapping": _SOFTCAP,
 }
 
-_NORMS = {
-    "post_attention_layernorm": "post_attention_norm",
-    "pre_feedforward_layernorm": "ffn_norm",
-    "post_feedforward_layernorm": "post_ffw_norm",
-}
 _LAYER_INPUTS = {
     "altup.correction_coefs": "altup_correct_coef",
     "altup.prediction_coefs": "altup_predict_coef",
@@ -101,7 +97,7 @@ def _shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     return {
         **llama_shapes(sizes),
         **query_key_norm_shapes(sizes),
-        **dict.fromkeys(_NORMS, (hidden,)),
+        **dict.fromkeys(GEMMA_NORMS, (hidden,)),
         "altup.correction_coefs": (altups, altups),
         "altup.prediction_coefs": (altups * altups, altups),
         "altup.modality_router": (altups, hidden),
@@ -142,7 +138,7 @@ def _hyper_parameters(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
 GEMMA3N = Architecture(
     name="gemma3n",
     hf_names=("Gemma3nForCausalLM", "Gemma3nForConditionalGeneration"),
-    layer_modules={**LLAMA.layer_modules, **QUERY_KEY_NORMS, **_NORMS, **_LAYER_INPUTS},
+    layer_modules={**LLAMA.layer_modules, **QUERY_KEY_NORMS, **GEMMA_NORMS, **_LAYER_INPUTS},
     global_modules={**LLAMA.global_modules, **_GLOBAL_INPUTS},
     shapes=_shapes,
     parameters={"altup.correct_output_scale": "altup_correct_scale.weight"},

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from .architecture import Architecture, HyperParameters, Sizes
 from .config_fields import ConfigFields
+from .gemma import GEMMA_NORMS
 from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes, query_key_norm_shapes
 
 __all__ = ["GEMMA4"]
@@ -24,11 +25,6 @@ _KEYS_ARE_VALUES = " without values"
 _OWN_KEYS = frozenset({_WINDOW, _WHOLE, _WHOLE + _KEYS_ARE_VALUES})
 _OWN_VALUES = frozenset({_WINDOW, _WHOLE})
 
-_NORMS = {
-    "post_attention_layernorm": "post_attention_norm",
-    "pre_feedforward_layernorm": "ffn_norm",
-    "post_feedforward_layernorm": "post_ffw_norm",
-}
 _LAYER_INPUTS = {
     "per_layer_input_gate": "inp_gate",
     "per_layer_projection": "proj",
@@ -123,7 +119,7 @@ def _shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     return {
         **llama_shapes(sizes),
         **query_key_norm_shapes(sizes),
-        **dict.fromkeys(_NORMS, (hidden,)),
+        **dict.fromkeys(GEMMA_NORMS, (hidden,)),
         "layer_scalar": (1,),
         "per_layer_input_gate": (inner, hidden),
         "per_layer_projection": (hidden, inner),
@@ -176,7 +172,7 @@ GEMMA4 = Architecture(
     layer_modules={
         **LLAMA.layer_modules,
         **QUERY_KEY_NORMS,
-        **_NORMS,
+        **GEMMA_NORMS,
         **_LAYER_INPUTS,
     },
     global_modules={**LLAMA.global_modules, **_GLOBAL_INPUTS},

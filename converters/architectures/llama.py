@@ -12,7 +12,15 @@ from .architecture import Architecture, HyperParameters, Sizes
 from .changes import Change, RotaryHeads
 from .config_fields import ConfigFields
 
-__all__ = ["LLAMA", "QUERY_KEY_NORMS", "ROTARY_HEADS", "llama_shapes", "query_key_norm_shapes"]
+__all__ = [
+    "LLAMA",
+    "POST_NORM_MODULES",
+    "QUERY_KEY_NORMS",
+    "ROTARY_HEADS",
+    "llama_shapes",
+    "post_norm_shapes",
+    "query_key_norm_shapes",
+]
 
 ROTARY_HEADS: Mapping[str, Change] = {
     "self_attn.q_proj": Change(rows=RotaryHeads("heads")),
@@ -25,6 +33,11 @@ QUERY_KEY_NORMS: Mapping[str, str] = {
     "self_attn.k_norm": "attn_k_norm",
 }
 """Norms that newer relatives of Llama put on the queries and keys of each head."""
+
+_POST_NORMS = {
+    "post_attention_layernorm": "post_attention_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
 
 
 def llama_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
@@ -51,6 +64,11 @@ def llama_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
 def query_key_norm_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     """Shapes (head size,) of `QUERY_KEY_NORMS`."""
     return dict.fromkeys(QUERY_KEY_NORMS, (sizes["head_dim"],))
+
+
+def post_norm_shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
+    """Shapes (out, in) of a model with `POST_NORM_MODULES`; of norms (hidden size,)."""
+    return {**llama_shapes(sizes), **dict.fromkeys(_POST_NORMS, (sizes["hidden"],))}
 
 
 def _hyper_parameters(_fields: ConfigFields, sizes: Sizes) -> HyperParameters:
@@ -82,3 +100,9 @@ LLAMA = Architecture(
     checked_whole=True,
     hyper_parameters=_hyper_parameters,
 )
+
+POST_NORM_MODULES: Mapping[str, str | tuple[str, ...]] = {
+    **{name: gguf for name, gguf in LLAMA.layer_modules.items() if name != "input_layernorm"},
+    **_POST_NORMS,
+}
+"""The modules of a layer whose norms stand after attention and feed-forward, not before them."""

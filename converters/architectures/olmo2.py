@@ -12,14 +12,10 @@ from collections.abc import Mapping
 
 from .architecture import Architecture, HyperParameters, Sizes
 from .config_fields import ConfigFields
-from .llama import LLAMA, QUERY_KEY_NORMS, llama_shapes
+from .llama import LLAMA, POST_NORM_MODULES, QUERY_KEY_NORMS, post_norm_shapes
 
 __all__ = ["OLMO2"]
 
-_NORMS = {
-    "post_attention_layernorm": "post_attention_norm",
-    "post_feedforward_layernorm": "post_ffw_norm",
-}
 _PERIOD = 4
 _THETA = 500_000.0
 _KINDS = ("sliding_attention", "full_attention")
@@ -27,8 +23,7 @@ _KINDS = ("sliding_attention", "full_attention")
 
 def _shapes(sizes: Sizes) -> Mapping[str, tuple[int, ...]]:
     return {
-        **llama_shapes(sizes),
-        **dict.fromkeys(_NORMS, (sizes["hidden"],)),
+        **post_norm_shapes(sizes),
         "self_attn.q_norm": (sizes["heads"] * sizes["head_dim"],),
         "self_attn.k_norm": (sizes["kv_heads"] * sizes["head_dim"],),
     }
@@ -58,11 +53,7 @@ def _hyper_parameters(fields: ConfigFields, sizes: Sizes) -> HyperParameters:
 OLMO2 = Architecture(
     name="olmo2",
     hf_names=("Olmo2ForCausalLM", "Olmo3ForCausalLM"),
-    layer_modules={
-        **{k: v for k, v in LLAMA.layer_modules.items() if k != "input_layernorm"},
-        **_NORMS,
-        **QUERY_KEY_NORMS,
-    },
+    layer_modules={**POST_NORM_MODULES, **QUERY_KEY_NORMS},
     global_modules=LLAMA.global_modules,
     shapes=_shapes,
     rope_types=frozenset({"default", "yarn"}),
