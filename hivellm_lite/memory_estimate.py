@@ -11,7 +11,7 @@ from .converters.gguf.header import read_gguf_header
 from .engine.cache_sizes import cache_sizes
 from .engine.sizes import KV_BYTES, compute_bytes
 from .errors import OutOfMemoryError
-from .inference.session import SessionOptions
+from .inference.options import SessionOptions
 from .process.memory_limits import MemoryLimit, memory_limits
 
 __all__ = ["MemoryEstimate", "check_fits", "estimate_memory", "parse_bytes"]

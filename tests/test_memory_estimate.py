@@ -12,7 +12,7 @@ from hivellm_lite import Expert, OutOfMemoryError
 from hivellm_lite.engine import Context, ContextOptions, Model, Row
 from hivellm_lite.engine.cache_sizes import cache_sizes
 from hivellm_lite.inference.opening import models
-from hivellm_lite.inference.session import SessionOptions
+from hivellm_lite.inference.options import SessionOptions
 from hivellm_lite.memory_estimate import MemoryEstimate, check_fits, estimate_memory, parse_bytes
 
 from .support.paths import EXPERTS, MODELS

@@ -21,8 +21,9 @@ import numpy as np
 from ..converters.gguf.published_parts import published_parts
 from ..engine.options import ContextOptions
 from ..inference.opening import open_session
+from ..inference.options import SessionOptions
 from ..inference.scoring import log_probability_blocks
-from ..inference.session import Session, SessionOptions
+from ..inference.session import Session
 from ..package.grammar import package_grammar
 from ..package.opening import Package
 from ..process.memory_limits import available_memory

@@ -150,6 +150,9 @@ class _EndlessAnswer:
     def forced(self) -> list[int]:
         return []
 
+    def prepare(self) -> None:
+        pass
+
 
 class _Prompts:
     """Makes requests of one expert: greedy, of a fixed length."""

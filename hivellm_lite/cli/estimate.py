@@ -25,7 +25,7 @@ from ..converters.soft_prompts import read_soft_prompt
 from ..engine.options import ContextOptions
 from ..errors import ConversionError
 from ..hub import Hub
-from ..inference.session import SessionOptions
+from ..inference.options import SessionOptions
 from ..memory_estimate import MemoryEstimate, estimate_memory, parse_bytes
 from ..package.opening import Package
 from ..process.memory_limits import available_memory

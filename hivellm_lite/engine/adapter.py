@@ -24,7 +24,8 @@ Applied: TypeAlias = "tuple[tuple[Adapter, float], ...]"
 class Adapter(Native):
     """A GGUF LoRA of one model. Raises LoadError for a file that llama.cpp refuses."""
 
-    def __init__(self, model: Model, path: Path) -> None:
+    def __init__(self, model: Model, path: Path, *, name: str = "") -> None:
+        """``name`` is shown to users; the file's if there is none."""
         check_adapter(path)
         n_bytes = path.stat().st_size
         require_memory(f"loading {path.name}", n_bytes, reserved=n_bytes + LOADING_BYTES)
@@ -37,6 +38,7 @@ class Adapter(Native):
         # a finalizer may run on any thread, and must not wait for `adapting`
         self._own(pointer, model.dropped_adapters.append)
         self.model = model
+        self.name = name or path.stem
         model.adapters.add(self)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,6 +120,21 @@ class Context(Native):
             advice="Use a smaller n_ctx, fewer max_streams, or kv_type='q8_0'.",
         )
 
+    @staticmethod
+    def bytes_for(model: Model, options: ContextOptions, n_streams: int) -> int:
+        """Bytes that a context of this shape takes: its `memory`."""
+        options = options.on_device(cpu=model.on_cpu)
+        wanted = -(-options.n_ctx // PAD) * PAD
+        buffers = model.compute_bytes(
+            wanted, n_streams, flash_attention=options.flash_attention is not False
+        )
+        return int(kv_cache_bytes(model, replace(options, n_ctx=wanted)) * n_streams) + buffers
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the KV cache and of the buffers for computing, which are an estimate."""
+        return self.kv_bytes + self.buffer_bytes
+
     def _require_for_decode(self, batch: Filled) -> None:
         """What llama.cpp takes in the middle of a decode, where a failure ends the process."""
         if not self.model.on_cpu:
@@ -182,6 +198,14 @@ class Context(Native):
                 f"llama.cpp failed to decode {batch.n_tokens} tokens (code {code})\n{why}"
             )
         return batch.ends
+
+    def wait(self) -> None:
+        """Wait until all decodes are computed.
+
+        On a CPU `decode` returns when it is computed. Other devices may compute on after it
+        returned, and reading logits or states waits for them, too.
+        """
+        llama.llama_synchronize(self.pointer)
 
     def interrupt(self) -> None:
         """Stop the decode that runs in another thread, or the next one, until `resume`.

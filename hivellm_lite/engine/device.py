@@ -11,7 +11,15 @@ from typing import Any
 from ..errors import LoadError
 from .native import llama, start, system_info
 
-__all__ = ["Device", "devices", "is_cpu", "select_devices", "use_extra_buffers"]
+__all__ = [
+    "Device",
+    "decodes_ahead",
+    "devices",
+    "free_memory",
+    "is_cpu",
+    "select_devices",
+    "use_extra_buffers",
+]
 
 _GPU_PREFIXES = {
     "cuda": "CUDA",
@@ -112,6 +120,24 @@ def is_cpu(device: str) -> bool:
         kind_of = _ggml().ggml_backend_dev_type
         return not any(kind_of(found.handle) in _GPU_TYPES for found in devices())
     return not chosen
+
+
+def free_memory(device: str) -> int | None:
+    """Bytes that are free on the devices that compute a model on ``device``; None for a CPU."""
+    chosen = select_devices(device)
+    if chosen is None:
+        kind_of = _ggml().ggml_backend_dev_type
+        chosen = [found for found in devices() if kind_of(found.handle) in _GPU_TYPES]
+    return sum(one.memory_free for one in chosen) if chosen else None
+
+
+def decodes_ahead(*, cpu: bool) -> bool:
+    """Whether a decode may return before it is computed, so that other work fits in between.
+
+    ``HIVELLM_OVERLAP`` = 0 or 1 decides by hand.
+    """
+    choice = os.environ.get("HIVELLM_OVERLAP")
+    return not cpu if choice is None else choice == "1"
 
 
 def use_extra_buffers() -> bool:

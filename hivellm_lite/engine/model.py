@@ -21,7 +21,7 @@ from ..process.memory_limits import require_memory
 from ..tokenization.rules import read_text_rules
 from ..tokenization.tokenizer import After
 from .cache_sizes import CacheSizes, cache_sizes
-from .device import is_cpu, select_devices, use_extra_buffers
+from .device import free_memory, is_cpu, select_devices, use_extra_buffers
 from .native import LOADING_BYTES, Native, fresh_log, is_lack_of_memory, llama, reason, start
 from .rope_options import long_rope_above, yarn_betas
 from .row_shapes import RowShape, row_shape
@@ -192,6 +192,10 @@ class Model(Native):
             if name not in heads
         }
         return row_shape(types, platform.machine() if self.on_cpu else self.device)
+
+    def free_device_memory(self) -> int | None:
+        """Bytes that are free now on the devices that compute it; None for a CPU."""
+        return None if self.on_cpu else free_memory(self.device)
 
     def compute_bytes(self, n_ctx: int, n_streams: int, *, flash_attention: bool) -> int:
         """Bytes of a context's buffers for computing, on a CPU."""

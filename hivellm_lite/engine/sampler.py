@@ -56,11 +56,15 @@ class Sampler(Native):
             steps.append(llama.llama_sampler_init_dist(seed))
         for step in steps:
             llama.llama_sampler_chain_add(self.pointer, step)
-        self._takes_best = params.temperature == 0.0 and not penalised
+        self.takes_best = params.temperature == 0.0 and not penalised
+        """Whether the token with the largest logit is chosen, and nothing else counts."""
         self._ids = np.arange(n_vocab, dtype=np.int32)
 
-    def choose(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None) -> int:
-        """Choose a token from ``logits`` (n_vocab,), among those ``allowed`` (n_vocab,) if given.
+    def choose(
+        self, logits: NDArray[np.float32], allowed: NDArray[np.bool_ | np.intp] | None = None
+    ) -> int:
+        """Choose a token from ``logits`` (n_vocab,), among those ``allowed`` if given: a mask
+        (n_vocab,) or ascending tokens.
 
         At least one must be allowed. Raises NotNumbersError for logits with NaN or infinity.
         """
@@ -69,7 +73,7 @@ class Sampler(Native):
         best = int(values.argmax())  # of NaN, where there is one
         if not math.isfinite(values[best]):
             raise NotNumbersError
-        if self._takes_best:
+        if self.takes_best:
             return int(ids[best])
         candidates = np.empty(len(ids), _CANDIDATE)
         candidates["id"], candidates["logit"], candidates["p"] = ids, values, 0.0

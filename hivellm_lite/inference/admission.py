@@ -10,7 +10,7 @@ Not thread-safe: the scheduler's thread calls it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,13 @@ from ..engine.sizes import PAD
 from ..engine.virtual_tokens import n_virtual
 from ..errors import InferenceError, OutOfMemoryError
 from .kv_streams import WORTH_RESTORING, KVStreams
-from .parked import common_prefix
+from .parked import ParkedStates, common_prefix
 from .scheduled import ScheduledRequest
 
 if TYPE_CHECKING:
-    from ..engine import Adapter, Context, ContextOptions, Model
+    from ..engine import Context, ContextOptions, Model
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "stream_length"]
 
 logger = logging.getLogger("hivellm_lite")
 
@@ -39,20 +39,27 @@ class Admission:
         *,
         max_streams: int,
         kv_positions: int,
-        parked_bytes: int,
+        parked: ParkedStates,
+        first: tuple[int, int] | None = None,
+        allows: Callable[[int, int], bool] = lambda _n_streams, _n_ctx: True,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         """At most ``max_streams`` requests have a stream. Their streams hold ``kv_positions``
         positions together; one of them may always have ``options.n_ctx``.
+
+        ``first``: streams and positions to begin with; None is one stream of all positions. The
+        context takes another shape only where ``allows(n_streams, n_ctx)``. ``settle`` is called
+        before requests lose a stream or the context, to read what was computed for them.
         """
         self._model = model
         self._options = options
         self._max_streams = max_streams
-        self.kv = KVStreams(self._make_context, options.n_ctx, parked_bytes=parked_bytes)
-        self.n_ctx = self.kv.context.n_ctx
-        # llama.cpp chooses LongRoPE's factors by the length of a stream; that of a session stays
-        # on one side, whatever shape its cache takes.
-        switch = model.long_rope_above
-        self._least = PAD if switch is None or self.n_ctx <= switch else switch + 1
+        self._allows = allows
+        self._settle = settle
+        n_streams, n_ctx = first or (1, options.n_ctx)
+        self.kv = KVStreams(self._make_context, n_streams, n_ctx, parked=parked, settle=settle)
+        self.n_ctx = max(options.n_ctx, self.kv.context.n_ctx)
+        """Positions that one sequence may have."""
         self._budget = max(kv_positions, self.n_ctx)
         self.waiting: list[ScheduledRequest] = []
         self.active: list[ScheduledRequest] = []
@@ -62,10 +69,6 @@ class Admission:
     def requests(self) -> list[ScheduledRequest]:
         """All requests that have not ended."""
         return [*self.active, *self.waiting]
-
-    def using(self, adapter: Adapter) -> list[ScheduledRequest]:
-        """The requests that compute with an adapter."""
-        return [one for one in self.requests if any(it is adapter for it, _ in one.applied)]
 
     def take_in(self, requests: Iterable[ScheduledRequest]) -> None:
         """Let new requests wait for streams."""
@@ -77,6 +80,25 @@ class Admission:
             self.kv.release(request.stream)
             request.stream = None
         (self.active if request in self.active else self.waiting).remove(request)
+
+    def hand_over(self, requests: Iterable[ScheduledRequest]) -> list[ScheduledRequest]:
+        """Forget requests that another context computes from now on; returns those that can move.
+
+        What was computed of them is parked. The active ones of a model whose streams cannot be
+        copied stay.
+        """
+        moved = []
+        for request in requests:
+            if request.stream is not None:
+                if not self.kv.can_copy:
+                    continue
+                request.parked = self.kv.park(request.stream)
+                request.stream = None
+                self.active.remove(request)
+            else:
+                self.waiting.remove(request)
+            moved.append(request)
+        return moved
 
     def forget_all(self) -> list[ScheduledRequest]:
         """Forget every request, in a forked child; returns them."""
@@ -142,8 +164,10 @@ class Admission:
         stream fits.
         """
         self.kv.clean()
+        if not self._has_room(length):
+            self._settle()
         can_grow = True
-        while not (self.kv.n_free and length <= self.kv.context.n_ctx):
+        while not self._has_room(length):
             if can_grow and (shape := self._shape(length, hungry)) is not None:
                 try:
                     self.kv.resize(*shape)
@@ -164,16 +188,26 @@ class Admission:
                 can_grow = True
         return True
 
+    def _has_room(self, length: int) -> bool:
+        return self.kv.n_free > 0 and length <= self.kv.context.n_ctx
+
+    def can_hold(self, length: int) -> bool:
+        """Whether some shape that is allowed has a stream of ``length`` positions."""
+        return length <= self.kv.context.n_ctx or self._allows(1, self._stream_length(length))
+
+    def _stream_length(self, length: int) -> int:
+        return stream_length(self._model, self.n_ctx, length)
+
     def _shape(self, length: int, hungry: Sequence[ScheduledRequest]) -> tuple[int, int] | None:
         """Streams and positions of a larger KV cache for the active and some waiting requests."""
-        n, longest = 1, max([length, *(m.decoding.length for m in self.active)])
-        longest = min(max(self._least, 1 << (longest - 1).bit_length()), self.n_ctx)
-        n += len(self.active)
+        longest = self._stream_length(max([length, *(m.decoding.length for m in self.active)]))
+        n = 1 + len(self.active)
         if n > self._max_streams or (n > 1 and n * longest > self._budget):
             return None
         fitting = sum(request.decoding.length <= longest for request in hungry)
         wanted = min(self._max_streams, self._budget // longest, len(self.active) + fitting)
-        return max(n, wanted), longest
+        shapes = ((max(n, wanted), longest), (n, longest))
+        return next((shape for shape in shapes if self._allows(*shape)), None)
 
     def preempt(self, request: ScheduledRequest) -> None:
         """Take a request's stream. The request waits for another one."""
@@ -188,3 +222,14 @@ class Admission:
         from ..engine import Context  # loads llama.cpp
 
         return Context(self._model, replace(self._options, n_ctx=n_ctx), n_streams)
+
+
+def stream_length(model: Model, n_ctx: int, length: int) -> int:
+    """Positions of the streams of a context where ``length`` of at most ``n_ctx`` are needed.
+
+    llama.cpp chooses LongRoPE's factors by the length of a stream. That of a session stays on one
+    side, whatever shape its cache takes.
+    """
+    switch = model.long_rope_above
+    least = PAD if switch is None or n_ctx <= switch else switch + 1
+    return min(max(least, 1 << (length - 1).bit_length()), n_ctx)

@@ -1,18 +1,27 @@
-"""What llama.cpp computes for the scheduler: steps of requests, and tokens beside the requests.
+"""What llama.cpp computes in one context: steps of requests, and tokens beside the requests.
+
+A step has two halves. `Computation.begin` decodes. `Computation.collect` reads the logits and
+chooses the next tokens, which the next decode needs; `Computation.settle` shows their text and
+hands it out, which nothing waits for. Where decodes are asynchronous, a decode returns before it
+is computed, and its logits are collected later: meanwhile texts are settled, masks of grammars are
+prepared, and other contexts begin their decodes. Elsewhere a step is collected and settled at once.
 
 Everything here runs on the scheduler's thread, but for `Computation.is_worth_interrupting`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..engine.not_numbers import NotNumbersError
 from ..engine.rows import Row
 from ..engine.virtual_tokens import n_virtual
 from ..errors import InferenceError
 from ..process.state import computing
+from .costs import StepCosts
 from .scheduled import ScheduledRequest
 from .steps import Piece, Steps, is_prefilling, stream_of
 
@@ -23,36 +32,81 @@ if TYPE_CHECKING:
     from ..engine import Applied, Context, Model
     from .admission import Admission
 
-__all__ = ["Computation"]
+__all__ = ["Computation", "Receiver"]
 
 _T = TypeVar("_T")
 
+FEW = 8
+"""Answers whose texts are looked through for stop sequences before their next rows are begun. Of
+more, a row that is computed in vain costs less than looking through all texts first."""
+
+
+class Receiver(Protocol):
+    """Who gets what is computed for requests."""
+
+    def decide(self, request: ScheduledRequest, logits: NDArray[np.float32]) -> bool:
+        """Choose the request's next tokens from the logits (n_vocab,) after its last one, which the
+        next decode overwrites. False if the request has failed and is gone.
+        """
+
+    def show(self, request: ScheduledRequest) -> None:
+        """Hand out the text of the tokens that were decided."""
+
+    def fail(self, request: ScheduledRequest, error: InferenceError) -> None:
+        """llama.cpp refuses the request."""
+
+
+@dataclass(frozen=True)
+class _Decode:
+    """A decode whose logits have not been read."""
+
+    context: Context
+    pieces: Sequence[Piece]
+    ends: Sequence[int]
+    started: float
+    call: float
+    n_since_swap: int
+
 
 class Computation:
-    """Computes with one model, one call of llama.cpp at a time in the whole process.
+    """Computes in one context, one call of llama.cpp at a time in the whole process.
 
-    ``give`` gets a request and the logits (n_vocab,) after its last token, which the next call
-    overwrites. ``fail`` gets a request that llama.cpp refuses, and the reason.
+    ``overlaps``: decodes are asynchronous, see the module's docstring.
     """
 
     def __init__(
         self,
         model: Model,
         admission: Admission,
+        receiver: Receiver,
+        costs: StepCosts,
         *,
-        give: Callable[[ScheduledRequest, NDArray[np.float32]], None],
-        fail: Callable[[ScheduledRequest, InferenceError], None],
+        overlaps: bool,
     ) -> None:
         self._model = model
         self._admission = admission
-        self._give = give
-        self._fail = fail
+        self._receiver = receiver
+        self._costs = costs
+        self._overlaps = overlaps
+        self._decode_begun: _Decode | None = None
+        self._unsettled: list[ScheduledRequest] = []
         self._together: tuple[ScheduledRequest, ...] = ()
         self._prefilling = False
+        self._n_since_swap = 0
+        self._last: Applied | None = None
         self.n_calls = 0
         """Calls of llama.cpp for requests."""
         self.n_rows = 0
         """Requests in these calls, each counted in every call."""
+        self.n_swaps = 0
+        """Changes of the adapters from those of the step before."""
+        self.n_wasted = 0
+        """Rows of answers that had ended when their logits came."""
+
+    @property
+    def is_underway(self) -> bool:
+        """Whether a decode was begun whose logits have not been read."""
+        return self._decode_begun is not None
 
     def is_worth_interrupting(self, request: ScheduledRequest) -> bool:
         """Whether to throw away the step that runs when this request ends. Any thread may ask.
@@ -65,9 +119,11 @@ class Computation:
     def forget_step(self) -> None:
         """In a forked child no step runs."""
         self._together = ()
+        self._decode_begun = None
+        self._unsettled.clear()
 
-    def step(self, applied: Applied, requests: Sequence[ScheduledRequest]) -> None:
-        """Compute the next tokens of requests with the same adapters."""
+    def begin(self, applied: Applied, requests: Sequence[ScheduledRequest]) -> None:
+        """Decode the next tokens of requests with the same adapters."""
         kv = self._admission.kv
         if len(requests) > 1:
             kv.close_gaps(map(stream_of, requests))
@@ -82,15 +138,65 @@ class Computation:
             self._together = ()
             context.resume()
 
+    def collect(self) -> None:
+        """Wait for the logits of the decode that was begun, and have the next tokens chosen."""
+        begun, self._decode_begun = self._decode_begun, None
+        if begun is None:
+            return
+        begun.context.wait()
+        if all(len(piece.tokens) == 1 for piece in begun.pieces):
+            self._costs.add(begun.n_since_swap, begun.call, time.perf_counter() - begun.started)
+        for piece, end in zip(begun.pieces, begun.ends, strict=True):
+            request = piece.request
+            if not piece.is_last:
+                continue
+            if request.decoding.finished:
+                self.n_wasted += 1
+            elif self._receiver.decide(request, begun.context.logits(end)):
+                self._unsettled.append(request)
+
+    def settle(self, *, before_decode: bool = False) -> None:
+        """Hand out the texts of the tokens that were chosen.
+
+        ``before_decode``: only if that pays, see `FEW`.
+        """
+        unsettled = self._unsettled
+        if before_decode and not (
+            len(unsettled) < FEW and any(one.decoding.may_stop for one in unsettled)
+        ):
+            return
+        self._unsettled = []
+        for request in unsettled:
+            self._receiver.show(request)
+
+    def forget(self) -> None:
+        """Keep no reference to an adapter."""
+        self._last = None
+
+    def finish(self) -> None:
+        """Collect and settle what was begun: afterwards no logits are wanted of the context."""
+        self.collect()
+        self.settle()
+
+    def prepare(self) -> None:
+        """While the decode that was begun is computed, do what its logits do not decide."""
+        begun = self._decode_begun
+        for piece in begun.pieces if begun is not None else ():
+            if piece.is_last:
+                piece.request.decoding.prepare()
+
     def _decode(self, applied: Applied, pieces: Sequence[Piece]) -> None:
-        """Decode pieces of several requests together and hand over the logits.
+        """Decode pieces of several requests together.
 
         If llama.cpp refuses them together, each is tried alone, so that one request fails
         and not all. A model that cannot cut back has lost their streams by then.
         """
         from ..engine import InterruptedDecodeError  # loads llama.cpp
 
+        self.finish()  # the logits of the last decode are overwritten
         context = self._admission.kv.context
+        changes = context.applied != applied  # also in a context that was made anew
+        started = time.perf_counter()
         try:
             # the model's lock first: loading an adapter must not keep other models waiting
             with self._model.adapting, computing:
@@ -104,14 +210,19 @@ class Computation:
                     self._decode(applied, [piece])
             else:
                 for piece in pieces:
-                    self._fail(piece.request, error)
+                    self._receiver.fail(piece.request, error)
             return
+        call = time.perf_counter() - started
         self.n_calls += 1
         self.n_rows += len(pieces)
-        for piece, end in zip(pieces, ends, strict=True):
+        self.n_swaps += self._last not in (None, applied)
+        self._last = applied
+        self._n_since_swap = 0 if changes else self._n_since_swap + 1
+        for piece in pieces:
             piece.stream.tokens += piece.tokens
-            if piece.is_last:
-                self._give(piece.request, context.logits(end))
+        self._decode_begun = _Decode(context, pieces, ends, started, call, self._n_since_swap)
+        if not self._overlaps:
+            self.finish()
 
     def beside(
         self,
@@ -126,6 +237,7 @@ class Computation:
         ``end`` is the index of the last one's. After a NotNumbersError of ``read`` the stream is
         not trusted.
         """
+        self.finish()
         self._admission.make_room(len(tokens), at_once=True)
         kv = self._admission.kv
         context, shape = kv.context, self._model.row_shape

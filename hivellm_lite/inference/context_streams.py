@@ -41,16 +41,18 @@ class Stream:
 class ContextStreams:
     """The streams in the order of their indices. A larger context takes the place of a smaller."""
 
-    def __init__(self, make_context: Callable[[int, int], Context], n_ctx: int) -> None:
+    def __init__(
+        self, make_context: Callable[[int, int], Context], n_streams: int, n_ctx: int
+    ) -> None:
         """``make_context(n_streams, n_ctx)`` makes the context; it is called again to resize."""
         self._make_context = make_context
-        self.context = make_context(1, n_ctx)
+        self.context = make_context(n_streams, n_ctx)
         model = self.context.model
         self.cuts_back = model.cuts_back
         """Whether a stream can keep its beginning. If not, it holds all or nothing."""
         self.can_copy = model.cuts_back and not model.sliding_window
         """Whether a stream's content can be read and written."""
-        self.all = [Stream(0)]
+        self.all = [Stream(index) for index in range(n_streams)]
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(self.all)

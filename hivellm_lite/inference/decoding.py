@@ -60,7 +60,8 @@ class AnswerDecoding:
     """The state of one answer.
 
     The scheduler says when it begins (`admit`), and passes the last token's logits to `take` until
-    ``finish_reason`` is set.
+    ``finish_reason`` is set. `take` is `decide`, which is all that the next decode waits for, and
+    `show`, which can be done while a device computes.
     """
 
     def __init__(self, request: Request, model: Model, n_ctx: int) -> None:
@@ -74,6 +75,8 @@ class AnswerDecoding:
         self.cached = 0
         """Prompt tokens that were in the KV cache already."""
         self.n_forced = 0
+        self._n_shown = len(self.tokens)
+        self._ending: str | None = None
         self._n_thinking = 0
         self._model = model
         self._room = min(request.max_tokens, n_ctx - len(request.prompt))
@@ -98,6 +101,16 @@ class AnswerDecoding:
         return self.finish_reason is not None
 
     @property
+    def ending(self) -> bool:
+        """Whether no further token is wanted."""
+        return self._ending is not None or self.finished
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether the text of a token may end the answer."""
+        return bool(self.request.literal_stops or self.request.balanced_stops)
+
+    @property
     def n_generated(self) -> int:
         return len(self.tokens) - len(self.request.prompt)
 
@@ -117,22 +130,58 @@ class AnswerDecoding:
 
         ``logits`` (n_vocab,) follow the last of ``tokens``.
         """
+        self.decide(logits)
+        return self.show()
+
+    def decide(self, logits: NDArray[np.float32]) -> None:
+        """The first part of `take`: choose the tokens.
+
+        Afterwards `ending` says whether the answer ends with them, unless a stop sequence in their
+        text ends it.
+        """
         # 1. the next token; the first one ends the prompt's time
         try:
             token = self._choose(logits)
         except GrammarError as error:
-            return self.fail(error)
+            self.fail(error)
+            return
         if self._first == 0.0:
             self._first = time.perf_counter()
-        shown = self._append(token)
+        self._append(token)
         # 2. what a grammar leaves no choice about needs no logits
-        if self._constraint is not None and not self.finished:
+        if self._constraint is not None and not self.ending:
             for forced in self._constraint.forced():
-                shown += self._append(forced)
-                self.n_forced += 1
-                if self.finished:
+                self._append(forced)
+                if self.ending:
                     break
-        return shown
+
+    def show(self) -> str:
+        """The second part of `take`: the text that the decided tokens show."""
+        if self.finished:
+            return ""
+        shown, first = "", self._n_shown
+        for place in range(first, len(self.tokens)):
+            token = self.tokens[place]
+            if place > first:
+                self.n_forced += 1
+            self._n_shown = place + 1
+            if self._ends(token):  # it has no text
+                break
+            # text that is whole, not a thought, and not the start of a stop
+            shown += self._answer.push(self._model.piece(token))
+            if self._answer.in_thought:
+                self._n_thinking = self._n_shown - len(self.request.prompt)  # a thought comes first
+            if self._logprobs is not None:
+                self._logprobs.note(token, in_thought=self._answer.in_thought)
+            if self._answer.stopped_by is not None:
+                del self.tokens[self._n_shown :]
+                return shown + self.finish("stop")
+        return shown if self._ending is None else shown + self.finish(self._ending)
+
+    def prepare(self) -> None:
+        """Compute what the next `decide` is likely to need, while a device computes its logits."""
+        if self._constraint is not None and not self.ending:
+            self._constraint.prepare()
 
     def finish(self, reason: str) -> str:
         """End the answer; returns the text that was held back."""
@@ -198,30 +247,23 @@ class AnswerDecoding:
             self._logprobs.judge(own, token)
         return token
 
-    def _append(self, token: int) -> str:
-        """Take a token into the answer; returns the text that it shows."""
+    def _append(self, token: int) -> None:
+        """Take a token into the answer, and note whether the answer ends with it."""
         self.tokens.append(token)
         self._sampler.accept([token])
-        # an end token ends the answer; it has no text
-        if token == self.request.end_token or self._model.is_end(token):
-            return self.finish("stop")
-        # text that is whole, not a thought, and not the start of a stop
-        piece = self._model.piece(token)
-        shown = self._answer.push(piece)
-        if self._answer.in_thought:
-            self._n_thinking = self.n_generated  # a thought comes first
-        if self._logprobs is not None:
-            self._logprobs.note(token, in_thought=self._answer.in_thought)
+        if self._ends(token):
+            self._ending = "stop"
+            return
         if self._constraint is not None:
             self._constraint.accept(token)
-        if self._answer.stopped_by is not None:
-            return shown + self.finish("stop")
-        if self._constraint is not None and self._constraint.finished:
-            return shown + self.finish("stop")
-        # no room for another token
-        if self.n_generated >= self._room:
-            return shown + self.finish("length")
-        return shown
+            if self._constraint.finished:
+                self._ending = "stop"
+                return
+        if self.n_generated >= self._room:  # no room for another token
+            self._ending = "length"
+
+    def _ends(self, token: int) -> bool:
+        return token == self.request.end_token or self._model.is_end(token)
 
     def _close(self) -> None:
         self._ended = time.perf_counter()

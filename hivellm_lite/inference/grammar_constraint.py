@@ -35,6 +35,9 @@ __all__ = ["GrammarConstraint"]
 N_QUICK = 8
 """Draws among the tokens with a legal first byte, before the exact mask is computed."""
 
+WILLING = 4
+"""Tokens without a refusal after which no masks are prepared any more."""
+
 MAX_GAP = 8
 """White-space tokens between a thought and the answer."""
 
@@ -63,6 +66,10 @@ class GrammarConstraint:
         self._stage = "thought" if in_thought else "start" if thinking else "answer"
         self._pending = b""
         self._gap = 0
+        self._n_willing = WILLING
+        """Tokens since the model last wanted one that the grammar refuses."""
+        self._prepared: NDArray[np.intp] | None = None
+        """The legal tokens at the next place, ascending, if `prepare` computed them."""
 
     @property
     def finished(self) -> bool:
@@ -71,9 +78,14 @@ class GrammarConstraint:
 
     def choose(self, sampler: Sampler, logits: NDArray[np.float32]) -> int:
         """The next token. Raises GrammarError where the vocabulary has none that is legal."""
+        prepared, self._prepared = self._prepared, None
         token = sampler.choose(logits)
         if self._allows(token):
+            self._n_willing += 1
             return token
+        self._n_willing = 0
+        if prepared is not None and sampler.takes_best:
+            return sampler.choose(logits, _not_empty(prepared))
         allowed = self._candidates()
         for _ in range(N_QUICK):
             allowed[token] = False
@@ -82,14 +94,16 @@ class GrammarConstraint:
             token = sampler.choose(logits, allowed)
             if self._allows(token):
                 return token
-        allowed = self._mask()
-        if not allowed.any():
-            raise GrammarError(
-                "the grammar cannot be continued: no token of this model's vocabulary is legal "
-                "after the text so far\nThe grammar may ask for characters that this model "
-                "cannot write; `error.text` has the answer up to here."
-            )
-        return sampler.choose(logits, allowed)
+        return sampler.choose(logits, _not_empty(np.flatnonzero(self._mask())))
+
+    def prepare(self) -> None:
+        """Compute the mask of the next place, if the model's wishes were refused lately.
+
+        The result of `choose` is the same with and without. Most models that were trained for a
+        grammar want what it allows, and need no masks.
+        """
+        if self._stage == "answer" and self._n_willing < WILLING:
+            self._prepared = np.flatnonzero(self._mask())
 
     def accept(self, token: int) -> None:
         """Note a token that `choose` or `forced` gave and that does not end the answer."""
@@ -188,3 +202,14 @@ class GrammarConstraint:
     def _after_gap(self, data: bytes) -> Configuration | None:
         """The configuration after the answer's first bytes, with or without leading white space."""
         return self._configuration.advance(data) or self._configuration.advance(data.lstrip())
+
+
+def _not_empty(tokens: NDArray[np.intp]) -> NDArray[np.intp]:
+    """``tokens``, the legal ones. Raises GrammarError if there are none."""
+    if not tokens.size:
+        raise GrammarError(
+            "the grammar cannot be continued: no token of this model's vocabulary is legal "
+            "after the text so far\nThe grammar may ask for characters that this model "
+            "cannot write; `error.text` has the answer up to here."
+        )
+    return tokens

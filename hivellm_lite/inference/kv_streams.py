@@ -29,12 +29,9 @@ from .parked import Parked, ParkedStates, common_prefix
 if TYPE_CHECKING:
     from ..engine import Adapter, Applied, Context, KVState
 
-__all__ = ["DEFAULT_PARKED_BYTES", "KVStreams"]
+__all__ = ["KVCounters", "KVStreams"]
 
 logger = logging.getLogger("hivellm_lite")
-
-DEFAULT_PARKED_BYTES = 256 << 20
-"""Host memory for idle prefixes: about 2,300 positions of Qwen3-0.6B, 11,000 of SmolLM2-135M."""
 
 WORTH_PARKING = 16
 """Fewer tokens than this are computed again, in a step that is needed anyway, as fast as copied."""
@@ -54,22 +51,34 @@ class KVCounters:
     parked_bytes: int = 0
 
 
+_clock = itertools.count(1)
+"""Orders uses of streams and parked states, also of several contexts."""
+
+
 class KVStreams:
     """See the module's docstring."""
 
     def __init__(
         self,
         make_context: Callable[[int, int], Context],
+        n_streams: int,
         n_ctx: int,
         *,
-        parked_bytes: int = DEFAULT_PARKED_BYTES,
+        parked: ParkedStates,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
-        """``make_context(n_streams, n_ctx)`` makes the context; it is called again to resize."""
-        self._streams = ContextStreams(make_context, n_ctx)
-        self._clock = itertools.count(1)
+        """``make_context(n_streams, n_ctx)`` makes the context; it is called again to resize.
+
+        ``parked`` may be shared by several contexts of one model, if one thread computes with all.
+        ``settle`` is called before a context is freed, to read what was computed with it.
+        """
+        self._streams = ContextStreams(make_context, n_streams, n_ctx)
+        self._settle = settle
+        self._clock = _clock
         self._counters = KVCounters()
-        self._parked = ParkedStates(parked_bytes)
-        self._can_copy = self._streams.can_copy
+        self._parked = parked
+        self.can_copy = self._streams.can_copy
+        """Whether what a stream holds can be moved."""
         self._is_spoiled = False
         self._shape = self.context.model.row_shape
 
@@ -127,7 +136,7 @@ class KVStreams:
         stream = max(free, key=shared)
         kept = shared(stream)
         elsewhere: list[Stream | Parked] = []
-        if self._can_copy:
+        if self.can_copy:
             elsewhere += [*self._fitting_parked(), *self._streams.busy]
         source = max(elsewhere, key=shared, default=None)
         gain = shared(source) - kept if source is not None else 0
@@ -163,7 +172,7 @@ class KVStreams:
     def best_shared(self, applied: Applied, prompt: Sequence[int]) -> int:
         """How many leading tokens some stream or parked state holds now."""
         held: list[Stream | Parked] = [*self.streams, *self._fitting_parked()]
-        if not self._can_copy:
+        if not self.can_copy:
             held = [*self._streams.free]
         return max((self._shared(one, applied, prompt, 1) for one in held), default=0)
 
@@ -185,8 +194,15 @@ class KVStreams:
 
         What idle streams lose is parked.
         """
+        self._settle()
         self._is_spoiled = False
         self._streams.resize(n_streams, n_ctx, keep_from=WORTH_PARKING, lose=self._park)
+
+    def park_idle(self, applied: Applied) -> None:
+        """Move what free streams hold under these adapters to host memory."""
+        for stream in self._streams.free:
+            if stream.applied == applied:
+                self.park(stream)
 
     def distrust(self, stream: Stream) -> None:
         """Drop the content of a stream that has NaN.
@@ -209,7 +225,7 @@ class KVStreams:
         llama.cpp computes neighbouring streams in one pass, and other streams in a pass each.
         """
         wanted = sorted(streams, key=lambda one: one.index)
-        while self._can_copy and wanted and wanted[-1].index - wanted[0].index >= len(wanted):
+        while self.can_copy and wanted and wanted[-1].index - wanted[0].index >= len(wanted):
             inside = range(wanted[0].index, wanted[-1].index)
             gaps = [s for s in self.streams if s.index in inside and not s.busy]
             if not gaps:
@@ -264,7 +280,7 @@ class KVStreams:
             and n_virtual(one.tokens) == len(prefix) < len(one.tokens)
             and tuple(one.tokens[: len(prefix)]) == tuple(prefix)
         ]
-        if not held or not self._can_copy:
+        if not held or not self.can_copy:
             return None
         last = max(held, key=lambda one: one.last_used)
         if isinstance(last, Parked):
@@ -279,7 +295,7 @@ class KVStreams:
         held.
         """
         state.check(len(tokens))
-        if state.nbytes > self._parked.limit or not self._can_copy:
+        if state.nbytes > self._parked.limit or not self.can_copy:
             raise LoadError(
                 f"a saved state of {state.nbytes / 1e6:.0f} MB cannot be held: "
                 f"{self._parked.limit / 1e6:.0f} MB may be parked\n"
@@ -326,7 +342,7 @@ class KVStreams:
     def _park_before_losing(self, stream: Stream, kept: int) -> Parked | None:
         """Park a stream that would lose more than it keeps, unless a parked state has the same."""
         lost = len(stream.tokens) - kept
-        if not self._can_copy or self._parked.limit == 0 or lost < max(WORTH_PARKING, kept):
+        if not self.can_copy or self._parked.limit == 0 or lost < max(WORTH_PARKING, kept):
             return None
         for parked in self._parked:
             if parked.applied == stream.applied:

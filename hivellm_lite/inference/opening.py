@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..engine.options import ContextOptions
 from ..process.state import bookkeeping, forget_on_fork, loading
-from .session import GiveUp, Session, SessionOptions
+from .options import SessionOptions
+from .session import GiveUp, Session
 
 if TYPE_CHECKING:
     from ..engine import Model

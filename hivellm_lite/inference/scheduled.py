@@ -13,7 +13,7 @@ from .decoding import AnswerDecoding
 from .parked import Parked
 
 if TYPE_CHECKING:
-    from ..engine import Applied
+    from ..engine import Adapter, Applied
 
 __all__ = ["LOOKAHEAD", "Counters", "ScheduledRequest"]
 
@@ -50,6 +50,10 @@ class ScheduledRequest:
     @property
     def applied(self) -> Applied:
         return self.decoding.request.applied
+
+    def uses(self, adapter: Adapter) -> bool:
+        """Whether the request is computed with an adapter."""
+        return any(one is adapter for one, _ in self.applied)
 
     @property
     def n_prompt(self) -> int:
@@ -93,6 +97,8 @@ class Counters:
     rows: int = 0
     swaps: int = 0
     preempted: int = 0
+    wasted: int = 0
+    overlapped: int = 0
     active: int = 0
     queued: int = 0
 

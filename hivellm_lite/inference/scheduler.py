@@ -1,8 +1,9 @@
-"""One thread that computes for all: continuous batches on the streams of one model.
+"""One thread that computes for all: continuous batches on the contexts of one model.
 
-Any thread submits requests. The scheduler's thread has them admitted to a KV stream
-(`Admission`), lets the experts take turns (`Turns`), since a batch never mixes adapters, computes
-a step of one expert's requests (`Computation`), and hands each request its logits.
+Any thread submits requests. The scheduler's thread has them admitted to a KV stream of a context
+(`Lanes`, `Admission`), lets the experts of a context take turns (`Lane`, `Turns`), since a batch
+never mixes adapters, computes a step of one expert's requests (`Computation`), and hands each
+request its logits.
 
 All state belongs to that thread (`ComputeThread`); others send it tasks. All of llama.cpp's
 computing happens there, one call at a time in the whole process (`process.state.computing`).
@@ -20,10 +21,10 @@ from ..engine.not_numbers import NotNumbersError
 from ..errors import InferenceError, LoadError
 from ..process.state import forget_on_fork
 from .admission import Admission
-from .computation import Computation
 from .compute_thread import ComputeThread
+from .lanes import Lanes
+from .options import SessionOptions
 from .scheduled import Counters, ScheduledRequest
-from .turns import Turns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,21 +46,28 @@ _FORKED = (
 class Scheduler:
     """See the module's docstring."""
 
-    def __init__(self, model: Model, admission: Admission) -> None:
-        """``admission`` gives requests the streams of a context on ``model``."""
+    def __init__(self, model: Model, options: SessionOptions) -> None:
         self._model = model
-        self.admission = admission
         self._counters = Counters()
-        self._computation = Computation(model, self.admission, give=self._give, fail=self._retire)
-        self._turns = Turns()
+        self._lanes = Lanes(model, options, self)
         self._thread = ComputeThread(self, "the model of this request was closed")
         forget_on_fork(self, self._thread.stepping)
 
     # --- from any thread -------------------------------------------------------------
 
     @property
+    def lanes(self) -> Lanes:
+        """The contexts; only for reading, and on other threads a glance at most."""
+        return self._lanes
+
+    @property
+    def admission(self) -> Admission:
+        """What admits requests to the shared context; only for reading."""
+        return self._lanes.shared.admission
+
+    @property
     def kv(self) -> KVStreams:
-        """What the KV cache holds; only for reading, and on other threads a glance at most."""
+        """What the KV cache of the shared context holds; only for reading."""
         return self.admission.kv
 
     @property
@@ -75,15 +83,17 @@ class Scheduler:
     @property
     def counters(self) -> Counters:
         """What happened so far, and how many requests there are now."""
-        admission = self.admission
+        steps, rows, swaps, preempted, wasted = self._lanes.counts()
         return replace(
             self._counters,
-            steps=self._computation.n_calls,
-            rows=self._computation.n_rows,
-            swaps=self._turns.n_swaps,
-            preempted=admission.n_preempted,
-            active=len(admission.active),
-            queued=len(admission.waiting),
+            steps=steps,
+            rows=rows,
+            swaps=swaps,
+            preempted=preempted,
+            wasted=wasted,
+            overlapped=self._lanes.n_overlapped,
+            active=sum(len(lane.admission.active) for lane in self._lanes),
+            queued=sum(len(lane.admission.waiting) for lane in self._lanes),
         )
 
     def submit(self, requests: Iterable[ScheduledRequest]) -> None:
@@ -99,13 +109,15 @@ class Scheduler:
         """End a request as soon as possible; ``deliver(None)`` says when. Never waits."""
         if request.cancelled is None and not request.decoding.finished:
             request.cancelled = reason
-            if self._computation.is_worth_interrupting(request):
-                self.interrupt()
+            for lane in self._lanes:
+                if lane.computation.is_worth_interrupting(request):
+                    lane.admission.kv.context.interrupt()
             self._thread.wake()
 
     def interrupt(self) -> None:
         """Make a step that runs return soon. What it computed is computed again."""
-        self.kv.context.interrupt()
+        for lane in self._lanes:
+            lane.admission.kv.context.interrupt()
 
     def call(self, function: Callable[[], _T]) -> _T:
         """Run ``function`` on the scheduler's thread, between two steps."""
@@ -115,7 +127,13 @@ class Scheduler:
         self, applied: Applied, prefix: Sequence[int] = ()
     ) -> tuple[list[int], KVState] | None:
         """The prompt that was used last under these adapters; see `KVStreams.latest`."""
-        return self.call(lambda: self.kv.latest(applied, prefix))
+
+        def latest() -> tuple[list[int], KVState] | None:
+            lane = self._lanes.of(applied)
+            lane.computation.finish()
+            return lane.admission.kv.latest(applied, prefix)
+
+        return self.call(latest)
 
     def adopt(self, applied: Applied, tokens: list[int], state: KVState) -> None:
         """Hold a saved state; see `KVStreams.adopt`.
@@ -129,8 +147,12 @@ class Scheduler:
             )
 
         def adopt() -> None:
-            self.admission.make_room(len(tokens), at_once=True)
-            self.kv.adopt(applied, tokens, state)
+            lane = self._lanes.of(applied)
+            if not lane.admission.can_hold(len(tokens)):
+                lane = self._lanes.shared
+            lane.computation.finish()
+            lane.admission.make_room(len(tokens), at_once=True)
+            lane.admission.kv.adopt(applied, tokens, state)
 
         self.call(adopt)
 
@@ -146,15 +168,28 @@ class Scheduler:
         ``read(context, end)`` is called with the index of the last one's logits, on the
         scheduler's thread.
         """
-        return self.call(lambda: self._computation.beside(applied, tokens, n_logits, read))
+
+        def compute() -> _T:
+            lane = self._lanes.of(applied)
+            if not lane.admission.can_hold(len(tokens)):
+                lane = self._lanes.shared
+            return lane.computation.beside(applied, tokens, n_logits, read)
+
+        return self.call(compute)
+
+    def limit_own_contexts(self, n_bytes: int) -> None:
+        """Let the contexts of single experts take so many bytes together. Does not wait."""
+        if self._lanes.own_limit != min(n_bytes, self._lanes.most):
+            self._thread.post(lambda: self._lanes.limit(n_bytes))
 
     def forget(self, adapter: Adapter) -> None:
         """End what uses an adapter, drop what was computed with it, and free it.
 
         Waits for that unless this is a thread that computes.
         """
-        for request in self.admission.using(adapter):
-            self.cancel(request)
+        for request in self._lanes.requests:
+            if request.uses(adapter):
+                self.cancel(request)
         self._thread.do(lambda: self._forget(adapter))
 
     def close(self, last: Callable[[], object] = lambda: None) -> None:
@@ -165,7 +200,7 @@ class Scheduler:
         """
 
         def free() -> None:
-            self.kv.context.close()
+            self._lanes.close()
             last()
 
         self._thread.close(free)
@@ -173,14 +208,14 @@ class Scheduler:
     def forget_other_threads(self) -> None:
         """In a forked child: see `process.state`."""
         self._thread.forget_other_threads(None if self._model.on_cpu else _FORKED)
-        self._computation.forget_step()
-        for request in self.admission.forget_all():
+        for request in self._lanes.forget_step():
             # the thread that delivered is not there; a reader sees `ended`
             request.ended = threading.Event()
             request.decoding.fail(InferenceError("this answer was begun before the process forked"))
             request.ended.set()
         if self._model.on_cpu:
-            self.kv.context.resume()
+            for lane in self._lanes:
+                lane.admission.kv.context.resume()
         else:
             self._model.disown()
 
@@ -188,59 +223,46 @@ class Scheduler:
 
     def has_work(self) -> bool:
         """Whether a request waits to be computed or ended."""
-        requests = self.admission.requests
+        requests = self._lanes.requests
         for request in requests:
             request.look_at_reader()
-        return any(one.hungry or one.cancelled for one in requests)
+        return self._lanes.has_work or any(one.hungry or one.cancelled for one in requests)
 
     def step(self) -> None:
-        """End what was cancelled, admit what fits, and compute one batch."""
-        for request in self.admission.requests:
+        """End what was cancelled, admit what fits, and compute one step of one context."""
+        for request in self._lanes.requests:
             if request.cancelled is not None:
                 request.decoding.finish(request.cancelled)
                 self._retire(request)
-        for request, error in self.admission.admit():
+        for request, error in self._lanes.admit():
             self._retire(request, error)
-        self._compute()
+        self._lanes.step()
 
     def fail_all(self, error: BaseException) -> None:
         """End every request: cancelled when the scheduler was closed, otherwise failed."""
         closed = self._thread.stopping
-        for request in self.admission.requests:
+        for request in self._lanes.requests:
             if closed:
                 request.decoding.finish(request.cancelled or "cancelled")
             self._retire(request, None if closed else error)
 
-    def _take_in(self, requests: Sequence[ScheduledRequest]) -> None:
-        self.admission.take_in(requests)
-        self._counters.requests += len(requests)
-        self._counters.prompt_tokens += sum(one.n_prompt for one in requests)
+    # --- what is computed; see `Receiver` --------------------------------------------
 
-    def _retire(self, request: ScheduledRequest, error: BaseException | None = None) -> None:
-        """Let a request that has ended, or now fails, go."""
-        decoding = request.decoding
-        if error is not None:
-            decoding.fail(error)
-        if isinstance(error, NotNumbersError) and request.stream is not None:
-            self.kv.distrust(request.stream)
-        self.admission.remove(request)
-        self._counters.add(decoding)
-        request.ended.set()
-        request.deliver(None)
-
-    def _compute(self) -> None:
-        """Compute the next tokens of all hungry requests of one expert."""
-        hungry = [one for one in self.admission.active if one.hungry and one.cancelled is None]
-        if hungry:
-            applied = self._turns.next(one.applied for one in hungry)
-            self._computation.step(applied, [one for one in hungry if one.applied == applied])
-
-    def _give(self, request: ScheduledRequest, logits: NDArray[np.float32]) -> None:
-        """Hand a request its logits, and hand its reader the text that they lead to."""
+    def decide(self, request: ScheduledRequest, logits: NDArray[np.float32]) -> bool:
+        """Have a request's next tokens chosen; False if it failed."""
         request.steps.append(len(request.decoding.tokens))
         try:
-            shown = request.decoding.take(logits)
+            request.decoding.decide(logits)
         except Exception as error:  # a defect ends this answer, not those beside it
+            self._retire(request, error)
+            return False
+        return True
+
+    def show(self, request: ScheduledRequest) -> None:
+        """Hand a request's reader the text of the tokens that were chosen."""
+        try:
+            shown = request.decoding.show()
+        except Exception as error:  # as above
             self._retire(request, error)
             return
         if shown:
@@ -249,12 +271,35 @@ class Scheduler:
         if request.decoding.finished:
             self._retire(request)
 
+    def fail(self, request: ScheduledRequest, error: InferenceError) -> None:
+        """llama.cpp refuses a request."""
+        self._retire(request, error)
+
+    def _take_in(self, requests: Sequence[ScheduledRequest]) -> None:
+        self._lanes.take_in(requests)
+        self._counters.requests += len(requests)
+        self._counters.prompt_tokens += sum(one.n_prompt for one in requests)
+
+    def _retire(self, request: ScheduledRequest, error: BaseException | None = None) -> None:
+        """Let a request that has ended, or now fails, go."""
+        decoding = request.decoding
+        if error is not None:
+            decoding.fail(error)
+        admission = self._lanes.where(request).admission
+        if isinstance(error, NotNumbersError) and request.stream is not None:
+            admission.kv.distrust(request.stream)
+        admission.remove(request)
+        self._counters.add(decoding)
+        request.ended.set()
+        request.deliver(None)
+
     def _forget(self, adapter: Adapter) -> None:
         if self.kv.context.closed:  # the program ends, and all was freed
             return
-        for request in self.admission.using(adapter):
-            request.decoding.finish("cancelled")
-            self._retire(request)
-        self.kv.forget(adapter)
-        self._turns.forget()
+        self._lanes.finish()
+        for request in self._lanes.requests:
+            if request.uses(adapter):
+                request.decoding.finish("cancelled")
+                self._retire(request)
+        self._lanes.forget(adapter)
         adapter.close()

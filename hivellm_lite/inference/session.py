@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,47 +15,20 @@ from ..errors import InferenceError
 from ..gbnf.token_masks import TokenMasks
 from ..lazy import lazy
 from ..process.state import bookkeeping, calling_native, check_running
-from .admission import Admission
-from .kv_streams import DEFAULT_PARKED_BYTES
+from .options import SessionOptions
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from ..engine import Adapter, Applied, Context, ContextOptions, Model
+    from ..engine import Adapter, Applied, Context, Model
+    from .lane import Lane
 
-__all__ = ["GiveUp", "Session", "SessionOptions"]
+__all__ = ["GiveUp", "Session"]
 
 _T = TypeVar("_T")
 
 GiveUp = Callable[["Session"], Callable[[], object]]
 """Forgets a session that nobody uses any more, under `bookkeeping`. Returns what frees its model
 once its context is freed."""
-
-
-@dataclass(frozen=True)
-class SessionOptions:
-    """How a model is computed with.
-
-    ``max_streams``: sequences that are decoded together at most, 1 to 64.
-    ``kv_positions``: positions of the KV cache for all sequences together; None is the
-    larger of 8,192 and four times ``n_ctx``. ``parked_bytes``: host memory for the
-    prefixes of idle experts. ``shared=False`` makes a separate context on the shared
-    model: adapters are never swapped, at the cost of one more KV cache.
-    """
-
-    context: ContextOptions
-    max_streams: int = 16
-    kv_positions: int | None = None
-    parked_bytes: int = DEFAULT_PARKED_BYTES
-    shared: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range."""
-        if not 1 <= self.max_streams <= 64:
-            raise ValueError(f"max_streams={self.max_streams}: must be from 1 to 64")
-        if self.kv_positions is not None and self.kv_positions < 1:
-            raise ValueError(f"kv_positions={self.kv_positions}: must be 1 or more")
-        if self.parked_bytes < 0:
-            raise ValueError(f"parked_bytes={self.parked_bytes}: must be 0 (none) or more")
 
 
 class Session:
@@ -69,14 +41,7 @@ class Session:
         self.users = 0
         self._path = path
         self._give_up = give_up
-        admission = Admission(
-            model,
-            options.context,
-            max_streams=options.max_streams,
-            kv_positions=options.kv_positions or max(8192, 4 * options.context.n_ctx),
-            parked_bytes=options.parked_bytes,
-        )
-        self.scheduler = Scheduler(model, admission)
+        self.scheduler = Scheduler(model, options)
 
     @property
     def n_ctx(self) -> int:
@@ -102,14 +67,23 @@ class Session:
         return self.scheduler.compute(tokens, applied, n_logits, read)
 
     @property
+    def shared_memory(self) -> int:
+        """Bytes of the shared KV cache at its present size and of parked prefixes, without weights
+        and without the contexts of single experts' own.
+        """
+        lanes = self.scheduler.lanes
+        return lanes.shared.admission.kv.context.kv_bytes + lanes.parked.n_bytes
+
+    @property
     def memory(self) -> int:
-        """Bytes of the KV cache at its present size and of parked prefixes, without weights."""
-        kv = self.scheduler.kv
-        return kv.context.kv_bytes + kv.counters.parked_bytes
+        """`shared_memory`, and that of the own contexts."""
+        return self.shared_memory + self.scheduler.lanes.own_memory
 
     def stats(self) -> dict[str, Any]:
         """Counters of the scheduler and the KV cache since the model was loaded."""
-        kv = self.scheduler.kv
+        lanes = self.scheduler.lanes
+        kv = lanes.shared.admission.kv
+        counters = [vars(lane.admission.kv.counters) for lane in lanes]
         return {
             "model": str(self._path),
             "weights_bytes": self.model.size,
@@ -118,7 +92,20 @@ class Session:
             "streams": kv.context.n_streams,
             "positions_per_stream": kv.context.n_ctx,
             "requests": vars(self.scheduler.counters),
-            "kv_cache": vars(kv.counters).copy(),
+            "kv_cache": {
+                name: sum(one[name] for one in counters) if name in KV_SUMS else counters[0][name]
+                for name in counters[0]
+            },
+            "own_contexts": [_own_context(lane) for lane in lanes if lane.owner is not None],
+            "residency": {
+                "limit_bytes": lanes.own_limit,
+                "made": lanes.n_made,
+                "given_up": lanes.n_given_up,
+                "overlaps": lanes.overlaps,
+                "swap_seconds": lanes.shared.costs.swap,
+                "step_seconds": lanes.shared.costs.step,
+                "explanation": lanes.describe(),
+            },
         }
 
     def retain(self) -> None:
@@ -160,3 +147,19 @@ class Session:
                 return
             free_model = self._give_up(self)
         self.scheduler.close(free_model)
+
+
+KV_SUMS = frozenset({"restored", "copied", "parked"})
+"""Counters of each context; the other ones are of what all contexts share."""
+
+
+def _own_context(lane: Lane) -> dict[str, Any]:
+    context = lane.admission.kv.context
+    return {
+        "expert": ", ".join(adapter.name for adapter, _ in lane.owner or ()) or "base",
+        "streams": context.n_streams,
+        "positions_per_stream": context.n_ctx,
+        "memory_bytes": lane.memory,
+        "steps": lane.computation.n_calls,
+        "active": len(lane.admission.active),
+    }

@@ -35,3 +35,7 @@ class TokenConstraint(Protocol):
     def forced(self) -> list[int]:
         """The tokens that must follow now, which need no logits; empty if there is a choice."""
         ...
+
+    def prepare(self) -> None:
+        """Compute what `choose` is likely to need next. It chooses the same without."""
+        ...

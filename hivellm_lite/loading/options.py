@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 from ..adapters.options import AdapterOptions
 from ..bases.conversion import QUANTIZATIONS
 from ..engine.options import ContextOptions
-from ..inference.session import SessionOptions
+from ..inference.options import SessionOptions
 from ..progress import Progress
 from ..requests.argument_types import refuse_unknown
 
@@ -98,12 +98,16 @@ class SharingOptions(TypedDict, total=False):
     """How the model is shared by the requests and experts that use it."""
 
     max_streams: int
-    """Answers that are computed together at most, 1 to 64. Default: 16."""
+    """Answers that one context computes together at most, 1 to 64. Default: 16."""
     kv_positions: int | None
     """Tokens that all of these may have in the KV cache together. Default: 8,192 or four times
     ``n_ctx``, whichever is larger."""
     parked_bytes: int
     """Bytes of host memory for the prompts of idle experts; 0 keeps none. Default: 256 MiB."""
+    own_context_bytes: int | None
+    """Bytes of memory for contexts that experts asked often get for themselves, so that no
+    adapters are swapped for them; 0 makes none. Default: none on a CPU, where a swap is cheap, and
+    half of the device's free memory elsewhere."""
     own_context: bool
     """Share the model but not the context with other experts: no swap ever, for the memory of one
     more KV cache. Default: False."""
@@ -141,7 +145,7 @@ class LoadSettings:
         session = SessionOptions(
             context,
             shared=not options.get("own_context", False),
-            **_given(options, ("max_streams", "kv_positions", "parked_bytes")),
+            **_given(options, _SESSION),
         )
         adapter = AdapterOptions(
             options.get("adapter_mode", AdapterOptions.mode),
@@ -153,6 +157,10 @@ class LoadSettings:
             device=options.get("device") or "auto",
             **_given(options, SourceOptions.__annotations__),
         )
+
+
+_SESSION = ("max_streams", "kv_positions", "parked_bytes", "own_context_bytes")
+"""The options that `SessionOptions` has, too."""
 
 
 def check_names(options: Mapping[str, object], *, caller: str) -> None:

@@ -81,7 +81,8 @@ def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) ->
         before_loading=check_memory,
     )
     try:
-        adapter = Adapter(session.model, prepared.lora) if prepared.lora else None
+        name = package.manifest.identity
+        adapter = Adapter(session.model, prepared.lora, name=name) if prepared.lora else None
     except BaseException:
         session.release()
         raise

@@ -407,7 +407,17 @@ class ExpertRegistry:
         surplus = []
         while idle and self._over_limits(wanted):
             surplus.append(self._evict(idle.pop(0)))
+        self._limit_own_contexts()
         return surplus
+
+    def _limit_own_contexts(self) -> None:
+        """Leave to the contexts of single experts what ``max_memory`` leaves, in equal parts."""
+        if self._max_memory is None:
+            return
+        sessions = self._sessions().values()
+        left = max(0, self._max_memory - self._memory(own_contexts=False))
+        for session in sessions:
+            session.scheduler.limit_own_contexts(left // len(sessions))
 
     def _evict(self, entry: Entry) -> TakenOut:
         self.counters.evictions += 1
@@ -426,7 +436,11 @@ class ExpertRegistry:
     def _too_large(self, wanted: Entry) -> OutOfMemoryError | None:
         """The error if ``wanted`` is more than is allowed by itself."""
         alone = not any(e.expert for e in self._entries.values() if e is not wanted)
-        if self._max_memory is None or not alone or (memory := self._memory()) <= self._max_memory:
+        if (
+            self._max_memory is None
+            or not alone
+            or (memory := self._memory(own_contexts=False)) <= self._max_memory
+        ):
             return None
         return OutOfMemoryError(
             f"{wanted.name!r} and its base take {memory / 1e6:.0f} MB; max_memory allows "
@@ -439,16 +453,23 @@ class ExpertRegistry:
         resident += wanted is not None and wanted.expert is None
         return bool(
             (self._max_experts is not None and resident > self._max_experts)
-            or (self._max_memory is not None and self._memory() > self._max_memory)
+            or (
+                self._max_memory is not None and self._memory(own_contexts=False) > self._max_memory
+            )
         )
 
-    def _memory(self) -> int:
-        """Bytes of all models, contexts, parked prefixes and adapters, each counted once."""
+    def _memory(self, *, own_contexts: bool = True) -> int:
+        """Bytes of all models, contexts, parked prefixes and adapters, each counted once.
+
+        Without ``own_contexts``: without the contexts of single experts, which are given up where
+        others need their memory.
+        """
         sessions = self._sessions().values()
         models = {id(session.model): session.model.size for session in sessions}
         experts = [e.expert for e in self._entries.values() if e.expert is not None]
         adapters = sum(expert.memory for expert in experts if not expert.prepared.is_variant)
-        return sum(models.values()) + sum(s.memory for s in sessions) + adapters
+        used = (s.memory if own_contexts else s.shared_memory for s in sessions)
+        return sum(models.values()) + sum(used) + adapters
 
     def _sessions(self) -> dict[int, Session]:
         found = [e.expert.session for e in self._entries.values() if e.expert is not None]

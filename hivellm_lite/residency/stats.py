@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-__all__ = ["BaseStats", "ExpertCounts", "KVCacheCounts", "ManagerStats", "RequestCounts"]
+__all__ = [
+    "BaseStats",
+    "ExpertCounts",
+    "KVCacheCounts",
+    "ManagerStats",
+    "OwnContextStats",
+    "RequestCounts",
+    "ResidencyStats",
+]
 
 
 class ExpertCounts(TypedDict):
@@ -50,6 +58,10 @@ class RequestCounts(TypedDict):
     """Times that another adapter was applied."""
     preempted: int
     """Requests that gave their place in the KV cache to others and continued later."""
+    wasted: int
+    """Sequences in calls whose answers had ended by a stop sequence meanwhile."""
+    overlapped: int
+    """Calls that were begun while the call of another context was computed."""
     active: int
     """Requests that are computed now."""
     queued: int
@@ -71,8 +83,40 @@ class KVCacheCounts(TypedDict):
     """Bytes of host memory that parked prefixes take now."""
 
 
+class OwnContextStats(TypedDict):
+    """A context that one expert has for itself."""
+
+    expert: str
+    """Name and version of the expert; of a blend, of all of them."""
+    streams: int
+    positions_per_stream: int
+    memory_bytes: int
+    """Bytes of its KV cache and of its buffers, which are an estimate."""
+    steps: int
+    """Calls to llama.cpp."""
+    active: int
+    """Requests that are computed now."""
+
+
+class ResidencyStats(TypedDict):
+    """Which experts have contexts of their own, and why."""
+
+    limit_bytes: int
+    """Bytes that own contexts may take together; 0 where swaps are cheap."""
+    made: int
+    given_up: int
+    """Own contexts that were given up for those of other experts."""
+    overlaps: bool
+    """Whether the device computes while the next step is prepared."""
+    swap_seconds: float
+    """What a change of adapters in the shared context adds to the steps after it."""
+    step_seconds: float
+    explanation: str
+    """The same in a sentence."""
+
+
 class BaseStats(TypedDict):
-    """One base model in memory, with one context."""
+    """One base model in memory, with the context that its experts share, and own ones of some."""
 
     model: str
     """Path of its file, or of the first of several."""
@@ -87,6 +131,8 @@ class BaseStats(TypedDict):
     """Tokens that one sequence can have."""
     requests: RequestCounts
     kv_cache: KVCacheCounts
+    own_contexts: list[OwnContextStats]
+    residency: ResidencyStats
 
 
 class ManagerStats(TypedDict):

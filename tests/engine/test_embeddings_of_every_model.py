@@ -21,7 +21,7 @@ from hivellm_lite.engine.options import ContextOptions
 from hivellm_lite.engine.virtual_tokens import virtual_tokens
 from hivellm_lite.errors import ConversionError
 from hivellm_lite.inference.opening import open_session
-from hivellm_lite.inference.session import SessionOptions
+from hivellm_lite.inference.options import SessionOptions
 
 from ..support.paths import MODELS
 
