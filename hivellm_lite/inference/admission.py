@@ -198,6 +198,9 @@ class Admission:
     def _stream_length(self, length: int) -> int:
         return stream_length(self._model, self.n_ctx, length)
 
+    def _most_streams(self, n_ctx: int) -> int:
+        return min(self._max_streams, self._budget // n_ctx)
+
     def _shape(self, length: int, hungry: Sequence[ScheduledRequest]) -> tuple[int, int] | None:
         """Streams and positions of a larger KV cache for the active and some waiting requests."""
         longest = self._stream_length(max([length, *(m.decoding.length for m in self.active)]))
@@ -205,7 +208,9 @@ class Admission:
         if n > self._max_streams or (n > 1 and n * longest > self._budget):
             return None
         fitting = sum(request.decoding.length <= longest for request in hungry)
-        wanted = min(self._max_streams, self._budget // longest, len(self.active) + fitting)
+        wanted = min(self._most_streams(longest), len(self.active) + fitting)
+        if not self._model.on_cpu:  # there a context is dearer to make than to have
+            wanted = max(wanted, min(2 * len(self.kv.streams), self._most_streams(longest)))
         shapes = ((max(n, wanted), longest), (n, longest))
         return next((shape for shape in shapes if self._allows(*shape)), None)
 

@@ -144,7 +144,7 @@ class Computation:
         if begun is None:
             return
         begun.context.wait()
-        if all(len(piece.tokens) == 1 for piece in begun.pieces):
+        if self._overlaps or all(len(piece.tokens) == 1 for piece in begun.pieces):
             self._costs.add(begun.n_since_swap, begun.call, time.perf_counter() - begun.started)
         for piece, end in zip(begun.pieces, begun.ends, strict=True):
             request = piece.request

@@ -2,8 +2,8 @@
 
 After a change of adapters llama.cpp reserves its graph again in the next decode, and some devices
 record their work again in the one after that. Both take their time inside the call. So the cost of
-a change is what the first two calls take beyond the usual call. Only decodes of one token for each
-sequence are compared, because prompts differ in length.
+a change is what the first two calls take beyond the usual call. Where a call returns only when all
+is computed, decodes of one token for each sequence are compared, because prompts differ in length.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ __all__ = ["N_AFFECTED", "StepCosts"]
 N_AFFECTED = 2
 """Decodes after a change of adapters that take longer."""
 
+FIRST_STEP = 0.01
+"""Seconds of a step until one was measured."""
+
 N_STEPS, N_SWAPS = 32, 8
 """Measurements that are kept."""
 
@@ -23,10 +26,11 @@ N_STEPS, N_SWAPS = 32, 8
 class StepCosts:
     """Medians of the last measurements, in seconds."""
 
-    def __init__(self, *, step: float, swap: float) -> None:
-        """``step`` and ``swap`` are guesses until there are measurements."""
-        self._guessed_step = step
-        self._guessed_swap = swap
+    def __init__(self, guess: float) -> None:
+        """``guess``: steps that a change of adapters takes as long as, until there are
+        measurements.
+        """
+        self._guess = guess
         self._calls: deque[float] = deque(maxlen=N_STEPS)
         self._steps: deque[float] = deque(maxlen=N_STEPS)
         self._swaps: deque[float] = deque(maxlen=N_SWAPS)
@@ -35,12 +39,12 @@ class StepCosts:
     @property
     def step(self) -> float:
         """From the beginning of a decode to its logits."""
-        return statistics.median(self._steps) if self._steps else self._guessed_step
+        return statistics.median(self._steps) if self._steps else FIRST_STEP
 
     @property
     def swap(self) -> float:
         """What a change of adapters adds to the decodes after it."""
-        return statistics.median(self._swaps) if self._swaps else self._guessed_swap
+        return statistics.median(self._swaps) if self._swaps else self._guess * self.step
 
     def add(self, n_since_swap: int, call: float, step: float) -> None:
         """Note a decode: how many came before it under the same adapters, the seconds of its call,

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Lane"]
 
-STEP_GUESS = 0.01
-"""Seconds of a step, before one was measured."""
+SWAP_ON_CPU = 0.5
+"""What a change of adapters takes on a CPU before one was measured, in steps."""
 
-SWAP_GUESSES = {True: 0.005, False: 0.03}
-"""Seconds of a change of adapters on a CPU and elsewhere, before one was measured."""
+SWAP_ELSEWHERE = 12.0
+"""The same on other devices, where llama.cpp reserves its graph and records it anew."""
 
 
 class Lane:
@@ -40,7 +40,7 @@ class Lane:
     ) -> None:
         """``make_admission(settle)`` makes the context and what admits requests to it."""
         self.owner = owner
-        self.costs = StepCosts(step=STEP_GUESS, swap=SWAP_GUESSES[model.on_cpu])
+        self.costs = StepCosts(SWAP_ON_CPU if model.on_cpu else SWAP_ELSEWHERE)
         self.turns = Turns(self._turn_length)
         self.admission = make_admission(lambda: self.computation.finish())
         self.computation = Computation(

@@ -40,8 +40,8 @@ __all__ = ["Lanes"]
 
 logger = logging.getLogger("hivellm_lite")
 
-PRICE_GUESS = 0.1
-"""Seconds that making a context takes, before one was made."""
+LEAST_STREAMS = 4
+"""Streams that an own context begins with, if they are within the limit."""
 
 PATIENCE = 60.0
 """Seconds without a change of adapters after which an expert begins to pay anew."""
@@ -76,13 +76,14 @@ class Lanes:
         self._parked = ParkedStates(options.parked_bytes)
         self.overlaps = decodes_ahead(cpu=model.on_cpu)
         """Whether the device computes while this thread does other things."""
+        started = time.perf_counter()
         self.shared = self._make(None)
+        self._price = time.perf_counter() - started
         self.own: dict[Applied, Lane] = {}
         self._ring = deque([self.shared])
         self.most = self.own_limit = _own_limit(model, options)
         """Bytes that own contexts may take together; ``most`` if nobody says less."""
         self._debts: dict[Applied, _Debt] = {}
-        self._price = PRICE_GUESS
         self._gone = [0, 0, 0, 0, 0]
         self.n_made = 0
         """Own contexts that were made."""
@@ -279,7 +280,7 @@ class Lanes:
         moving = [one for one in shared.admission.requests if one.applied == applied]
         longest = max([debt.length, *(one.decoding.length for one in moving)])
         n_ctx = stream_length(self._model, shared.admission.n_ctx, longest)
-        n_streams = max(1, min(len(moving), self._options.max_streams))
+        n_streams = min(max(LEAST_STREAMS, len(moving)), self._options.max_streams)
         while n_streams > 1 and self._bytes(n_streams, n_ctx) > self.own_limit:
             n_streams -= 1
         if not self._make_room(self._bytes(n_streams, n_ctx), debt.since):

@@ -19,7 +19,7 @@ SWAPPING = 0.05
 SWAPPING_AT_MOST = 0.25
 """The part of the time that they may take where others would wait too long otherwise."""
 
-FAIR_WAIT = 0.5
+FAIR_WAIT = 0.25
 """Seconds that an expert should wait for its turn at most."""
 
 
