@@ -13,7 +13,6 @@ from .native import llama, start, system_info
 
 __all__ = [
     "Device",
-    "decodes_ahead",
     "devices",
     "free_memory",
     "is_cpu",
@@ -129,15 +128,6 @@ def free_memory(device: str) -> int | None:
         kind_of = _ggml().ggml_backend_dev_type
         chosen = [found for found in devices() if kind_of(found.handle) in _GPU_TYPES]
     return sum(one.memory_free for one in chosen) if chosen else None
-
-
-def decodes_ahead(*, cpu: bool) -> bool:
-    """Whether a decode may return before it is computed, so that other work fits in between.
-
-    ``HIVELLM_OVERLAP`` = 0 or 1 decides by hand.
-    """
-    choice = os.environ.get("HIVELLM_OVERLAP")
-    return not cpu if choice is None else choice == "1"
 
 
 def use_extra_buffers() -> bool:

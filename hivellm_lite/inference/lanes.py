@@ -18,13 +18,13 @@ computes those of several contexts at a time.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..engine.device import decodes_ahead
 from ..errors import InferenceError, OutOfMemoryError
 from .admission import Admission, stream_length
 from .computation import Receiver
@@ -74,7 +74,7 @@ class Lanes:
         self._options = options
         self._receiver = receiver
         self._parked = ParkedStates(options.parked_bytes)
-        self.overlaps = decodes_ahead(cpu=model.on_cpu)
+        self.overlaps = _decodes_ahead(model)
         """Whether the device computes while this thread does other things."""
         started = time.perf_counter()
         self.shared = self._make(None)
@@ -343,6 +343,15 @@ class Lanes:
             self.shared.admission.take_in(admission.hand_over(admission.requests))
             self._remove(lane)
         return [(one, error) for one, error in refused if one not in lacking]
+
+
+def _decodes_ahead(model: Model) -> bool:
+    """Whether a decode may return before it is computed, so that other work fits in between.
+
+    ``HIVELLM_OVERLAP`` = 0 or 1 decides by hand.
+    """
+    choice = os.environ.get("HIVELLM_OVERLAP")
+    return not model.on_cpu if choice is None else choice == "1"
 
 
 def _own_limit(model: Model, options: SessionOptions) -> int:
