@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 from hivellm_lite.converters.forms.fitting import find_targets
-from hivellm_lite.converters.forms.variant import convert_variant, loading_order
+from hivellm_lite.converters.forms.variant import convert_variant
+from hivellm_lite.converters.forms.variant_files import loading_order
 from hivellm_lite.converters.forms.weights import checkpoint_weights, gguf_weights
 from hivellm_lite.converters.peft.updates import Update
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .adapters.prepare import read_package_adapter
-from .adapters.soft_prompts import own_soft_prompt
+from .adapters.conversion import read_package_adapter
+from .adapters.soft_prompt_conversion import own_soft_prompt
 from .adapters.vocabulary import vocabulary_for
 from .converters.forms.base_copies import on_its_copies
 from .converters.forms.fitting import find_targets

@@ -20,7 +20,8 @@ from hivellm_lite.converters import read_adapter, read_gguf_header, split_gguf
 from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.lora import convert_lora
-from hivellm_lite.converters.forms.variant import convert_variant, loading_order
+from hivellm_lite.converters.forms.variant import convert_variant
+from hivellm_lite.converters.forms.variant_files import loading_order
 from hivellm_lite.converters.forms.weights import checkpoint_weights
 from hivellm_lite.converters.peft.config import OTHERS, REFUSED_OPTIONS
 

@@ -59,13 +59,28 @@ def test_using_the_expert_class_does_not_load_torch():
     loaded = modules_after(
         "import hivellm_lite; hivellm_lite.Expert; import hivellm_lite.engine.native"
     )
-    assert "llama_cpp" in loaded
+    assert "hivellm_lite.engine.native" in loaded
     assert not loaded & {"torch", "transformers", "peft"}
+
+
+def test_llama_cpp_is_used_without_the_rest_of_its_python_package():
+    native = "import hivellm_lite.engine.native as native; native.start()"
+    assert not {"numpy", "jinja2", "llama_cpp"} & modules_after(native)
+    other_way_round = f"{native}; import llama_cpp; llama_cpp.llama_cpp.llama_backend_init()"
+    assert "llama_cpp.llama" in modules_after(other_way_round)
+
+
+def test_llama_cpp_that_is_imported_already_is_used_as_it_is():
+    modules_after(
+        "import llama_cpp; from hivellm_lite.engine.native import llama; "
+        "assert llama is llama_cpp.llama_cpp"
+    )
 
 
 @pytest.mark.parametrize("name", ["Expert", "ExpertManager", "open_package"])
 def test_a_public_name_does_not_load_llama_cpp_before_a_model_is_loaded(name):
-    assert "llama_cpp" not in modules_after(f"import hivellm_lite; hivellm_lite.{name}")
+    loaded = modules_after(f"import hivellm_lite; hivellm_lite.{name}")
+    assert not loaded & {"llama_cpp", "hivellm_lite.engine.native"}
 
 
 def test_all_is_sorted_and_is_exactly_what_is_public():

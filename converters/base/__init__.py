@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ...lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .conversion import FORMAT_VERSION, BaseReport, convert_base, estimate_size
+    from .conversion import BaseReport, convert_base, estimate_size
 
-__all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
+__all__ = ["BaseReport", "convert_base", "estimate_size"]
 
 __getattr__, __dir__ = lazy_names(__name__, {"conversion": __all__})

@@ -33,10 +33,7 @@ from .head import settle_head
 from .header import write_header
 from .plan import PlannedTensor, plan_tensors, skipped_parts
 
-__all__ = ["FORMAT_VERSION", "BaseReport", "convert_base", "estimate_size"]
-
-FORMAT_VERSION = 6
-"""Part of cache keys. It rises when the same folder would become a different file."""
+__all__ = ["BaseReport", "convert_base", "estimate_size"]
 
 BLOCK_ELEMENTS = 1 << 18
 """Elements converted at a time: 1 MB of float32, which fits into the processor's cache."""

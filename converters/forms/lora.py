@@ -23,10 +23,7 @@ from ..safetensors import Array, Float32Array
 from .fitting import find_targets
 from .targets import Target
 
-__all__ = ["FORMAT_VERSION", "LoraPair", "LoraReport", "convert_lora", "stored_rank", "write_lora"]
-
-FORMAT_VERSION = 3
-"""Part of cache keys. It rises when the same adapter would become a different file."""
+__all__ = ["LoraPair", "LoraReport", "convert_lora", "stored_rank", "write_lora"]
 
 _TILE = 4
 """If the rank is a multiple of this, llama.cpp multiplies several rows by other kernels than one

@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ...errors import ConversionError
-from ..gguf.header import GGUFHeader, read_gguf_header
+from ..gguf.header import GGUFHeader
 from ..gguf.split import (
     METADATA_FILE,
     PartTensor,
@@ -38,14 +38,9 @@ from .targets import Target
 from .weights import WeightSource
 
 __all__ = [
-    "FORMAT_VERSION",
     "VariantReport",
     "convert_variant",
-    "loading_order",
 ]
-
-FORMAT_VERSION = 3
-"""Part of cache keys. It rises when the same input would become a different file."""
 
 
 @dataclass(frozen=True)
@@ -136,19 +131,6 @@ def _described(
         if steps and len(steps[0][0].shape) > 1
     ]
     return " and ".join(kind for kind in STORED if kind in matrices) or "f32"
-
-
-def loading_order(base_parts: Sequence[Path], variant: Path) -> list[Path]:
-    """The files of a variant's model: the base's parts, except where the variant has its own."""
-    order = [variant / part.name if (variant / part.name).exists() else part for part in base_parts]
-    names = {part.name for part in base_parts}
-    return order + sorted(
-        (path for path in variant.glob("*.gguf") if path.name not in names), key=_part_number
-    )
-
-
-def _part_number(path: Path) -> int:
-    return int(read_gguf_header(path, part=True).metadata["split.no"])
 
 
 def _plan(

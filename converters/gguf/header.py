@@ -322,7 +322,7 @@ class _Parser:
     def _check_data(self, tensors: Mapping[str, GGUFTensor], data_offset: int) -> None:
         for tensor in tensors.values():
             if (n_bytes := n_tensor_bytes(tensor.shape, tensor.type_name)) is None:
-                continue  # the type is newer than this gguf package; llama.cpp checks it
+                continue  # the type is newer than our table; llama.cpp checks it
             if n_bytes < 0:
                 raise self._values.error(
                     f"tensor {tensor.name!r}: rows of {tensor.shape[-1]} cannot be "

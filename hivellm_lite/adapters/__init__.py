@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .conversion import becomes_lora, read_package_adapter
     from .loss import AdapterLoss, Divergence
     from .options import AdapterOptions
-    from .prepare import PreparedAdapter, becomes_lora, prepare_adapter, read_package_adapter
+    from .prepare import PreparedAdapter, prepare_adapter
     from .report import (
         AdapterReport,
         Form,
@@ -38,9 +39,10 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "conversion": ["becomes_lora", "read_package_adapter"],
         "loss": ["AdapterLoss", "Divergence"],
         "options": ["AdapterOptions"],
-        "prepare": ["PreparedAdapter", "becomes_lora", "prepare_adapter", "read_package_adapter"],
+        "prepare": ["PreparedAdapter", "prepare_adapter"],
         "report": [
             "AdapterReport",
             "Form",

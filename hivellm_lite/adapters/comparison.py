@@ -17,7 +17,8 @@ from pathlib import Path
 from ..converters.forms.change_loss import ChangeLoss
 from ..converters.forms.exact_lora import exact_lora_bytes, write_exact_lora
 from ..converters.forms.targets import Target
-from ..converters.forms.variant import convert_variant, loading_order
+from ..converters.forms.variant import convert_variant
+from ..converters.forms.variant_files import loading_order
 from ..converters.forms.weights import GGUFWeights, WeightSource
 from ..converters.gguf.published_parts import published_parts
 from ..converters.peft.updates import Unchanged, Update

@@ -32,7 +32,8 @@ from ..converters.forms.low_rank import (
 )
 from ..converters.forms.storage_types import TypePlan, allowed_types, plan_types, stored_bytes
 from ..converters.forms.targets import Target
-from ..converters.forms.variant import VariantReport, convert_variant, loading_order
+from ..converters.forms.variant import VariantReport, convert_variant
+from ..converters.forms.variant_files import loading_order
 from ..converters.forms.weights import GGUFWeights, WeightSource, checkpoint_weights, gguf_weights
 from ..converters.gguf.header import GGUFHeader
 from ..converters.peft.adapter import Adapter
@@ -50,10 +51,7 @@ from .report import AdapterReport, LowRankAdapterReport, VariantAdapterReport
 from .texts import texts_of
 from .vocabulary import vocabulary_for
 
-__all__ = ["FORMS_VERSION", "FormBuilder"]
-
-FORMS_VERSION = 2
-"""Part of cache keys. Raised when the same input would get another form."""
+__all__ = ["FormBuilder"]
 
 COMPARING = "Writing what is compared with"
 """Label for the progress of writing references."""

@@ -15,48 +15,34 @@ reports the loss.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ..bases.parts import base_parts, fingerprints
-from ..cache.digests import digest_of
+from ..bases.parts import base_parts
 from ..cache.entries import CacheEntry
-from ..cache.sources import SourceWatch, source_of
+from ..cache.sources import SourceWatch
 from ..cache.store import Cache
-from ..converters.forms import lora, variant
-from ..converters.forms.base_copies import on_its_copies
-from ..converters.forms.fitting import find_targets
-from ..converters.forms.variant import loading_order
-from ..converters.forms.weights import checkpoint_weights, gguf_weights
+from ..converters.forms.variant_files import loading_order
 from ..converters.gguf.check import check_model
 from ..converters.gguf.header import GGUFHeader, read_gguf_header
 from ..converters.gguf.published_parts import published_parts
-from ..converters.peft.adapter import Adapter, read_adapter
-from ..converters.peft.methods.reader import Values
-from ..package.opening import Package, check_unchanged
+from ..package.opening import Package
 from ..progress import Progress
-from .forms import FORMS_VERSION, FormBuilder
+from .keys import form_key, lora_key, lora_key_on_copies
 from .loss import AdapterLoss, is_recorded
 from .options import AdapterOptions
-from .plain_lora import LoraBuilder, becomes_lora
 from .report import AdapterReport, Form, SoftPromptReport, VariantAdapterReport, report_from
-from .soft_prompts import FILE, SoftPromptBuilder, own_soft_prompt, soft_prompt_key
-from .texts import texts_of
+from .soft_prompts import SOFT_PROMPT_FILE
 
 logger = logging.getLogger("hivellm_lite")
 
 __all__ = [
     "AdapterOptions",
     "PreparedAdapter",
-    "becomes_lora",
     "earlier_conversions",
     "prepare_adapter",
-    "read_package_adapter",
 ]
 
 
@@ -90,7 +76,7 @@ class PreparedAdapter:
     @property
     def soft_prompt(self) -> Path | None:
         """The file of the soft prompt that the adapter is; None for any other adapter."""
-        return self.entry.path / FILE if self.form == "soft-prompt" else None
+        return self.entry.path / SOFT_PROMPT_FILE if self.form == "soft-prompt" else None
 
     @property
     def loss(self) -> AdapterLoss:
@@ -101,28 +87,6 @@ class PreparedAdapter:
     def size(self) -> int:
         """Bytes that the adapter takes on disk."""
         return self.report.bytes
-
-
-def read_package_adapter(
-    package: Package, base: GGUFHeader | None = None, *, values: Values = "keep"
-) -> Adapter:
-    """The adapter's tensors; ``values`` as for ``read_adapter``.
-
-    With ``base``, all shapes are compared with the base before any number is read, so an
-    adapter takes memory in proportion to its base. Raises ConversionError for an adapter that
-    cannot be used.
-    """
-    info = package.manifest.adapters[0] if package.manifest.adapters else None
-    read = functools.partial(
-        read_adapter,
-        package.adapter.weights,
-        package.adapter.config,
-        r=info.r if info else None,
-        alpha=info.alpha if info else None,
-    )
-    if base is not None:
-        find_targets(read(values="skip"), base)
-    return read(values=values)
 
 
 def prepare_adapter(
@@ -149,54 +113,45 @@ def prepare_adapter(
     state = SourceWatch(lambda: parts)
     check_model([base])
     header = read_gguf_header(base)
-    key = digest_of("lora", lora.FORMAT_VERSION, package.digest, header.layout_digest)
-    sources = [package.source]
-    known = cache.reuse("adapters", key, sources=sources)
-    if options.mode != "exact" and known is not None:
-        return _prepared(known, base, cache, False)
-    notes: tuple[str, ...] = ()
-    builder: LoraBuilder | FormBuilder | SoftPromptBuilder
-    if (own := own_soft_prompt(package)) is not None:
-        key, builder = soft_prompt_key(package, own.name, header), SoftPromptBuilder(own, header)
-    else:
-        adapter = read_package_adapter(package, header)
-        notes = adapter.notes
-        if adapter.base_copies or not becomes_lora(adapter, header, options.mode):
-            folder = float_weights()
-            state = SourceWatch(lambda: [*parts, *_weight_files(folder)])
-            form_key = _form_key(package, base, cache, options, folder)
-        if adapter.base_copies:
-            key = digest_of(key, "on copies", *fingerprints(base, cache))
-            for made in (form_key,) if options.mode == "exact" else (key, form_key):
-                if (known := cache.reuse("adapters", made, sources=sources)) is not None:
-                    return _prepared(known, base, cache, False)
-            with checkpoint_weights(folder) if folder else gguf_weights(base) as source:
-                adapter = on_its_copies(adapter, header, source)
-        if becomes_lora(adapter, header, options.mode):
-            builder = LoraBuilder(adapter, header)
-        else:
-            key = form_key
-            builder = FormBuilder(package, adapter, header, cache, options, folder, progress)
+    found = _known(package, base, header, cache, options, float_weights)
+    if found is not None:
+        return _prepared(found, base, cache, False)
+    from .conversion import convert_adapter  # loads numpy and all that reads adapters
 
-    def build(place: Path) -> dict[str, Any]:
-        report = dataclasses.replace(builder.build(place), notes=notes)
-        check_unchanged(package, cache)
-        return {"expert": package.manifest.identity, "adapter": report.as_dict()}
-
-    entry, built = cache.get_or_build("adapters", key, state.checked(build), sources=sources)
+    entry, built = convert_adapter(
+        package,
+        base,
+        header,
+        cache,
+        options,
+        state=state,
+        float_weights=float_weights,
+        progress=progress,
+    )
     return _prepared(entry, base, cache, built)
 
 
-def _form_key(
-    package: Package, base: Path, cache: Cache, options: AdapterOptions, folder: Path | None
-) -> str:
-    """The key of a form that depends on the base's weights, the float ones in ``folder``."""
-    versions = (FORMS_VERSION, lora.FORMAT_VERSION, variant.FORMAT_VERSION)
-    return digest_of(
-        *("adapter", versions, package.digest, *fingerprints(base, cache)),
-        *(dataclasses.asdict(options), [source_of(path) for path in _weight_files(folder)]),
-        [dataclasses.astuple(text) for text in texts_of(package)[1]],
-    )
+def _known(
+    package: Package,
+    base: Path,
+    header: GGUFHeader,
+    cache: Cache,
+    options: AdapterOptions,
+    float_weights: Callable[[], Path | None],
+) -> CacheEntry | None:
+    """An earlier conversion, found without reading the adapter."""
+    keys = [] if options.mode == "exact" else [lora_key(package, header)]
+    entry = next(filter(None, (_reuse(cache, key, package) for key in keys)), None)
+    if entry is not None or not all(map(cache.knows_fingerprint, published_parts(base))):
+        return entry  # a form that depends on the base's weights has left their fingerprint
+    if options.mode != "exact":
+        keys = [lora_key_on_copies(package, header, base, cache)]
+    keys.append(form_key(package, base, cache, options, float_weights()))
+    return next(filter(None, (_reuse(cache, key, package) for key in keys)), None)
+
+
+def _reuse(cache: Cache, key: str, package: Package) -> CacheEntry | None:
+    return cache.reuse("adapters", key, sources=[package.source])
 
 
 def earlier_conversions(
@@ -208,10 +163,6 @@ def earlier_conversions(
         facts = entry.info["adapter"]
         if source in [known["path"] for known in entry.sources] and is_recorded(facts):
             yield entry, report_from(facts)
-
-
-def _weight_files(folder: Path | None) -> list[Path]:
-    return sorted(folder.glob("*.safetensors")) if folder else []
 
 
 def _prepared(entry: CacheEntry, base: Path, cache: Cache, built: bool) -> PreparedAdapter:

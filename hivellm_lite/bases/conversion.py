@@ -10,7 +10,7 @@ from ..cache.digests import digest_file, digest_of
 from ..cache.entries import CacheEntry
 from ..cache.sources import SourceWatch
 from ..cache.store import Cache
-from ..converters.base import FORMAT_VERSION, convert_base, estimate_size
+from ..converters.base.version import FORMAT_VERSION
 from ..converters.file_types import QUANTIZATIONS
 from ..converters.tokenizers.chat_template import CHAT_TEMPLATE_FILES
 from ..errors import OutOfMemoryError
@@ -74,6 +74,8 @@ def convert_folder(
     )
     if entry is not None:
         return entry, False
+    from ..converters.base import convert_base, estimate_size  # loads numpy
+
     require_space(
         cache.root,
         estimate_size(folder, quantization),

@@ -211,6 +211,10 @@ class Cache(CacheFolder):
             self._note_fingerprint(path, digest)
         return digest
 
+    def knows_fingerprint(self, path: Path) -> bool:
+        """Whether `fingerprint` would not have to read the file."""
+        return self._fingerprint_note(path).is_file()
+
     def _fingerprint_note(self, path: Path) -> Path:
         return self.root / FINGERPRINTS / digest_of(source_of(path))
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import click
 
+from ..adapters.conversion import becomes_lora, read_package_adapter
 from ..adapters.options import MODES
-from ..adapters.prepare import becomes_lora, earlier_conversions, read_package_adapter
-from ..adapters.soft_prompts import own_soft_prompt
+from ..adapters.prepare import earlier_conversions
+from ..adapters.soft_prompt_conversion import own_soft_prompt
 from ..bases.search import find_base
 from ..cache.store import Cache
 from ..converters.forms.fitting import find_targets

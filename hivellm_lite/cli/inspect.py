@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from ..adapters.prepare import earlier_conversions, read_package_adapter
+from ..adapters.conversion import read_package_adapter
+from ..adapters.prepare import earlier_conversions
 from ..adapters.report import report_from
-from ..adapters.soft_prompts import own_soft_prompt
+from ..adapters.soft_prompt_conversion import own_soft_prompt
 from ..bases.at_hand import base_at_hand
 from ..bases.conversion import converted_for, notes_of
 from ..cache.store import Cache

@@ -46,7 +46,7 @@ class Device:
 
 @functools.cache
 def _ggml() -> Any:
-    library = llama.llama_cpp._lib
+    library = llama._lib
     for name, result, arguments in (
         ("ggml_backend_dev_count", ctypes.c_size_t, []),
         ("ggml_backend_dev_get", ctypes.c_void_p, [ctypes.c_size_t]),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InferenceError
+from .binding import load_binding
 from .openmp import OPENMP_SETTINGS, short_waits
 
 _NO_BACKTRACE = "GGML_NO_BACKTRACE"
@@ -25,7 +26,7 @@ with short_waits():
     _was_set = os.environ.get(_NO_BACKTRACE)
     os.environ[_NO_BACKTRACE] = "1"
     try:
-        import llama_cpp as llama
+        llama: Any = load_binding()
     finally:
         if _was_set is None:
             del os.environ[_NO_BACKTRACE]
@@ -159,7 +160,7 @@ def _end_at_once() -> None:
     wait for each other for ever. C's ``perror`` prints a text, on any thread, without Python.
     """
     try:
-        set_callback = llama.llama_cpp._lib.ggml_set_abort_callback
+        set_callback = llama._lib.ggml_set_abort_callback
     except AttributeError:  # on Windows it is in another library
         return
     set_callback.argtypes, set_callback.restype = [ctypes.c_void_p], ctypes.c_void_p
@@ -215,7 +216,12 @@ def library_file() -> Path:
 
 def library_version() -> str:
     """Version of the binding that carries llama.cpp."""
-    return str(llama.__version__)
+    from importlib.metadata import PackageNotFoundError, version  # slow, and rarely wanted
+
+    try:
+        return version("llama-cpp-python")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _free(free: Any, pointer: Any, *_keep: object) -> None:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from ..adapters.prepare import PreparedAdapter
 from ..bases.base_file import BaseFile
 from ..cache.store import Cache
-from ..converters.soft_prompts import SoftPromptRows
-from ..engine.virtual_tokens import virtual_tokens
 from ..errors import InferenceError
 from ..inference.decoding import Request
 from ..inference.opening import open_session
@@ -32,6 +30,7 @@ from ..requests.options import BatchPrompt, GenerationOptions, RequestOptions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..converters.soft_prompts import SoftPromptRows
     from ..engine import Adapter, Applied
 
 __all__ = ["LoadTimes", "LoadedExpert", "LoadedParts"]
@@ -91,6 +90,8 @@ class LoadedExpert:
         self.notes = parts.notes
         self._prefix: tuple[int, ...] = ()
         if (rows := parts.soft_prompt) is not None:
+            from ..engine.virtual_tokens import virtual_tokens  # loads numpy
+
             self._prefix = tuple(virtual_tokens(rows.digest, rows.embeddings))
         self._session: Session | None = session
         self._adapter = parts.adapter

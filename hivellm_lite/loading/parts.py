@@ -6,7 +6,6 @@ import os
 import time
 
 from ..cache.store import Cache
-from ..converters.soft_prompts import load_soft_prompt
 from ..hub import Hub
 from ..inference.opening import open_session
 from ..manifest.records import Manifest
@@ -70,7 +69,11 @@ def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) ->
             check_fits(estimate, package.manifest.identity)
 
     soft_prompt = files.soft_prompt
-    rows = load_soft_prompt(soft_prompt.path) if soft_prompt.path is not None else None
+    rows = None
+    if soft_prompt.path is not None:
+        from ..converters.soft_prompts import load_soft_prompt  # loads numpy
+
+        rows = load_soft_prompt(soft_prompt.path)
     n_prompt_bytes = 0 if rows is None else rows.embeddings.nbytes
     session = open_session(
         prepared.files,

@@ -27,7 +27,7 @@ ABORTS = """
 import ctypes, threading
 from hivellm_lite.engine.native import llama, start
 start()
-abort = llama.llama_cpp._lib.ggml_abort
+abort = llama._lib.ggml_abort
 barrier = threading.Barrier(4)
 def fail():
     barrier.wait()

@@ -17,7 +17,8 @@ from hivellm_lite.converters.base import convert_base
 from hivellm_lite.converters.base.config import read_model_config
 from hivellm_lite.converters.checkpoints.opening import open_checkpoint
 from hivellm_lite.converters.forms.fitting import find_targets
-from hivellm_lite.converters.forms.variant import convert_variant, loading_order
+from hivellm_lite.converters.forms.variant import convert_variant
+from hivellm_lite.converters.forms.variant_files import loading_order
 from hivellm_lite.converters.forms.weights import checkpoint_weights
 from hivellm_lite.converters.gguf.header import read_gguf_header
 from hivellm_lite.converters.gguf.split import split_gguf

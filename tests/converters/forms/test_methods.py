@@ -10,7 +10,8 @@ import pytest
 from hivellm_lite.converters import Adapter, read_adapter
 from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.lora import convert_lora
-from hivellm_lite.converters.forms.variant import convert_variant, loading_order
+from hivellm_lite.converters.forms.variant import convert_variant
+from hivellm_lite.converters.forms.variant_files import loading_order
 from hivellm_lite.converters.forms.weights import checkpoint_weights
 from hivellm_lite.converters.gguf.header import read_gguf_header
 from hivellm_lite.converters.peft.config import OTHERS

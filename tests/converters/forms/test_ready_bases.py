@@ -12,7 +12,8 @@ from hivellm_lite.converters.architectures import architecture_of_gguf
 from hivellm_lite.converters.architectures.ready import READY
 from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.lora import convert_lora
-from hivellm_lite.converters.forms.variant import convert_variant, loading_order
+from hivellm_lite.converters.forms.variant import convert_variant
+from hivellm_lite.converters.forms.variant_files import loading_order
 from hivellm_lite.converters.forms.weights import gguf_weights
 
 from hivellm_lite import Expert

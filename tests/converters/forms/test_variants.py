@@ -13,7 +13,8 @@ from hivellm_lite.converters.forms.decomposition import low_rank_form, truncated
 from hivellm_lite.converters.forms.fitting import find_targets
 from hivellm_lite.converters.forms.low_rank import measure_low_rank, write_low_rank
 from hivellm_lite.converters.forms.storage_types import allowed_types, plan_types
-from hivellm_lite.converters.forms.variant import convert_variant, loading_order
+from hivellm_lite.converters.forms.variant import convert_variant
+from hivellm_lite.converters.forms.variant_files import loading_order
 from hivellm_lite.converters.forms.weights import checkpoint_weights, gguf_weights
 from hivellm_lite.converters.gguf.header import GGUFHeader, read_gguf_header
 from hivellm_lite.converters.gguf.split import kind_of, split_gguf
