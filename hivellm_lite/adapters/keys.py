@@ -1,4 +1,4 @@
-"""Keys of converted adapters in the cache. Making a key reads no tensor."""
+"""Keys of converted adapters in the cache, and names of files. Making a key reads no tensor."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from ..package.opening import Package
 from .options import AdapterOptions
 from .texts import texts_of
 
-__all__ = ["form_key", "lora_key", "lora_key_on_copies", "weight_files"]
+__all__ = ["SOFT_PROMPT_FILE", "form_key", "lora_key", "lora_key_on_copies", "weight_files"]
 
 FORMS_VERSION = 2
 """Raised when the same input would get another form."""
+
+SOFT_PROMPT_FILE = "prompt.safetensors"
+"""The name of a soft prompt in its cache entry."""
 
 
 def lora_key(package: Package, header: GGUFHeader) -> str:

@@ -30,11 +30,10 @@ from ..converters.gguf.header import GGUFHeader, read_gguf_header
 from ..converters.gguf.published_parts import published_parts
 from ..package.opening import Package
 from ..progress import Progress
-from .keys import form_key, lora_key, lora_key_on_copies
+from .keys import SOFT_PROMPT_FILE, form_key, lora_key, lora_key_on_copies
 from .loss import AdapterLoss, is_recorded
 from .options import AdapterOptions
 from .report import AdapterReport, Form, SoftPromptReport, VariantAdapterReport, report_from
-from .soft_prompts import SOFT_PROMPT_FILE
 
 logger = logging.getLogger("hivellm_lite")
 

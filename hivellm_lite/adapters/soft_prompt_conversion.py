@@ -19,9 +19,9 @@ from ..converters.soft_prompts import (
     write_soft_prompt,
 )
 from ..package.opening import Package, SoftPromptFiles, check_unchanged
+from .keys import SOFT_PROMPT_FILE
 from .loss import NOTHING_LOST
 from .report import SoftPromptReport
-from .soft_prompts import SOFT_PROMPT_FILE
 
 __all__ = [
     "SoftPromptBuilder",

@@ -14,7 +14,7 @@ from ..errors import ConversionError, PackageError
 from ..package.opening import Package
 from ..package.soft_prompts import find_soft_prompts
 
-__all__ = ["NO_SOFT_PROMPT", "SOFT_PROMPT_FILE", "PreparedSoftPrompt", "prepare_soft_prompt"]
+__all__ = ["NO_SOFT_PROMPT", "PreparedSoftPrompt", "prepare_soft_prompt"]
 
 NO_SOFT_PROMPT = "none"
 """What the option ``soft_prompt`` says for no soft prompt."""
@@ -23,9 +23,6 @@ _SCALED = (
     "the soft prompt acts as in Transformers 5; earlier versions multiplied its rows by the square "
     "root of their width on this architecture"
 )
-
-SOFT_PROMPT_FILE = "prompt.safetensors"
-"""The name of a soft prompt in its cache entry."""
 
 
 @dataclass(frozen=True)
