@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .inference.results import AnswerToken, InferenceResult, TokenLogprob, TokenScore
     from .inference.streams import TextStream
     from .json_schema.schema_source import JSONSchema
-    from .loading.loaded_expert import LoadTimes
+    from .loading.loaded_parts import LoadTimes
     from .loading.options import (
         ConversionOptions,
         DeviceOptions,
@@ -140,7 +140,7 @@ _HOMES = {
     "JSONSchema": "json_schema.schema_source",
     "KVCacheCounts": "residency.stats",
     "LoadOptions": "loading.options",
-    "LoadTimes": "loading.loaded_expert",
+    "LoadTimes": "loading.loaded_parts",
     "ManagerStats": "residency.stats",
     "Manifest": "manifest.records",
     "Package": "package.opening",

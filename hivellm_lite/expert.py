@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 from .adapters.prepare import PreparedAdapter
 from .bases.base_file import BaseFile
-from .inference.async_streams import AsyncTextStream
-from .inference.batches import arun_batch, run_batch
 from .inference.results import InferenceResult, TokenScore
 from .inference.scoring import score_tokens
 from .inference.session import Session
 from .inference.streams import TextStream
 from .inference.submissions import Prepared
-from .loading.loaded_expert import LoadedExpert, LoadTimes
+from .loading.loaded_expert import LoadedExpert
+from .loading.loaded_parts import LoadTimes
 from .loading.parts import load_expert
 from .loading.saved_state import load_state, save_state
 from .manifest.records import Manifest
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine import Applied
+    from .inference.async_streams import AsyncTextStream
     from .loading.options import LoadOptions
 
 __all__ = ["Expert"]
@@ -98,6 +98,8 @@ class Expert:
         ``return_exceptions`` a prompt that fails has its exception in the list; otherwise
         the first exception is raised after all other prompts have ended.
         """
+        from .inference.batches import run_batch  # loads asyncio
+
         outcomes = run_batch(self._prepare_batch(prompts, options))
         return checked(outcomes, return_exceptions)
 
@@ -107,12 +109,16 @@ class Expert:
         """`generate_stream` for ``async for``. The request is made in a thread when the first piece
         is asked for, and its errors are raised then.
         """
+        from .inference.async_streams import AsyncTextStream  # loads asyncio
+
         return AsyncTextStream(lambda: self._prepare(prompt, options))
 
     async def agenerate(
         self, prompt: str | None = None, **options: Unpack[GenerationOptions]
     ) -> InferenceResult:
         """`generate` as a coroutine; cancelling the task stops the decoding."""
+        from .inference.async_streams import AsyncTextStream  # loads asyncio
+
         return await AsyncTextStream(lambda: self._prepare(prompt, options), ahead=True).run()
 
     async def agenerate_batch(
@@ -123,6 +129,8 @@ class Expert:
         **options: Unpack[GenerationOptions],
     ) -> list[InferenceResult | Exception]:
         """`generate_batch` as a coroutine; cancelling the task stops the decoding."""
+        from .inference.batches import arun_batch  # loads asyncio
+
         listed = check_prompts(prompts)
         outcomes = await arun_batch(lambda: self._prepare_batch(listed, options))
         return checked(outcomes, return_exceptions)

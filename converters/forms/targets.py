@@ -164,7 +164,7 @@ def _factors(module: str, architecture: Architecture, base: GGUFHeader) -> Float
     if not architecture.n_multipliers:
         return None
     key = f"{base.architecture}.{MULTIPLIERS_KEY}"
-    numbers = read_numbers(base, key) if key in base.arrays else np.zeros(0)
+    numbers = np.asarray(read_numbers(base, key) if key in base.arrays else [], np.float64)
     if len(numbers) != architecture.n_multipliers or not (
         np.isfinite(numbers).all() and (numbers > 0).all()
     ):

@@ -13,8 +13,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
-
 from ..errors import CacheError, ExpertError, LoadError
 from ..storage.disk_space import free_bytes, is_disk_full
 from ..user_paths import user_path
@@ -140,6 +138,8 @@ class CacheFolder:
 
         Raises CacheError or LoadError if the lock cannot be had within ``timeout`` seconds.
         """
+        import filelock  # as slow as all modules of the cache together, and only used to build
+
         folder = self.root / "locks"
         try:
             folder.mkdir(parents=True, exist_ok=True)

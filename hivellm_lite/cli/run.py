@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from ..adapters.loss import WORTH_A_WARNING
-from ..expert import Expert
+from ..loading.options import LoadOptions
+from ..loading.parts import load_expert
 from .input_text import prompt_text
 from .options import (
     grammar_options,
@@ -73,7 +74,11 @@ def run(
     """  # noqa: D301 - click looks for the control character
     prompt = prompt_text(prompt)
     with progress_bar() as progress:
-        expert = Expert.load(package, **load_arguments(settings, options), progress=progress)
+        loading = {**load_arguments(settings, options), "progress": progress}
+        loaded = load_expert(package, cast(LoadOptions, loading))
+    from ..expert import Expert  # what answers need was imported while the model was read
+
+    expert = Expert(loaded)
     for note in expert.notes:
         say_line(f"note: {note}")
     if expert.prepared.loss.share > WORTH_A_WARNING:

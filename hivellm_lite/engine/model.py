@@ -22,7 +22,16 @@ from ..tokenization.rules import read_text_rules
 from ..tokenization.tokenizer import After
 from .cache_sizes import CacheSizes, cache_sizes
 from .device import free_memory, is_cpu, select_devices, use_extra_buffers
-from .native import LOADING_BYTES, Native, fresh_log, is_lack_of_memory, llama, reason, start
+from .native import (
+    LOADING_BYTES,
+    Native,
+    fresh_log,
+    is_lack_of_memory,
+    llama,
+    reason,
+    start,
+    unlogged,
+)
 from .rope_options import long_rope_above, yarn_betas
 from .row_shapes import RowShape, row_shape
 from .sizes import compute_bytes
@@ -81,17 +90,18 @@ class Model(Native):
         """Positions of a context beyond which llama.cpp takes LongRoPE's other factors; None for
         models without."""
         overrides: dict[str, int | bool | str] = {**rules.overrides}
-        with fresh_log():
-            if len(parts) == 1:
-                params.kv_overrides = _overrides(overrides)
-                pointer = llama.llama_model_load_from_file(os.fsencode(parts[0]), params)
-            else:
-                overrides["split.count"] = len(parts)
-                if n_tensors is not None:
-                    overrides["split.tensors.count"] = n_tensors
-                params.kv_overrides = _overrides(overrides)
-                paths = (ctypes.c_char_p * len(parts))(*map(os.fsencode, parts))
-                pointer = llama.llama_model_load_from_splits(paths, len(parts), params)
+        if len(parts) > 1:
+            overrides["split.count"] = len(parts)
+            if n_tensors is not None:
+                overrides["split.tensors.count"] = n_tensors
+        params.kv_overrides = _overrides(overrides)
+        pointer = None
+        with unlogged() as quiet:
+            if quiet:
+                pointer = _read(parts, params)
+        if not pointer:
+            with fresh_log():
+                pointer = _read(parts, params)
         if not pointer:
             error = OutOfMemoryError if is_lack_of_memory(reason()) else LoadError
             raise error(f"llama.cpp cannot load the model {parts[0]}\n{reason()}")
@@ -259,6 +269,14 @@ class Model(Native):
     def begin_token(self) -> int | None:
         """The token that must come first, for models that want one."""
         return self.vocabulary.begin_token
+
+
+def _read(parts: Sequence[Path], params: Any) -> Any:
+    """llama.cpp's pointer to the model in these files; null if llama.cpp cannot load it."""
+    if len(parts) == 1:
+        return llama.llama_model_load_from_file(os.fsencode(parts[0]), params)
+    paths = (ctypes.c_char_p * len(parts))(*map(os.fsencode, parts))
+    return llama.llama_model_load_from_splits(paths, len(parts), params)
 
 
 def _headers(parts: Sequence[Path]) -> list[GGUFHeader]:

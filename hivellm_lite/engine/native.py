@@ -50,6 +50,7 @@ __all__ = [
     "return_free_memory",
     "start",
     "system_info",
+    "unlogged",
 ]
 
 logger = logging.getLogger("hivellm_lite.llama")
@@ -114,6 +115,20 @@ def fresh_log() -> Iterator[None]:
         _calling.discard(me)
         for level, message in _collected.lines:
             logger.log(_LEVELS.get(level, logging.DEBUG), "%s", message)
+
+
+@contextlib.contextmanager
+def unlogged() -> Iterator[bool]:
+    """Let llama.cpp log nothing; for a call that is made again in `fresh_log` if it fails.
+
+    Reading a model logs a thousand lines. For each of them its thread would wait for Python, which
+    may be busy on another thread. Yields False, and changes nothing, where somebody wants the log:
+    a logger, or another thread that is in a call of its own.
+    """
+    quiet = not _calling and not logger.isEnabledFor(logging.INFO)
+    if quiet:
+        log_nothing()
+    yield quiet
 
 
 def _collect() -> None:

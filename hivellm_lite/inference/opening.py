@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.options import ContextOptions
+from ..process.meanwhile import meanwhile
 from ..process.state import bookkeeping, forget_on_fork, loading
 from .options import SessionOptions
-from .session import GiveUp, Session
 
 if TYPE_CHECKING:
     from ..engine import Model
+    from .session import GiveUp, Session
 
 __all__ = ["open_session"]
 
@@ -84,13 +85,15 @@ def open_session(
     n_tensors: int | None = None,
     digest: Callable[[Path], str] | None = None,
     before_loading: Callable[[], None] = lambda: None,
+    while_reading: Callable[[], object] = lambda: None,
 ) -> Session:
     """The session for a model's files and these options; loads the model if needed.
 
     ``n_tensors``: total number of tensors in a multi-part model, if it differs from the first
     part's count. With ``digest`` (of a file's content) copies of a loaded model's files
     share that model; without it only the same files do. ``before_loading`` is called if
-    a context must be made, and may raise.
+    a context must be made, and may raise. ``while_reading`` is called on another thread while
+    llama.cpp reads a model, which leaves Python idle.
 
     Only threads that want the same model wait for each other. Every call must be paired with
     `Session.release`; the last one frees the model.
@@ -117,7 +120,7 @@ def open_session(
         other.wait()
     try:
         with loading():
-            session = _load(key, loaded, files, n_tensors, before_loading)
+            session = _load(key, loaded, files, n_tensors, before_loading, while_reading)
     finally:
         with bookkeeping:
             if _being_loaded.get(key.model) is mine:
@@ -132,6 +135,7 @@ def _load(
     files: Sequence[Path],
     n_tensors: int | None,
     before_loading: Callable[[], None],
+    while_reading: Callable[[], object],
 ) -> Session:
     """A new session on ``loaded``, which the caller has counted as used, or on a new model."""
     from ..engine import Model  # loads llama.cpp
@@ -139,8 +143,11 @@ def _load(
     try:
         before_loading()
         if loaded is None:
-            loaded = LoadedModel(Model(files, device=key.model.device, n_tensors=n_tensors))
+            with meanwhile(while_reading):
+                loaded = LoadedModel(Model(files, device=key.model.device, n_tensors=n_tensors))
             _use(loaded)
+        from .session import Session  # loads numpy, which `while_reading` may have done
+
         session = Session(loaded.model, key.model.files[0][0], key.options, _giving_up(key, loaded))
     except BaseException:
         if loaded is not None:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..adapters.prepare import PreparedAdapter
-from ..bases.base_file import BaseFile
-from ..cache.store import Cache
 from ..errors import InferenceError
 from ..inference.decoding import Request
 from ..inference.opening import open_session
 from ..inference.session import Session
 from ..manifest.records import Manifest
 from ..package.grammar import package_grammar
-from ..package.opening import Package
 from ..prompts.template_files import package_template
 from ..requests.argument_types import check_types, refuse_unknown
 from ..requests.batches import build_each
@@ -26,52 +20,14 @@ from ..requests.builder import RequestBuilder
 from ..requests.effects import Effect
 from ..requests.grammars import GrammarChooser
 from ..requests.options import BatchPrompt, GenerationOptions, RequestOptions
+from .loaded_parts import LoadedParts
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..converters.soft_prompts import SoftPromptRows
-    from ..engine import Adapter, Applied
+    from ..engine import Applied
 
-__all__ = ["LoadTimes", "LoadedExpert", "LoadedParts"]
-
-
-@dataclass(frozen=True)
-class LoadTimes:
-    """Seconds that each part of loading took, and what had to be converted for it."""
-
-    package: float
-    base: float
-    adapter: float
-    model: float
-    base_converted: bool
-    adapter_converted: bool
-
-    @property
-    def total(self) -> float:
-        """Seconds of all parts together."""
-        return self.package + self.base + self.adapter + self.model
-
-
-@dataclass(frozen=True)
-class LoadedParts:
-    """What loading found and made.
-
-    ``adapter`` is None for a variant and for a soft prompt. ``soft_prompt`` stands before every
-    prompt. ``find_weights`` looks for the base's Hugging Face folder. ``notes`` are about the soft
-    prompt. The owner releases ``session``.
-    """
-
-    package: Package
-    base: BaseFile
-    prepared: PreparedAdapter
-    session: Session
-    adapter: Adapter | None
-    soft_prompt: SoftPromptRows | None
-    times: LoadTimes
-    cache: Cache
-    find_weights: Callable[[], Path | None]
-    notes: tuple[str, ...] = ()
+__all__ = ["LoadedExpert"]
 
 
 class LoadedExpert:

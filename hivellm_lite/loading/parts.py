@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 from ..cache.store import Cache
 from ..hub import Hub
@@ -12,8 +13,11 @@ from ..manifest.records import Manifest
 from ..memory_estimate import check_fits, estimate_memory
 from ..process.memory_limits import LOADING_BYTES, memory_is_full, require_memory
 from .files import find_package, prepare_files
-from .loaded_expert import LoadedExpert, LoadedParts, LoadTimes
+from .loaded_parts import LoadedParts, LoadTimes
 from .options import LoadOptions, LoadSettings
+
+if TYPE_CHECKING:
+    from .loaded_expert import LoadedExpert
 
 __all__ = ["load_expert", "read_manifest"]
 
@@ -36,7 +40,10 @@ def load_expert(
         except MemoryError:
             raise memory_is_full("loading an expert") from None
 
-    return LoadedExpert(cache.heal(load))
+    parts = cache.heal(load)
+    from .loaded_expert import LoadedExpert  # imported while the model was read
+
+    return LoadedExpert(parts)
 
 
 def read_manifest(path: str | os.PathLike[str], options: LoadOptions, *, caller: str) -> Manifest:
@@ -53,6 +60,16 @@ def read_manifest(path: str | os.PathLike[str], options: LoadOptions, *, caller:
         progress=settings.progress,
     )
     return package.manifest
+
+
+def _import_what_answers() -> None:
+    """Import what reading a model does not need, and what answers do: numpy, grammars, templates.
+
+    It takes as long as llama.cpp takes to read a small model.
+    """
+    from ..engine import Adapter, Context, Sampler  # noqa: F401
+    from ..inference import session, streams  # noqa: F401
+    from . import loaded_expert  # noqa: F401
 
 
 def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) -> LoadedParts:
@@ -82,6 +99,7 @@ def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) ->
         n_tensors=prepared.n_tensors,
         digest=cache.fingerprint,
         before_loading=check_memory,
+        while_reading=_import_what_answers,
     )
     try:
         name = package.manifest.identity

@@ -178,7 +178,7 @@ def _check_window(findings: Findings, architecture: Architecture, layers: int) -
         findings.integer("attention.sliding_window_pattern", 2, MAX_SIZE, default=period)
     elif array.type_code not in (4, 5, 7) or array.length != layers:
         findings.add(key, f"an array of {array.length}", f"{layers} flags")
-    elif not read_numbers(findings.header, key).any():
+    elif not any(read_numbers(findings.header, key)):
         findings.add(key, "false for every layer", "some layers with a window")
 
 

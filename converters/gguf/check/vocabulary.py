@@ -10,15 +10,14 @@ src/llama-vocab.cpp of llama.cpp.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from array import array
+from collections.abc import Iterator, Sequence
 
 from ..arrays import read_numbers, read_strings
 from .problems import Findings
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["TOKENIZERS", "check_vocabulary", "missing_bytes", "text_problem"]
 
@@ -58,13 +57,13 @@ def check_vocabulary(findings: Findings) -> None:
     if header.metadata.get("tokenizer.ggml.pre") == "whitespace":
         # For this name llama.cpp does not split at spaces, but asserts that words have none.
         findings.add("tokenizer.ggml.pre", "'whitespace'", "a pre-tokenizer of text models")
-    array = header.arrays.get(_TOKENS)
-    if array is None or array.type_code != 8 or not array.length:
-        found = "missing" if array is None else f"an array of {array.length}"
+    listed = header.arrays.get(_TOKENS)
+    if listed is None or listed.type_code != 8 or not listed.length:
+        found = "missing" if listed is None else f"an array of {listed.length}"
         findings.add(_TOKENS, found, "a list of texts")
         return
-    tokens, types = read_strings(header, _TOKENS), _types(findings, array.length)
-    _check_scores(findings, array.length)
+    tokens, types = read_strings(header, _TOKENS), _types(findings, listed.length)
+    _check_scores(findings, listed.length)
     if model != "llama" and "tokenizer.ggml.merges" not in header.arrays:
         findings.add("tokenizer.ggml.merges", "missing", "a list of pairs")
     longest = max(tokens, key=len)
@@ -78,9 +77,9 @@ def check_vocabulary(findings: Findings) -> None:
     if texts is None or types is None:
         return
     if model == "llama" and (missing := missing_bytes(tokens)):
-        listed = ", ".join(f"<0x{byte:02X}>" for byte in missing[:5])
-        findings.add(_TOKENS, f"without {listed}", "a token for each byte")
-    for token in (types == BYTE).nonzero()[0]:
+        names = ", ".join(f"<0x{byte:02X}>" for byte in missing[:5])
+        findings.add(_TOKENS, f"without {names}", "a token for each byte")
+    for token in _places(types, BYTE):
         if not _BYTE_NAME.fullmatch(tokens[token]):
             findings.add(_TOKENS, f"{_shown(tokens[token])} at {token}", "<0x00> to <0xFF>")
             return
@@ -117,18 +116,24 @@ def missing_bytes(tokens: list[bytes]) -> list[int]:
     return [b for b in _UTF8_BYTES if b"<0x%02X>" % b not in known and bytes([b]) not in known]
 
 
-def _types(findings: Findings, n_tokens: int) -> NDArray[Any] | None:
-    import numpy as np
+def _places(numbers: array[int], wanted: int) -> Iterator[int]:
+    place = -1
+    with contextlib.suppress(ValueError):
+        while True:
+            place = numbers.index(wanted, place + 1)
+            yield place
 
-    array = findings.header.arrays.get(_TYPES)
-    if array is None:
+
+def _types(findings: Findings, n_tokens: int) -> array[int] | None:
+    listed = findings.header.arrays.get(_TYPES)
+    if listed is None:
         if _TYPES in findings.header.metadata:
             findings.add(_TYPES, "no list", "a list of int32")
             return None
-        return np.full(n_tokens, NORMAL, np.int32)
-    if array.type_code != _INT32 or array.length < n_tokens:
+        return array("i", [NORMAL]) * n_tokens
+    if listed.type_code != _INT32 or listed.length < n_tokens:
         findings.add(
-            _TYPES, f"a list of {array.length}", f"int32 for each of the {n_tokens} tokens"
+            _TYPES, f"a list of {listed.length}", f"int32 for each of the {n_tokens} tokens"
         )
         return None
     return read_numbers(findings.header, _TYPES)[:n_tokens]
@@ -136,20 +141,20 @@ def _types(findings: Findings, n_tokens: int) -> NDArray[Any] | None:
 
 def _check_scores(findings: Findings, n_tokens: int) -> None:
     key = "tokenizer.ggml.scores"
-    array = findings.header.arrays.get(key)
-    if array is None:
+    listed = findings.header.arrays.get(key)
+    if listed is None:
         if key in findings.header.metadata:
             findings.add(key, "no list", "a list of float32")
-    elif array.type_code not in (_FLOAT32, _INT32) or array.length < n_tokens:
-        findings.add(key, f"a list of {array.length}", f"float32 for each of the {n_tokens} tokens")
+    elif listed.type_code not in (_FLOAT32, _INT32) or listed.length < n_tokens:
+        findings.add(
+            key, f"a list of {listed.length}", f"float32 for each of the {n_tokens} tokens"
+        )
     elif not _finite(read_numbers(findings.header, key)[:n_tokens]):
         findings.add(key, "not finite everywhere", "numbers")
 
 
-def _finite(numbers: NDArray[Any]) -> bool:
-    import numpy as np
-
-    return bool(np.isfinite(numbers).all())
+def _finite(numbers: array[float]) -> bool:
+    return math.isfinite(sum(numbers))  # a sum of float32 does not exceed float64
 
 
 def _decoded(findings: Findings, tokens: list[bytes]) -> str | None:
@@ -163,7 +168,7 @@ def _decoded(findings: Findings, tokens: list[bytes]) -> str | None:
         return None
 
 
-def _check_spelling(findings: Findings, texts: str, types: NDArray[Any]) -> None:
+def _check_spelling(findings: Findings, texts: str, types: array[int]) -> None:
     spelled = 0
     if _NO_BYTE_LETTER.search(texts) is None:
         return
