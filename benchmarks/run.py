@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--llama-cpp", type=Path)
     parser.add_argument("--hugging-face", type=Path)
     given = parser.parse_args()
-    startup.main()
+    startup.main(given.base, given.package)
     convert_adapter.main(
         given.base, given.package, given.peft_python, given.llama_cpp, given.hugging_face
     )

@@ -19,10 +19,15 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> No
         )
 
 
+def process_environment() -> dict[str, str]:
+    """The environment of a user, for whom Python keeps its compiled files."""
+    return {name: v for name, v in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def process_seconds(*commands: Sequence[str | Path], runs: int = 7) -> list[list[float]]:
     """Wall seconds of whole processes, run in turn (A B A B …) after one warm-up each."""
     seconds: list[list[float]] = [[] for _ in commands]
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**process_environment(), "OMP_WAIT_POLICY": "PASSIVE"}
     for turn in range(runs + 1):
         for taken, command in zip(seconds, commands, strict=True):
             started = time.perf_counter()
