@@ -77,6 +77,53 @@ def test_llama_cpp_that_is_imported_already_is_used_as_it_is():
     )
 
 
+NOT_BEFORE_A_MODEL = {"numpy", "asyncio", "jinja2", "gguf", "filelock", "tokenizers", "llama_cpp"}
+"""What takes long to import, and is not needed to find and check the files of an expert."""
+
+
+def test_the_command_run_loads_nothing_that_answering_alone_needs():
+    loaded = modules_after("import hivellm_lite.cli.run, hivellm_lite.engine.native")
+    ours = {"hivellm_lite.inference.session", "hivellm_lite.requests.builder", "hivellm_lite.gbnf"}
+    assert not loaded & (NOT_BEFORE_A_MODEL | ours)
+
+
+FIND_FILES = """\
+from hivellm_lite.cache.store import Cache
+from hivellm_lite.loading.files import prepare_files
+from hivellm_lite.loading.options import LoadSettings
+files = prepare_files({package!r}, LoadSettings.of(dict(base={base!r}), caller='a test'), Cache())
+assert not files.adapter.converted"""
+
+
+@pytest.mark.parametrize("adapter", ["plain", "dora"])
+def test_what_was_converted_is_found_without_reading_the_adapter(tiny_package, tiny_base, adapter):
+    package = tiny_package(adapter=adapter)
+    hivellm_lite.Expert.load(package, base=tiny_base).close()
+    loaded = modules_after(FIND_FILES.format(package=str(package), base=str(tiny_base)))
+    assert not loaded & NOT_BEFORE_A_MODEL
+    assert "hivellm_lite.converters.peft.adapter" not in loaded
+
+
+def test_the_headers_of_base_and_adapter_are_each_read_once(tiny_package, tiny_base):
+    from hivellm_lite.converters.gguf import header
+
+    package = tiny_package()
+    hivellm_lite.Expert.load(package, base=tiny_base).close()
+    header._read.cache_clear()
+    with hivellm_lite.Expert.load(package, base=tiny_base, n_threads=1) as expert:
+        expert.generate("Hi", max_tokens=2)
+    assert header._read.cache_info().misses == 2
+
+
+def test_a_synchronous_answer_does_not_load_asyncio(tiny_package, tiny_base):
+    loaded = modules_after(
+        f"import hivellm_lite; e = hivellm_lite.Expert.load({str(tiny_package())!r}, "
+        f"base={str(tiny_base)!r}, n_threads=1); e.generate('Hi', max_tokens=2); e.close()"
+    )
+    assert "numpy" in loaded
+    assert "asyncio" not in loaded
+
+
 @pytest.mark.parametrize("name", ["Expert", "ExpertManager", "open_package"])
 def test_a_public_name_does_not_load_llama_cpp_before_a_model_is_loaded(name):
     loaded = modules_after(f"import hivellm_lite; hivellm_lite.{name}")

@@ -8,7 +8,7 @@ import platform
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..converters.gguf.header import GGUFHeader, read_gguf_header
 from ..converters.gguf.published_parts import part_names
 from ..errors import ConversionError, LoadError, OutOfMemoryError
 from ..lazy import lazy
+from ..process.meanwhile import meanwhile
 from ..process.memory_limits import require_memory
 from ..tokenization.rules import read_text_rules
 from ..tokenization.tokenizer import After
@@ -58,9 +59,11 @@ class Model(Native):
         *,
         device: str = "auto",
         n_tensors: int | None = None,
+        while_reading: Callable[[], object] | None = None,
     ) -> None:
         """``n_tensors``: total number of tensors in the parts, if it differs from the first
-        part's count (a variant may have tensors that its base lacks).
+        part's count (a variant may have tensors that its base lacks). ``while_reading`` is called
+        on another thread while llama.cpp reads the files; see `meanwhile`.
         """
         parts = [files] if isinstance(files, Path) else list(files)
         # Before anything native: llama.cpp ends the process where it finds a contradiction.
@@ -96,12 +99,13 @@ class Model(Native):
                 overrides["split.tensors.count"] = n_tensors
         params.kv_overrides = _overrides(overrides)
         pointer = None
-        with unlogged() as quiet:
-            if quiet:
-                pointer = _read(parts, params)
-        if not pointer:
-            with fresh_log():
-                pointer = _read(parts, params)
+        with meanwhile(while_reading):
+            with unlogged() as quiet:
+                if quiet:
+                    pointer = _read(parts, params)
+            if not pointer:
+                with fresh_log():
+                    pointer = _read(parts, params)
         if not pointer:
             error = OutOfMemoryError if is_lack_of_memory(reason()) else LoadError
             raise error(f"llama.cpp cannot load the model {parts[0]}\n{reason()}")

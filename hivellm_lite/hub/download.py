@@ -11,8 +11,6 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import filelock
-
 from ..errors import LoadError
 from ..progress import Progress
 from ..storage.disk_space import is_disk_full, require_space
@@ -64,6 +62,8 @@ def _fetch(
     hub: Hub, listing: Listing, cache: RepositoryCache, file: HubFile, report: Callable[[int], None]
 ) -> None:
     """Put one file in place: link its contents if the cache has them, or else download them."""
+    import filelock  # as in the cache: not needed for what is here already
+
     lock = cache.lock(file)
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.options import ContextOptions
-from ..process.meanwhile import meanwhile
 from ..process.state import bookkeeping, forget_on_fork, loading
 from .options import SessionOptions
 
@@ -85,7 +84,7 @@ def open_session(
     n_tensors: int | None = None,
     digest: Callable[[Path], str] | None = None,
     before_loading: Callable[[], None] = lambda: None,
-    while_reading: Callable[[], object] = lambda: None,
+    while_reading: Callable[[], object] | None = None,
 ) -> Session:
     """The session for a model's files and these options; loads the model if needed.
 
@@ -135,7 +134,7 @@ def _load(
     files: Sequence[Path],
     n_tensors: int | None,
     before_loading: Callable[[], None],
-    while_reading: Callable[[], object],
+    while_reading: Callable[[], object] | None,
 ) -> Session:
     """A new session on ``loaded``, which the caller has counted as used, or on a new model."""
     from ..engine import Model  # loads llama.cpp
@@ -143,8 +142,10 @@ def _load(
     try:
         before_loading()
         if loaded is None:
-            with meanwhile(while_reading):
-                loaded = LoadedModel(Model(files, device=key.model.device, n_tensors=n_tensors))
+            model = Model(
+                files, device=key.model.device, n_tensors=n_tensors, while_reading=while_reading
+            )
+            loaded = LoadedModel(model)
             _use(loaded)
         from .session import Session  # loads numpy, which `while_reading` may have done
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..cache.store import Cache
@@ -62,14 +63,17 @@ def read_manifest(path: str | os.PathLike[str], options: LoadOptions, *, caller:
     return package.manifest
 
 
-def _import_what_answers() -> None:
+def _import_what_answers(manifest: Manifest) -> None:
     """Import what reading a model does not need, and what answers do: numpy, grammars, templates.
 
     It takes as long as llama.cpp takes to read a small model.
     """
     from ..engine import Adapter, Context, Sampler  # noqa: F401
     from ..inference import session, streams  # noqa: F401
+    from ..prompts.formats import import_for_prompts
     from . import loaded_expert  # noqa: F401
+
+    import_for_prompts(manifest)
 
 
 def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) -> LoadedParts:
@@ -99,7 +103,7 @@ def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) ->
         n_tensors=prepared.n_tensors,
         digest=cache.fingerprint,
         before_loading=check_memory,
-        while_reading=_import_what_answers,
+        while_reading=partial(_import_what_answers, package.manifest),
     )
     try:
         name = package.manifest.identity

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .format import PromptFormat, PromptTokens
     from .template_files import TemplateFile
 
-__all__ = ["PromptFormats", "describe_format"]
+__all__ = ["PromptFormats", "describe_format", "import_for_prompts"]
 
 logger = logging.getLogger("hivellm_lite")
 
@@ -123,6 +123,12 @@ def _chat_template(source: str, name: str, tokens: tuple[tuple[str, str], ...]) 
     from ..chat_templates import ChatTemplate
 
     return ChatTemplate(source, tokens=dict(tokens), name=name)
+
+
+def import_for_prompts(manifest: Manifest) -> None:
+    """Import Jinja ahead of the first prompt, unless the manifest names a format without it."""
+    if manifest.base.prompt_template not in TEMPLATES:
+        from ..chat_templates import ChatTemplate  # noqa: F401
 
 
 def describe_format(manifest: Manifest, own: TemplateFile | None) -> str:

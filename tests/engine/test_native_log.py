@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from hivellm_lite.engine import Context, ContextOptions, InterruptedDecodeError, Row
+from hivellm_lite.engine import Context, ContextOptions, InterruptedDecodeError, Model, Row
 from hivellm_lite.engine.native import fresh_log, on_log, reason
 
 
@@ -101,3 +101,19 @@ print("ended")
 """
     done = run(code)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")
+
+
+def test_the_log_of_a_model_is_kept_where_somebody_wants_it_and_nowhere_else(tiny_base, caplog):
+    with caplog.at_level(logging.DEBUG, "hivellm_lite"):
+        Model(tiny_base).close()
+    assert any("loaded meta data" in record.getMessage() for record in caplog.records)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "hivellm_lite"):
+        Model(tiny_base).close()
+        assert not on_log_lines()
+    assert caplog.records == []
+
+
+def on_log_lines() -> list[str]:
+    with fresh_log():
+        return [reason()] if "no reason" not in reason() else []
