@@ -40,6 +40,11 @@ __all__ = ["Lanes"]
 
 logger = logging.getLogger("hivellm_lite")
 
+LEAST_SWAPS = 3
+"""Changes of adapters before an expert gets a context, however little making one takes. Experts
+that are asked in turn have all been used by then, and none takes another's context.
+"""
+
 LEAST_STREAMS = 4
 """Streams that an own context begins with, if they are within the limit."""
 
@@ -63,6 +68,7 @@ class _Debt:
     since: float
     until: float
     paid: float = 0.0
+    n_swaps: int = 0
     length: int = 0
 
 
@@ -268,9 +274,10 @@ class Lanes:
             while len(self._debts) > MOST_DEBTS:
                 del self._debts[next(iter(self._debts))]
         debt.until = now
+        debt.n_swaps += 1
         debt.paid += self.shared.costs.swap
         debt.length = max(debt.length, *(one.decoding.length for one in requests), 1)
-        if debt.paid >= self._price:
+        if debt.paid >= self._price and debt.n_swaps >= LEAST_SWAPS:
             self._give(applied, debt)
 
     def _give(self, applied: Applied, debt: _Debt) -> None:

@@ -101,3 +101,50 @@ class TestThinking:
     def test_white_space_that_the_grammar_has_belongs_to_the_answer(self, thinker):
         constraint = self.after(thinker, r'root ::= " "? "yes"', "<think>a</think>\n\n yes")
         assert constraint.finished
+
+
+class TestPrepared:
+    """A mask that was computed ahead changes no choice."""
+
+    RULES = 'root ::= "[" ([a-z]+ "-" | [0-9]+ ",")+ "]"'
+
+    def constraint(self, thinker: Model) -> GrammarConstraint:
+        automaton = compile_grammar(Grammar.parse(self.RULES))
+        masks = TokenMasks([thinker.piece(t) for t in range(thinker.n_vocab)])
+        return GrammarConstraint(automaton.start, masks, thinker)
+
+    @pytest.mark.parametrize("temperature", [0.0, 0.9])
+    def test_choices_are_the_same_with_and_without(self, thinker, temperature):
+        random = np.random.default_rng(1)
+        logits = random.normal(size=(40, thinker.n_vocab)).astype(np.float32)
+        taken = []
+        for prepares in (False, True):
+            constraint = self.constraint(thinker)
+            sampler = Sampler(SamplingParams(temperature=temperature), 7, thinker.n_vocab)
+            tokens = []
+            for row in logits:
+                token = constraint.choose(sampler, row)
+                if thinker.is_end(token):
+                    break
+                constraint.accept(token)
+                tokens.append(token)
+                if prepares:
+                    constraint.prepare()
+            taken.append(tokens)
+            sampler.close()
+        assert taken[0] == taken[1]
+        assert len(taken[0]) > 5
+
+    def test_nothing_is_prepared_for_a_model_that_wants_what_is_allowed(self, thinker):
+        constraint = self.constraint(thinker)
+        constraint.prepare()
+        assert constraint._prepared is None
+        (token,) = thinker.tokenize("[")
+        logits = np.zeros(thinker.n_vocab, np.float32)
+        logits[thinker.tokenize("x")[0]] = 1.0  # refused
+        sampler = Sampler(SamplingParams(temperature=0.0), 7, thinker.n_vocab)
+        assert constraint.choose(sampler, logits) == token
+        constraint.accept(token)
+        constraint.prepare()
+        assert constraint._prepared is not None
+        sampler.close()
