@@ -69,9 +69,28 @@ class BaseEstimate:
         return self.parts.weights + self.contexts * context + sum(a.size for a in self.adapters)
 
 
+@dataclass(frozen=True)
+class OwnContexts:
+    """Contexts that experts asked often get for themselves on a device where swaps are dear.
+
+    ``each``: bytes of one. ``at_most``: how many fit into half of what is free. They are not in
+    the total, because they are given up where others need their memory.
+    """
+
+    experts: int
+    each: int
+    at_most: int
+
+
 @click.command()
 @packages_argument
 @base_options
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="As in run; auto takes a GPU if there is one.",
+)
 @click.option("--n-ctx", type=int, default=2048, show_default=True, help="Context in tokens.")
 @click.option("--kv-type", default="f16", show_default=True, help="KV cache: f32, f16, bf16, q8_0.")
 @click.option(
@@ -102,6 +121,7 @@ def estimate(
     quantization: str,
     pre_tokenizer: str | None,
     offline: bool,
+    device: str,
     n_ctx: int,
     kv_type: str,
     streams: int,
@@ -113,10 +133,13 @@ def estimate(
     """Print how much memory the experts in PACKAGE... take together, part by part.
 
     No model is loaded and no base is downloaded. A base that is a Hugging Face folder
-    is converted first. Exits with 1 if the experts do not fit.
+    is converted first. With a GPU as --device, its free memory counts, and the contexts
+    that experts asked often may get for themselves are shown. Exits with 1 if the experts
+    do not fit.
     """
     options = SessionOptions(ContextOptions(n_ctx, kv_type=kv_type), max_streams=streams)
-    available = available_memory() if limit is None else parse_bytes(limit)
+    on_device = _device_memory(device)
+    available = parse_bytes(limit) if limit else on_device or available_memory()
     opened = open_packages(
         settings, named_packages(packages), verify=not no_verify, offline=offline
     )
@@ -124,13 +147,32 @@ def estimate(
     bases = list(_bases(opened, settings, options, adapter_mode, search))
     total = sum(one.total for one in bases)
     fits = None if available is None else total <= available
+    own = [_own_contexts(one, available - total) for one in bases if on_device and available]
     if as_json:
         facts = [_facts(one) for one in bases]
+        for one, contexts in zip(facts, own or [None] * len(facts), strict=True):
+            one["own_contexts"] = dataclasses.asdict(contexts) if contexts else None
         print_json({"bases": facts, "total": total, "available": available, "fits": fits})
     else:
-        _print(bases, options, total, available, "allowed" if limit else "free")
+        _print(bases, own, options, total, available, "allowed" if limit else "free")
     if fits is False:
         raise click.exceptions.Exit(1)
+
+
+def _device_memory(device: str) -> int | None:
+    """Bytes that are free on the GPU that ``device`` means; None for a CPU."""
+    if device == "cpu":
+        return None
+    from ..engine.device import free_memory  # loads llama.cpp
+
+    return free_memory(device)
+
+
+def _own_contexts(base: BaseEstimate, free: int) -> OwnContexts:
+    """What the experts on a base that share a context may get beside it."""
+    n_sharing = sum(adapter.form != "variant" for adapter in base.adapters)
+    each = base.parts.kv_cache + base.parts.compute
+    return OwnContexts(n_sharing, each, min(max(0, n_sharing - 1), max(0, free) // 2 // each))
 
 
 def _bases(
@@ -212,6 +254,7 @@ def _facts(base: BaseEstimate) -> dict[str, Any]:
 
 def _print(
     bases: list[BaseEstimate],
+    own: list[OwnContexts],
     options: SessionOptions,
     total: int,
     available: int | None,
@@ -232,6 +275,9 @@ def _print(
             for a in base.adapters
         ]
     rows += [("total", total, ""), (available_is, available, "")]
+    for contexts in own:
+        remark = f"each: up to {contexts.at_most} of {contexts.experts} experts, not in the total"
+        rows.append(("own", contexts.each, f"context, {remark}"))
     for label, size, remark in rows:
         amount = "unknown" if size is None else f"{size / 1e6:,.1f} MB"
         print_line(f"{label:<9} {amount:>14}  {remark}".rstrip())

@@ -58,7 +58,7 @@ class Admission:
         self._settle = settle
         n_streams, n_ctx = first or (1, options.n_ctx)
         self.kv = KVStreams(self._make_context, n_streams, n_ctx, parked=parked, settle=settle)
-        self.n_ctx = max(options.n_ctx, self.kv.context.n_ctx)
+        self.n_ctx = -(-options.n_ctx // PAD) * PAD
         """Positions that one sequence may have."""
         self._budget = max(kv_positions, self.n_ctx)
         self.waiting: list[ScheduledRequest] = []
@@ -237,4 +237,4 @@ def stream_length(model: Model, n_ctx: int, length: int) -> int:
     """
     switch = model.long_rope_above
     least = PAD if switch is None or n_ctx <= switch else switch + 1
-    return min(max(least, 1 << (length - 1).bit_length()), n_ctx)
+    return min(max(least, 1 << (length - 1).bit_length()), -(-n_ctx // PAD) * PAD)

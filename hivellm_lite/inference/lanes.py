@@ -228,14 +228,13 @@ class Lanes:
 
     def _make(self, owner: Applied | None, first: tuple[int, int] | None = None) -> Lane:
         options, model = self._options, self._model
-        context = options.context
-        if owner is not None:
-            context = replace(context, n_ctx=self.shared.admission.n_ctx)
+        if first is None and model.on_cpu:  # clearing a long one takes a tenth of a second
+            first = (1, stream_length(model, options.context.n_ctx, 1))
 
         def admission(settle) -> Admission:  # type: ignore[no-untyped-def]
             return Admission(
                 model,
-                context,
+                options.context,
                 max_streams=options.max_streams,
                 kv_positions=options.kv_positions or max(8192, 4 * options.context.n_ctx),
                 parked=self._parked,

@@ -168,7 +168,10 @@ class _Models(Collector):
         yield GaugeMetricFamily("hivellm_kv_cache_bytes", "KV caches and parked prefixes", kv_bytes)
         running = sum(one["active"] for one in counts)
         waiting = sum(one["queued"] for one in counts)
+        own = [context for base in stats["bases"] for context in base["own_contexts"]]
+        yield GaugeMetricFamily("hivellm_own_contexts", "Contexts of single experts", len(own))
         streams = sum(base["streams"] for base in stats["bases"])
+        streams += sum(context["streams"] for context in own)
         yield GaugeMetricFamily("vllm:num_requests_running", "Requests computed now", running)
         yield GaugeMetricFamily("vllm:num_requests_waiting", "Requests that wait", waiting)
         yield GaugeMetricFamily(

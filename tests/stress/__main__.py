@@ -68,13 +68,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--as-on-a-device", action="store_true", help="own contexts, and overlap")
     parser.add_argument("--only", nargs="*", default=list(WORKERS), choices=list(WORKERS))
     arguments = parser.parse_args()
     faulthandler.enable()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HIVELLM_HOME"] = folder
         os.environ["HF_HUB_OFFLINE"] = "1"
-        world = make_world(Path(folder), arguments.seconds)
+        world = make_world(Path(folder), arguments.seconds, as_on_a_device=arguments.as_on_a_device)
         threading.Thread(target=watch, args=(world,), daemon=True).start()
         threads = [
             threading.Thread(target=work, args=(world, name, arguments.seed), name=name)
@@ -102,6 +103,8 @@ def main() -> int:
         world.wrong.append(f"in use though nobody asks: {busy}")
     print(", ".join(f"{name} {n}" for name, n in sorted(world.counts.items())))
     print({key: stats["experts"][key] for key in ("loads", "reloads", "evictions", "hits")})
+    for base in stats["bases"]:
+        print(base["residency"], base["requests"]["overlapped"], "overlapped")
     print(f"memory {early or 0:.0f} MB after a fifth of the time, {resident():.0f} MB at the end")
     for one in world.wrong:
         print(one, file=sys.stderr)

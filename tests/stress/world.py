@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -62,7 +63,16 @@ class World:
         return draw.choice(list(self.packages)), draw.choice(WORDS)
 
 
-def make_world(folder: Path, seconds: float) -> World:
+OWN_BYTES = 8_000_000
+"""Memory for two or three contexts of single experts' own, which five would like to have."""
+
+
+def make_world(folder: Path, seconds: float, *, as_on_a_device: bool) -> World:
+    """``as_on_a_device``: experts get contexts of their own, and decodes overlap with other work,
+    as where swaps are dear.
+    """
+    if as_on_a_device:
+        os.environ["HIVELLM_OVERLAP"] = "1"
     base = folder / "tiny-llama.gguf"
     convert_base(FIXTURES / "models" / "tiny-llama", base, quant="f32")
     packages = {}
@@ -79,6 +89,7 @@ def make_world(folder: Path, seconds: float) -> World:
         n_threads=1,
         kv_type="f32",  # so that the order of a sum decides nothing
         max_loaded_experts=3,
+        own_context_bytes=OWN_BYTES if as_on_a_device else 0,
     )
     for name, path in packages.items():
         mode = "exact" if ADAPTERS.get(name) == "dora" else "lora"
