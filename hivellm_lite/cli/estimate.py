@@ -147,7 +147,7 @@ def estimate(
     bases = list(_bases(opened, settings, options, adapter_mode, search))
     total = sum(one.total for one in bases)
     fits = None if available is None else total <= available
-    own = [_own_contexts(one, available - total) for one in bases if on_device and available]
+    own = [own_contexts(one, available - total) for one in bases if on_device and available]
     if as_json:
         facts = [_facts(one) for one in bases]
         for one, contexts in zip(facts, own or [None] * len(facts), strict=True):
@@ -168,7 +168,7 @@ def _device_memory(device: str) -> int | None:
     return free_memory(device)
 
 
-def _own_contexts(base: BaseEstimate, free: int) -> OwnContexts:
+def own_contexts(base: BaseEstimate, free: int) -> OwnContexts:
     """What the experts on a base that share a context may get beside it."""
     n_sharing = sum(adapter.form != "variant" for adapter in base.adapters)
     each = base.parts.kv_cache + base.parts.compute

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hivellm_lite.converters.gguf.header import read_gguf_header
 
 from hivellm_lite import Expert
+from hivellm_lite.cli.estimate import AdapterEstimate, BaseEstimate, OwnContexts, own_contexts
+from hivellm_lite.memory_estimate import MemoryEstimate
 
 CONTEXT = ("--n-ctx", 512)
 
@@ -31,6 +34,7 @@ def test_parts_are_those_of_the_loaded_expert(estimate, tiny_package, tiny_base)
     (base,) = facts["bases"]
     (adapter,) = base["adapters"]
     with Expert.load(package, base=tiny_base, n_ctx=512, n_threads=1) as expert:
+        expert.generate("Hello", max_tokens=400)  # the cache has the size that was needed so far
         assert base["weights"] == expert.session.model.size
         assert base["kv_cache"] == expert.session.memory
         # the file has a header beside the tensors
@@ -119,3 +123,18 @@ def test_a_base_is_looked_for_on_this_machine_alone(tool, tiny_package, server):
     assert code == 1
     assert "offline" in err
     assert server.asked == []
+
+
+def test_on_a_cpu_no_expert_gets_a_context_of_its_own(estimate, tiny_package):
+    facts = estimate(tiny_package("one"), tiny_package("two"), *CONTEXT, "--device", "cpu")[1]
+    assert [base["own_contexts"] for base in facts["bases"]] == [None]
+
+
+def test_own_contexts_fit_into_half_of_what_is_free():
+    parts = MemoryEstimate(weights=1000, kv_cache=60, compute=40, adapter=0)
+    adapters = [AdapterEstimate(name, name, "lora", 5, "") for name in "abcd"]
+    variant = AdapterEstimate("v", "v", "variant", 50, "")
+    base = BaseEstimate(Path("base.gguf"), parts, 2, (*adapters, variant))
+    assert own_contexts(base, 10_000) == OwnContexts(experts=4, each=100, at_most=3)
+    assert own_contexts(base, 500) == OwnContexts(experts=4, each=100, at_most=2)
+    assert own_contexts(base, -500).at_most == 0
