@@ -19,8 +19,11 @@ N_AFFECTED = 2
 FIRST_STEP = 0.01
 """Seconds of a step until one was measured."""
 
-N_STEPS, N_SWAPS = 32, 8
+N_STEPS, N_SWAPS = 32, 9
 """Measurements that are kept."""
+
+FEWEST = 3
+"""Measurements of swaps that are believed: a single one may have been interrupted."""
 
 
 class StepCosts:
@@ -44,7 +47,9 @@ class StepCosts:
     @property
     def swap(self) -> float:
         """What a change of adapters adds to the decodes after it."""
-        return statistics.median(self._swaps) if self._swaps else self._guess * self.step
+        if len(self._swaps) < FEWEST:
+            return self._guess * self.step
+        return statistics.median(self._swaps)
 
     def add(self, n_since_swap: int, call: float, step: float) -> None:
         """Note a decode: how many came before it under the same adapters, the seconds of its call,

@@ -298,7 +298,7 @@ class Lanes:
             logger.warning("no more contexts of single experts' own: %s", error)
             return
         self._price = time.perf_counter() - started
-        del self._debts[applied]
+        self._debts.pop(applied, None)
         self.n_made += 1
         self.own[applied] = lane
         self._ring.append(lane)

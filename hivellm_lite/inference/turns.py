@@ -22,17 +22,22 @@ SWAPPING_AT_MOST = 0.25
 FAIR_WAIT = 0.25
 """Seconds that an expert should wait for its turn at most."""
 
+LONGEST_TURN = 1.0
+"""Seconds of the longest turn."""
+
 
 def turn_length(swap: float, step: float, n_others: int) -> int:
     """Steps of one expert before another's turn.
 
     ``swap`` and ``step`` are what a change of adapters and a step take, in seconds. ``n_others``
     experts wait meanwhile. The turn is long enough for the swaps to take little of the time, unless
-    the others would wait too long; then they take more of it, up to a limit.
+    the others would wait too long; then they take more of it, up to a limit. No turn takes longer
+    than `LONGEST_TURN`, whatever was measured.
     """
     wanted = _length(swap, step, SWAPPING)
     fair = FAIR_WAIT / (step * max(1, n_others))
-    return max(LEAST_STEPS, round(max(min(wanted, fair), _length(swap, step, SWAPPING_AT_MOST))))
+    n = max(min(wanted, fair), _length(swap, step, SWAPPING_AT_MOST))
+    return max(LEAST_STEPS, round(min(n, LONGEST_TURN / step)))
 
 
 def _length(swap: float, step: float, part: float) -> float:

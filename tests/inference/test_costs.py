@@ -8,6 +8,7 @@ from hivellm_lite.inference.costs import StepCosts
 from hivellm_lite.inference.turns import (
     FAIR_WAIT,
     LEAST_STEPS,
+    LONGEST_TURN,
     SWAPPING,
     SWAPPING_AT_MOST,
     turn_length,
@@ -40,10 +41,15 @@ def test_turns_that_end_early_measure_nothing():
     turn(costs, 0.01, 0.01)
     for _ in range(9):
         costs.add(0, 5.0, 5.0)
-    costs.add(1, 5.0, 5.0)
-    costs.add(0, 5.0, 5.0)
-    costs.add(2, 0.002, 0.002)  # the one between was a prompt
-    assert costs.swap == pytest.approx(2 * (5.0 - 0.002))
+        costs.add(2, 0.002, 0.002)  # the one between was a prompt
+    assert costs.swap == pytest.approx(2 * 0.002)
+
+
+def test_a_single_measurement_is_not_believed():
+    costs = StepCosts(2.0)
+    turn(costs, 0.5, 0.5)
+    turn(costs, 5.0, 5.0)
+    assert costs.swap == pytest.approx(2 * 0.002)
 
 
 def test_a_cheap_swap_makes_short_turns():
@@ -54,6 +60,10 @@ def test_a_cheap_swap_makes_short_turns():
 def test_a_dear_swap_makes_turns_in_which_it_takes_little():
     n = turn_length(0.010, 0.002, 1)
     assert 0.010 / (0.010 + n * 0.002) == pytest.approx(SWAPPING, rel=0.05)
+
+
+def test_no_turn_takes_for_ever():
+    assert turn_length(1.0, 0.002, 1) * 0.002 == pytest.approx(LONGEST_TURN)
 
 
 def test_many_others_do_not_wait_for_ever():
