@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import faulthandler
+import gc
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ import pytest
 from hivellm_lite import Cache, Expert
 from hivellm_lite.hub import Hub
 
+from .support.devices import TEST_DEVICE
 from .support.hub_server import HubServer
+from .support.leftovers import Surroundings, forget_frames
 from .support.packages import adapter_files, manifest_bytes, manifest_v2, write_package
 from .support.paths import FIXTURES, REAL_BASE
 
@@ -26,12 +29,64 @@ if TYPE_CHECKING:
 # make both crawl. Read by OpenMP when llama.cpp is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# What "auto" means in every test and in the programs that tests start.
+os.environ["HIVELLM_DEVICE"] = TEST_DEVICE
+
 # A shell's background job ignores Ctrl-C, and would hand that on to what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test failed, and let go of the variables that its traceback keeps."""
+    report = yield
+    if report.failed and call.excinfo is not None:
+        item.stash[FAILED] = True
+        if not item.config.getoption("usepdb"):
+            forget_frames(call.excinfo.value)
+    return report
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def nothing_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves open is closed after it, and named: no later test fails for it.
+
+    A test that passed must leave nothing. One that failed has said enough.
+    """
+    before = Surroundings.now()
+    yield
+    if before.since():
+        gc.collect()
+        left = before.since()
+        before.restore()
+        if left and FAILED not in request.node.stash:
+            pytest.fail(f"the test leaves behind: {', '.join(left)}")
+
+
+@pytest.fixture
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The test must leave nothing that only the garbage collector would free."""
+    before = Surroundings.now()
+    yield
+    assert FAILED in request.node.stash or before.since() == []
+
+
+@pytest.fixture(autouse=True)
+def device(
+    nothing_stays: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test that is about a CPU's numbers or processes (``@pytest.mark.cpu``) computes on one."""
+    if request.node.get_closest_marker("cpu"):
+        monkeypatch.setenv("HIVELLM_DEVICE", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def home(nothing_stays: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """HIVELLM_HOME: an empty folder of this test's own. The Hub is not to be asked."""
     path = tmp_path / "home"
     monkeypatch.setenv("HIVELLM_HOME", str(path))
@@ -109,16 +164,6 @@ def expert(
     """An expert on the tiny Llama, loaded with the ``OPTIONS`` of the test's module."""
     with Expert.load(tiny_package(), base=tiny_base, **request.module.OPTIONS) as loaded:
         yield loaded
-
-
-@pytest.fixture
-def nothing_is_left() -> Iterator[None]:
-    """No session and no model may be left after the test."""
-    from hivellm_lite.inference.opening import models, sessions
-
-    yield
-    assert sessions == {}
-    assert models == {}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from hivellm_lite.inference.opening import models
 from hivellm_lite.inference.options import SessionOptions
 from hivellm_lite.memory_estimate import MemoryEstimate, check_fits, estimate_memory, parse_bytes
 
+from .support.devices import MEMORY
 from .support.paths import EXPERTS, MODELS
 
 
@@ -124,6 +125,7 @@ def test_what_does_not_fit_is_refused_with_the_parts():
     )
 
 
+@pytest.mark.cpu(MEMORY)
 def test_loading_is_refused_before_the_model_is_loaded(real_base):
     with pytest.raises(OutOfMemoryError, match=r"needs about .*kv cache 773\d+ MB"):
         Expert.load(EXPERTS / "sql.expert", base=real_base, n_ctx=1 << 24, kv_type="f32")

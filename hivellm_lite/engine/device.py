@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import LoadError
 from .native import llama, start, system_info
+from .options import device_name
 
 __all__ = [
     "Device",
@@ -86,13 +87,15 @@ def devices() -> list[Device]:
 
 
 def select_devices(device: str) -> list[Device] | None:
-    """The devices that ``device`` names: None for "auto", an empty list for "cpu".
+    """The devices that ``device`` names: None for llama.cpp's choice, an empty list for the CPU.
 
     Accepts ``auto``, ``cpu``, ``cuda``, ``metal``, ``vulkan``, ``rocm``,
-    ``sycl``, each GPU name also with an index as in ``cuda:1``.
+    ``sycl``, each GPU name also with an index as in ``cuda:1``. ``auto`` means what
+    ``HIVELLM_DEVICE`` names, and without that llama.cpp's choice.
 
     Raises LoadError when the build has no such device.
     """
+    device = device_name(device)
     kind, _, index = device.lower().partition(":")
     if device.lower() in ("auto", "cpu"):
         return None if kind == "auto" else []

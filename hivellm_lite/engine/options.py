@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
-__all__ = ["KV_TYPES", "ContextOptions"]
+__all__ = ["KV_TYPES", "ContextOptions", "device_name"]
 
 KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
 """Types of the KV cache that are offered, with their ggml type numbers."""
@@ -42,3 +43,8 @@ class ContextOptions:
         if self.flash_attention is None and cpu and self.kv_type != "q8_0":
             return replace(self, flash_attention=False)
         return self
+
+
+def device_name(asked: str) -> str:
+    """``asked``, or for ``auto`` the device that the variable ``HIVELLM_DEVICE`` names."""
+    return (os.environ.get("HIVELLM_DEVICE") or asked) if asked.lower() == "auto" else asked

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 from ..adapters.options import AdapterOptions
 from ..bases.conversion import QUANTIZATIONS
-from ..engine.options import ContextOptions
+from ..engine.options import ContextOptions, device_name
 from ..inference.options import SessionOptions
 from ..progress import Progress
 from ..requests.argument_types import refuse_unknown
@@ -83,7 +83,8 @@ class DeviceOptions(TypedDict, total=False):
 
     device: str | None
     """``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"metal"`` or ``"vulkan"``. Default:
-    ``"auto"``."""
+    ``"auto"``, which is the device that the variable ``HIVELLM_DEVICE`` names, or a GPU if there
+    is one."""
     n_ctx: int
     """Context in tokens: prompt and answer together, 1 to 2²⁴. Default: 2048."""
     n_threads: int | None
@@ -154,7 +155,7 @@ class LoadSettings:
         return cls(
             adapter,
             session,
-            device=options.get("device") or "auto",
+            device=device_name(options.get("device") or "auto"),
             **_given(options, SourceOptions.__annotations__),
         )
 

@@ -78,13 +78,14 @@ def _import_what_answers(manifest: Manifest) -> None:
 
 def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) -> LoadedParts:
     from ..engine import Adapter, return_free_memory  # loads llama.cpp
+    from ..engine.device import is_cpu
 
     files = prepare_files(path, settings, cache)
     started = time.perf_counter()
     package, base, prepared = files.package, files.base, files.adapter
 
     def check_memory() -> None:
-        if settings.device in ("auto", "cpu"):
+        if is_cpu(settings.device):  # the estimate is of the machine's own memory
             own = (0 if prepared.is_variant else prepared.size) + n_prompt_bytes
             estimate = estimate_memory(prepared.files, settings.session, adapter_bytes=own)
             check_fits(estimate, package.manifest.identity)

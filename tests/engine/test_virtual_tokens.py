@@ -12,6 +12,8 @@ from hivellm_lite.engine.rows import Row
 from hivellm_lite.engine.virtual_tokens import embeddings_of, n_virtual, virtual_tokens
 from hivellm_lite.errors import InferenceError
 
+from ..support.devices import tolerance
+
 
 def digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
@@ -60,7 +62,7 @@ def test_a_decode_takes_virtual_tokens_in_the_place_of_tokens(tiny_model):
     context.truncate(0, 0)
     context.decode([Row(0, 0, tokens[:2], 0)])
     (end,) = context.decode([Row(0, 2, tokens[2:], 1)])
-    assert np.allclose(context.logits(end), together, atol=1e-5)
+    assert np.allclose(context.logits(end), together, atol=tolerance(1e-5))
     context.close()
 
 
@@ -78,7 +80,7 @@ def test_virtual_tokens_of_several_streams_are_decoded_together(tiny_model):
         context.truncate(stream, 0)
     ends = context.decode([Row(stream, 0, tokens, 1) for stream, tokens in enumerate(prompts)])
     for end, expected in zip(ends, alone, strict=True):
-        assert np.allclose(context.logits(end), expected, atol=1e-4)
+        assert np.allclose(context.logits(end), expected, atol=tolerance(1e-4))
     context.close()
 
 

@@ -18,6 +18,7 @@ from hivellm_lite.inference.batches import run_batch
 from hivellm_lite.inference.compute_thread import LINGER
 from hivellm_lite.inference.submissions import Prepared
 
+from ..support.devices import ANSWERS
 from ..support.waiting import wait_until
 
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
@@ -108,6 +109,7 @@ class TestBatch:
             alone = [expert.generate(word, **GREEDY).text for word in WORDS[:3]]
             assert [r.text for r in expert.generate_batch(WORDS[:3], **GREEDY)] == alone
 
+    @pytest.mark.cpu(ANSWERS)
     def test_takes_options_of_each_prompt_and_seeds_that_count_up(self, expert):
         drawn = {"temperature": 1.5, "max_tokens": 8, "stop": []}
         results = expert.generate_batch(["a", {"prompt": "a", "seed": 99}, "a"], seed=7, **drawn)
@@ -130,6 +132,7 @@ class TestBatch:
 
 
 class TestThreads:
+    @pytest.mark.cpu(ANSWERS)
     def test_on_two_experts_get_their_single_threaded_answers(self, tiny_package, tiny_base):
         a = Expert.load(tiny_package("a"), base=tiny_base, **OPTIONS)
         b = Expert.load(tiny_package("b", adapter="rslora"), base=tiny_base, **OPTIONS)

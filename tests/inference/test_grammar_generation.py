@@ -18,6 +18,8 @@ from hivellm_lite.inference.decoding import AnswerDecoding
 from hivellm_lite.inference.grammar_constraint import GrammarConstraint
 from hivellm_lite.sampling import SamplingParams
 
+from ..support.devices import ANSWERS
+
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 OPTIONS = {"n_ctx": 512, "n_threads": 1}
@@ -312,6 +314,7 @@ class TestManyAnswers:
         assert "".join(stream) == whole.text == stream.result.text
         assert stream.result.forced_tokens == whole.forced_tokens
 
+    @pytest.mark.cpu(ANSWERS)
     def test_each_of_a_batch_has_its_own_grammar(self, expert):
         asked = [
             {"grammar": Grammar.parse(RECORDS)},
@@ -327,6 +330,7 @@ class TestManyAnswers:
         assert alone[1] in ("yes", "no", "yes, of course")
         assert json.loads(alone[3]) in ("red", "green")
 
+    @pytest.mark.cpu(ANSWERS)
     def test_answers_that_are_drawn_share_a_grammar_and_not_its_state(self, expert):
         rules = Grammar.parse(RECORDS)
         drawn = {"temperature": 1.5, "max_tokens": 30, "grammar": rules}

@@ -10,6 +10,8 @@ import pytest
 from hivellm_lite import Expert, ExpertManager
 from hivellm_lite.expert import loaded_of
 
+from ..support.devices import ANSWERS
+
 OPTIONS = {"n_ctx": 256, "n_threads": 1}
 GREEDY = {"temperature": 0.0, "stop": []}
 
@@ -23,6 +25,7 @@ def packages(tiny_package):
     }
 
 
+@pytest.mark.cpu("elsewhere a copy of a stream costs more than a pass, so streams stay in place")
 def test_streams_of_three_experts_are_sorted_and_keep_what_they_hold(packages, tiny_base):
     loaded = [Expert.load(path, base=tiny_base, **OPTIONS) for path in packages.values()]
     kv = loaded[0].session.scheduler.kv
@@ -55,6 +58,7 @@ def test_streams_of_three_experts_are_sorted_and_keep_what_they_hold(packages, t
             expert.close()
 
 
+@pytest.mark.cpu(ANSWERS)
 def test_answers_of_mixed_experts_are_those_of_each_alone(packages, tiny_base):
     prompts = [f"Question {number}" for number in range(8)]
     asked = [(name, prompt, 8 + 5 * n) for n, prompt in enumerate(prompts) for name in packages]

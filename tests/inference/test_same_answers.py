@@ -10,6 +10,7 @@ import pytest
 from hivellm_lite import Expert
 from hivellm_lite.expert import loaded_of
 
+from ..support.devices import BITS
 from ..support.paths import EXPERTS, FIXTURES
 from ..support.soft_prompts import matrix_package
 
@@ -22,6 +23,8 @@ QUESTIONS = [
     "Users whose name starts with A",
     "How many users are there whose name is longer than their age",
 ]
+pytestmark = pytest.mark.cpu(BITS)
+
 GREEDY = {"temperature": 0.0, "max_tokens": 8, "stop": [], "grammar": "off"}
 
 

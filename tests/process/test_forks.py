@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from ..support.devices import CHILDREN
+
 BEGIN = """
 import asyncio, atexit, faulthandler, gc, multiprocessing, os, sys, threading, time
 from hivellm_lite import Expert, ExpertManager, InferenceError
@@ -188,6 +190,7 @@ except KeyboardInterrupt:
         assert done.stdout == "interrupted\n"
 
 
+@pytest.mark.cpu(CHILDREN)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 class TestAProcessThatForks:
     @pytest.mark.parametrize("how", FORKS)

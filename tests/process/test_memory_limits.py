@@ -11,6 +11,8 @@ import pytest
 from hivellm_lite import OutOfMemoryError
 from hivellm_lite.process.memory_limits import control_groups, require_memory
 
+from ..support.devices import MEMORY
+
 MB = 1 << 20
 
 GENERATES = """
@@ -82,6 +84,7 @@ def test_what_is_too_large_for_the_machine_is_refused_with_numbers():
         require_memory("much", 1 << 60, advice="Take less.")
 
 
+@pytest.mark.cpu(MEMORY)
 @pytest.mark.skipif(sys.platform != "linux", reason="limits as on Linux")
 @pytest.mark.parametrize("kind", ["AS", "DATA"])
 @pytest.mark.parametrize("n_prompts", [1, 16])
