@@ -70,10 +70,10 @@ def nothing_stays(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The test must leave nothing that only the garbage collector would free."""
+    """The test must leave no session and no model, not even to the garbage collector."""
     before = Surroundings.now()
     yield
-    assert FAILED in request.node.stash or before.since() == []
+    assert FAILED in request.node.stash or before.loaded_since() == []
 
 
 @pytest.fixture(autouse=True)

@@ -46,11 +46,16 @@ class Surroundings:
             folder=Path.cwd(),
         )
 
-    def since(self) -> list[str]:
-        """What is there now and was not there then, a line each."""
+    def loaded_since(self) -> list[str]:
+        """Sessions and models that are there now and were not there then, a text each."""
         now = Surroundings.now()
         found = [f"the session of {one.stats()['model']}" for one in _new(now.sessions, self)]
-        found += [f"the model {one.model.files[0]}" for one in _new(now.models, self)]
+        return [*found, *(f"the model {one.model.files[0]}" for one in _new(now.models, self))]
+
+    def since(self) -> list[str]:
+        """Whatever is there now and was not there then, a text each."""
+        now = Surroundings.now()
+        found = self.loaded_since()
         found += [
             f"the thread {thread.name}"
             for thread in sorted(now.threads - self.threads, key=lambda thread: thread.name)
