@@ -82,8 +82,8 @@ class DeviceOptions(TypedDict, total=False):
     """Where and in which precision answers are computed."""
 
     device: str | None
-    """``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"metal"`` or ``"vulkan"``. ``"auto"`` is the
-    device that the variable ``HIVELLM_DEVICE`` names, or else a GPU if there is one. Default:
+    """``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"metal"`` or ``"vulkan"``. ``"auto"`` is
+    the device that the variable ``HIVELLM_DEVICE`` names, or else a GPU if there is one. Default:
     ``"auto"``."""
     n_ctx: int
     """Context in tokens: prompt and answer together, 1 to 2²⁴. Default: 2048."""
