@@ -1,5 +1,6 @@
 # make test   set everything up and run the tests
 # make demo   set everything up and run two experts on a real model
+# With a GPU: CMAKE_ARGS=-DGGML_CUDA=ON make test
 # Both need Python 3.10 or newer, a C++ compiler and cmake, and nothing else.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 BASE := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: test demo check wheel fuzz-server evaluate bench bench-experts bench-serving bench-grammars train clean
+.PHONY: FORCE test demo check wheel fuzz-server evaluate bench bench-device bench-experts bench-serving bench-grammars train clean
 
 test: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
@@ -42,6 +43,10 @@ evaluate: $(VENV)/.ready $(BASE)
 bench: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m benchmarks.run --base $(BASE)
 
+# The goals on a machine with a GPU, in under three minutes.
+bench-device: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.device
+
 bench-experts: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m benchmarks.experts --base $(BASE)
 
@@ -68,7 +73,15 @@ train: $(BASE)
 clean:
 	rm -rf $(VENV) .training-venv .demo build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache
 
-$(VENV)/.ready: pyproject.toml scripts/install_llama_cpp.py
+# Other CMAKE_ARGS are another build of llama.cpp. Without any, the build that is there stays.
+$(VENV)/.cmake-args: FORCE
+	@mkdir -p $(VENV)
+	@test -e $@ -a -z "$$CMAKE_ARGS" || echo "$$CMAKE_ARGS" | cmp -s - $@ || \
+		echo "$$CMAKE_ARGS" > $@
+
+FORCE:
+
+$(VENV)/.ready: pyproject.toml scripts/install_llama_cpp.py $(VENV)/.cmake-args
 	$(PYTHON) -m venv $(VENV)
 	$(PYTHON) scripts/install_llama_cpp.py $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

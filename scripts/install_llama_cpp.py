@@ -2,14 +2,18 @@
 
 Usage: ``python scripts/install_llama_cpp.py VENV``
 
-The build takes 5 to 15 minutes, so the wheel is kept in the user's cache. Its name
-holds everything that it depends on: version, compiler flags, Python and processor.
-pip's cache is not used, because it knows only the version and would reuse a wheel
-that was built with other flags.
+``CMAKE_ARGS`` adds to the build's settings, for example ``-DGGML_CUDA=ON``. A CUDA build is for
+the GPUs of this machine; ``-DCMAKE_CUDA_ARCHITECTURES=90`` names others.
+
+The build takes 5 to 15 minutes, with CUDA up to an hour on few cores, so the wheel is kept in the
+user's cache. Its name holds everything that it depends on: version, compiler flags, Python,
+processor and GPUs. pip's cache is not used, because it knows only the version and would reuse a
+wheel that was built with other flags.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -43,14 +47,33 @@ def processor() -> str:
     return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
 
 
+def graphics(flags: str) -> str:
+    """The facts about the GPUs and the compiler that a CUDA build depends on; otherwise empty."""
+    if "GGML_CUDA=ON" not in flags.upper():
+        return ""
+    facts = []
+    for command in (
+        ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"],
+        ["nvcc", "--version"],
+    ):
+        with contextlib.suppress(OSError):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            facts += sorted(set(done.stdout.splitlines()))
+    return "\n".join(facts)
+
+
 def main() -> None:
     python = Path(sys.argv[1]) / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     flags = cmake_arguments()
-    key = hashlib.sha256("\n".join([VERSION, flags, processor()]).encode()).hexdigest()[:16]
+    facts = [VERSION, flags, processor()]
+    if graphic := graphics(flags):
+        facts.append(graphic)
+    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hivellm-wheels"
     folder = cache / f"llama-cpp-python-{VERSION}-{key}"
     if not list(folder.glob("*.whl")):
-        print(f"Building llama-cpp-python {VERSION} (5 to 15 minutes, once) …", flush=True)
+        patience = "up to an hour" if graphic else "5 to 15 minutes"
+        print(f"Building llama-cpp-python {VERSION} ({patience}, once) …", flush=True)
         cache.mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
@@ -71,7 +94,10 @@ def main() -> None:
             if not list(folder.glob("*.whl")):
                 built.rename(folder)
     (wheel,) = folder.glob("*.whl")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
+    install = [python, "-m", "pip", "install", "--quiet"]
+    # pip would keep a build of the same version that is installed, whatever its flags were
+    subprocess.run([*install, "--force-reinstall", "--no-deps", wheel], check=True)
+    subprocess.run([*install, wheel], check=True)
     print(f"llama-cpp-python {VERSION} is installed from {wheel.parent.name}", flush=True)
 
 

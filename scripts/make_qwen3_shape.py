@@ -4,7 +4,8 @@ Usage: ``python scripts/make_qwen3_shape.py FOLDER`` (1.2 GB, bfloat16)
 
 The weights mean nothing; sizes, types and vocabulary size are those of the real model.
 The tokenizer is the tiny Qwen3's of the test fixtures, padded with unused tokens.
-With ``--adapters N`` it also writes N random DoRA packages of the published kind beside it.
+With ``--adapters N`` it also writes N random DoRA packages of the published kind beside it, with
+``--loras N`` N LoRA packages of the same rank and modules, which convert in a moment.
 """
 
 from __future__ import annotations
@@ -43,14 +44,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--adapters", type=int, default=0, metavar="N")
+    parser.add_argument("--loras", type=int, default=0, metavar="N")
     given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    write_config(given.folder)
+    write_model(given.folder)
+    for number in range(given.adapters):
+        write_package(given.folder.parent / f"random-{number}.expert", number + 1, dora=True)
+    for number in range(given.loras):
+        write_package(given.folder.parent / f"lora-{number}.expert", number + 1, dora=False)
+
+
+def write_model(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(folder)
     shapes = {"model.embed_tokens": (N_VOCAB, N_EMBD), "model.norm": (N_EMBD,)}
     for layer in range(N_LAYERS):
         shapes |= {f"model.layers.{layer}.{name}": shape for name, shape in LAYER.items()}
     random = np.random.default_rng(0)
-    with (given.folder / "model.safetensors").open("wb") as file:
+    with (folder / "model.safetensors").open("wb") as file:
         header, offset = {}, 0
         for name, shape in shapes.items():
             n_bytes = 2 * int(np.prod(shape))
@@ -64,8 +74,6 @@ def main() -> None:
         file.write(len(text).to_bytes(8, "little") + text)
         for shape in shapes.values():
             file.write(bfloat16(weights(random, shape)))
-    for number in range(given.adapters):
-        write_package(given.folder.parent / f"random-{number}.expert", number + 1)
 
 
 def weights(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -99,51 +107,56 @@ def write_config(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2))
 
 
-def write_package(path: Path, seed: int) -> None:
-    """A DoRA package as published ones are: six modules, rank 12, float32."""
-    random = np.random.default_rng(seed)
-    header, data, offset = {}, [], 0
-    for layer in range(N_LAYERS):
-        for name in TARGETS:
-            block = "mlp" if name in ("up", "down") else "self_attn"
-            module = f"{block}.{name}_proj"
-            n_out, n_in = LAYER[module]
-            prefix = f"base_model.model.model.layers.{layer}.{module}"
-            length = np.sqrt(n_in) * 0.02
-            for suffix, values in (
-                ("lora_A.weight", random.standard_normal((RANK, n_in)) * 0.02),
-                ("lora_B.weight", random.standard_normal((n_out, RANK)) * 0.01),
-                ("lora_magnitude_vector", length * (1 + 0.01 * random.standard_normal(n_out))),
-            ):
-                raw = values.astype(np.float32).tobytes()
-                header[f"{prefix}.{suffix}"] = {
-                    "dtype": "F32",
-                    "shape": list(values.shape),
-                    "data_offsets": [offset, offset + len(raw)],
-                }
-                offset += len(raw)
-                data.append(raw)
+def write_package(path: Path, seed: int, *, dora: bool) -> None:
+    """A package as published ones are: six modules, rank 12, float32."""
+    tensors = adapter_tensors(np.random.default_rng(seed), dora=dora)
+    header, offset = {}, 0
+    for name, values in tensors.items():
+        header[name] = {
+            "dtype": "F32",
+            "shape": list(values.shape),
+            "data_offsets": [offset, offset + values.nbytes],
+        }
+        offset += values.nbytes
     text = json.dumps(header).encode()
+    data = b"".join(values.tobytes() for values in tensors.values())
+    method = "dora" if dora else "lora"
     manifest = {
-        "name": f"random-{seed}",
+        "name": f"{'random' if dora else 'lora'}-{seed}",
         "version": "0.0.1",
         "schema_version": "2.0",
         "base_models": [
-            {"name": "Qwen3-0.6B", "adapters": [{"type": "dora", "r": RANK, "alpha": 2 * RANK}]}
+            {"name": "Qwen3-0.6B", "adapters": [{"type": method, "r": RANK, "alpha": 2 * RANK}]}
         ],
         "capabilities": ["database:sql"],
     }
-    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 2 * RANK, "use_dora": True}
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 2 * RANK, "use_dora": dora}
     files = {
         "manifest.json": json.dumps(manifest).encode(),
         "adapter_config.json": json.dumps(config).encode(),
-        "adapter_model.safetensors": len(text).to_bytes(8, "little") + text + b"".join(data),
+        "adapter_model.safetensors": len(text).to_bytes(8, "little") + text + data,
     }
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+
+
+def adapter_tensors(random: np.random.Generator, *, dora: bool) -> dict[str, np.ndarray]:
+    tensors = {}
+    for layer in range(N_LAYERS):
+        for name in TARGETS:
+            block = "mlp" if name in ("up", "down") else "self_attn"
+            module = f"{block}.{name}_proj"
+            n_out, n_in = LAYER[module]
+            prefix = f"base_model.model.model.layers.{layer}.{module}"
+            tensors[f"{prefix}.lora_A.weight"] = random.standard_normal((RANK, n_in)) * 0.02
+            tensors[f"{prefix}.lora_B.weight"] = random.standard_normal((n_out, RANK)) * 0.01
+            if dora:
+                magnitude = np.sqrt(n_in) * 0.02 * (1 + 0.01 * random.standard_normal(n_out))
+                tensors[f"{prefix}.lora_magnitude_vector"] = magnitude
+    return {name: values.astype(np.float32) for name, values in tensors.items()}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hivellm_lite import ExpertManager, LoadError, PackageError
 from hivellm_lite.inference.off_loop import PREPARING
 from hivellm_lite.residency import registry as registry_module
 
+from .support.devices import ANSWERS
 from .support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -110,6 +111,7 @@ class TestIdle:
 class TestLoadingBesideAnswers:
     N_WAITING = 2 * PREPARING.n_most
 
+    @pytest.mark.cpu(ANSWERS)
     def test_one_loading_serves_all_and_holds_up_no_other_expert(self, manager, monkeypatch):
         gate = Gate(monkeypatch, "b")
         manager.generate("a", "Hello", **GREEDY)

@@ -17,6 +17,8 @@ from hivellm_lite import (
 from hivellm_lite.inference.opening import models
 from hivellm_lite.manager import registry_of
 
+from .support.devices import tolerance
+
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 OPTIONS = {"n_ctx": 256, "n_threads": 1}
@@ -336,8 +338,8 @@ class TestScoring:
     def test_the_base_and_blends_are_scored_too(self, manager):
         names = ["a", "base", {"a": 0.5}, {"a": 1.0}]
         found = [manager.score(name, "Hello", " world", system="")[0].logprob for name in names]
-        assert found[0] == found[3]
-        assert len(set(found)) == 3
+        assert found[0] == pytest.approx(found[3], abs=tolerance(0))
+        assert len(set(found[:3])) == 3
 
     def test_a_completion_must_be_a_text(self, manager):
         with pytest.raises(TypeError, match="completion=3: must be a text"):

@@ -15,6 +15,7 @@ from hivellm_lite.bases import find_base
 from hivellm_lite.bases.parts import base_parts
 from hivellm_lite.package import open_package
 
+from ..support.devices import tolerance
 from ..support.packages import manifest_v2
 from ..support.paths import FIXTURES
 
@@ -208,7 +209,7 @@ class TestLongRope:
             alone = self.scores(expert)
             expert.generate_batch([f"Question {n}?" for n in range(4)], **options)
             assert expert.session.scheduler.kv.context.n_ctx > 256
-            assert self.scores(expert) == pytest.approx(alone, abs=1e-3)
+            assert self.scores(expert) == pytest.approx(alone, abs=tolerance(1e-3))
 
     def test_a_state_of_other_factors_is_refused(self, phi, long, home, tmp_path):
         with Expert.load(phi, base=long, n_ctx=256) as expert:

@@ -37,9 +37,12 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def manager(
     tiny_base: Path, experts: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ExpertManager]:
-    """Two LoRA experts on the tiny Llama: ``sql`` and ``style``."""
-    cache_dir = tmp_path_factory.mktemp("cache")
-    with ExpertManager(base=tiny_base, cache_dir=cache_dir, **OPTIONS) as loaded:
+    """Two LoRA experts on the tiny Llama: ``sql`` and ``style``.
+
+    On the CPU everywhere, so that an answer over HTTP is that of the library to the last bit.
+    """
+    options = {**OPTIONS, "device": "cpu", "cache_dir": tmp_path_factory.mktemp("cache")}
+    with ExpertManager(base=tiny_base, **options) as loaded:
         loaded.load_expert("sql", experts("sql"))
         routing = {"keywords": ["style", "formal"], "exclude_keywords": [], "priority": 0.5}
         loaded.load_expert(

@@ -26,8 +26,12 @@ N_CLIENTS, N_REQUESTS, HANG_UP = 32, 300, 0.2
 
 @pytest.fixture(scope="module")
 def loaded(tiny_base, experts, tmp_path_factory):
-    """Three experts of which two fit: each comes and goes under load."""
-    options = {**OPTIONS, "n_ctx": 256, "cache_dir": tmp_path_factory.mktemp("cache")}
+    """Three experts of which two fit: each comes and goes under load.
+
+    On the CPU everywhere, so that an answer does not depend on those beside it.
+    """
+    cache_dir = tmp_path_factory.mktemp("cache")
+    options = {**OPTIONS, "n_ctx": 256, "device": "cpu", "cache_dir": cache_dir}
     with ExpertManager(base=tiny_base, kv_type="f32", max_loaded_experts=2, **options) as manager:
         for name, adapter in EXPERTS.items():
             manager.register_expert(name, experts(name, adapter=adapter))

@@ -26,6 +26,8 @@ def open_model(path: Path, *, vocab_only: bool = False) -> Iterator[Any]:
     parameters = llama_cpp.llama_model_default_params()
     parameters.use_extra_bufts = False
     parameters.n_gpu_layers = 0
+    no_devices = (ctypes.c_void_p * 1)()  # else a GPU is lent the products of long prompts
+    parameters.devices = ctypes.cast(no_devices, ctypes.c_void_p)
     parameters.vocab_only = vocab_only
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
     assert model, f"llama.cpp refused {path}"

@@ -14,7 +14,7 @@ def split_logits(
     files: list[Path], tokens: npt.NDArray[np.int64], n_tensors: int | None = None
 ) -> npt.NDArray[np.float32]:
     """Logits at every position, (tokens, vocabulary)."""
-    model = Model(files, n_tensors=n_tensors)
+    model = Model(files, device="cpu", n_tensors=n_tensors)
     options = ContextOptions(n_ctx=128, n_threads=1, kv_type="f32", flash_attention=False)
     context = Context(model, options)
     ids = [int(token) for token in tokens]
