@@ -31,6 +31,8 @@ class Surroundings:
 
     sessions: tuple[Any, ...]
     models: tuple[Any, ...]
+    managers: tuple[Any, ...]
+    """Their registries: a manager of a whole module may load an expert in one of its tests."""
     threads: frozenset[threading.Thread]
     environment: dict[str, str]
     folder: Path
@@ -41,6 +43,7 @@ class Surroundings:
         return cls(
             sessions=tuple(opening.sessions.values()) if opening else (),
             models=tuple(opening.models.values()) if opening else (),
+            managers=_managers(),
             threads=frozenset(threading.enumerate()),
             environment=_environment(),
             folder=Path.cwd(),
@@ -48,9 +51,25 @@ class Surroundings:
 
     def loaded_since(self) -> list[str]:
         """Sessions and models that are there now and were not there then, a text each."""
+        sessions, models = self._new()
+        found = [f"the session of {one.stats()['model']}" for one in sessions]
+        return [*found, *(f"the model {one.model.files[0]}" for one in models)]
+
+    def _new(self) -> tuple[list[Any], list[Any]]:
+        """Sessions and models that came since, but for those of the managers that were there."""
         now = Surroundings.now()
-        found = [f"the session of {one.stats()['model']}" for one in _new(now.sessions, self)]
-        return [*found, *(f"the model {one.model.files[0]}" for one in _new(now.models, self))]
+        known = [*self.sessions]
+        for manager in self.managers:
+            known += manager._sessions().values()
+        sessions = [one for one in now.sessions if not any(one is other for other in known)]
+        used = [one.model for one in known]
+        models = [
+            one
+            for one in now.models
+            if not any(one is other for other in self.models)
+            and not any(one.model is model for model in used)
+        ]
+        return sessions, models
 
     def since(self) -> list[str]:
         """Whatever is there now and was not there then, a text each."""
@@ -82,17 +101,20 @@ class Surroundings:
                 thread.join(max(0.0, until - time.monotonic()))
 
     def _close_experts(self) -> None:
-        now = Surroundings.now()
-        sessions, models = _new(now.sessions, self), _new(now.models, self)
+        sessions, models = self._new()
         if not sessions and not models:
             return
-        from hivellm_lite import Expert, ExpertManager
         from hivellm_lite.loading.loaded_expert import LoadedExpert
 
-        for kind in (ExpertManager, Expert, LoadedExpert):
-            for one in [one for one in gc.get_objects() if type(one) is kind]:
-                if kind is ExpertManager or _session(one) not in self.sessions:
-                    one.close()
+        for manager in _managers():
+            if not any(manager is other for other in self.managers):
+                manager.close()
+        for one in [one for one in gc.get_objects() if type(one) is LoadedExpert]:
+            if not one.closed and (
+                any(one.session is session for session in sessions)
+                or any(one.session.model is loaded.model for loaded in models)
+            ):
+                one.close()
         for session in sessions:
             while session.users > 0:
                 session.release()
@@ -119,15 +141,9 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
-def _new(now: tuple[Any, ...], then: Surroundings) -> list[Any]:
-    known = {id(one) for one in (*then.sessions, *then.models)}
-    return [one for one in now if id(one) not in known]
-
-
-def _session(expert: Any) -> Any:
-    from hivellm_lite import InferenceError
-
-    try:
-        return expert.session
-    except InferenceError:  # it is closed
-        return None
+def _managers() -> tuple[Any, ...]:
+    registry = sys.modules.get("hivellm_lite.residency.registry")
+    state = sys.modules.get("hivellm_lite.process.state")
+    if registry is None or state is None:
+        return ()
+    return tuple(one for one in state._forkables if isinstance(one, registry.ExpertRegistry))
