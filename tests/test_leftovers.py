@@ -73,12 +73,34 @@ def test_finds_nothing_loaded(nothing_is_left):
     assert [thread for thread in threading.enumerate() if thread.name == "hivellm-lite"] == []
 """
 
+MANAGED = """
+import pytest
+from hivellm_lite import ExpertManager
+
+
+@pytest.fixture(scope="module")
+def manager(tiny_base):
+    with ExpertManager(base=tiny_base, n_ctx=256, n_threads=1) as manager:
+        yield manager
+
+
+def test_fails_with_what_the_modules_manager_loads(manager, tiny_package):
+    manager.load_expert("a", tiny_package())
+    assert manager is None
+
+
+def test_finds_it_loaded(manager):
+    assert manager.generate("a", "Hello", max_tokens=2).completion_tokens == 2
+    assert manager.stats()["experts"]["resident"] == 1
+"""
+
 
 def test_what_a_failing_test_leaves_open_fails_no_other(tmp_path):
     package = tmp_path / "suite"
     package.mkdir()
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = cpu(reason): …\n")
     (package / "test_failing.py").write_text(FAILING)
+    (package / "test_managed.py").write_text(MANAGED)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-rA", "-n0", "--tb=short", "--color=no"),
@@ -97,6 +119,8 @@ def test_what_a_failing_test_leaves_open_fails_no_other(tmp_path):
         ("FAILED", "test_fails_while_threads_generate"),
         ("FAILED", "test_fails_with_a_manager_that_something_else_holds"),
         ("FAILED", "test_fails_with_an_expert"),
+        ("FAILED", "test_fails_with_what_the_modules_manager_loads"),
+        ("PASSED", "test_finds_it_loaded"),
         ("PASSED", "test_finds_nothing_loaded"),
         ("PASSED", "test_leaves_a_model_and_passes"),
         *[("PASSED", "test_passes")] * 2,
