@@ -124,6 +124,15 @@ def test_a_synchronous_answer_does_not_load_asyncio(tiny_package, tiny_base):
     assert "asyncio" not in loaded
 
 
+def test_the_tool_looks_for_cycles_seldom_while_it_imports():
+    modules_after(
+        "import contextlib, gc, io; from hivellm_lite.cli import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): "
+        "main(['--version'])\n"
+        "assert gc.isenabled() and gc.get_threshold()[0] >= 10_000\npass"
+    )
+
+
 @pytest.mark.parametrize("name", ["Expert", "ExpertManager", "open_package"])
 def test_a_public_name_does_not_load_llama_cpp_before_a_model_is_loaded(name):
     loaded = modules_after(f"import hivellm_lite; hivellm_lite.{name}")
