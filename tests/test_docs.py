@@ -72,7 +72,7 @@ def test_limits_that_the_pages_quote_are_those_of_the_code():
     from hivellm_lite.engine.sizes import N_BATCH, N_OUTPUTS, N_UBATCH_SCORES
     from hivellm_lite.errors import MAX_LINE, MAX_LINES
     from hivellm_lite.gbnf.limits import MAX_DEPTH, MAX_NODES, MAX_REPETITIONS, MAX_RULES
-    from hivellm_lite.inference import kv_streams
+    from hivellm_lite.inference import kv_streams, parked
 
     quoted = {
         "adapters.md": [f"extra ranks ({', '.join(map(str, EXTRA_RANKS))})"],
@@ -85,7 +85,7 @@ def test_limits_that_the_pages_quote_are_those_of_the_code():
         ],
         "experts.md": [
             f"*parked* if it has {kv_streams.WORTH_PARKING} tokens or more",
-            f"`parked_bytes` ({kv_streams.DEFAULT_PARKED_BYTES >> 20} MiB)",
+            f"`parked_bytes` ({parked.DEFAULT_PARKED_BYTES >> 20} MiB)",
             f"GOMP_SPINCOUNT={SPIN_COUNT}",
         ],
         "grammars.md": [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,12 +24,13 @@ __all__ = ["Batch", "Filled"]
 class Filled:
     """A batch for one decode, until the next `Batch.fill`.
 
-    ``ends``: for each row, the index of its last token. ``held`` are arrays that ``native``, a
-    ``llama_batch``, points to.
+    ``ends``: for each row, the index of its last token. ``n_outputs``: tokens that give logits.
+    ``held`` are arrays that ``native``, a ``llama_batch``, points to.
     """
 
     native: Any
     n_tokens: int
+    n_outputs: int
     ends: list[int]
     held: tuple[NDArray[Any], ...] = ()
 
@@ -41,21 +41,32 @@ class Filled:
 
 
 class Batch:
-    """Memory for a batch of ``size`` tokens.
+    """Memory for a batch of ``size`` tokens, each of which belongs to one stream.
 
     ``n_embd``: numbers of an embedding; ``n_positions``: dimensions of its position. A batch of
     llama.cpp takes either ids or embeddings.
     """
 
     def __init__(self, size: int, n_embd: int, n_positions: int) -> None:
-        self._native = native = llama.llama_batch_init(size, 0, 1)
-        weakref.finalize(self, llama.llama_batch_free, native)
         self._n_embd = n_embd
         self._n_positions = n_positions
-        self._tokens = np.ctypeslib.as_array(native.token, (size,))
-        self._positions = np.ctypeslib.as_array(native.pos, (size,))
-        self._wants_logits = np.ctypeslib.as_array(native.logits, (size,))
-        np.ctypeslib.as_array(native.n_seq_id, (size,))[:] = 1
+        self._tokens = np.zeros(size, np.int32)
+        self._positions = np.zeros(size, np.int32)
+        self._streams = np.zeros(size, np.int32)
+        self._n_streams = np.ones(size, np.int32)
+        self._wants_logits = np.zeros(size, np.int8)
+        # llama.cpp takes, for each token, the address of a list of streams
+        address = self._streams.ctypes.data
+        self._places = address + 4 * np.arange(size, dtype=np.uintp)
+        self._rest = (
+            _pointer(self._n_streams, ctypes.c_int32),
+            _pointer(self._places, ctypes.POINTER(ctypes.c_int32)),
+            _pointer(self._wants_logits, ctypes.c_int8),
+        )
+        ids = _pointer(self._tokens, ctypes.c_int32)
+        self._native = llama.llama_batch(
+            0, ids, None, _pointer(self._positions, ctypes.c_int32), *self._rest
+        )
 
     def fill(self, rows: Sequence[Row], n_ctx: int) -> Filled:
         """The rows, which are all of tokens or all of virtual tokens.
@@ -63,30 +74,35 @@ class Batch:
         Raises ContextLengthError when a row does not fit a stream of ``n_ctx`` positions, and
         InferenceError for embeddings of another width.
         """
-        native, place, ends = self._native, 0, []
         embeddings = self._embeddings(rows)
+        # lists that are written at once: an array for each row would take longer than the row
+        tokens: list[int] = []
+        positions: list[int] = []
+        streams: list[int] = []
+        wants: list[bool] = []
+        ends = []
         for row in rows:
-            n, end = len(row.tokens), place + len(row.tokens)
+            n = len(row.tokens)
             if row.position + n > n_ctx:
                 raise ContextLengthError(f"position {row.position + n} is beyond n_ctx={n_ctx}")
-            if embeddings is None:
-                self._tokens[place:end] = row.tokens
-            self._positions[place:end] = np.arange(row.position, row.position + n)
-            self._wants_logits[place:end] = False
-            self._wants_logits[end - row.n_logits : end] = True
-            for index in range(place, end):
-                native.seq_id[index][0] = row.stream
-            ends.append(end - 1)
-            place = end
-        native.n_tokens = place
+            tokens += row.tokens
+            positions += range(row.position, row.position + n)
+            streams += [row.stream] * n
+            wants += [False] * (n - row.n_logits) + [True] * row.n_logits
+            ends.append(len(tokens) - 1)
+        n_tokens = len(tokens)
+        self._positions[:n_tokens] = positions
+        self._streams[:n_tokens] = streams
+        self._wants_logits[:n_tokens] = wants
         if embeddings is None:
-            return Filled(native, place, ends)
-        positions = self._several_positions(place)
-        numbers = embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-        places = positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
-        rest = (native.n_seq_id, native.seq_id, native.logits)
-        virtual = llama.llama_batch(place, None, numbers, places, *rest)
-        return Filled(virtual, place, ends, (embeddings, positions))
+            self._tokens[:n_tokens] = tokens
+            self._native.n_tokens = n_tokens
+            return Filled(self._native, n_tokens, sum(wants), ends)
+        several = self._several_positions(n_tokens)
+        numbers = _pointer(embeddings, ctypes.c_float)
+        places = _pointer(several, ctypes.c_int32)
+        virtual = llama.llama_batch(n_tokens, None, numbers, places, *self._rest)
+        return Filled(virtual, n_tokens, sum(wants), ends, (embeddings, several))
 
     def _embeddings(self, rows: Sequence[Row]) -> NDArray[np.float32] | None:
         """What virtual tokens are computed from, shape (tokens, n_embd); None for tokens."""
@@ -110,3 +126,7 @@ class Batch:
         if self._n_positions > 1:
             positions[-1] = 0
         return positions
+
+
+def _pointer(array: NDArray[Any], kind: Any) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(kind))

@@ -76,6 +76,7 @@ class Context(Native):
         self.options = options
         self.applied: Applied = ()
         self._decoded_with: Applied | None = None
+        self._n_given = 0
         self.n_streams = n_streams
         self.n_ctx: int = llama.llama_n_ctx_seq(pointer)
         self.n_batch: int = params.n_batch
@@ -188,6 +189,7 @@ class Context(Native):
             if code == _ABORTED:
                 drop_log()
         self._decoded_with = self.applied
+        self._n_given = batch.n_outputs
         if code != 0:
             why = reason()
             for row in rows:
@@ -229,6 +231,14 @@ class Context(Native):
         """
         pointer = llama.llama_get_logits_ith(self.pointer, index)
         return np.ctypeslib.as_array(pointer, (self.model.n_vocab,))
+
+    def logits_of(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
+        """Logits, each of shape (n_vocab,), of rows of the last `decode` by their number among the
+        tokens that gave logits. Views that the next `decode` overwrites.
+        """
+        pointer = llama.llama_get_logits(self.pointer)
+        block = np.ctypeslib.as_array(pointer, (self._n_given, self.model.n_vocab))
+        return [block[row] for row in rows]
 
     @property
     def _memory(self) -> Any:

@@ -39,7 +39,7 @@ class Sampler(Native):
             llama.llama_sampler_free,
         )
         penalties = params.repetition_penalty, params.frequency_penalty, params.presence_penalty
-        penalised = penalties != (1.0, 0.0, 0.0)
+        self._is_penalised = penalised = penalties != (1.0, 0.0, 0.0)
         steps = []
         if penalised:
             steps.append(llama.llama_sampler_init_penalties(n_vocab, PENALTY_WINDOW, *penalties))
@@ -84,5 +84,7 @@ class Sampler(Native):
 
     def accept(self, tokens: Sequence[int]) -> None:
         """Show tokens of the prompt or the answer to the penalty window."""
+        if not self._is_penalised:
+            return
         for token in tokens[-PENALTY_WINDOW:]:
             llama.llama_sampler_accept(self.pointer, token)

@@ -62,7 +62,6 @@ class _Decode:
 
     context: Context
     pieces: Sequence[Piece]
-    ends: Sequence[int]
     started: float
     call: float
     n_since_swap: int
@@ -146,13 +145,14 @@ class Computation:
         begun.context.wait()
         if self._overlaps or all(len(piece.tokens) == 1 for piece in begun.pieces):
             self._costs.add(begun.n_since_swap, begun.call, time.perf_counter() - begun.started)
-        for piece, end in zip(begun.pieces, begun.ends, strict=True):
-            request = piece.request
-            if not piece.is_last:
-                continue
+        deciding = [piece.request for piece in begun.pieces if piece.is_last]
+        if not deciding:
+            return
+        rows = begun.context.logits_of(range(len(deciding)))
+        for request, logits in zip(deciding, rows, strict=True):
             if request.decoding.finished:
                 self.n_wasted += 1
-            elif self._receiver.decide(request, begun.context.logits(end)):
+            elif self._receiver.decide(request, logits):
                 self._unsettled.append(request)
 
     def settle(self, *, before_decode: bool = False) -> None:
@@ -201,7 +201,7 @@ class Computation:
             # the model's lock first: loading an adapter must not keep other models waiting
             with self._model.adapting, computing:
                 context.apply(applied)
-                ends = context.decode([piece.row() for piece in pieces])
+                context.decode([piece.row() for piece in pieces])
         except InterruptedDecodeError:
             return
         except InferenceError as error:
@@ -220,7 +220,7 @@ class Computation:
         self._n_since_swap = 0 if changes else self._n_since_swap + 1
         for piece in pieces:
             piece.stream.tokens += piece.tokens
-        self._decode_begun = _Decode(context, pieces, ends, started, call, self._n_since_swap)
+        self._decode_begun = _Decode(context, pieces, started, call, self._n_since_swap)
         if not self._overlaps:
             self.finish()
 
