@@ -12,7 +12,7 @@ from ..hub import Hub
 from ..inference.opening import open_session
 from ..manifest.records import Manifest
 from ..memory_estimate import check_fits, estimate_memory
-from ..process.memory_limits import LOADING_BYTES, memory_is_full, require_memory
+from ..process.memory_limits import LOADING_BYTES, memory_is_full, process_limits, require_memory
 from .files import find_package, prepare_files
 from .loaded_parts import LoadedParts, LoadTimes
 from .options import LoadOptions, LoadSettings
@@ -33,6 +33,8 @@ def load_expert(
     """
     settings = LoadSettings.of(options, caller=caller)
     cache = Cache(settings.cache_dir)
+    if any(process_limits()):  # numpy takes 120 MB of address space: before memory is counted
+        _import_what_answers()
 
     def load() -> LoadedParts:
         require_memory("loading an expert", 0, reserved=LOADING_BYTES, process_only=True)
@@ -63,7 +65,7 @@ def read_manifest(path: str | os.PathLike[str], options: LoadOptions, *, caller:
     return package.manifest
 
 
-def _import_what_answers(manifest: Manifest) -> None:
+def _import_what_answers(manifest: Manifest | None = None) -> None:
     """Import what reading a model does not need, and what answers do: numpy, grammars, templates.
 
     It takes as long as llama.cpp takes to read a small model.
@@ -73,7 +75,8 @@ def _import_what_answers(manifest: Manifest) -> None:
     from ..prompts.formats import import_for_prompts
     from . import loaded_expert  # noqa: F401
 
-    import_for_prompts(manifest)
+    if manifest is not None:
+        import_for_prompts(manifest)
 
 
 def _load(path: str | os.PathLike[str], settings: LoadSettings, cache: Cache) -> LoadedParts:

@@ -24,6 +24,7 @@ __all__ = [
     "control_groups",
     "memory_is_full",
     "memory_limits",
+    "process_limits",
     "require_memory",
     "stack_bytes",
 ]
