@@ -133,8 +133,8 @@ def estimate(
     """Print how much memory the experts in PACKAGE... take together, part by part.
 
     No model is loaded and no base is downloaded. A base that is a Hugging Face folder
-    is converted first. With a GPU as --device, its free memory counts, and the contexts
-    that experts asked often may get for themselves are shown. Exits with 1 if the experts
+    is converted first. On a GPU its free memory counts, and the contexts that experts
+    asked often may get for themselves are shown. Exits with 1 if the experts
     do not fit.
     """
     options = SessionOptions(ContextOptions(n_ctx, kv_type=kv_type), max_streams=streams)
@@ -150,8 +150,8 @@ def estimate(
     own = [own_contexts(one, available - total) for one in bases if on_device and available]
     if as_json:
         facts = [_facts(one) for one in bases]
-        for one, contexts in zip(facts, own or [None] * len(facts), strict=True):
-            one["own_contexts"] = dataclasses.asdict(contexts) if contexts else None
+        for place, one in enumerate(facts):
+            one["own_contexts"] = dataclasses.asdict(own[place]) if own else None
         print_json({"bases": facts, "total": total, "available": available, "fits": fits})
     else:
         _print(bases, own, options, total, available, "allowed" if limit else "free")

@@ -52,8 +52,8 @@ class Receiver(Protocol):
     def show(self, request: ScheduledRequest) -> None:
         """Hand out the text of the tokens that were decided."""
 
-    def fail(self, request: ScheduledRequest, error: InferenceError) -> None:
-        """llama.cpp refuses the request."""
+    def fail(self, request: ScheduledRequest, error: Exception) -> None:
+        """llama.cpp refuses the request, or a defect ends it."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,17 @@ class Computation:
         return request in together and (self._prefilling or len(together) == 1)
 
     def forget_step(self) -> None:
-        """In a forked child no step runs."""
+        """Nobody waits any more for what was begun; in a forked child, no step runs."""
         self._together = ()
         self._decode_begun = None
         self._unsettled.clear()
+
+    def abandon(self) -> None:
+        """Let the device end what was begun; nobody gets it."""
+        begun = self._decode_begun
+        self.forget_step()
+        if begun is not None and not begun.context.closed:
+            begun.context.wait()
 
     def begin(self, applied: Applied, requests: Sequence[ScheduledRequest]) -> None:
         """Decode the next tokens of requests with the same adapters."""
@@ -182,8 +189,11 @@ class Computation:
         """While the decode that was begun is computed, do what its logits do not decide."""
         begun = self._decode_begun
         for piece in begun.pieces if begun is not None else ():
-            if piece.is_last:
-                piece.request.decoding.prepare()
+            if piece.is_last and not piece.request.decoding.finished:
+                try:
+                    piece.request.decoding.prepare()
+                except Exception as error:  # a defect ends this answer, not those beside it
+                    self._receiver.fail(piece.request, error)
 
     def _decode(self, applied: Applied, pieces: Sequence[Piece]) -> None:
         """Decode pieces of several requests together.

@@ -173,6 +173,11 @@ class Lanes:
         for lane in self:
             lane.computation.finish()
 
+    def abandon(self) -> None:
+        """Let devices end what was begun; nobody gets it."""
+        for lane in self:
+            lane.computation.abandon()
+
     def limit(self, n_bytes: int) -> None:
         """Let own contexts take so many bytes together. Those that are in use stay until they are
         not.

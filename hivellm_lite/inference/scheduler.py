@@ -241,6 +241,7 @@ class Scheduler:
     def fail_all(self, error: BaseException) -> None:
         """End every request: cancelled when the scheduler was closed, otherwise failed."""
         closed = self._thread.stopping
+        self._lanes.abandon()
         for request in self._lanes.requests:
             if closed:
                 request.decoding.finish(request.cancelled or "cancelled")
@@ -271,8 +272,8 @@ class Scheduler:
         if request.decoding.finished:
             self._retire(request)
 
-    def fail(self, request: ScheduledRequest, error: InferenceError) -> None:
-        """llama.cpp refuses a request."""
+    def fail(self, request: ScheduledRequest, error: Exception) -> None:
+        """End a request with an error."""
         self._retire(request, error)
 
     def _take_in(self, requests: Sequence[ScheduledRequest]) -> None:
