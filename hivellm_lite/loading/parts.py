@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["load_expert", "read_manifest"]
 
+NUMPY_BYTES = 128 << 20
+"""Address space that importing numpy takes, most of it never used."""
+
 
 def load_expert(
     path: str | os.PathLike[str], options: LoadOptions, *, caller: str = "Expert.load"
@@ -33,12 +37,13 @@ def load_expert(
     """
     settings = LoadSettings.of(options, caller=caller)
     cache = Cache(settings.cache_dir)
-    if any(process_limits()):  # numpy takes 120 MB of address space: before memory is counted
-        _import_what_answers()
 
     def load() -> LoadedParts:
-        require_memory("loading an expert", 0, reserved=LOADING_BYTES, process_only=True)
+        n_bytes = LOADING_BYTES + (0 if "numpy" in sys.modules else NUMPY_BYTES)
+        require_memory("loading an expert", 0, reserved=n_bytes, process_only=True)
         try:
+            if any(process_limits()):  # what is counted from here on is left beside all modules
+                _import_what_answers()
             return _load(path, settings, cache)
         except MemoryError:
             raise memory_is_full("loading an expert") from None
