@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 BASE := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: FORCE test demo check wheel fuzz-server evaluate bench bench-device bench-experts bench-serving bench-grammars train clean
+.PHONY: FORCE test demo check wheel fuzz-server evaluate bench bench-device bench-experts bench-real-size bench-serving bench-grammars train clean
 
 test: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
@@ -49,6 +49,14 @@ bench-device: $(VENV)/.ready
 
 bench-experts: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m benchmarks.experts --base $(BASE)
+
+# Qwen3-0.6B's shape with random weights (2 GB in build/qwen3), ten minutes on two idle cores.
+bench-real-size: $(VENV)/.ready
+	$(BIN)/python scripts/build_llama_server.py build/llama-server
+	test -f build/qwen3/lora-19.expert || \
+		$(BIN)/python scripts/make_qwen3_shape.py build/qwen3/hf --loras 20
+	$(BIN)/python -m benchmarks.real_size build/qwen3 \
+		--llama-server build/llama-server/build/bin/llama-server
 
 bench-serving: $(VENV)/.ready $(BASE)
 	$(BIN)/python scripts/build_llama_server.py build/llama-server

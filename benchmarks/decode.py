@@ -30,14 +30,26 @@ SCHEMA = (
 
 
 class PlainLoop:
-    def __init__(self, base: Path, adapter: Path) -> None:
+    """``flash_attention`` and repacking (``extra_buffers``) are llama.cpp's own by default."""
+
+    def __init__(
+        self,
+        base: Path,
+        adapter: Path,
+        *,
+        flash_attention: bool | None = None,
+        extra_buffers: bool = True,
+    ) -> None:
         params = llama.llama_model_default_params()
+        params.use_extra_bufts = extra_buffers
         self.model = llama.llama_model_load_from_file(os.fsencode(base), params)
         self.vocab = llama.llama_model_get_vocab(self.model)
         options = llama.llama_context_default_params()
         options.n_ctx = 2048
         options.n_threads = options.n_threads_batch = physical_cores()
         options.no_perf = True
+        if flash_attention is not None:
+            options.flash_attn_type = int(flash_attention)
         self.context = llama.llama_init_from_model(self.model, options)
         lora = llama.llama_adapter_lora_init(self.model, os.fsencode(adapter))
         array = (llama.llama_adapter_lora_p_ctypes * 1)(lora)

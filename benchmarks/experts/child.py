@@ -31,6 +31,16 @@ def run_alone(function: Callable[..., _T], *arguments: Any, **environment: str |
         os.environ.update(before)
 
 
+def proportional_bytes(process: int | str = "self") -> int:
+    """Proportional set of a process: a page of a file counts once, however often it is mapped.
+    Other processes that map the same file at the time share in it (Linux).
+    """
+    text = Path(f"/proc/{process}/smaps_rollup").read_text()
+    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
 def resident_bytes(process: int | str = "self") -> int:
     """Resident set of a process, its pages of mapped files included (Linux)."""
     text = Path(f"/proc/{process}/status").read_text()

@@ -42,6 +42,12 @@ class Goal:
     def met(self) -> bool:
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
+    def __str__(self) -> str:
+        """The verdict with its number."""
+        wanted = f"{'≤' if self.at_most else '≥'} {self.bound:g}"
+        verdict = "met" if self.met else "MISSED"
+        return f"goal {verdict}: {self.text}: {readable(self.value)} (shall be {wanted})"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -87,9 +93,7 @@ def show_measurement(measured: Measurement) -> None:
     else:
         _show_comparison(measured)
     for goal in measured.goals:
-        wanted = f"{'≤' if goal.at_most else '≥'} {goal.bound:g}"
-        verdict = "met" if goal.met else "MISSED"
-        print(f"  goal {verdict}: {goal.text}: {readable(goal.value)} (shall be {wanted})")
+        print(f"  {goal}")
     for note in measured.notes:
         print(f"  {note}")
 

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from hivellm_lite import ExpertManager
 
-from .workload import N_CTX, Adapter, Question, Workload
+from .workload import Adapter, Question, Workload
 
 READY_WITHIN = 120.0
 """Seconds that `llama-server` may take to load."""
@@ -76,7 +76,7 @@ class Library:
             question.prompt,
             schema=question.schema,
             system=question.system,
-            **_greedy(max_tokens),
+            **greedy(max_tokens),
         )
         return Answer(result.text, time.perf_counter() - started)
 
@@ -86,7 +86,7 @@ class Library:
         results = self.manager.generate_batch(
             questions[0].expert,
             [{"prompt": one.prompt, "schema": one.schema} for one in questions],
-            **_greedy(max_tokens),
+            **greedy(max_tokens),
         )
         seconds = time.perf_counter() - started
         texts = [one.text for one in results if not isinstance(one, Exception)]
@@ -96,7 +96,7 @@ class Library:
         self.manager.close()
 
 
-def _greedy(max_tokens: int) -> Any:
+def greedy(max_tokens: int) -> Any:
     # a stop sequence that cannot occur: nothing but the end token ends an answer early
     return {
         "temperature": 0.0,
@@ -130,6 +130,16 @@ class LlamaObject:
         )
         return Answer(found["choices"][0]["text"], time.perf_counter() - started)
 
+    def seconds_a_token(self, question: Question, n_tokens: int) -> float:
+        """Seconds of each token after the first."""
+        if question.expert != self._selected:
+            self._select(question.expert)
+        stream = self._llama.create_completion(
+            prompt=list(question.tokens), max_tokens=n_tokens, temperature=0.0, stream=True
+        )
+        moments = [time.perf_counter() for _ in stream]
+        return (moments[-1] - moments[0]) / (len(moments) - 1)
+
     def _select(self, expert: str) -> None:
         self._selected = expert
         if self._reload:
@@ -159,7 +169,7 @@ def new_llama(workload: Workload, lora: Path | None) -> Any:
 
     return llama_cpp.Llama(
         str(workload.base),
-        n_ctx=N_CTX,
+        n_ctx=workload.n_ctx,
         n_threads=workload.n_threads,
         n_threads_batch=workload.n_threads,
         lora_path=None if lora is None else str(lora),
@@ -174,8 +184,15 @@ class Server:
     """
 
     def __init__(
-        self, workload: Workload, adapters: Sequence[Adapter], *, slots: int, pinned: bool = False
+        self,
+        workload: Workload,
+        adapters: Sequence[Adapter],
+        *,
+        slots: int,
+        pinned: bool = False,
+        n_ctx: int | None = None,
     ) -> None:
+        """``n_ctx``: positions of a slot, if not those of the workload."""
         assert workload.llama_server is not None
         self.name = f"llama-server, {slots} slot{'s' * (slots > 1)}" + ", pinned" * pinned
         self._ids = {adapter.name: index for index, adapter in enumerate(adapters)}
@@ -184,7 +201,16 @@ class Server:
         self._log = (workload.folder / f"llama-server-{self.port}.log").open("wb")
         threads = str(workload.n_threads)
         command: list[str | Path] = [workload.llama_server, "-m", workload.base]
-        command += ["-c", str(N_CTX * slots), "-np", str(slots), "-t", threads, "-tb", threads]
+        command += [
+            "-c",
+            str((n_ctx or workload.n_ctx) * slots),
+            "-np",
+            str(slots),
+            "-t",
+            threads,
+            "-tb",
+            threads,
+        ]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--lora-init-without-apply"]
         command += ["--lora", ",".join(str(adapter.gguf) for adapter in adapters)]
         self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
@@ -213,6 +239,18 @@ class Server:
         started = time.perf_counter()
         found = self._post("/completion", body)
         return Answer(found["content"], time.perf_counter() - started)
+
+    def seconds_a_token(self, question: Question, n_tokens: int) -> float:
+        """Seconds of each token after the first, as the server says."""
+        found = self._post("/completion", self.body(question, n_tokens))
+        return float(found["timings"]["predicted_per_token_ms"]) / 1e3
+
+    def count_together(self, questions: Sequence[Question], max_tokens: int) -> int:
+        """Ask all at once; returns how many tokens came back."""
+        bodies = [self.body(one, max_tokens) for one in questions]
+        with ThreadPoolExecutor(len(questions)) as pool:
+            found = pool.map(lambda body: self._post("/completion", body), bodies)
+            return sum(int(one["tokens_predicted"]) for one in found)
 
     def ask_together(self, questions: Sequence[Question], max_tokens: int) -> Answers:
         """Ask all at once."""

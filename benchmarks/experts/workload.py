@@ -79,6 +79,7 @@ class Workload:
     llama_server: Path | None
     repetitions: int
     n_threads: int = physical_cores()
+    n_ctx: int = N_CTX
 
     @property
     def options(self) -> dict[str, Any]:
@@ -86,7 +87,7 @@ class Workload:
         return {
             "base": self.base,
             "cache_dir": self.cache_dir,
-            "n_ctx": N_CTX,
+            "n_ctx": self.n_ctx,
             "n_threads": self.n_threads,
         }
 
@@ -105,6 +106,10 @@ class Workload:
             kind = kinds[number % len(kinds)]
             made[f"{kind}-{number}"] = self._scaled_copy(PACKAGES[kind], f"{kind}-{number}", number)
         return made
+
+    def package_of(self, expert: str) -> Path:
+        """The package that knows how to write a prompt of this expert."""
+        return PACKAGES[expert.split("-")[0]]
 
     def _converted(self, package: Path) -> Path:
         with Expert.load(package, **self.options) as expert:
@@ -126,11 +131,10 @@ class Workload:
         return place
 
     def questions(
-        self, expert: str, schemas: Sequence[str], prompts: Sequence[str] = QUESTIONS
+        self, expert: str, schemas: Sequence[str | None], prompts: Sequence[str] = QUESTIONS
     ) -> list[Question]:
         """Each prompt with the schema at its place; both start over when they are used up."""
-        kind = expert.split("-")[0]
-        with Expert.load(PACKAGES[kind], **self.options) as loaded:
+        with Expert.load(self.package_of(expert), **self.options) as loaded:
             return [
                 Question(
                     expert,
