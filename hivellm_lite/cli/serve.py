@@ -110,6 +110,12 @@ def _read_config(ctx: click.Context, _parameter: click.Parameter, value: str | N
 @click.option("--max-loaded-experts", type=int, help="Experts in memory at once [default: all].")
 @click.option("--max-memory", metavar="BYTES", help="For models and adapters, such as 4GB.")
 @click.option(
+    "--own-context-bytes",
+    metavar="BYTES",
+    help="For contexts of experts that are asked often, such as 4GB; 0 makes none [default: half "
+    "of a GPU's free memory; none on a CPU].",
+)
+@click.option(
     "--queue", type=int, default=256, show_default=True, help="Answers that wait or run at most."
 )
 @click.option(
@@ -138,6 +144,7 @@ def serve(
     api_key_file: str | None,
     max_loaded_experts: int | None,
     max_memory: str | None,
+    own_context_bytes: str | None,
     quiet: bool,
     preload: bool,
     **options: Any,
@@ -170,6 +177,9 @@ def serve(
     keys = _read_keys(api_key_file)
     server_options = ServerOptions(keys=keys, **given)
     arguments = load_arguments(settings, options)
+    if own_context_bytes is not None:
+        own = own_context_bytes
+        arguments["own_context_bytes"] = 0 if own == "0" else parse_bytes(own)
     opened = open_packages(
         settings,
         named_packages(packages),
