@@ -62,7 +62,9 @@ if TYPE_CHECKING:
         ExpertCounts,
         KVCacheCounts,
         ManagerStats,
+        OwnContextStats,
         RequestCounts,
+        ResidencyStats,
     )
     from .routing import ExpertScore, Route
 
@@ -101,6 +103,7 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "OutOfMemoryError",
+    "OwnContextStats",
     "Package",
     "PackageError",
     "PreparedAdapter",
@@ -108,6 +111,7 @@ __all__ = [
     "PromptOptions",
     "RequestCounts",
     "RequestOptions",
+    "ResidencyStats",
     "Route",
     "SharingOptions",
     "SourceOptions",
@@ -147,7 +151,9 @@ _HOMES = {
     "PreparedAdapter": "adapters.prepare",
     "Progress": "progress",
     "PromptOptions": "requests.options",
+    "OwnContextStats": "residency.stats",
     "RequestCounts": "residency.stats",
+    "ResidencyStats": "residency.stats",
     "RequestOptions": "requests.options",
     "Route": "routing",
     "SharingOptions": "loading.options",
