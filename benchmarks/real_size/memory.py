@@ -11,6 +11,7 @@ from hivellm_lite.inference.compute_thread import LINGER
 
 from ..experts.child import proportional_bytes, run_alone
 from ..experts.peers import Library, Server, new_llama
+from ..experts.workload import QUESTIONS, Question
 from .case import Case, Row
 
 COUNTS = (1, 5, 20)
@@ -43,7 +44,8 @@ def memory(case: Case, environment: dict[str, str]) -> list[Row]:
 def _in_library(case: Case, count: int) -> int:
     library = Library(case, case.packages(count))
     for name in case.packages(count):
-        library.ask(case.questions_of(name, 1)[0], MAX_TOKENS)
+        # no token ids: computing them would load an expert of its own
+        library.ask(Question(name, QUESTIONS[0], None, ()), MAX_TOKENS)
     gc.collect()
     return _settled_bytes()
 
