@@ -153,23 +153,29 @@ class TestThreads:
             assert found == alone
             assert counters(a).swaps > 1
 
-    def test_a_long_answer_does_not_keep_another_expert_waiting(self, tiny_package, tiny_base):
+    def test_an_expert_that_is_always_asked_does_not_keep_another_waiting(
+        self, tiny_package, tiny_base
+    ):
         a = Expert.load(tiny_package("a"), base=tiny_base, **OPTIONS)
         b = Expert.load(tiny_package("b", adapter="rslora"), base=tiny_base, **OPTIONS)
         with a, b:
-            ended = []
+            answered = threading.Event()
 
-            def ask(expert, name, n):
-                expert.generate("Hello", temperature=0.0, max_tokens=n, stop=[])
-                ended.append(name)
+            def keep_asking():
+                while not answered.is_set():
+                    a.generate("Hello", temperature=0.0, max_tokens=100, stop=[])
 
-            long = threading.Thread(target=ask, args=(a, "long", 400))
-            long.start()
+            threads = [threading.Thread(target=keep_asking) for _ in range(3)]
+            for thread in threads:
+                thread.start()
             while counters(a).steps < 3:
                 time.sleep(0.001)
-            ask(b, "short", 5)
-            assert ended == ["short"]
-            long.join()
+            for _ in range(3):
+                b.generate("Hello", temperature=0.0, max_tokens=30, stop=[])
+            answered.set()
+            for thread in threads:
+                thread.join()
+            assert counters(a).swaps > 2
 
     def test_closing_an_expert_ends_what_it_generates(self, expert):
         stream = long_stream(expert)
