@@ -8,7 +8,8 @@
 Needs Python, NumPy and a build of llama-cpp-python with what these bring, and nothing installed of
 this project: it runs from an unpacked archive of the repository. The base is one of Qwen3-0.6B's
 shape with random weights at Q8_0, the experts are random LoRAs of rank 12 on six modules; both are
-made here. ``--quick`` takes two of its 28 layers and short runs: it shows that the script works.
+made here. ``--quick`` takes two of its 28 layers, few tokens and short runs: it shows that the
+script works.
 
 A step that fails ends the script, and is named. Random weights make the grammar's row the worst
 case, because nearly every token that they want is refused.
@@ -55,7 +56,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="auto", help="as of Expert.load")
-    parser.add_argument("--quick", action="store_true", help="two layers and short runs")
+    parser.add_argument("--quick", action="store_true", help="two layers, few tokens, short runs")
     parser.add_argument("--work", type=Path, help="a folder to keep base and experts in")
     parser.add_argument("--only", action="append", choices=parts, help="may be repeated")
     parser.add_argument(
@@ -116,7 +117,7 @@ def prepare(work: Path, *, quick: bool) -> Setting:
 
     shape = make_qwen3_shape()
     if quick:
-        shape.N_LAYERS = 2
+        shape.N_LAYERS, shape.N_VOCAB = 2, 4096
     work.mkdir(parents=True, exist_ok=True)
     base = work / f"qwen3-shape-{shape.N_LAYERS}.Q8_0.gguf"
     if not base.exists():
