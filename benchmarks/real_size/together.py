@@ -15,6 +15,9 @@ SIZES = (1, 2, 4, 8, 16, 32)
 N_TOKENS = 24
 """Tokens of an answer."""
 
+FEW_TOKENS = 4
+"""Tokens of an answer whose time is taken off, so that prompts do not count."""
+
 SERVER_CTX = 512
 """Positions of a slot of llama-server, which has one for each answer from the start."""
 
@@ -24,15 +27,15 @@ N_MIXED, N_CLIENTS = 12, 6
 
 def batches(case: Case) -> list[Row]:
     """Tokens a second of so many answers together, prompts included, and how many times as fast
-    as one by one the sixteen are.
+    as one by one the sixteen are, with prompts and without.
     """
     (expert,) = case.packages(1)
     rows = []
     with contextlib.closing(Library(case, case.packages(1), max_streams=max(SIZES))) as library:
 
-        def ours(questions: Sequence[Question]) -> int:
+        def ours(questions: Sequence[Question], n_tokens: int) -> int:
             answers = library.manager.generate_batch(
-                expert, [{"prompt": one.prompt} for one in questions], **greedy(N_TOKENS)
+                expert, [{"prompt": one.prompt} for one in questions], **greedy(n_tokens)
             )
             return sum(one.completion_tokens for one in answers if not isinstance(one, Exception))
 
@@ -45,26 +48,39 @@ def batches(case: Case) -> list[Row]:
 def _of_server(case: Case, expert: str) -> Row:
     server = Server(case, case.adapters(1), slots=max(SIZES), n_ctx=SERVER_CTX)
     with contextlib.closing(server):
-        return _by_size(
-            case, expert, server.name, lambda questions: server.count_together(questions, N_TOKENS)
-        )
+        return _by_size(case, expert, server.name, server.count_together)
 
 
-def _by_size(case: Case, expert: str, way: str, ask: Callable[[Sequence[Question]], int]) -> Row:
-    """``ask`` answers all questions together and returns the number of tokens."""
+def _by_size(
+    case: Case, expert: str, way: str, ask: Callable[[Sequence[Question], int], int]
+) -> Row:
+    """``ask`` answers all questions together with so many tokens each and returns the number of
+    tokens.
+    """
     sizes = SIZES if not case.quick else (1, 16)
     n_alone = 4 if case.quick else 6
-    fresh = iter(case.questions_of(expert, 2 * max(SIZES) + sum(SIZES) + n_alone))
+    fresh = iter(case.questions_of(expert, 2 * max(SIZES) + 2 * (sum(SIZES) + n_alone)))
 
-    def speed(n: int, times: int = 1) -> float:
+    def time_of(n: int, times: int, n_tokens: int) -> tuple[int, float]:
         found = [[next(fresh) for _ in range(n)] for _ in range(times)]
         started = time.perf_counter()
-        tokens = sum(ask(questions) for questions in found)
-        return tokens / (time.perf_counter() - started)
+        tokens = sum(ask(questions, n_tokens) for questions in found)
+        return tokens, time.perf_counter() - started
 
-    speed(1)  # computes what all prompts begin with
-    figures = {str(n): speed(n, n_alone if n == 1 else 1) for n in sizes}
-    return Row(way, {**figures, "16 to 1": figures["16"] / figures["1"]})
+    time_of(1, 1, N_TOKENS)  # computes what all prompts begin with
+    speeds, decoding = {}, {}
+    for n in sizes:
+        times = n_alone if n == 1 else 1
+        tokens, seconds = time_of(n, times, N_TOKENS)
+        speeds[n] = tokens / seconds
+        if n in (1, 16):
+            few, less = time_of(n, times, FEW_TOKENS)
+            decoding[n] = (tokens - few) / (seconds - less)
+    ratios = {
+        "16 to 1": speeds[16] / speeds[1],
+        "without prompts": decoding[16] / decoding[1],
+    }
+    return Row(way, {**{str(n): speed for n, speed in speeds.items()}, **ratios})
 
 
 def mixed(case: Case) -> list[Row]:
