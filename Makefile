@@ -11,8 +11,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: FORCE test demo check wheel fuzz-server evaluate bench bench-device bench-experts bench-real-size bench-serving bench-grammars train clean
 
+# worksteal: where a worker process crashes, other modes lose the other tests of its file.
 test: $(VENV)/.ready $(BASE)
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
 
 demo: $(VENV)/.ready $(BASE)
 	@$(BIN)/python examples/demo.py --base $(BASE)
