@@ -90,9 +90,10 @@ class Admission:
         moved = []
         for request in requests:
             if request.stream is not None:
-                if not self.kv.can_copy:
-                    continue
-                request.parked = self.kv.park(request.stream)
+                if not self.kv.context.closed:
+                    if not self.kv.can_copy:
+                        continue
+                    request.parked = self.kv.park(request.stream)
                 request.stream = None
                 self.active.remove(request)
             else:

@@ -267,10 +267,10 @@ class Lanes:
         """The adapters were changed for these requests; give their expert a context if it paid
         enough.
         """
-        if self.own_limit == 0:
-            return
         requests, now = list(requests), time.monotonic()
         applied = requests[0].applied
+        if self.own_limit == 0 or applied in self.own:  # too long for its own context
+            return
         debt = self._debts.get(applied)
         if debt is None or now - debt.until > PATIENCE:
             self._debts.pop(applied, None)
