@@ -44,7 +44,7 @@ evaluate: $(VENV)/.ready $(BASE)
 bench: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m benchmarks.run --base $(BASE)
 
-# The goals on a machine with a GPU, in under three minutes.
+# The goals on a machine with a GPU, in a few minutes.
 bench-device: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.device
 

@@ -1,4 +1,4 @@
-"""The goals on a fresh machine with a GPU, in one table, in under three minutes.
+"""The goals on a fresh machine with a GPU, in one table.
 
 ::
 
