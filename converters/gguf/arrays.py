@@ -10,30 +10,15 @@ from typing import Any
 
 from ...errors import ConversionError
 from .header import GGUFHeader
+from .values import FORMATS, STRING
 
 __all__ = ["read_numbers", "read_strings"]
-
-_STRING = 8
-_CODES = {
-    0: "B",
-    1: "b",
-    2: "H",
-    3: "h",
-    4: "I",
-    5: "i",
-    6: "f",
-    7: "B",
-    10: "Q",
-    11: "q",
-    12: "d",
-}
-"""Letters of the ``array`` module for GGUF's types of numbers."""
 
 
 def read_strings(header: GGUFHeader, key: str) -> list[bytes]:
     """The strings of an array, as bytes. Raises ConversionError for an array of numbers."""
     listed = header.arrays[key]
-    if listed.type_code != _STRING:
+    if listed.type_code != STRING:
         raise ConversionError(f"{header.path}: {key} is not an array of strings")
     data, position = _data(header, key), 0
     unpack, found = struct.Struct("<Q").unpack_from, []
@@ -47,9 +32,9 @@ def read_strings(header: GGUFHeader, key: str) -> list[bytes]:
 def read_numbers(header: GGUFHeader, key: str) -> array[Any]:
     """The numbers of an array, in its type. Raises ConversionError for strings."""
     found = header.arrays[key]
-    if found.type_code not in _CODES:
+    if found.type_code not in FORMATS:
         raise ConversionError(f"{header.path}: {key} is not an array of numbers")
-    numbers = array(_CODES[found.type_code], _data(header, key))
+    numbers = array(FORMATS[found.type_code], _data(header, key))
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers

@@ -16,6 +16,7 @@ from ...errors import ConversionError
 __all__ = [
     "ARRAY",
     "BOOL",
+    "FORMATS",
     "STRING",
     "UINT32",
     "UINT64",
@@ -31,7 +32,7 @@ MAX_STRINGS = 1 << 22
 Scalar = int | float | bool | str
 """A value in the metadata of a GGUF file, other than an array."""
 
-_FORMATS = {
+FORMATS = {
     0: "B",
     1: "b",
     2: "H",
@@ -44,7 +45,9 @@ _FORMATS = {
     11: "q",
     12: "d",
 }
-_SCALARS = {code: struct.Struct("<" + format_) for code, format_ in _FORMATS.items()}
+"""Letters of ``struct`` and ``array`` for GGUF's types of numbers."""
+
+_SCALARS = {code: struct.Struct("<" + format_) for code, format_ in FORMATS.items()}
 UINT32, BOOL, STRING, ARRAY, UINT64 = 4, 7, 8, 9, 10
 """Numbers of GGUF's value types."""
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from ..engine.virtual_tokens import n_virtual
 from ..errors import LoadError, OutOfMemoryError
+from .applied import uses
 from .context_streams import ContextStreams, Stream
 from .parked import Parked, ParkedStates, common_prefix
 
@@ -318,7 +319,7 @@ class KVStreams:
     def forget(self, adapter: Adapter) -> None:
         """Drop all that was computed with an adapter. None of it may be busy."""
         for stream in self.streams:
-            if any(one is adapter for one, _ in stream.applied):
+            if uses(stream.applied, adapter):
                 self._streams.cut(stream, 0)
                 stream.applied = ()
         self._parked.forget(adapter)

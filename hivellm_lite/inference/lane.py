@@ -67,6 +67,16 @@ class Lane:
         """Bytes of the context, its buffers included."""
         return self.admission.kv.context.memory
 
+    def counts(self) -> dict[str, int]:
+        """What happened here so far, by the names of `scheduled.Counters`."""
+        return {
+            "steps": self.computation.n_calls,
+            "rows": self.computation.n_rows,
+            "swaps": self.turns.n_swaps,
+            "preempted": self.admission.n_preempted,
+            "wasted": self.computation.n_wasted,
+        }
+
     def step(self) -> Sequence[ScheduledRequest]:
         """Read what was begun, and begin the next decode of one expert's requests.
 

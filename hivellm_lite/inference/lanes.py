@@ -20,13 +20,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import InferenceError, OutOfMemoryError
 from .admission import Admission, stream_length
+from .applied import uses
 from .computation import Receiver
 from .lane import Lane
 from .options import SessionOptions
@@ -90,7 +91,7 @@ class Lanes:
         self.most = self.own_limit = _own_limit(model, options)
         """Bytes that own contexts may take together; ``most`` if nobody says less."""
         self._debts: dict[Applied, _Debt] = {}
-        self._gone = [0, 0, 0, 0, 0]
+        self._gone: Counter[str] = Counter()
         self.n_made = 0
         """Own contexts that were made."""
         self.n_given_up = 0
@@ -118,9 +119,10 @@ class Lanes:
         """All requests that have not ended."""
         return [request for lane in self for request in lane.admission.requests]
 
-    def of(self, applied: Applied) -> Lane:
-        """Where requests with these adapters are computed."""
-        return self.own.get(applied, self.shared)
+    def of(self, applied: Applied, length: int = 1) -> Lane:
+        """Where ``length`` positions with these adapters are computed."""
+        lane = self.own.get(applied, self.shared)
+        return lane if lane.admission.can_hold(length) else self.shared
 
     def where(self, request: ScheduledRequest) -> Lane:
         """The lane that has a request."""
@@ -132,10 +134,7 @@ class Lanes:
     def take_in(self, requests: Iterable[ScheduledRequest]) -> None:
         """Let new requests wait where they are computed."""
         for request in requests:
-            lane = self.of(request.applied)
-            if not lane.admission.can_hold(request.decoding.length):
-                lane = self.shared
-            lane.admission.take_in([request])
+            self.of(request.applied, request.decoding.length).admission.take_in([request])
 
     def admit(self) -> list[tuple[ScheduledRequest, InferenceError]]:
         """Give streams to waiting requests; returns those that can have none, with the reason."""
@@ -188,9 +187,9 @@ class Lanes:
     def forget(self, adapter: Adapter) -> None:
         """Drop all that was computed with an adapter. No request may use it."""
         for applied, lane in list(self.own.items()):
-            if _uses(applied, adapter):
+            if uses(applied, adapter):
                 self._remove(lane)
-        for applied in [one for one in self._debts if _uses(one, adapter)]:
+        for applied in [one for one in self._debts if uses(one, adapter)]:
             del self._debts[applied]
         for lane in self:
             lane.forget(adapter)
@@ -210,11 +209,12 @@ class Lanes:
 
     # --- counting --------------------------------------------------------------------
 
-    def counts(self) -> tuple[int, int, int, int, int]:
-        """Steps, rows, swaps, preempted requests and wasted rows, also of contexts given up."""
-        totals = [list(_counts(lane)) for lane in self]
-        steps, rows, swaps, preempted, wasted = map(sum, zip(*totals, self._gone, strict=True))
-        return steps, rows, swaps, preempted, wasted
+    def counts(self) -> dict[str, int]:
+        """What `scheduled.Counters` has of contexts, also of those that were given up."""
+        totals = Counter(self._gone)
+        for lane in self:
+            totals.update(lane.counts())
+        return totals
 
     def describe(self) -> str:
         """Which experts have contexts of their own and why, in a sentence or two."""
@@ -236,7 +236,7 @@ class Lanes:
         if first is None and model.on_cpu:  # clearing a long one takes a tenth of a second
             first = (1, stream_length(model, options.context.n_ctx, 1))
 
-        def admission(settle) -> Admission:  # type: ignore[no-untyped-def]
+        def admission(settle: Callable[[], None]) -> Admission:
             return Admission(
                 model,
                 options.context,
@@ -334,7 +334,7 @@ class Lanes:
 
     def _remove(self, lane: Lane) -> None:
         assert lane.owner is not None  # only own ones are removed  # noqa: S101
-        self._gone = [sum(pair) for pair in zip(self._gone, _counts(lane), strict=True)]
+        self._gone.update(lane.counts())
         del self.own[lane.owner]
         self._ring.remove(lane)
         lane.close()
@@ -371,16 +371,3 @@ def _own_limit(model: Model, options: SessionOptions) -> int:
         return options.own_context_bytes
     free = None if model.on_cpu or not options.shared else model.free_device_memory()
     return 0 if free is None else free // 2
-
-
-def _counts(lane: Lane) -> tuple[int, int, int, int, int]:
-    computation = lane.computation
-    n_swaps, n_preempted = lane.turns.n_swaps, lane.admission.n_preempted
-    return (
-        *(computation.n_calls, computation.n_rows, n_swaps),
-        *(n_preempted, computation.n_wasted),
-    )
-
-
-def _uses(applied: Applied, adapter: Adapter) -> bool:
-    return any(one is adapter for one, _ in applied)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .applied import uses
+
 if TYPE_CHECKING:
     from ..engine import Adapter, Applied, KVState
 
@@ -62,7 +64,7 @@ class ParkedStates:
     def forget(self, adapter: Adapter) -> None:
         """Hold nothing that was computed with an adapter."""
         for parked in list(self._states):
-            if any(one is adapter for one, _ in parked.applied):
+            if uses(parked.applied, adapter):
                 self.remove(parked)
 
 

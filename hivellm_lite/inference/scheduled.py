@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .applied import uses
 from .context_streams import Stream
 from .decoding import AnswerDecoding
 from .parked import Parked
@@ -53,7 +54,7 @@ class ScheduledRequest:
 
     def uses(self, adapter: Adapter) -> bool:
         """Whether the request is computed with an adapter."""
-        return any(one is adapter for one, _ in self.applied)
+        return uses(self.applied, adapter)
 
     @property
     def n_prompt(self) -> int:

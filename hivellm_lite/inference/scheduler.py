@@ -83,14 +83,9 @@ class Scheduler:
     @property
     def counters(self) -> Counters:
         """What happened so far, and how many requests there are now."""
-        steps, rows, swaps, preempted, wasted = self._lanes.counts()
         return replace(
             self._counters,
-            steps=steps,
-            rows=rows,
-            swaps=swaps,
-            preempted=preempted,
-            wasted=wasted,
+            **self._lanes.counts(),
             overlapped=self._lanes.n_overlapped,
             active=sum(len(lane.admission.active) for lane in self._lanes),
             queued=sum(len(lane.admission.waiting) for lane in self._lanes),
@@ -147,9 +142,7 @@ class Scheduler:
             )
 
         def adopt() -> None:
-            lane = self._lanes.of(applied)
-            if not lane.admission.can_hold(len(tokens)):
-                lane = self._lanes.shared
+            lane = self._lanes.of(applied, len(tokens))
             lane.computation.finish()
             lane.admission.make_room(len(tokens), at_once=True)
             lane.admission.kv.adopt(applied, tokens, state)
@@ -170,9 +163,7 @@ class Scheduler:
         """
 
         def compute() -> _T:
-            lane = self._lanes.of(applied)
-            if not lane.admission.can_hold(len(tokens)):
-                lane = self._lanes.shared
+            lane = self._lanes.of(applied, len(tokens))
             return lane.computation.beside(applied, tokens, n_logits, read)
 
         return self.call(compute)
