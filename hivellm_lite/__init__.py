@@ -29,6 +29,8 @@ from .errors import (
     ManifestError,
     OutOfMemoryError,
     PackageError,
+    RegistryError,
+    SignatureError,
 )
 
 if TYPE_CHECKING:
@@ -109,11 +111,13 @@ __all__ = [
     "PreparedAdapter",
     "Progress",
     "PromptOptions",
+    "RegistryError",
     "RequestCounts",
     "RequestOptions",
     "ResidencyStats",
     "Route",
     "SharingOptions",
+    "SignatureError",
     "SourceOptions",
     "TextStream",
     "TokenLogprob",

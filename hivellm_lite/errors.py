@@ -5,6 +5,8 @@
     ExpertError
     ├── LoadError                 an expert or its base cannot be made ready
     │   ├── PackageError          the archive or folder itself
+    │   │   └── SignatureError    who made it: no valid signature, or an unknown key
+    │   ├── RegistryError         what is installed, or asked for by name
     │   ├── ManifestError         manifest.json
     │   ├── ConversionError       adapter or base to GGUF
     │   ├── BaseNotFoundError     no base model in any of the places searched
@@ -34,6 +36,8 @@ __all__ = [
     "ManifestError",
     "OutOfMemoryError",
     "PackageError",
+    "RegistryError",
+    "SignatureError",
 ]
 
 
@@ -83,6 +87,14 @@ class LoadError(ExpertError):
 
 class PackageError(LoadError):
     """The archive or folder cannot be opened, is unsafe, or lacks a file."""
+
+
+class SignatureError(PackageError):
+    """A package is not what its author signed, or nobody who is trusted signed it."""
+
+
+class RegistryError(LoadError):
+    """The registry of installed experts cannot be used, or holds no expert of that name."""
 
 
 class ManifestError(LoadError):

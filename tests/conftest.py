@@ -87,9 +87,13 @@ def device(
 
 @pytest.fixture(autouse=True)
 def home(nothing_stays: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """HIVELLM_HOME: an empty folder of this test's own. The Hub is not to be asked."""
+    """HIVELLM_HOME: an empty folder of this test's own. The Hub is not to be asked.
+
+    HIVELLM_EXPERTS is one, too: no test sees or touches what the user has installed.
+    """
     path = tmp_path / "home"
     monkeypatch.setenv("HIVELLM_HOME", str(path))
+    monkeypatch.setenv("HIVELLM_EXPERTS", str(tmp_path / "experts"))
     for name in ("HIVELLM_MODELS", "HIVELLM_BASES", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))

@@ -75,6 +75,7 @@ json_schema              : errors gbnf lazy strict_json
 manifest                 : errors strict_json
 archive                  : errors
 chat_templates           : errors
+expert_home              : errors
 gbnf                     : errors lazy
 process                  : errors
 storage                  : errors
