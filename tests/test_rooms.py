@@ -67,13 +67,13 @@ converters.checkpoints   : converters.json_file converters.safetensors errors
 converters.peft          : converters.json_file converters.safetensors errors lazy
 converters.torch_zip     : converters.safetensors errors
 converters.safetensors   : converters.json_file errors
-package                  : archive cache errors gbnf manifest strict_json user_paths
+package                  : archive cache errors gbnf manifest storage strict_json user_paths
 routing                  : manifest strict_json
+archive                  : errors storage
 cache                    : errors storage user_paths
 converters.json_file     : errors strict_json
 json_schema              : errors gbnf lazy strict_json
 manifest                 : errors strict_json
-archive                  : errors
 chat_templates           : errors
 expert_home              : errors
 gbnf                     : errors lazy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,10 +12,11 @@ from ..archive.limits import Refused
 from ..archive.names import member_path, never_unpacked
 from ..errors import PackageError
 from ..manifest.records import AdapterInfo, Manifest
+from ..storage.whole_files import whole_file
 from .adapter import AdapterFiles
 from .files import MANIFEST, NAMES_SHOWN, file_in, relative_to_root
 
-__all__ = ["check_digests", "check_sidecar", "folder_digest"]
+__all__ = ["check_digests", "check_sidecar", "folder_digest", "write_sidecar"]
 
 _SIDECAR_BYTES = 4096
 """Longest digest file: one line has 66 bytes and a file name."""
@@ -41,6 +43,22 @@ def check_sidecar(source: Path, digest: str) -> None:
             f"  found    {digest}\n  expected {match[1].lower()}\n"
             f"Download it again, {way_out}. Older packagers wrote wrong digest files."
         )
+
+
+def write_sidecar(source: Path, digest: str) -> Path:
+    """Write ``<file>.sha256`` beside ``source`` as ``sha256sum`` does, and return its path.
+
+    Raises PackageError if that is impossible.
+    """
+    sidecar = source.with_name(f"{source.name}.sha256")
+    name = source.name.replace("\\", r"\\").replace("\n", r"\n").replace("\r", r"\r")
+    mark = "" if name == source.name else "\\"
+    try:
+        with whole_file(sidecar) as file:
+            file.write(f"{mark}{digest}  ".encode() + os.fsencode(name) + b"\n")
+    except OSError as error:
+        raise PackageError(f"cannot write {sidecar}: {error.strerror or error}") from error
+    return sidecar
 
 
 def check_digests(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hivellm_lite.cache.digests import digest_file
 from hivellm_lite.cache.store import Cache
 from hivellm_lite.package import Package, open_package
+from hivellm_lite.package.digests import write_sidecar
 
 from ..support.manifests import v2_adapter
 from ..support.packages import (
@@ -61,6 +63,16 @@ class TestSidecar:
     def test_verify_false_ignores_it(self, path: Path, cache: Cache, text: str) -> None:
         self.beside(path, text)
         assert isinstance(open_package(path, cache=cache, verify=False), Package)
+
+    def test_one_that_is_written_is_read_by_us_and_by_sha256sum(
+        self, path: Path, cache: Cache
+    ) -> None:
+        write_sidecar(path, digest_file(path))
+        assert open_package(path, cache=cache).digest == digest_file(path)
+        odd = path.rename(path.with_name("a\\b \n.expert"))
+        sidecar = write_sidecar(odd, digest_file(odd))
+        assert open_package(odd, cache=cache).digest == digest_file(odd)
+        subprocess.run(["sha256sum", "--check", "--status", sidecar], cwd=odd.parent, check=True)
 
 
 class TestManifestDigests:
