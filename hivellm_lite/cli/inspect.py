@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from ..adapters.conversion import read_package_adapter
+from ..adapters.description import AdapterDescription, describe_adapter
 from ..adapters.prepare import earlier_conversions
 from ..adapters.report import report_from
-from ..adapters.soft_prompt_conversion import own_soft_prompt
 from ..bases.at_hand import base_at_hand
 from ..bases.conversion import converted_for, notes_of
 from ..cache.store import Cache
@@ -121,32 +120,12 @@ def _adapter_facts(package: Package) -> dict[str, Any]:
     info = package.manifest.adapters[0] if package.manifest.adapters else None
     facts: dict[str, Any] = {"said_type": info.type if info else None}
     try:
-        if (own := own_soft_prompt(package)) is not None:
-            rows = read_soft_prompt(own.weights, own.config)
-            return {
-                **facts,
-                "runs": True,
-                "methods": [own.name],
-                "is_low_rank": False,
-                "tensors": 1,
-                "targets": [],
-                "ranks": [],
-                "virtual_tokens": len(rows),
-            }
-        adapter = read_package_adapter(package, values="check")
+        found = dataclasses.asdict(describe_adapter(package))
     except ConversionError as error:
         return {**facts, "runs": False, "problem": str(error)}
-    tensors = adapter.tensors
-    ranks = {rank for tensor in tensors if (rank := tensor.update.rank) is not None}
-    return {
-        **facts,
-        "runs": True,
-        "methods": list(adapter.methods),
-        "is_low_rank": adapter.is_lora,
-        "tensors": len(tensors),
-        "targets": sorted({tensor.module.rsplit(".", 1)[-1] for tensor in tensors}),
-        "ranks": sorted(ranks),
-    }
+    if found["virtual_tokens"] is None:
+        del found["virtual_tokens"]
+    return {**facts, "runs": True, **found}
 
 
 def _soft_prompt_facts(files: SoftPromptFiles) -> dict[str, Any]:
@@ -194,15 +173,9 @@ def _base_notes(package: Package, settings: dict[str, Any]) -> list[str]:
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
     more: list[str] = []
-    if adapter["runs"] and "virtual_tokens" in adapter:
-        text = f"{adapter['methods'][0]}, {adapter['virtual_tokens']} virtual tokens"
-    elif adapter["runs"]:
-        ranks = ", ".join(map(str, adapter["ranks"]))
-        text = (
-            f"{', '.join(adapter['methods'])}{f', rank {ranks}' if ranks else ''}, "
-            f"{adapter['tensors']} tensors ({' '.join(adapter['targets'])}), "
-            f"{'exactly' if adapter['is_low_rank'] else 'not exactly'} low rank"
-        )
+    if adapter["runs"]:
+        known = {one.name for one in dataclasses.fields(AdapterDescription)}
+        text = str(AdapterDescription(**{n: v for n, v in adapter.items() if n in known}))
     else:
         text, *more = f"cannot be run: {adapter['problem']}".splitlines()
     used = {n: v for n, v in decoding.items() if v is not None and v is not False and v != ()}
