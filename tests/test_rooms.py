@@ -20,8 +20,8 @@ TABLE = """
 cli                      : adapters bases cache converters.file_types converters.forms
                            converters.gguf converters.soft_prompts doctor engine errors expert gbnf
                            hardware hub inference json_schema loading manager manifest
-                           memory_estimate package process progress prompts residency routing
-                           server storage terminal_text user_paths verification
+                           memory_estimate package packaging process progress prompts residency
+                           routing server storage terminal_text user_paths verification
 server                   : errors gbnf inference json_schema manager manifest prompts requests
                            residency strict_json
 manager                  : expert inference loading manifest process requests residency routing
@@ -35,6 +35,8 @@ residency                : engine errors gbnf inference loading manifest memory_
 loading                  : adapters bases cache converters.soft_prompts engine errors hub inference
                            manifest memory_estimate package process progress prompts requests
                            user_paths
+packaging                : adapters bases cache errors gbnf hub manifest package prompts
+                           terminal_text
 adapters                 : bases cache converters.forms converters.gguf converters.peft
                            converters.quantization converters.soft_prompts converters.tokenizers
                            engine errors inference lazy package process progress requests storage

@@ -42,6 +42,7 @@ _COMMANDS = {
     "verify-conversion": _Place(
         "verify", "verify_conversion", "Measure how exact a converted expert is."
     ),
+    "push": _Place("push", "push", "Publish a package on the Hub."),
     "estimate": _Place("estimate", "estimate", "Show how much memory experts will take."),
     "bench": _Place("bench", "bench", "Measure how fast an expert is on this machine."),
     "cache": _Place("cache", "cache", "Show, check and clear the cache."),

@@ -19,7 +19,7 @@ from .cache import RepositoryCache
 from .connection import TIMEOUT_S, Hub, HubFile, Listing, request_headers
 from .failures import explain, is_transient, transport_errors
 
-__all__ = ["fetch_files"]
+__all__ = ["difference", "fetch_files"]
 
 _CHUNK = 1 << 20
 
@@ -86,7 +86,7 @@ def _download(
     resumed = _size(partial) > 0
     while True:
         _receive(hub, listing, partial, file, report)
-        problem = _difference(partial, file)
+        problem = difference(partial, file)
         if problem is None:
             break
         partial.unlink()
@@ -144,7 +144,7 @@ def _append(url: str, partial: Path, start: int, size: int, report: Callable[[in
                     return
 
 
-def _difference(path: Path, file: HubFile) -> str | None:
+def difference(path: Path, file: HubFile) -> str | None:
     """What is wrong with the received file; None if it is as the Hub lists it."""
     size = _size(path)
     if size != file.size:

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import BaseNotFoundError, LoadError
 from .reference import MAIN, HubReference
 
-__all__ = ["explain", "is_transient", "transport_errors"]
+__all__ = ["explain", "is_transient", "seconds_to_wait", "transport_errors"]
 
 
 def transport_errors() -> tuple[type[Exception], ...]:
@@ -92,7 +92,7 @@ def _answered(
     if status == 403:
         return LoadError(f"access to {what} is refused (403)\nThe token in use does not allow it.")
     if status == 429:
-        seconds = _seconds_to_wait(error.response.headers)
+        seconds = seconds_to_wait(error.response.headers)
         when = f"in {seconds} seconds" if seconds else "in a few minutes"
         more = "" if signed_in else " Signed-in users may ask more often: 'hf auth login'."
         return LoadError(
@@ -107,7 +107,7 @@ def _answered(
     return LoadError(f"the Hub refuses {what} (HTTP {status}): {error.server_message or error}")
 
 
-def _seconds_to_wait(headers: Any) -> str | None:
+def seconds_to_wait(headers: Any) -> str | None:
     """From ``Retry-After: 30``, or the Hub's own ``RateLimit: "api";r=0;t=30``."""
     if (value := headers.get("retry-after", "")).isdigit():
         return str(value)

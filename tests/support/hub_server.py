@@ -9,7 +9,8 @@ Usage::
 
 It speaks HTTP on 127.0.0.1: ``/api/models/{repo}/revision/{revision}`` and
 ``…/tree/{revision}``, ``/{repo}/resolve/{revision}/{file}`` with HEAD and ranges,
-and a second port that plays the storage to which large files are redirected.
+and a second port that plays the storage to which large files are redirected. What is
+uploaded goes to `hub_uploads`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from urllib.parse import unquote, urlsplit
 
 # At import, before a test may set HF_HUB_OFFLINE: the client reads it once.
 import huggingface_hub.constants
+
+from .hub_uploads import Repository, Uploads
 
 LARGE = 1000
 """Bytes from which a file is stored as LFS, with a SHA-256; the real Hub's limit is 10 MB."""
@@ -53,13 +56,6 @@ class Asked:
 
 
 @dataclass
-class Repository:
-    files: dict[str, bytes]
-    commit: str
-    branches: tuple[str, ...] = ("main",)
-
-
-@dataclass
 class _Rule:
     part: str
     answer: Answer
@@ -78,6 +74,7 @@ class HubServer:
         self.url, self.storage_url = (
             f"http://127.0.0.1:{server.server_port}" for server in self._servers
         )
+        self.uploads = Uploads(self.url, self.storage_url, LARGE, self.repositories)
 
     def add(
         self, name: str, files: dict[str, bytes] | Path, *, branches: tuple[str, ...] = ("main",)
@@ -102,6 +99,7 @@ class HubServer:
         """Hold nothing, behave, and have been asked nothing."""
         self.repositories.clear()
         self.asked.clear()
+        self.uploads.reset()
         self.behave()
 
     def wrong_answer(self, path: str) -> Answer | None:
@@ -147,6 +145,7 @@ def digest(data: bytes) -> str:
 def _handler(hub: HubServer, *, storage: bool) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or each body waits 40 ms for the headers' receipt
 
         def do_HEAD(self) -> None:
             self.answer()
@@ -154,12 +153,50 @@ def _handler(hub: HubServer, *, storage: bool) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self.answer()
 
-        def answer(self) -> None:
+        def do_POST(self) -> None:
+            self.take()
+
+        def do_PUT(self) -> None:
+            self.take()
+
+        def note(self) -> tuple[str, Answer | None]:
+            """The path that is asked for, and the wrong answer that it shall get."""
             path = unquote(urlsplit(self.path).path)
             headers = self.headers
             asked = (headers.get("Range"), headers.get("Authorization"), storage)
             hub.asked.append(Asked(self.command, path, *asked))
-            wrong = hub.wrong_answer(path)
+            return path, hub.wrong_answer(path)
+
+        def take(self) -> None:
+            """A request with a body."""
+            path, wrong = self.note()
+            if wrong is not None and wrong.cut_after is not None:
+                self.rfile.read(wrong.cut_after)
+                self.close_connection = True
+                return
+            body = self.body()
+            if wrong is not None:
+                self.send(wrong.body or b"{}", wrong.status, wrong.headers)
+                return
+            if storage:
+                status, told, headers = hub.uploads.store(path, body)
+            else:
+                query, who = urlsplit(self.path).query, self.headers.get("Authorization")
+                status, told, headers = hub.uploads.answer(path, query, who, body)
+            self.send(json.dumps(told).encode(), status, headers)
+
+        def body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+
+        def answer(self) -> None:
+            path, wrong = self.note()
             if wrong is not None and (wrong.status >= 400 or wrong.body is not None):
                 self.send(wrong.body or b"{}", wrong.status, wrong.headers)
             elif path.startswith("/api/models/") and "/tree/" in path:
@@ -173,7 +210,7 @@ def _handler(hub: HubServer, *, storage: bool) -> type[BaseHTTPRequestHandler]:
 
         def send_listing(self, path: str) -> None:
             name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
-            repository = self.find(name, revision)
+            repository = self.find(name, revision or "main")
             if repository is None:
                 return
             siblings = []
@@ -241,6 +278,8 @@ def _handler(hub: HubServer, *, storage: bool) -> type[BaseHTTPRequestHandler]:
             repository = hub.repositories.get(name)
             if repository is None:
                 self.send(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
+            elif revision in repository.pulls:
+                return repository.pulls[revision]
             elif revision not in (repository.commit, *repository.branches):
                 self.send(b"{}", 404, {"X-Error-Code": "RevisionNotFound"})
                 return None

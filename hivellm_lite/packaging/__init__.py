@@ -1,0 +1,4 @@
+"""Making and publishing packages: what an author does before others use an expert.
+
+Private: may change in any release.
+"""
