@@ -22,7 +22,7 @@ from typing import Any
 
 from ..lazy import lazy
 
-__all__ = ["JsonError", "JsonObject", "JsonPath", "parse_object", "shown"]
+__all__ = ["JsonError", "JsonObject", "JsonPath", "parse_object", "repeated_key", "shown"]
 
 MAX_BYTES = 1 << 20
 """Largest document. The largest real manifest has 13 kB."""
@@ -124,6 +124,21 @@ def parse_object(data: bytes, *, source: str, max_bytes: int = MAX_BYTES) -> Jso
     if not isinstance(value, dict):
         raise JsonError(f"{source}: found {shown(value)}, expected an object {{…}}")
     return JsonObject(source, text, value)
+
+
+def repeated_key(document: JsonObject) -> str | None:
+    """A key that some object of the document has twice, so that readers may take either value."""
+    repeated: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                repeated.append(key)
+            seen.add(key)
+
+    json.loads(document.text, object_pairs_hook=note)
+    return repeated[0] if repeated else None
 
 
 def shown(value: object) -> str:
