@@ -21,7 +21,7 @@ cli                      : adapters bases cache converters.file_types converters
                            converters.gguf converters.soft_prompts doctor engine errors expert gbnf
                            hardware hub inference json_schema loading manager manifest
                            memory_estimate package packaging process progress prompts residency
-                           routing server storage terminal_text user_paths verification
+                           routing server signing storage terminal_text user_paths verification
 server                   : errors gbnf inference json_schema manager manifest prompts requests
                            residency strict_json
 manager                  : expert inference loading manifest process requests residency routing
@@ -34,9 +34,9 @@ residency                : engine errors gbnf inference loading manifest memory_
                            requests routing
 loading                  : adapters bases cache converters.soft_prompts engine errors hub inference
                            manifest memory_estimate package process progress prompts requests
-                           user_paths
-packaging                : adapters bases cache errors gbnf hub manifest package prompts
-                           terminal_text
+                           signing user_paths
+packaging                : adapters archive bases cache errors gbnf hub manifest package prompts
+                           signing storage strict_json terminal_text user_paths
 adapters                 : bases cache converters.forms converters.gguf converters.peft
                            converters.quantization converters.soft_prompts converters.tokenizers
                            engine errors inference lazy package process progress requests storage
@@ -68,9 +68,11 @@ converters.architectures : converters.safetensors errors
 converters.checkpoints   : converters.json_file converters.safetensors errors
 converters.peft          : converters.json_file converters.safetensors errors lazy
 converters.torch_zip     : converters.safetensors errors
+package                  : archive cache errors gbnf manifest signing storage strict_json
+                           user_paths
 converters.safetensors   : converters.json_file errors
-package                  : archive cache errors gbnf manifest storage strict_json user_paths
 routing                  : manifest strict_json
+signing                  : archive errors expert_home storage strict_json
 archive                  : errors storage
 cache                    : errors storage user_paths
 converters.json_file     : errors strict_json

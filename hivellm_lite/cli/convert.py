@@ -14,8 +14,8 @@ from ..storage.whole_files import copy_whole
 from .options import (
     adapter_options,
     base_options,
+    checking_options,
     json_option,
-    no_verify_option,
     package_argument,
     progress_bar,
 )
@@ -35,7 +35,7 @@ __all__ = ["convert"]
     metavar="FILE",
     help="Also copy the converted adapter here (not for a variant).",
 )
-@no_verify_option
+@checking_options
 @json_option
 @click.pass_obj
 def convert(
@@ -55,6 +55,7 @@ def convert(
     cache = Cache(settings["cache_dir"])
     with progress_bar() as progress:
         options |= {"verify": not no_verify, "progress": progress}
+        options["signatures"] = settings.get("signatures")
         wanted = LoadSettings.of(cast("LoadOptions", options), caller="convert")
         files = cache.heal(lambda: prepare_files(package, wanted, cache))
     base, adapter = files.base, files.adapter

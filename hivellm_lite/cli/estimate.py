@@ -30,7 +30,7 @@ from ..inference.options import SessionOptions
 from ..memory_estimate import MemoryEstimate, estimate_memory, parse_bytes
 from ..package.opening import Package
 from ..process.memory_limits import available_memory
-from .options import base_options, json_option, no_verify_option, progress_bar
+from .options import base_options, checking_options, json_option, progress_bar
 from .output import print_json, print_line
 from .packages import named_packages, open_packages, packages_argument
 
@@ -110,7 +110,7 @@ class OwnContexts:
 @click.option(
     "--limit", metavar="SIZE", help="Compare with this, such as 4GB [default: what is free here]."
 )
-@no_verify_option
+@checking_options
 @json_option
 @click.pass_obj
 def estimate(

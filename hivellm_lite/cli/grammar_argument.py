@@ -14,7 +14,7 @@ from ..gbnf.syntax import Grammar
 from ..hub import parse_reference
 from ..package.grammar import package_grammar
 from ..user_paths import is_folder, path_exists, user_path
-from .options import no_verify_option, offline_option
+from .options import checking_options, offline_option
 from .packages import open_one
 
 __all__ = ["grammar_argument", "read_grammar", "refusal_of"]
@@ -26,11 +26,11 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def grammar_argument(command: _Command) -> _Command:
-    """``GRAMMAR``, ``--root``, ``--offline`` and ``--no-verify``.
+    """``GRAMMAR``, ``--root``, ``--offline``, ``--no-verify`` and ``--require-signature``.
 
     These are the keyword arguments of `read_grammar`.
     """
-    command = offline_option(no_verify_option(command))
+    command = offline_option(checking_options(command))
     command = click.option(
         "--root", default="root", show_default=True, metavar="RULE", help="The rule to begin with."
     )(command)

@@ -20,9 +20,10 @@ from ..package.grammar import package_grammar
 from ..package.opening import Package, SoftPromptFiles
 from ..prompts.example import PromptExample, example_of
 from .grammar_argument import refusal_of
-from .options import json_option, no_verify_option, offline_option, package_argument
+from .options import checking_options, json_option, offline_option, package_argument
 from .output import print_json, print_line, print_marked
 from .packages import open_one
+from .signature_lines import signature_facts, signature_lines
 
 __all__ = ["inspect"]
 
@@ -39,7 +40,7 @@ RULES_SHOWN = 5
     help="The base model, for the example of a prompt [default: found by its name, if it is here].",
 )
 @offline_option
-@no_verify_option
+@checking_options
 @json_option
 @click.pass_obj
 def inspect(
@@ -65,7 +66,7 @@ def inspect(
     if as_json:
         print_json(facts)
         return
-    for label, value in _lines(facts):
+    for label, value in _lines(opened, facts):
         print_line(f"{label:<13} {value}")
     example = facts["prompt_example"]
     if not example["problem"]:
@@ -89,7 +90,7 @@ def _facts(package: Package) -> dict[str, Any]:
         "routing": dataclasses.asdict(manifest.routing),
         "constraints": dataclasses.asdict(manifest.constraints),
         "decoding": dataclasses.asdict(manifest.decoding),
-        "signed": manifest.integrity is not None,
+        "signature": signature_facts(package.signature),
         "notes": [*manifest.notes, *package.notes],
         "digest": package.digest,
         "files": [{"path": path, "bytes": size} for path, size in package.files],
@@ -170,7 +171,7 @@ def _base_notes(package: Package, settings: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(note for entry in entries for note in notes_of(entry)))
 
 
-def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(package: Package, facts: dict[str, Any]) -> list[tuple[str, str]]:
     adapter, decoding, base = facts["adapter"], facts["decoding"], facts["base"]
     more: list[str] = []
     if adapter["runs"]:
@@ -193,7 +194,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("grammar", _grammar_line(facts["grammar"]) if facts["grammar"] else ""),
         ("capabilities", " ".join(facts["capabilities"])),
         ("decoding", " ".join(f"{name}={value!r}" for name, value in used.items())),
-        ("signed", "yes (signature not verified yet)" if facts["signed"] else "no"),
+        *signature_lines(package.signature),
         ("files", f"{len(facts['files'])}, {size:.1f} MB"),
         ("left packed", " ".join(facts["skipped"])),
         ("digest", facts["digest"]),

@@ -37,10 +37,14 @@ _COMMANDS = {
     "serve": _Place("serve", "serve", "Serve experts with OpenAI's API, and a page."),
     "route": _Place("route", "route", "Show which of several experts a prompt would go to."),
     "inspect": _Place("inspect", "inspect", "Show what a package holds."),
+    "verify": _Place("verify", "verify", "Verify who signed a package."),
+    "sign": _Place("sign", "sign", "Sign a package."),
+    "keygen": _Place("keygen", "keygen", "Make a key that signs packages."),
+    "trust": _Place("trust", "trust", "Choose the keys whose signatures you trust."),
     "grammar": _Place("grammar", "grammar", "Check, repair, try and make grammars."),
     "convert": _Place("convert", "convert", "Convert a package ahead of its first use."),
     "verify-conversion": _Place(
-        "verify", "verify_conversion", "Measure how exact a converted expert is."
+        "verify_conversion", "verify_conversion", "Measure how exact a converted expert is."
     ),
     "push": _Place("push", "push", "Publish a package on the Hub."),
     "estimate": _Place("estimate", "estimate", "Show how much memory experts will take."),

@@ -12,6 +12,7 @@ _FLAGS = {
     "offline=True": "--offline",
     "thinking=True": "--thinking",
     "verify=False": "--no-verify",
+    'signatures="require"': "--require-signature",
     "flash_attention=True": "--flash-attention",
     "flash_attention=False": "--no-flash-attention",
 }

@@ -19,6 +19,7 @@ from .input_text import read_text
 __all__ = [
     "adapter_options",
     "base_options",
+    "checking_options",
     "grammar_options",
     "json_option",
     "load_arguments",
@@ -40,11 +41,29 @@ no_verify_option = click.option(
     is_flag=True,
     help="Accept a package that differs from the digest file beside it.",
 )
+_require_signature_option = click.option(
+    "--require-signature",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda ctx, _parameter, value: _note_signatures(ctx, value),
+    help="Accept a package only if a key that you trust ('trust add') has signed it.",
+)
 offline_option = click.option(
     "--offline",
     is_flag=True,
     help="Use only what is on this machine, not the network [default: as HF_HUB_OFFLINE says].",
 )
+
+
+def _note_signatures(ctx: click.Context, required: bool) -> None:
+    """Keep the policy where every command that opens packages finds it."""
+    if required:
+        ctx.obj = {**ctx.obj, "signatures": "require"}
+
+
+def checking_options(command: _Command) -> _Command:
+    """``--no-verify``, and ``--require-signature``, which becomes ``settings["signatures"]``."""
+    return no_verify_option(_require_signature_option(command))
 
 
 def base_options(command: _Command) -> _Command:
@@ -125,7 +144,7 @@ def adapter_options(command: _Command) -> _Command:
 def model_options(command: _Command) -> _Command:
     """The options that decide what is loaded and where; `load_arguments` reads them."""
     for option in (
-        no_verify_option,
+        checking_options,
         click.option(
             "--flash-attention/--no-flash-attention",
             default=None,
@@ -291,4 +310,10 @@ def load_arguments(settings: Mapping[str, Any], options: dict[str, Any]) -> dict
     """The arguments of `Expert.load`, which are moved out of ``options``."""
     arguments = {name: options.pop(name) for name in _MODEL_OPTIONS}
     verify = not options.pop("no_verify")
-    return {**arguments, "verify": verify, "cache_dir": settings["cache_dir"]}
+    signatures = settings.get("signatures")
+    return {
+        **arguments,
+        "verify": verify,
+        "signatures": signatures,
+        "cache_dir": settings["cache_dir"],
+    }

@@ -64,7 +64,14 @@ def open_packages(
     cache, hub = Cache(settings["cache_dir"]), Hub.from_environment(offline=offline)
     with progress_bar() as progress:
         return {
-            name: find_package(path, cache=cache, hub=hub, verify=verify, progress=progress)
+            name: find_package(
+                path,
+                cache=cache,
+                hub=hub,
+                verify=verify,
+                signatures=settings.get("signatures"),
+                progress=progress,
+            )
             for name, path in packages.items()
         }
 

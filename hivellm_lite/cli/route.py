@@ -8,7 +8,7 @@ import click
 
 from ..routing import Router
 from .input_text import prompt_text
-from .options import json_option, no_verify_option, offline_option
+from .options import checking_options, json_option, offline_option
 from .output import print_json, print_line
 from .packages import named_packages, open_packages, packages_argument
 
@@ -20,7 +20,7 @@ __all__ = ["route"]
 @packages_argument
 @click.option("--explain", is_flag=True, help="Show the reason and the score of every expert.")
 @offline_option
-@no_verify_option
+@checking_options
 @json_option
 @click.pass_obj
 def route(

@@ -50,6 +50,7 @@ def find_package(
     cache: Cache,
     hub: Hub,
     verify: bool = True,
+    signatures: str | None = None,
     progress: Progress | None = None,
 ) -> Package:
     """Open the package at ``path``, or the package on the Hub that ``path`` names.
@@ -58,7 +59,7 @@ def find_package(
     `open_package` raise.
     """
     located = locate_package(path, hub=hub, progress=progress)
-    return open_package(located, cache=cache, verify=verify)
+    return open_package(located, cache=cache, verify=verify, signatures=signatures)
 
 
 def prepare_files(
@@ -71,7 +72,12 @@ def prepare_files(
     hub = Hub.from_environment(offline=settings.offline)
     started = time.perf_counter()
     package = find_package(
-        path, cache=cache, hub=hub, verify=settings.verify, progress=settings.progress
+        path,
+        cache=cache,
+        hub=hub,
+        verify=settings.verify,
+        signatures=settings.signatures,
+        progress=settings.progress,
     )
     opened = time.perf_counter()
     base = find_base(

@@ -17,6 +17,7 @@ from ..engine.options import ContextOptions, device_name
 from ..inference.options import SessionOptions
 from ..progress import Progress
 from ..requests.argument_types import refuse_unknown
+from ..signing.policy import signature_policy
 
 __all__ = [
     "ConversionOptions",
@@ -54,6 +55,10 @@ class SourceOptions(TypedDict, total=False):
     user's cache folder."""
     verify: bool
     """Compare the package with the digest file beside it. Default: True."""
+    signatures: str | None
+    """``"check"``: refuse a signature that does not fit, and tell of a key that is not trusted.
+    ``"require"``: accept only packages that a trusted key has signed. ``"ignore"``: look at no
+    signature. Default: the variable ``HIVELLM_SIGNATURES``, or else ``"check"``."""
     offline: bool
     """Ask no network, as ``HF_HUB_OFFLINE=1`` does. Default: False."""
     progress: Progress | None
@@ -130,6 +135,7 @@ class LoadSettings:
     float_weights: str | os.PathLike[str] | None = None
     cache_dir: str | os.PathLike[str] | None = None
     verify: bool = True
+    signatures: str = "check"
     offline: bool = False
     progress: Progress | None = None
     soft_prompt: str | None = None
@@ -156,7 +162,10 @@ class LoadSettings:
             adapter,
             session,
             device=device_name(options.get("device") or "auto"),
-            **_given(options, SourceOptions.__annotations__),
+            **{
+                **_given(options, SourceOptions.__annotations__),
+                "signatures": signature_policy(options.get("signatures")),
+            },
         )
 
 

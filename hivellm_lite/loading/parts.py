@@ -65,6 +65,7 @@ def read_manifest(path: str | os.PathLike[str], options: LoadOptions, *, caller:
         cache=Cache(settings.cache_dir),
         hub=Hub.from_environment(offline=settings.offline),
         verify=settings.verify,
+        signatures=settings.signatures,
         progress=settings.progress,
     )
     return package.manifest

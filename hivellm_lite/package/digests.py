@@ -8,15 +8,16 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..archive.limits import Refused
+from ..archive.limits import LIMITS, Refused
 from ..archive.names import member_path, never_unpacked
 from ..errors import PackageError
 from ..manifest.records import AdapterInfo, Manifest
+from ..signing.messages import SIGNATURE_FILE
 from ..storage.whole_files import whole_file
 from .adapter import AdapterFiles
 from .files import MANIFEST, NAMES_SHOWN, file_in, relative_to_root
 
-__all__ = ["check_digests", "check_sidecar", "folder_digest", "write_sidecar"]
+__all__ = ["check_digests", "check_sidecar", "folder_digest", "folder_members", "write_sidecar"]
 
 _SIDECAR_BYTES = 4096
 """Longest digest file: one line has 66 bytes and a file name."""
@@ -97,8 +98,9 @@ def check_digests(
         except Refused as error:
             problems.append(f"  integrity.files: {error}")
             continue
-        # The manifest was hashed before its own digest was written into it.
-        if path == MANIFEST:
+        # The manifest was hashed before its own digest was written into it. A package that was
+        # signed twice may list the signature that it had before.
+        if path in (MANIFEST, SIGNATURE_FILE):
             continue
         if (place := file_in(root, path)) is not None:
             compare(place, digest_once(place), expected)
@@ -113,6 +115,37 @@ def check_digests(
             + "\nThe package was changed or damaged after it was made: get it again."
         )
     return tuple(notes)
+
+
+def folder_members(root: Path, digest_once: Callable[[Path], str]) -> dict[str, str]:
+    """SHA-256 of every file below ``root``, by its path; nothing is left out.
+
+    Raises PackageError for what no archive would hold: a link to a folder, a pipe, a name that is
+    not allowed there, or more files than it may have.
+    """
+    digests: dict[str, str] = {}
+    for folder, folders, names in os.walk(root, onerror=_refuse):
+        for name in (*folders, *names):
+            place = Path(folder, name)
+            path = relative_to_root(place, root)
+            if name in folders:
+                if place.is_symlink():
+                    raise PackageError(f"{place}: a link to a folder, in a package that is signed")
+                continue
+            try:
+                safe = member_path(path) == path
+            except Refused as error:
+                raise PackageError(f"{root}: {error}") from None
+            if not safe or file_in(root, path) is None:
+                raise PackageError(f"{place}: no ordinary file, in a package that is signed")
+            digests[path] = digest_once(place)
+            if len(digests) > LIMITS.members:
+                raise PackageError(f"{root}: over {LIMITS.members} files, in a signed package")
+    return digests
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def folder_digest(root: Path, paths: Iterable[Path], digest_once: Callable[[Path], str]) -> str:

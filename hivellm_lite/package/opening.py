@@ -6,30 +6,35 @@ Usage::
     package.manifest.name       # "expert-sql"
     package.adapter.weights     # …/adapter_model.safetensors
 
-Digests are checked, both beside the archive and in the manifest. Signatures are not checked, and
-no tensor is read.
+Digests are checked, both beside the archive and in the manifest, and so are signatures: each time,
+with the keys that are trusted then. No tensor is read.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..archive.unpack import LIMITS, UnpackReport, unpack
 from ..cache.digests import digest_file, digest_of
-from ..cache.entries import CacheEntry
 from ..cache.store import Cache
 from ..errors import ManifestError, PackageError
 from ..manifest.parsing import parse_manifest
 from ..manifest.records import Manifest
+from ..signing.messages import PACKAGE_SIGNATURE, SIGNATURE_FILE, SIGNATURE_MEMBERS
+from ..signing.package_signature import MAX_PACKAGE_SIGNATURE_BYTES
+from ..signing.policy import checked_signature, signature_policy
+from ..signing.verification import SignatureReport, SignedContents, claims_signature
 from ..strict_json.parsing import MAX_BYTES
 from ..user_paths import is_file, is_folder, path_exists, shown_path, user_path
 from .adapter import AdapterFiles, NoAdapterError, find_adapter
-from .digests import check_digests, check_sidecar, folder_digest
+from .digests import check_digests, check_sidecar, folder_digest, folder_members
 from .files import (
     CONFIG,
     MANIFEST,
@@ -42,10 +47,17 @@ from .files import (
 )
 from .soft_prompts import SoftPromptFiles, find_soft_prompts, packed_soft_prompts
 
-__all__ = ["AdapterFiles", "Package", "SoftPromptFiles", "check_unchanged", "open_package"]
+__all__ = [
+    "AdapterFiles",
+    "Package",
+    "SignatureReport",
+    "SoftPromptFiles",
+    "check_unchanged",
+    "open_package",
+]
 
-UNPACKED_VERSION = 2
-"""Part of the cache key; raise it when unpack leaves other files than before."""
+UNPACKED_VERSION = 3
+"""Part of the cache key; raise it when unpack leaves other files or facts than before."""
 
 MAX_WEIGHTS_BYTES = 16 << 30
 """Largest size of all safetensors of a folder, which are hashed. An archive may have 1 GiB."""
@@ -70,7 +82,8 @@ class Package:
     from. ``digest`` is the SHA-256 of the archive, or one over the files of a folder that
     matter. ``soft_prompts`` are those of the manifest whose files are there; the first is
     ``adapter``, too, in a package without another one. ``skipped`` names the files that were
-    left in the archive. ``notes`` lists differences from the manifest that were tolerated.
+    left in the archive. ``notes`` lists differences from the manifest that were tolerated, and what
+    the user should know of the signature. ``signature`` tells who signed the package.
     """
 
     source: Path
@@ -83,6 +96,7 @@ class Package:
     base_folder: Path | None
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
+    signature: SignatureReport
 
     @property
     def files(self) -> tuple[tuple[str, int], ...]:
@@ -93,19 +107,28 @@ class Package:
         )
 
 
-def open_package(path: str | os.PathLike[str], *, cache: Cache, verify: bool = True) -> Package:
+def open_package(
+    path: str | os.PathLike[str],
+    *,
+    cache: Cache,
+    verify: bool = True,
+    signatures: str | None = None,
+) -> Package:
     """Open the ``.expert`` file or folder at ``path``.
 
     ``verify=False`` ignores the digest file beside an archive. The digests in the manifest are
-    always checked. Raises PackageError, ManifestError or CacheError.
+    always checked. ``signatures`` is ``"ignore"``, ``"check"`` or ``"require"``, as in
+    `Expert.load`. Raises PackageError (SignatureError for a signature), ManifestError or
+    CacheError.
     """
+    policy = signature_policy(signatures)
     source = user_path(path).absolute()
     try:
         if is_folder(source):
-            return _read(source, source, None, ())
+            return _read(source, source, None, policy)
         if is_file(source):
-            digest, entry = _unpacked(source, cache, verify=verify)
-            return _read(source, entry.path / "files", digest, tuple(entry.info["skipped"]))
+            unpacked = _unpacked(source, cache, verify=verify)
+            return _read(source, unpacked.root, unpacked, policy)
     except OSError as error:
         raise PackageError(
             f"cannot read {error.filename or source}: {error.strerror or error}"
@@ -118,12 +141,24 @@ def check_unchanged(package: Package, cache: Cache) -> None:
     """Raise PackageError if the package is a folder, which is read in place, and has changed."""
     if package.root != package.source:
         return
-    if open_package(package.source, cache=cache).digest != package.digest:
+    now = open_package(package.source, cache=cache, signatures="ignore")
+    if now.digest != package.digest:
         raise PackageError(f"{package.source} was changed while it was converted\nTry again.")
 
 
-def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEntry]:
-    """The archive's digest and the cache entry with its files."""
+@dataclass(frozen=True)
+class _Unpacked:
+    """An archive in the cache: its SHA-256, the folder of its files, and facts of all members."""
+
+    digest: str
+    root: Path
+    skipped: tuple[str, ...]
+    digests: Mapping[str, str]
+    repeated: tuple[str, ...]
+
+
+def _unpacked(source: Path, cache: Cache, *, verify: bool) -> _Unpacked:
+    """The archive, unpacked now or earlier."""
     if (size := source.stat().st_size) > LIMITS.archive_bytes:
         raise PackageError(
             f"{source.name}: {size / 1e6:.0f} MB; an archive may have at most "
@@ -141,11 +176,19 @@ def _unpacked(source: Path, cache: Cache, *, verify: bool) -> tuple[str, CacheEn
             report = unpack(source, folder / "files", opened=wanted)
         if digest_file(source) != digest:
             raise PackageError(f"{source.name} was changed while it was read\nTry again.")
-        return {"digest": digest, "files": report.files, "skipped": report.skipped}
+        return {"digest": digest, **dataclasses.asdict(report)}
 
     key = digest_of("package", UNPACKED_VERSION, digest)
     entry, _ = cache.get_or_build("packages", key, build, sources=[source])
-    return digest, entry
+    if entry.info["digest"] != digest:  # the key is shorter
+        raise PackageError(f"{entry.path}: made from another archive\nRemove this folder.")
+    return _Unpacked(
+        digest,
+        entry.path / "files",
+        tuple(entry.info["skipped"]),
+        entry.info["digests"],
+        tuple(entry.info["repeated"]),
+    )
 
 
 def _packed_soft_prompts(root: Path, report: UnpackReport) -> frozenset[str]:
@@ -160,14 +203,19 @@ def _packed_soft_prompts(root: Path, report: UnpackReport) -> frozenset[str]:
     return packed_soft_prompts(manifest, report.skipped)
 
 
-def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]) -> Package:
-    """The package whose files are in ``root``."""
+def _read(source: Path, root: Path, unpacked: _Unpacked | None, policy: str) -> Package:
+    """The package whose files are in ``root``; ``unpacked`` if it is an archive."""
     manifest_path = file_in(root, MANIFEST)
     if manifest_path is None:
         raise _no_manifest(source, root)
     # One byte more than allowed, which the parser then refuses.
     data = read_in(root, manifest_path, MAX_BYTES + 1)
     manifest = parse_manifest(data, source=f"{source.name}/{MANIFEST}")
+    digest_once = _digests()
+    signature, signature_notes = checked_signature(
+        policy, str(source), _signed_contents(root, data, manifest, unpacked, digest_once)
+    )
+    skipped = unpacked.skipped if unpacked is not None else ()
     listed, left_out = find_soft_prompts(root, manifest)
     try:
         adapter, info = find_adapter(source, root, manifest, skipped)
@@ -179,9 +227,10 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
         soft_prompts, info = listed, None
         adapter = AdapterFiles(listed[0].weights, listed[0].config)
     grammar = _find_grammar(root, manifest)
-    digest_once = _digests()
     notes = check_digests(source, root, manifest, adapter, info, skipped, digest_once)
-    if digest is None:
+    if unpacked is not None:
+        digest = unpacked.digest
+    else:
         inside = relative_to_root(adapter.weights.parent, root)
         folders = dict.fromkeys([".", inside])
         tokenizer = [file_in(root, f"{folder}/{name}") for folder in folders for name in _TOKENIZER]
@@ -199,8 +248,47 @@ def _read(source: Path, root: Path, digest: str | None, skipped: tuple[str, ...]
         grammar=grammar,
         base_folder=root / "base" if has_base else None,
         skipped=skipped,
-        notes=(*notes, *left_out),
+        notes=(*signature_notes, *notes, *left_out),
+        signature=signature,
     )
+
+
+def _signed_contents(
+    root: Path,
+    manifest_bytes: bytes,
+    manifest: Manifest,
+    unpacked: _Unpacked | None,
+    digest_once: Callable[[Path], str],
+) -> Callable[[], SignedContents] | None:
+    """What is compared with the signature; None if the package claims to have none."""
+    if unpacked is not None:
+        names: Iterable[str] = unpacked.digests
+    else:
+        names = [name for name in SIGNATURE_MEMBERS if path_exists(root / name)]
+    if not claims_signature(manifest.raw, names):
+        return None
+
+    def contents() -> SignedContents:
+        found = folder_members(root, digest_once) if unpacked is None else unpacked.digests
+        # of the bytes that were parsed, whatever has happened to the file
+        parsed = hashlib.sha256(manifest_bytes).hexdigest()
+        return SignedContents(
+            digests={**found, MANIFEST: parsed},
+            manifest=manifest_bytes,
+            signature_file=_member(root, SIGNATURE_FILE),
+            package_signature=_member(root, PACKAGE_SIGNATURE),
+            repeated=unpacked.repeated if unpacked is not None else (),
+            is_folder=unpacked is None,
+        )
+
+    return contents
+
+
+def _member(root: Path, name: str) -> bytes | None:
+    """The contents of a member that holds a signature; one byte more than it may have."""
+    if (path := file_in(root, name)) is None:
+        return None
+    return read_in(root, path, MAX_PACKAGE_SIGNATURE_BYTES + 1)
 
 
 def _digests() -> Callable[[Path], str]:

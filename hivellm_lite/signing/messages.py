@@ -42,8 +42,8 @@ SIGNATURE_MEMBERS = (SIGNATURE_FILE, PACKAGE_SIGNATURE, MARKER)
 FORMAT = "hivellm-lite package signature 1"
 """First line of the message, so that no other signature of the same key can stand for it."""
 
-MARKER_TEXT = b"""This package has a second signature, in package-signature.json, made by hivellm-lite.
-It covers every file, manifest.json included, which the signature in manifest.json does not.
+MARKER_TEXT = b"""This package has a second signature, in package-signature.json.
+It covers every file, and manifest.json too, which the signature in manifest.json does not.
 Refuse this package if package-signature.json is missing or does not fit: somebody removed it.
 """
 

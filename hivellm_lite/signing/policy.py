@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from ..errors import SignatureError
 from .trusted import TrustedKeys, trusted_keys
-from .verification import SignatureReport, SignedContents, verify_signatures
+from .verification import UNSIGNED, SignatureReport, SignedContents, verify_signatures
 
 __all__ = ["POLICIES", "UNCHECKED", "checked_signature", "signature_policy"]
 
@@ -45,16 +45,20 @@ def checked_signature(
     """
     if policy == "ignore":
         return UNCHECKED, ()
-    if contents is None:
+    trusted = TrustedKeys({}) if contents is None else trusted_keys()
+    report = (
+        UNSIGNED
+        if contents is None
+        else verify_signatures(contents(), trusted.names, source=source)
+    )
+    if report.state == "unsigned":
         if policy == "require":
             raise SignatureError(
                 f"{source}: not signed, and a signature is required\n"
                 "Get a signed package from its author, or load this one without "
                 'signatures="require".'
             )
-        return SignatureReport("unsigned"), ()
-    trusted = trusted_keys()
-    report = verify_signatures(contents(), trusted.names, source=source)
+        return report, ()
     if report.state == "not verified":
         if policy == "require":
             raise SignatureError(

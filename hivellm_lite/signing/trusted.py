@@ -48,11 +48,11 @@ def trusted_keys() -> TrustedKeys:
     names: dict[str, str] = {}
     problems = []
     for place in _files():
-        try:
-            names.setdefault(key_text(_read(place)), place.name.removesuffix(_SUFFIX))
-        except (ValueError, OSError) as error:
-            reason = getattr(error, "strerror", None) or error
-            problems.append(f"{place}: {reason}; it trusts nothing")
+        found = _key_or_problem(place)
+        if isinstance(found, bytes):
+            names.setdefault(key_text(found), place.name.removesuffix(_SUFFIX))
+        else:
+            problems.append(f"{place}: {found}; it trusts nothing")
     return TrustedKeys(names, tuple(problems))
 
 
@@ -65,11 +65,7 @@ def add_trusted(key: bytes, name: str | None) -> tuple[str, bool]:
     place = trusted_folder() / f"{name}{_SUFFIX}"
     try:
         if place.exists():
-            try:
-                same = _read(place) == key
-            except ValueError:
-                same = False
-            if not same:
+            if _key_or_problem(place) != key:
                 raise SignatureError(
                     f"another key is trusted as {name!r} already\n"
                     f"Give this one another name (--name), or: trust remove {name}"
@@ -96,7 +92,7 @@ def remove_trusted(given: str) -> tuple[str, ...]:
     try:
         for place in _files():
             name = place.name.removesuffix(_SUFFIX)
-            if name == given or (key is not None and _has_key(place, key)):
+            if name == given or (key is not None and _key_or_problem(place) == key):
                 place.unlink()
                 gone.append(name)
     except OSError as error:
@@ -120,23 +116,20 @@ def _files() -> list[Path]:
     return [path for path in found if not path.name.startswith(".")][:MAX_TRUSTED]
 
 
-def _read(place: Path) -> bytes:
-    """Raises ValueError or OSError."""
-    if not stat.S_ISREG(place.stat().st_mode):  # a pipe would be waited for
-        raise ValueError("no file")
-    with place.open("rb") as file:
-        data = file.read(MAX_KEY_FILE_BYTES)
+def _key_or_problem(place: Path) -> bytes | str:
+    """The key in the file, or why it has none."""
     try:
+        if not stat.S_ISREG(place.stat().st_mode):  # a pipe would be waited for
+            return "no file"
+        with place.open("rb") as file:
+            data = file.read(MAX_KEY_FILE_BYTES)
         return parse_public_key(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise ValueError("no text, but a .pub file holds ed25519: and 64 hex digits") from None
-
-
-def _has_key(place: Path, key: bytes) -> bool:
-    try:
-        return _read(place) == key
-    except (ValueError, OSError):
-        return False
+        return "no text, but a .pub file holds ed25519: and 64 hex digits"
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _checked(name: str) -> str:
