@@ -43,6 +43,7 @@ COLOURS = {
         "adapters",
         "bases",
         "hub",
+        "sources",
         "package",
         "manifest",
         "archive",

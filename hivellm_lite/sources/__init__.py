@@ -1,0 +1,29 @@
+"""From the text that a user gives ``install`` to the files of a package.
+
+``source`` reads the text; ``fetching`` brings the files of every kind of source.
+
+Private: may change in any release.
+"""
+
+from .fetching import Fetched, fetch
+from .source import (
+    ArchiveFile,
+    Folder,
+    GitRepository,
+    HubRepository,
+    Source,
+    WebFile,
+    parse_source,
+)
+
+__all__ = [
+    "ArchiveFile",
+    "Fetched",
+    "Folder",
+    "GitRepository",
+    "HubRepository",
+    "Source",
+    "WebFile",
+    "fetch",
+    "parse_source",
+]
