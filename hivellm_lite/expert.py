@@ -57,8 +57,9 @@ class Expert:
     def load(cls, path: str | os.PathLike[str], **options: Unpack[LoadOptions]) -> Expert:
         """Open a package, find its base, convert what is not yet converted, load.
 
-        ``path`` is a ``.expert`` archive, a folder, or ``owner/repository`` on the
-        Hub (``@revision``, ``:file.expert``). The options are those of `LoadOptions`.
+        ``path`` is a ``.expert`` archive, a folder, an installed expert (``"sql"``,
+        ``"expert-sql@>=0.2,<1"``), or ``owner/repository`` on the Hub (``@revision``,
+        ``:file.expert``). The options are those of `LoadOptions`.
 
         Raises LoadError or one of its kinds, OutOfMemoryError, ValueError for an argument
         out of range, and TypeError for a name that is no option.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..cache.folder import CacheFolder
 from ..converters.gguf.published_parts import first_parts
+from ..errors import RegistryError
+from ..expert_home import expert_home
 from ..hub import HubReference, parse_reference
 from ..user_paths import is_folder, path_exists, user_path
 
@@ -47,11 +50,17 @@ def gguf_models(folder: Path) -> list[str]:
 
 
 def model_folders(cache: CacheFolder) -> Iterator[Path]:
-    """The folders of ``HIVELLM_MODELS``, then ``models/`` in the cache folder."""
+    """The folders of ``HIVELLM_MODELS``, then ``models/`` in the cache folder, then those that
+    HiveLLM's own tool uses: ``EXPERT_MODELS_PATH``, or ``models/`` beside the installed experts.
+    """
     for text in os.environ.get("HIVELLM_MODELS", "").split(os.pathsep):
         if text:
             yield user_path(text)
     yield cache.root / "models"
+    if named := os.environ.get("EXPERT_MODELS_PATH"):
+        yield user_path(named)
+    with contextlib.suppress(RegistryError):  # no home folder
+        yield expert_home() / "models"
 
 
 def named_in(folder: Path, name: str, *, folders: bool = False) -> Path | None:

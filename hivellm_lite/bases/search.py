@@ -7,8 +7,9 @@ The search goes through these places, in this order:
    (``config.json`` and safetensors), which is converted; or a repository on the Hub,
    ``owner/repository[@revision][:file.gguf]``;
 2. ``base/`` inside the package, a Hugging Face folder;
-3. the folders of ``HIVELLM_MODELS`` (separated as in ``PATH``) and ``models/`` in the cache
-   folder, for a file ``NAME*.gguf`` or a folder ``NAME``;
+3. the folders of ``HIVELLM_MODELS`` (separated as in ``PATH``), ``models/`` in the cache folder,
+   and the folders of HiveLLM's own tool, ``EXPERT_MODELS_PATH`` and ``~/.expert/models``, for a
+   file ``NAME*.gguf`` or a folder ``NAME``;
 4. bases of that name that were converted before;
 5. the Hugging Face cache, for the repositories that the name stands for (`names`);
 6. these repositories on the Hub, unless offline.

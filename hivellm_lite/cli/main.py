@@ -37,6 +37,12 @@ _COMMANDS = {
     "serve": _Place("serve", "serve", "Serve experts with OpenAI's API, and a page."),
     "route": _Place("route", "route", "Show which of several experts a prompt would go to."),
     "inspect": _Place("inspect", "inspect", "Show what a package holds."),
+    "install": _Place("install", "install", "Install experts, to use them by their names."),
+    "list": _Place("installed", "list_experts", "List the installed experts."),
+    "show": _Place("installed", "show", "Show what is known of an installed expert."),
+    "update": _Place("update", "update", "Update installed experts from their sources."),
+    "uninstall": _Place("installed", "uninstall", "Uninstall experts."),
+    "lock": _Place("lock", "lock", "Write down which experts a team uses, with their bytes."),
     "verify": _Place("verify", "verify", "Verify who signed a package."),
     "sign": _Place("sign", "sign", "Sign a package."),
     "keygen": _Place("keygen", "keygen", "Make a key that signs packages."),
@@ -88,7 +94,8 @@ class _LazyGroup(click.Group):
 def cli(ctx: click.Context, debug: bool, cache_dir: str | None) -> None:
     """Run HiveLLM experts on llama.cpp: no PyTorch, one base model, many experts.
 
-    PACKAGE is an .expert file, a folder, or a repository on the Hub, written as
+    PACKAGE is an .expert file, a folder, an installed expert, written as sql or
+    expert-sql@>=0.2,<1, or a repository on the Hub, written as
     owner/repository[@revision][:file.expert].
     """
     ctx.obj = {"cache_dir": cache_dir, "debug": debug}

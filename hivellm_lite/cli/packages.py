@@ -11,6 +11,7 @@ import click
 
 from ..cache.store import Cache
 from ..hub import Hub
+from ..installation.names import asked_name
 from ..loading.files import find_package
 from ..manager import ExpertManager
 from ..manifest.compatibility import sort_by_load_order
@@ -26,7 +27,7 @@ packages_argument = click.argument(
     "packages", nargs=-1, required=True, metavar="[NAME=]PACKAGE...", type=click.Path()
 )
 
-_NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
+_NAMED = re.compile(r"([\w.-]+)=([^=].*)", re.DOTALL)
 
 
 def named_packages(values: Iterable[str]) -> dict[str, str]:
@@ -52,7 +53,11 @@ def named_packages(values: Iterable[str]) -> dict[str, str]:
 
 
 def _name_of(package: str) -> str:
-    """``sql`` of ``experts/sql.expert``, ``owner/sql@main`` or ``owner/all:sql.expert``."""
+    """``sql`` of ``experts/sql.expert``, ``sql@>=0.2``, ``owner/sql@main`` or
+    ``owner/all:sql.expert``.
+    """
+    if (asked := asked_name(package)) is not None:
+        return asked.name
     last = re.split(r"[/\\:]", package.rstrip("/\\"))[-1]
     return last.partition("@")[0].removesuffix(".expert") or package
 

@@ -17,10 +17,13 @@ from ..bases.base_file import BaseFile
 from ..bases.float_weights import find_float_weights
 from ..bases.search import find_base
 from ..cache.store import Cache
+from ..errors import PackageError
 from ..hub import Hub, locate_package
+from ..installation.names import asked_name, installed_folder, locked_base
+from ..package.files import MANIFEST
 from ..package.opening import Package, open_package
 from ..progress import Progress
-from ..user_paths import user_path
+from ..user_paths import is_file, path_exists, shown_path, user_path
 from .options import LoadSettings
 
 __all__ = ["ExpertFiles", "find_package", "prepare_files"]
@@ -53,13 +56,30 @@ def find_package(
     signatures: str | None = None,
     progress: Progress | None = None,
 ) -> Package:
-    """Open the package at ``path``, or the package on the Hub that ``path`` names.
+    """Open the package at ``path``, the installed expert, or the package on the Hub of that name.
 
-    What exists on this machine is never looked for on the Hub. Raises what `locate_package` and
+    A package that is at ``path`` comes first, then an installed expert (``sql``,
+    ``expert-sql@>=0.2``), then the Hub. Raises RegistryError, and what `locate_package` and
     `open_package` raise.
     """
-    located = locate_package(path, hub=hub, progress=progress)
+    located = _installed(path) or locate_package(path, hub=hub, progress=progress)
     return open_package(located, cache=cache, verify=verify, signatures=signatures)
+
+
+def _installed(path: str | os.PathLike[str]) -> Path | None:
+    """The folder of the installed expert that is meant; None where ``path`` is a package here."""
+    if asked_name(path) is None:
+        return None
+    here = user_path(path)
+    if is_file(here) or is_file(here / MANIFEST):
+        return None
+    folder = installed_folder(path)
+    if folder is None and not path_exists(here):
+        raise PackageError(
+            f"{shown_path(path)}: no such file or folder here, and no installed expert\n"
+            "'hivellm-lite list' shows what is installed, 'hivellm-lite search' what could be."
+        )
+    return folder
 
 
 def prepare_files(
@@ -80,9 +100,10 @@ def prepare_files(
         progress=settings.progress,
     )
     opened = time.perf_counter()
+    given = settings.base if settings.base is not None else locked_base(package.source)
     base = find_base(
         package,
-        given=settings.base,
+        given=given,
         cache=cache,
         quantization=settings.quantization,
         pre_tokenizer=settings.pre_tokenizer,
@@ -94,7 +115,7 @@ def prepare_files(
     def find_weights() -> Path | None:
         if settings.float_weights is not None:
             return user_path(settings.float_weights)
-        return find_float_weights(package, given=settings.base, cache=cache, hub=hub)
+        return find_float_weights(package, given=given, cache=cache, hub=hub)
 
     adapter = prepare_adapter(
         package,

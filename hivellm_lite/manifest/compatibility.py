@@ -1,18 +1,7 @@
 """Which experts may be loaded together, by the ``constraints`` of their manifests.
 
 An entry of ``requires`` or ``incompatible_with`` has the name that stands in the
-other expert's manifest, and often a range of versions::
-
-    english-basic                any version; so is english-basic@*
-    english-basic@1.2.3          only this version; @1.2, @1.2.x: every 1.2
-    english-basic@>=1.0,<2       both must hold; a blank separates like a comma
-    english-basic@^1.2           1.2 up to the next major version, ^0.3 up to 0.4
-    english-basic@~1.2.3         1.2.3 up to the next minor version
-    english-legacy<=0.9          "@" may be left out before an operator
-
-Versions are ordered as https://semver.org orders them (§11); missing parts are 0.
-A pre-release of 2.0.0 comes before 2.0.0, but is not in ``<2.0.0``, ``^1.2`` or ``1.x``: a range
-that excludes 2.0.0 excludes its beta, too.
+other expert's manifest, and often a range of versions (`requirements`).
 
 An entry that cannot be read is ignored: a slip in metadata must not make a published package
 unusable. `unreadable` lists such entries, for a log or a page that shows them.
@@ -22,49 +11,22 @@ from __future__ import annotations
 
 import heapq
 import math
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InferenceError, LoadError
 from ..strict_json.parsing import shown
 from .records import Manifest
-from .version_ranges import Interval, parse_range, parse_version
+from .requirements import Requirement, parse_requirement
+from .version_ranges import parse_version
 
 __all__ = ["check_loadable", "check_together", "dependants", "sort_by_load_order", "unreadable"]
-
-MAX_ENTRY_LENGTH = 256
-"""Characters of an entry that is read: a name has at most 128, a long range a few dozen."""
 
 MAX_ENTRIES = 256
 """Entries of a list that are read; a hostile manifest has hundreds of thousands."""
 
 MAX_REASONS_SHOWN = 20
 """Reasons that one error lists."""
-
-_ENTRY = re.compile(r"(?P<name>[^\s@<>=^~*]+)\s*(?:@\s*|(?=[<>=^~])|\Z)(?P<range>.*)")
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One entry of a list. ``intervals`` are [from, to); a version must be in all of them."""
-
-    text: str
-    name: str
-    intervals: tuple[Interval, ...]
-
-    def names(self, manifest: Manifest) -> bool:
-        return self.name == manifest.name.casefold()
-
-    def covers(self, manifest: Manifest, *, unknown: bool) -> bool:
-        """Whether name and version of the expert fit; ``unknown`` if the version is unreadable."""
-        if not self.names(manifest):
-            return False
-        version = parse_version(manifest.version)
-        if version is None:
-            return unknown or not self.intervals
-        return all(low <= version < high for low, high in self.intervals)
 
 
 def check_loadable(new: Manifest, loaded: Sequence[Manifest]) -> None:
@@ -105,8 +67,8 @@ def dependants(leaving: Manifest, remaining: Sequence[Manifest]) -> tuple[Manife
         manifest
         for manifest in remaining
         if any(
-            entry.covers(leaving, unknown=True)
-            and not any(entry.covers(other, unknown=True) for other in remaining)
+            _covers(entry, leaving, unknown=True)
+            and not any(_covers(entry, other, unknown=True) for other in remaining)
             for entry in _entries(manifest, "requires")
         )
     )
@@ -129,8 +91,8 @@ def sort_by_load_order(manifests: Sequence[Manifest]) -> tuple[Manifest, ...]:
             {
                 other
                 for entry in _entries(manifest, "requires")
-                for other in by_name.get(entry.name, ())
-                if other != index and entry.covers(manifests[other], unknown=True)
+                for other in by_name.get(entry.name.casefold(), ())
+                if other != index and _covers(entry, manifests[other], unknown=True)
             }
         )
         for other in waits_for[index]:
@@ -169,7 +131,7 @@ def unreadable(manifest: Manifest) -> tuple[str, ...]:
     for field in _FIELDS:
         texts = getattr(manifest.constraints, field)
         for index, text in enumerate(texts[:MAX_ENTRIES]):
-            if _entry(text) is None:
+            if parse_requirement(text) is None:
                 notes.append(
                     f"$.constraints.{field}[{index}]: {shown(text)} was ignored,"
                     ' expected a name or one with versions: "english-basic@>=1.0.0"'
@@ -185,10 +147,10 @@ _FIELDS: tuple[_Field, ...] = ("requires", "incompatible_with")
 
 def _unmet(new: Manifest, loaded: Sequence[Manifest]) -> Iterator[str]:
     for entry in _entries(new, "requires"):
-        if any(entry.covers(manifest, unknown=True) for manifest in (new, *loaded)):
+        if any(_covers(entry, manifest, unknown=True) for manifest in (new, *loaded)):
             continue
         required = f"it requires {shown(entry.text)} (constraints.requires)"
-        others = ", ".join(manifest.identity for manifest in loaded if entry.names(manifest))
+        others = ", ".join(manifest.identity for manifest in loaded if entry.names(manifest.name))
         if others:
             yield f"{required}, not met by the loaded {others}: load such a version first"
         else:
@@ -199,14 +161,14 @@ def _incompatible(new: Manifest, loaded: Sequence[Manifest]) -> Iterator[str]:
     field: _Field = "incompatible_with"
     for entry in _entries(new, field):
         for other in loaded:
-            if entry.covers(other, unknown=False):
+            if _covers(entry, other, unknown=False):
                 yield (
                     f"it is incompatible with {shown(entry.text)} (constraints.{field}),"
                     f" and {other.identity} is loaded: unload that first"
                 )
     for other in loaded:
         for entry in _entries(other, field):
-            if entry.covers(new, unknown=False):
+            if _covers(entry, new, unknown=False):
                 yield (
                     f"{other.identity} is loaded and incompatible with {shown(entry.text)}"
                     f" (its constraints.{field}): unload it first"
@@ -223,16 +185,13 @@ def _too_many(manifests: Sequence[Manifest]) -> Iterator[str]:
             )
 
 
-def _entries(manifest: Manifest, field: _Field) -> Iterator[_Entry]:
+def _entries(manifest: Manifest, field: _Field) -> Iterator[Requirement]:
     texts: tuple[str, ...] = getattr(manifest.constraints, field)
     for text in texts[:MAX_ENTRIES]:
-        if (entry := _entry(text)) is not None:
+        if (entry := parse_requirement(text)) is not None:
             yield entry
 
 
-def _entry(text: str) -> _Entry | None:
-    match = _ENTRY.fullmatch(text.strip()) if len(text) <= MAX_ENTRY_LENGTH else None
-    intervals = parse_range(match["range"]) if match else None
-    if match is None or intervals is None:
-        return None
-    return _Entry(text, match["name"].casefold(), intervals)
+def _covers(entry: Requirement, manifest: Manifest, *, unknown: bool) -> bool:
+    """Whether name and version of the expert fit; ``unknown`` if the version is unreadable."""
+    return entry.names(manifest.name) and entry.allows(manifest.version, unknown=unknown)

@@ -10,7 +10,6 @@ import pytest
 from hivellm_lite.errors import InferenceError, LoadError
 from hivellm_lite.manifest.compatibility import (
     MAX_ENTRIES,
-    MAX_ENTRY_LENGTH,
     MAX_REASONS_SHOWN,
     check_loadable,
     check_together,
@@ -19,6 +18,7 @@ from hivellm_lite.manifest.compatibility import (
     unreadable,
 )
 from hivellm_lite.manifest.records import BaseModel, Constraints, Manifest
+from hivellm_lite.manifest.requirements import MAX_LENGTH
 
 
 def expert(
@@ -204,7 +204,7 @@ class TestWhatCannotBeRead:
             ">=1.0",
             "json@1234567890",
             "json@١.٠",
-            "json@" + ">=1 " * (MAX_ENTRY_LENGTH // 4),
+            "json@" + ">=1 " * (MAX_LENGTH // 4),
         ],
     )
     def test_refuses_nothing_and_is_listed(self, entry):

@@ -1,0 +1,155 @@
+"""``hivellm-lite list``, ``show`` and ``uninstall``: the experts that are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ..errors import RegistryError
+from ..installation.files import folder_size
+from ..installation.home import ExpertHome
+from ..installation.names import matching, not_installed
+from ..installation.records import InstallRecord, read_record
+from ..installation.registry import InstalledVersion, Registry
+from ..installation.removal import dependants_of, installed_manifest
+from ..installation.removal import uninstall as uninstall_matching
+from ..manifest.requirements import parse_requirement
+from .options import json_option
+from .output import print_json, print_line, say
+
+__all__ = ["list_experts", "show", "uninstall"]
+
+
+@click.command("list")
+@json_option
+def list_experts(as_json: bool) -> None:
+    """List the installed experts, the newest version of each first.
+
+    The state is "linked" for a folder that is used in place, and "missing" if the files are gone.
+    """
+    home = ExpertHome()
+    registry = home.read()
+    facts = [_facts(one, home, registry) for one in registry.versions()]
+    if as_json:
+        print_json(facts)
+        return
+    if not facts:
+        say("No expert is installed. 'hivellm-lite install SOURCE' installs one.")
+        return
+    rows = [("NAME", "VERSION", "BASE", "SIZE", "STATE", "SOURCE")]
+    rows += [
+        (
+            fact["name"],
+            fact["version"],
+            fact["base"],
+            f"{fact['bytes'] / 1e6:.1f} MB",
+            fact["state"],
+            fact["source"],
+        )
+        for fact in facts
+    ]
+    _print_table(rows)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their longest cell, the last one as it is."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(min(width, 40)) for cell, width in zip(row[:-1], widths, strict=True)]
+        print_line("  ".join([*cells, row[-1]]).rstrip())
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show what is known of the installed expert NAME: its versions, and where it comes from.
+
+    'inspect NAME' shows what its package holds.
+    """
+    home = ExpertHome()
+    registry = home.read()
+    asked = parse_requirement(name)
+    found = matching(asked, registry.versions()) if asked else ()
+    if not found:
+        raise RegistryError(not_installed(name, asked, registry.versions()))
+    one = found[0]
+    facts = {**_facts(one, home, registry), **_more_facts(one, registry)}
+    if as_json:
+        print_json(facts)
+        return
+    for label, value in _lines(facts):
+        print_line(f"{label:<13} {value}")
+
+
+def _facts(one: InstalledVersion, home: ExpertHome, registry: Registry) -> dict[str, Any]:
+    inside = home.is_inside(one.path, home.folder(registry))
+    there = one.path.is_dir()
+    return {
+        "name": one.name,
+        "version": one.version,
+        "base": one.base_model,
+        "state": ("installed" if inside else "linked") if there else "missing",
+        "bytes": folder_size(one.path) if there else 0,
+        "source": one.source,
+        "path": str(one.path),
+        "installed_at": one.installed_at,
+    }
+
+
+def _more_facts(one: InstalledVersion, registry: Registry) -> dict[str, Any]:
+    manifest = installed_manifest(one)
+    record = read_record(one.path) or InstallRecord(one.source, "")
+    others = [other for other in registry.versions() if other != one]
+    return {
+        "description": manifest.description if manifest else None,
+        "license": manifest.license if manifest else None,
+        "capabilities": list(manifest.capabilities) if manifest else [],
+        "requires": list(manifest.constraints.requires) if manifest else [],
+        "required_by": list(dependants_of([one], others)),
+        "other_versions": [other.version for other in others if other.name == one.name],
+        "pinned": record.pinned,
+        "revision": record.revision,
+        "sha256": record.sha256,
+        "files_digest": record.files or None,
+        "signed_by": record.key,
+        "locked_base": record.base,
+    }
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    locked = f", locked to {facts['locked_base']}" if facts["locked_base"] else ""
+    lines = [
+        ("expert", f"{facts['name']} {facts['version']}"),
+        ("description", facts["description"] or ""),
+        ("license", facts["license"] or ""),
+        ("base", facts["base"] + locked),
+        ("state", f"{facts['state']}, {facts['bytes'] / 1e6:.1f} MB"),
+        ("folder", facts["path"]),
+        ("source", facts["source"]),
+        ("pinned", facts["pinned"] if facts["pinned"] != facts["source"] else ""),
+        ("sha256", facts["sha256"] or ""),
+        ("signed by", facts["signed_by"] or ""),
+        ("capabilities", " ".join(facts["capabilities"])),
+        ("requires", " ".join(facts["requires"])),
+        ("required by", " ".join(facts["required_by"])),
+        ("others", " ".join(facts["other_versions"])),
+        ("installed", facts["installed_at"]),
+    ]
+    return [(label, value) for label, value in lines if value]
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--force", is_flag=True, help="Even if another installed expert requires it.")
+def uninstall(names: tuple[str, ...], force: bool) -> None:
+    """Uninstall the experts NAME...: all versions, or those that fit, as in sql@0.2.
+
+    The files of a linked folder stay.
+    """
+    home = ExpertHome()
+    for name in names:
+        for one in uninstall_matching(home, name, force=force):
+            print_line(f"{one.identity} uninstalled")

@@ -1,0 +1,103 @@
+"""From installed experts to a lock file, and from a lock file to what is to be installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import PackageError, RegistryError
+from ..sources.source import ArchiveFile, Folder, parse_source
+from .files import files_digest
+from .home import ExpertHome
+from .install import Wanted
+from .lock_file import LockedExpert
+from .names import find_installed
+from .records import read_record
+from .registry import InstalledVersion
+
+__all__ = ["lock_experts", "wanted_of"]
+
+PinBase = Callable[[InstalledVersion], "str | None"]
+"""The repository and commit of the base of an expert; None if neither is known."""
+
+
+def lock_experts(
+    home: ExpertHome, names: Sequence[str], *, beside: Path, pin_base: PinBase
+) -> tuple[LockedExpert, ...]:
+    """The newest version of every installed expert, or the versions that ``names`` fit.
+
+    ``beside`` is the folder of the lock file. Raises RegistryError for an expert that is linked,
+    changed since it was installed, or comes from a place that others cannot reach.
+    """
+    registry = home.read()
+    if names:
+        chosen = [find_installed(text, home) for text in names]
+    else:
+        chosen = list({one.name: one for one in reversed(registry.versions())}.values())
+    folder = home.folder(registry)
+    chosen.sort(key=lambda one: one.name)
+    return tuple(
+        _locked(one, beside, pin_base, linked=not home.is_inside(one.path, folder))
+        for one in dict.fromkeys(chosen)
+    )
+
+
+def _locked(
+    one: InstalledVersion, beside: Path, pin_base: PinBase, *, linked: bool
+) -> LockedExpert:
+    if linked:
+        raise RegistryError(
+            f"{one.identity} is linked to {one.path}: its bytes may change at any time\n"
+            "Install it from a package, then lock it."
+        )
+    record = read_record(one.path)
+    found = files_digest(one.path)
+    if record is not None and record.files != found:
+        raise RegistryError(
+            f"{one.identity} was changed after it was installed: {one.path}\n"
+            f"Install it again: hivellm-lite install {one.source}"
+        )
+    source = (record and (record.pinned or record.source)) or one.source
+    if not source:
+        raise RegistryError(
+            f"the registry does not say where {one.identity} comes from\nInstall it again."
+        )
+    return LockedExpert(
+        name=one.name,
+        version=one.version,
+        source=_relative(source, beside),
+        files=found,
+        sha256=record.sha256 if record else None,
+        key=record.key if record else None,
+        base=(record and record.base) or pin_base(one),
+    )
+
+
+def _relative(source: str, beside: Path) -> str:
+    """A path below the folder of the lock file as a relative one; everything else unchanged."""
+    try:
+        parsed = parse_source(source)
+    except PackageError:  # it may be gone
+        return source
+    if isinstance(parsed, (ArchiveFile, Folder)):
+        path, top = Path(os.path.realpath(parsed.path)), Path(os.path.realpath(beside))
+        if path.is_relative_to(top):
+            return f"./{path.relative_to(top).as_posix()}"
+    return source
+
+
+def wanted_of(locked: Sequence[LockedExpert], *, beside: Path) -> tuple[Wanted, ...]:
+    """What is to be installed for a lock file in the folder ``beside``."""
+    return tuple(
+        Wanted(
+            str(beside / one.source) if one.source.startswith("./") else one.source,
+            name=one.name,
+            version=one.version,
+            sha256=one.sha256,
+            files=one.files,
+            base=one.base,
+            key=one.key,
+        )
+        for one in locked
+    )

@@ -1,0 +1,123 @@
+"""Finds an installed expert by the name that a user writes: ``sql``, ``expert-sql@>=0.2,<1``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import RegistryError
+from ..manifest.requirements import Requirement, parse_requirement
+from .home import ExpertHome
+from .records import read_record
+from .registry import InstalledVersion
+
+__all__ = [
+    "asked_name",
+    "find_installed",
+    "installed_experts",
+    "installed_folder",
+    "locked_base",
+    "matching",
+    "not_installed",
+]
+
+PREFIX = "expert-"
+"""``sql`` also means ``expert-sql``, as in HiveLLM's tool."""
+
+NAMES_SHOWN = 10
+"""Installed experts that one error lists."""
+
+
+def asked_name(text: str | os.PathLike[str]) -> Requirement | None:
+    """The name and versions that ``text`` asks for; None if it can only be a path or address."""
+    if not isinstance(text, str) or re.search(r"[/\\:]", text) or text.startswith((".", "~", "-")):
+        return None
+    if text.lower().endswith((".expert", ".zip", ".gz", ".tar", ".json")):
+        return None
+    return parse_requirement(text)
+
+
+def installed_experts(home: ExpertHome | None = None) -> tuple[InstalledVersion, ...]:
+    """All installed versions: by name, the newest first. Raises RegistryError."""
+    return (home or ExpertHome()).read().versions()
+
+
+def matching(
+    asked: Requirement, versions: Sequence[InstalledVersion]
+) -> tuple[InstalledVersion, ...]:
+    """The installed versions that fit, the newest first; releases before pre-releases.
+
+    ``sql`` is ``expert-sql`` unless an expert is called ``sql``. Names that differ only in case
+    are the same name, unless one is spelled exactly as asked.
+    """
+    for name in (asked.name, PREFIX + asked.name):
+        same = [one for one in versions if one.name.casefold() == name.casefold()]
+        found = [one for one in same if one.name == name] or same
+        if found:
+            fit = [one for one in found if asked.allows(one.version, unknown=False)]
+            fit.sort(key=lambda one: (one.place[0].release, one.place), reverse=True)
+            return tuple(fit)
+    return ()
+
+
+def find_installed(text: str, home: ExpertHome | None = None) -> InstalledVersion:
+    """The newest installed version that fits ``text``.
+
+    Raises RegistryError if none does, with what is installed.
+    """
+    asked = parse_requirement(text)
+    versions = installed_experts(home)
+    if asked is not None and (found := matching(asked, versions)):
+        return found[0]
+    raise RegistryError(not_installed(text, asked, versions))
+
+
+def installed_folder(text: str | os.PathLike[str], home: ExpertHome | None = None) -> Path | None:
+    """The folder of the installed expert that ``text`` names; None if it names none.
+
+    Raises RegistryError if the expert is installed but its folder is gone, or if only other
+    versions are installed.
+    """
+    asked = asked_name(text)
+    if asked is None:
+        return None
+    versions = installed_experts(home)
+    if found := matching(asked, versions):
+        if not found[0].path.exists():
+            raise RegistryError(
+                f"{found[0].identity} is installed, but {found[0].path} is gone\n"
+                f"Install it again: hivellm-lite install {found[0].source or 'SOURCE'}"
+            )
+        return found[0].path
+    if asked.intervals and matching(Requirement(asked.name, asked.name, ()), versions):
+        raise RegistryError(not_installed(str(text), asked, versions))
+    return None
+
+
+def locked_base(folder: Path, home: ExpertHome | None = None) -> str | None:
+    """The base that a lock file asked for, ``owner/repository@commit``, for the expert installed
+    in ``folder``; None if there is none, or if nothing is installed there.
+    """
+    record = read_record(folder)
+    if record is None or record.base is None:
+        return None
+    home = home or ExpertHome()
+    return record.base if home.is_inside(folder, home.folder(home.read())) else None
+
+
+def not_installed(
+    text: str, asked: Requirement | None, versions: Sequence[InstalledVersion]
+) -> str:
+    """What to say where no installed version fits ``text``."""
+    same = matching(Requirement(text, asked.name, ()), versions) if asked else ()
+    shown = same or versions
+    listed = ", ".join(one.identity for one in shown[:NAMES_SHOWN])
+    more = f" and {len(shown) - NAMES_SHOWN} more" if len(shown) > NAMES_SHOWN else ""
+    if same:
+        return f"{text}: no such version is installed\nInstalled: {listed}{more}"
+    return (
+        f"{text}: no installed expert has this name\nInstalled: {listed or 'none'}{more}\n"
+        "'hivellm-lite search' looks for experts, 'hivellm-lite install' installs one."
+    )

@@ -1,0 +1,118 @@
+"""What an update would change, and the change itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import ExpertError, RegistryError
+from ..manifest.requirements import parse_requirement
+from ..manifest.version_ranges import parse_version
+from .home import Change, ExpertHome
+from .install import Installer, Outcome, Prepared, Wanted
+from .names import matching, not_installed
+from .records import InstallRecord, read_record
+from .registry import InstalledVersion
+from .removal import dependants_of, remove
+
+__all__ = ["Update", "apply_updates", "plan_updates"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What became known about one installed expert.
+
+    ``kind`` is "newer", "other bytes" (the same version), "current", "linked", "pinned" (its
+    source always gives the same bytes), or "refused" with a ``reason``. ``prepared`` is what
+    would be installed.
+    """
+
+    installed: InstalledVersion
+    kind: str
+    reason: str = ""
+    prepared: Prepared | None = None
+
+    @property
+    def to(self) -> str:
+        """The version that would be installed, or the one that is."""
+        return self.prepared.manifest.version if self.prepared else self.installed.version
+
+
+def plan_updates(
+    home: ExpertHome, installer: Installer, names: Sequence[str], *, force: bool = False
+) -> tuple[Update, ...]:
+    """Look at the sources of the newest version of every expert, or of those that are named.
+
+    ``force`` allows an older version than the installed one, and a package that is signed by
+    somebody else, or no longer. Raises RegistryError for a name that is not installed.
+    """
+    versions = home.read().versions()
+    if names:
+        wanted = []
+        for text in names:
+            asked = parse_requirement(text)
+            found = matching(asked, versions) if asked else ()
+            if not found:
+                raise RegistryError(not_installed(text, asked, versions))
+            wanted.append(found[0])
+    else:
+        wanted = list({one.name: one for one in reversed(versions)}.values())
+    folder = home.folder(home.read())
+    return tuple(
+        _look(one, installer, force=force, linked=not home.is_inside(one.path, folder))
+        for one in dict.fromkeys(wanted)
+    )
+
+
+def _look(one: InstalledVersion, installer: Installer, *, force: bool, linked: bool) -> Update:
+    record = read_record(one.path)
+    if linked:
+        return Update(one, "linked")
+    if not one.source:
+        return Update(one, "refused", "the registry does not say where it comes from")
+    if record is not None and record.pinned == record.source:
+        return Update(one, "pinned")
+    try:
+        found = installer.prepare(Wanted(one.source, name=one.name, base=record and record.base))
+    except ExpertError as error:
+        return Update(one, "refused", str(error))
+    if record is not None and record.files == found.record.files:
+        return Update(one, "current")
+    reason = "" if force else _objection(one, record, found)
+    if reason:
+        return Update(one, "refused", reason, found)
+    same = found.manifest.version == one.version
+    return Update(one, "other bytes" if same else "newer", "", found)
+
+
+def _objection(one: InstalledVersion, record: InstallRecord | None, found: Prepared) -> str:
+    """Why an update is not installed unless it is forced."""
+    now, then = parse_version(found.manifest.version), parse_version(one.version)
+    if now is not None and then is not None and now < then:
+        return f"its source has the older version {found.manifest.version}"
+    key = record.key if record else None
+    if key is not None and found.record.key != key:
+        by = f"by {found.record.key}" if found.record.key else "by nobody who is trusted"
+        return f"it was signed by {key}, and {found.manifest.identity} is signed {by}"
+    return ""
+
+
+def apply_updates(
+    home: ExpertHome, installer: Installer, updates: Sequence[Update], more: Sequence[Prepared]
+) -> tuple[Outcome, ...]:
+    """Install what ``updates`` found, and ``more`` that these require.
+
+    The version before goes, unless another installed expert needs just that one.
+    """
+    ready = [one for one in updates if one.prepared is not None and one.kind != "refused"]
+
+    def remove_old(change: Change) -> None:
+        for update in ready:
+            old = update.installed
+            if update.to == old.version or old not in change.registry.versions():
+                continue
+            remaining = [one for one in change.registry.versions() if one != old]
+            if not dependants_of([old], remaining):
+                remove(home, change, [old])
+
+    return installer.place([*more, *(one.prepared for one in ready if one.prepared)], remove_old)
