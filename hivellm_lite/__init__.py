@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         ResidencyStats,
     )
     from .routing import ExpertScore, Route
+    from .signing.verification import SignatureReport
 
 __all__ = [
     "AdapterOptions",
@@ -118,6 +119,7 @@ __all__ = [
     "Route",
     "SharingOptions",
     "SignatureError",
+    "SignatureReport",
     "SourceOptions",
     "TextStream",
     "TokenLogprob",
@@ -161,6 +163,7 @@ _HOMES = {
     "RequestOptions": "requests.options",
     "Route": "routing",
     "SharingOptions": "loading.options",
+    "SignatureReport": "signing.verification",
     "SourceOptions": "loading.options",
     "TextStream": "inference.streams",
     "TokenLogprob": "inference.results",

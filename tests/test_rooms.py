@@ -19,9 +19,10 @@ _spec.loader.exec_module(draw_rooms)
 TABLE = """
 cli                      : adapters bases cache converters.file_types converters.forms
                            converters.gguf converters.soft_prompts doctor engine errors expert gbnf
-                           hardware hub inference json_schema loading manager manifest
+                           hardware hub inference installation json_schema loading manager manifest
                            memory_estimate package packaging process progress prompts residency
-                           routing server signing storage terminal_text user_paths verification
+                           routing server signing sources storage terminal_text user_paths
+                           verification
 server                   : errors gbnf inference json_schema manager manifest prompts requests
                            residency strict_json
 manager                  : expert inference loading manifest process requests residency routing
@@ -33,21 +34,23 @@ expert                   : adapters bases engine inference loading manifest pack
 residency                : engine errors gbnf inference loading manifest memory_estimate process
                            requests routing
 loading                  : adapters bases cache converters.soft_prompts engine errors hub inference
-                           manifest memory_estimate package process progress prompts requests
-                           signing user_paths
+                           installation manifest memory_estimate package process progress prompts
+                           requests signing user_paths
 packaging                : adapters archive bases cache errors gbnf hub manifest package prompts
                            signing storage strict_json terminal_text user_paths
 adapters                 : bases cache converters.forms converters.gguf converters.peft
                            converters.quantization converters.soft_prompts converters.tokenizers
                            engine errors inference lazy package process progress requests storage
 bases                    : cache converters.base converters.file_types converters.gguf
-                           converters.tokenizers errors hub lazy package progress storage
-                           strict_json user_paths
+                           converters.tokenizers errors expert_home hub lazy package progress
+                           storage strict_json user_paths
 converters.base          : converters.architectures converters.checkpoints converters.gguf
                            converters.json_file converters.quantization converters.safetensors
                            converters.tokenizers engine errors hardware lazy
 converters.forms         : converters.architectures converters.checkpoints converters.gguf
                            converters.peft converters.quantization converters.safetensors errors
+installation             : archive cache errors expert_home hub manifest package progress sources
+                           storage strict_json user_paths
 memory_estimate          : converters.gguf engine errors inference process
 requests                 : engine errors gbnf inference json_schema manifest process prompts
                            sampling

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from ..errors import ExpertError, PackageError
 from ..manifest.records import Manifest
 from ..manifest.requirements import Requirement, parse_requirement
-from ..sources.index import candidates
 from ..sources.settings import Settings
 from .install import Installer, Prepared, Wanted
-from .names import PREFIX
 from .registry import InstalledVersion
 
 __all__ = ["find_source", "with_required"]
@@ -24,15 +22,11 @@ _TOO_MANY = f"{MAX_TRIED} others were tried"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def find_source(asked: Requirement, settings: Settings, *, offline: bool) -> Wanted | None:
+def find_source(asked: Requirement, settings: Settings, *, offline: bool) -> Wanted | None:  # noqa: ARG001 - indexes come next
     """Where the indexes say that the newest fitting version of an expert is.
 
     ``sql`` is ``expert-sql`` unless an index has an expert called ``sql``.
     """
-    for name in (asked.name, PREFIX + asked.name):
-        for one in candidates(name, settings, offline=offline):
-            if asked.allows(one.version, unknown=False):
-                return Wanted(one.source, name=one.name, version=one.version, sha256=one.sha256)
     return None
 
 

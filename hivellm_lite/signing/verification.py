@@ -40,8 +40,6 @@ __all__ = [
     "verify_signatures",
 ]
 
-State = Literal["unsigned", "signed", "not verified"]
-
 MANIFEST_NOT_COVERED = (
     "HiveLLM's signature does not cover manifest.json: anybody could have changed the name, the "
     "version, the base, the defaults and everything else in it"
@@ -64,7 +62,7 @@ class SignatureReport:
     are sentences about what the signatures do not cover.
     """
 
-    state: State
+    state: Literal["unsigned", "signed", "not verified"]
     kinds: tuple[str, ...] = ()
     key: str | None = None
     trusted_as: str | None = None
