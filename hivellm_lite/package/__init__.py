@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .opening import AdapterFiles, Package, SoftPromptFiles, open_package
+from .opening import AdapterFiles, Package, SignatureReport, SoftPromptFiles, open_package
 
-__all__ = ["AdapterFiles", "Package", "SoftPromptFiles", "open_package"]
+__all__ = ["AdapterFiles", "Package", "SignatureReport", "SoftPromptFiles", "open_package"]

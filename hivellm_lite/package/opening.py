@@ -45,7 +45,7 @@ from .files import (
     relative_to_root,
     safe_path,
 )
-from .soft_prompts import SoftPromptFiles, find_soft_prompts, packed_soft_prompts
+from .soft_prompts import SoftPromptFiles, find_soft_prompts, soft_prompt_paths
 
 __all__ = [
     "AdapterFiles",
@@ -200,7 +200,7 @@ def _packed_soft_prompts(root: Path, report: UnpackReport) -> frozenset[str]:
         manifest = parse_manifest(read_in(root, path, MAX_BYTES + 1))
     except ManifestError:  # is raised when the package is read
         return frozenset()
-    return packed_soft_prompts(manifest, report.skipped)
+    return soft_prompt_paths(manifest).intersection(report.skipped)
 
 
 def _read(source: Path, root: Path, unpacked: _Unpacked | None, policy: str) -> Package:
@@ -279,6 +279,7 @@ def _signed_contents(
             package_signature=_member(root, PACKAGE_SIGNATURE),
             repeated=unpacked.repeated if unpacked is not None else (),
             is_folder=unpacked is None,
+            needed=soft_prompt_paths(manifest),
         )
 
     return contents

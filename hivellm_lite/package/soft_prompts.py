@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..manifest.records import Manifest
 from .files import CONFIG, WEIGHTS, file_in, safe_path
 
-__all__ = ["SoftPromptFiles", "find_soft_prompts", "packed_soft_prompts"]
+__all__ = ["SoftPromptFiles", "find_soft_prompts", "soft_prompt_paths"]
 
 MAX_SOFT_PROMPTS = 16
 """Soft prompts of one manifest that are looked at; real ones list at most one."""
@@ -59,8 +58,9 @@ def find_soft_prompts(
     return tuple(found.values()), tuple(notes)
 
 
-def packed_soft_prompts(manifest: Manifest, skipped: Collection[str]) -> frozenset[str]:
-    """The files among ``skipped``, left in an archive as pickles, that are soft prompts."""
+def soft_prompt_paths(manifest: Manifest) -> frozenset[str]:
+    """The files that the manifest lists as soft prompts, whether they are there or not."""
     paths = (safe_path(entry.path or "") for entry in manifest.soft_prompts[:MAX_SOFT_PROMPTS])
-    wanted = (path for path in paths if path is not None and path.lower().endswith(_SUFFIXES))
-    return frozenset(wanted).intersection(skipped)
+    return frozenset(
+        path for path in paths if path is not None and path.lower().endswith(_SUFFIXES)
+    )

@@ -20,6 +20,9 @@ POLICIES = ("ignore", "check", "require")
 UNCHECKED = SignatureReport("not verified")
 """Nobody wanted to know."""
 
+_PROBLEMS = 5
+"""Damaged files among the trusted keys that are told."""
+
 _VARIABLE = "HIVELLM_SIGNATURES"
 
 
@@ -75,12 +78,13 @@ def checked_signature(
         return report, (
             f"it is signed by a key that is not trusted on this machine, {report.key}; "
             f"'hivellm-lite trust add {report.key}' trusts it",
+            *trusted.problems[:_PROBLEMS],
         )
     return report, ()
 
 
 def _untrusted(source: str, report: SignatureReport, trusted: TrustedKeys) -> SignatureError:
-    damaged = "".join(f"\n{problem}" for problem in trusted.problems[:5])
+    damaged = "".join(f"\n{problem}" for problem in trusted.problems[:_PROBLEMS])
     return SignatureError(
         f"{source}: signed by a key that is not trusted on this machine: {report.key}{damaged}\n"
         f"If you know that this is the author's key: hivellm-lite trust add {report.key}"

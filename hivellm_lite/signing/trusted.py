@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..archive.limits import Refused
 from ..archive.names import member_path
-from ..errors import SignatureError
+from ..errors import RegistryError, SignatureError
 from ..expert_home import expert_home
 from ..storage.whole_files import whole_file
 from .keys import MAX_KEY_FILE_BYTES, key_text, parse_public_key
@@ -44,10 +44,17 @@ def trusted_folder() -> Path:
 
 
 def trusted_keys() -> TrustedKeys:
-    """Every trusted key. A key with several names has the first of them. Raises SignatureError."""
+    """Every trusted key. A key with several names has the first of them.
+
+    Where no folder is known or can be read, no key is trusted.
+    """
     names: dict[str, str] = {}
     problems = []
-    for place in _files():
+    try:
+        places = _files()
+    except (SignatureError, RegistryError) as error:
+        return TrustedKeys({}, (str(error),))
+    for place in places:
         found = _key_or_problem(place)
         if isinstance(found, bytes):
             names.setdefault(key_text(found), place.name.removesuffix(_SUFFIX))

@@ -80,8 +80,8 @@ class SignedContents:
 
     ``digests`` gives the SHA-256 of every member, ``repeated`` the names that occur more than
     once. ``is_folder``: members that are never unpacked may be missing, as they are where an
-    archive was unpacked. ``signature_file`` and ``package_signature`` are the bytes of these
-    members, or None.
+    archive was unpacked, unless they are ``needed``. ``signature_file`` and ``package_signature``
+    are the bytes of these members, or None.
     """
 
     digests: Mapping[str, str]
@@ -90,6 +90,12 @@ class SignedContents:
     package_signature: bytes | None
     repeated: tuple[str, ...] = ()
     is_folder: bool = False
+    needed: frozenset[str] = frozenset()
+
+    def may_lack(self, name: str) -> bool:
+        """Whether this member may be missing although it was signed."""
+        stays_packed = never_unpacked(name) or is_desktop_litter(name)
+        return self.is_folder and stays_packed and name not in self.needed
 
 
 def claims_signature(manifest: Mapping[str, Any], names: Iterable[str]) -> bool:
@@ -119,8 +125,8 @@ def verify_signatures(
     except ValueError as error:
         raise SignatureError(
             f"{source}: its signature does not fit: {error}\n"
-            "The package was changed after it was signed: get it again from its author. Nothing "
-            "of it was loaded."
+            "The package was changed after it was signed, or was signed wrongly. Get it again from "
+            "its author; a file that only this machine added can be removed."
         ) from None
 
 
@@ -232,9 +238,7 @@ def _compare(
     if changed:
         raise ValueError(f"changed since it was signed ({where}): {_listed(changed)}")
     missing = {
-        name
-        for name in listed.keys() - digests.keys() - uncompared
-        if not (contents.is_folder and (never_unpacked(name) or is_desktop_litter(name)))
+        name for name in listed.keys() - digests.keys() - uncompared if not contents.may_lack(name)
     }
     if missing:
         raise ValueError(f"missing, but listed in {where}: {_listed(missing)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import stat
 import tarfile
 from pathlib import Path
@@ -147,3 +148,33 @@ class TestDestination:
             unpack(archive, archive.parent / "out")
         assert caught.value.errno == errno.ENOSPC
         assert not (archive.parent / "out").exists()
+
+
+class TestDigests:
+    def test_every_member_counts_whatever_becomes_of_it(self, tmp_path: Path) -> None:
+        """What stays in the archive, what desktops add, and the last of two of one name."""
+        files = {
+            "manifest.json": b"{}",
+            "a.pt": b"pickle",
+            "tool": b"\x7fELF",
+            "x/.DS_Store": b"litter",
+            "x/y.txt": b"",
+        }
+        expected = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        for number, top in enumerate(("", "./", "top/")):
+            given = [(f"{top}x/y.txt", b"first"), *((f"{top}{n}", d) for n, d in files.items())]
+            data = tar_bytes((member(name), content) for name, content in given)
+            (archive := tmp_path / f"{number}.expert").write_bytes(data)
+            report = unpack(archive, tmp_path / f"out{number}")
+            assert report.digests == expected
+            assert report.repeated == ("x/y.txt",)
+            assert set(report.skipped) == {"a.pt", "tool"}
+            whole = unpack(archive, tmp_path / f"whole{number}", everything=True)
+            assert set(whole.files) == set(files) - {"x/.DS_Store"}
+            assert whole.skipped == ()
+
+    def test_one_name_inside_the_folder_and_beside_it(self, tmp_path: Path) -> None:
+        names = ["top/manifest.json", "__MACOSX/._a", "top/__MACOSX/._a"]
+        archive = write_package(tmp_path / "p.expert", dict.fromkeys(names, b"x"))
+        with pytest.raises(PackageError, match="inside the folder 'top' and beside it"):
+            unpack(archive, tmp_path / "out")
