@@ -21,8 +21,8 @@ cli                      : adapters bases cache converters.file_types converters
                            converters.gguf converters.soft_prompts doctor engine errors expert gbnf
                            hardware hub inference installation json_schema loading manager manifest
                            memory_estimate package packaging process progress prompts residency
-                           routing server signing sources storage terminal_text user_paths
-                           verification
+                           routing server signing sources storage terminal_text toml_text
+                           user_paths verification
 server                   : errors gbnf inference json_schema manager manifest prompts requests
                            residency strict_json
 manager                  : expert inference loading manifest process requests residency routing
@@ -50,7 +50,7 @@ converters.base          : converters.architectures converters.checkpoints conve
 converters.forms         : converters.architectures converters.checkpoints converters.gguf
                            converters.peft converters.quantization converters.safetensors errors
 installation             : archive cache errors expert_home hub manifest package progress sources
-                           storage strict_json user_paths
+                           storage strict_json toml_text user_paths
 memory_estimate          : converters.gguf engine errors inference process
 requests                 : engine errors gbnf inference json_schema manifest process prompts
                            sampling
@@ -60,7 +60,7 @@ inference                : engine errors gbnf lazy process sampling storage
 prompts                  : chat_templates converters.gguf converters.json_file
                            converters.tokenizers errors lazy manifest package tokenization
                            user_paths
-sources                  : errors expert_home hub progress user_paths
+sources                  : errors expert_home hub progress toml_text user_paths
 converters.soft_prompts  : converters.architectures converters.gguf converters.peft
                            converters.safetensors converters.torch_zip errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization
@@ -97,6 +97,7 @@ lazy                     :
 progress                 :
 sampling                 :
 terminal_text            :
+toml_text                :
 """
 
 

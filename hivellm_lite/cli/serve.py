@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from ..manager import ExpertManager
 from ..memory_estimate import parse_bytes
 from ..server.options import APIKey, ServerOptions
 from ..terminal_text import one_line
+from ..toml_text import parse_toml
 from .options import load_arguments, model_options, progress_bar
 from .output import say
 from .packages import load_experts, named_packages, open_packages
@@ -36,9 +35,8 @@ def _read_config(ctx: click.Context, _parameter: click.Parameter, value: str | N
     """Take options from a TOML file; those of the command line win."""
     if value is None:
         return
-    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        found = toml.loads(Path(value).read_text("utf-8"))
+        found = parse_toml(Path(value).read_bytes())
     except (OSError, ValueError) as error:
         raise click.BadParameter(f"{value}: {error}") from None
     config = {name.replace("-", "_"): given for name, given in found.items()}

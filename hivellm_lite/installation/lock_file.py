@@ -21,16 +21,15 @@ Text in, text out; no file is opened here.
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import LoadError
 from ..strict_json.parsing import shown
+from ..toml_text import parse_toml
 
 __all__ = ["LockedExpert", "parse_lock", "write_lock"]
 
@@ -78,12 +77,11 @@ def write_lock(experts: Iterable[LockedExpert]) -> str:
 
 def parse_lock(data: bytes, *, source: str) -> tuple[LockedExpert, ...]:
     """Read a lock file; ``source`` names it in errors. Raises LoadError with what is wrong."""
-    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     if len(data) > MAX_BYTES:
         raise LoadError(f"{source}: over {MAX_BYTES} bytes, the most that is read")
     try:
-        document: dict[str, Any] = toml.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # also of wrong UTF-8
+        document = parse_toml(data)
+    except ValueError as error:
         raise LoadError(f"{source}: not TOML: {error}") from None
     if document.get("version") != VERSION:
         raise LoadError(

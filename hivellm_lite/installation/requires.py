@@ -81,7 +81,8 @@ def _unmet(
         asked = parse_requirement(text)
         if asked is None:  # a slip in metadata; `inspect` names it
             continue
-        there = [(one.name, one.version) for one in (*prepared, *installed)]
+        there = [(one.name, one.version) for one in prepared]
+        there += [(one.name, one.version) for one in installed]
         if not any(asked.names(name) and asked.allows(at, unknown=True) for name, at in there):
             yield asked
 

@@ -73,7 +73,8 @@ def _look(one: InstalledVersion, installer: Installer, *, force: bool, linked: b
     if record is not None and record.pinned == record.source:
         return Update(one, "pinned")
     try:
-        found = installer.prepare(Wanted(one.source, name=one.name, base=record and record.base))
+        base = record.base if record is not None else None
+        found = installer.prepare(Wanted(one.source, name=one.name, base=base))
     except ExpertError as error:
         return Update(one, "refused", str(error))
     if record is not None and record.files == found.record.files:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import LoadError
 from ..expert_home import expert_home
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ..toml_text import parse_toml
 
 __all__ = ["Settings", "read_settings"]
 
@@ -63,8 +58,8 @@ def _read(place: Path) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise LoadError(f"{place}: over {MAX_BYTES} bytes, the most that is read")
     try:
-        return tomllib.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # of TOML, or of UTF-8
+        return parse_toml(data)
+    except ValueError as error:
         raise LoadError(f"{place} is no TOML: {error}\nCorrect it, or remove it.") from None
 
 
