@@ -15,10 +15,19 @@ from pathlib import Path
 from ...errors import ConversionError
 from ..json_file import read_json
 
-__all__ = ["INDEX", "WEIGHTS", "listed_files", "weight_files"]
+__all__ = ["CONFIG", "INDEX", "SMALL_FILES", "WEIGHTS", "listed_files", "weight_files"]
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+CONFIG = "config.json"
+
+SMALL_FILES = (
+    *(CONFIG, "generation_config.json", INDEX, "tokenizer.json", "tokenizer_config.json"),
+    *("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
+    *("tokenizer.model", "quantize_config.json", "quant_config.json"),
+    *("chat_template.jinja", "chat_template.json"),
+)
+"""All that a conversion reads of a model's folder besides the weights. None of it is a pickle."""
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 

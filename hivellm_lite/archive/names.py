@@ -11,15 +11,26 @@ import unicodedata
 
 from .limits import LIMITS, Limits, Refused
 
-__all__ = ["TakenNames", "is_desktop_litter", "is_program", "member_path", "never_unpacked"]
+__all__ = [
+    "TakenNames",
+    "is_desktop_litter",
+    "is_program",
+    "kind_never_unpacked",
+    "member_path",
+    "never_unpacked",
+]
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 _PROGRAMS = (
     *(".py", ".pyc", ".pyd", ".sh", ".so", ".dylib", ".dll", ".exe", ".com", ".bat", ".cmd"),
     *(".ps1", ".vbs", ".js", ".jar", ".msi"),
 )
-# llama.cpp's GGUF parser is not hardened against hostile files.
-_NEVER_UNPACKED = (*_PICKLES, *_PROGRAMS, ".gguf")
+_NEVER_UNPACKED = {
+    "a pickle": _PICKLES,
+    "a program": _PROGRAMS,
+    # llama.cpp's GGUF parser is not hardened against hostile files.
+    "a GGUF file": (".gguf",),
+}
 
 _PROGRAM_MAGIC = (
     *(b"\x7fELF", b"MZ", b"GGUF", b"\xca\xfe\xba\xbe"),
@@ -34,7 +45,13 @@ _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]$')
 
 def never_unpacked(name: str) -> bool:
     """Whether a file of this name stays in the archive: pickles, programs, GGUF."""
-    return name.lower().endswith(_NEVER_UNPACKED)
+    return kind_never_unpacked(name) is not None
+
+
+def kind_never_unpacked(name: str) -> str | None:
+    """What a file that stays in the archive is, by its name; None for all others."""
+    low = name.lower()
+    return next((kind for kind, ends in _NEVER_UNPACKED.items() if low.endswith(ends)), None)
 
 
 def is_program(path: str, head: bytes) -> bool:

@@ -52,6 +52,8 @@ _COMMANDS = {
     "verify-conversion": _Place(
         "verify_conversion", "verify_conversion", "Measure how exact a converted expert is."
     ),
+    "init": _Place("init", "init", "Write the manifest of an adapter that PEFT saved."),
+    "package": _Place("package", "package", "Make a package of a folder."),
     "push": _Place("push", "push", "Publish a package on the Hub."),
     "estimate": _Place("estimate", "estimate", "Show how much memory experts will take."),
     "bench": _Place("bench", "bench", "Measure how fast an expert is on this machine."),

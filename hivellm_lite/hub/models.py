@@ -6,7 +6,14 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..converters.checkpoints.index import INDEX, WEIGHTS, listed_files, weight_files
+from ..converters.checkpoints.index import (
+    CONFIG,
+    INDEX,
+    SMALL_FILES,
+    WEIGHTS,
+    listed_files,
+    weight_files,
+)
 from ..converters.gguf.published_parts import first_parts, part_names, without_number
 from ..errors import BaseNotFoundError, ConversionError
 from ..progress import Progress
@@ -14,15 +21,6 @@ from .connection import Hub, Listing
 from .download import fetch_files
 
 __all__ = ["choose_gguf", "fetch_gguf", "fetch_weights", "is_complete", "named_gguf"]
-
-_CONFIG = "config.json"
-_SMALL_FILES = (
-    *(_CONFIG, "generation_config.json", INDEX, "tokenizer.json", "tokenizer_config.json"),
-    *("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
-    *("tokenizer.model", "quantize_config.json", "quant_config.json"),
-    *("chat_template.jinja", "chat_template.json"),
-)
-"""All that a conversion reads besides the weights. Pickles are never asked for."""
 
 _SPELLINGS = {"f16": "f16|fp16", "f32": "f32|fp32"}
 """Quantisations that file names spell in several ways."""
@@ -63,7 +61,7 @@ def named_gguf(names: Iterable[str], asked: str) -> str | None:
 def is_complete(folder: Path) -> bool:
     """Whether a Hugging Face folder has its configuration, tokenizer and all weights."""
     tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
-    if not tokenizer or not (folder / _CONFIG).is_file():
+    if not tokenizer or not (folder / CONFIG).is_file():
         return False
     try:
         weight_files(folder)
@@ -111,12 +109,12 @@ def fetch_weights(
     ``check(folder)`` is called once the configuration is there, before gigabytes are fetched.
     It may raise if the configuration alone shows that the model cannot be used.
     """
-    if not _has_weights(listing.names) or _CONFIG not in listing.names:
+    if not _has_weights(listing.names) or CONFIG not in listing.names:
         raise BaseNotFoundError(
             f"{listing.reference.repository} holds no base model that can be used: "
-            f"no {_CONFIG} with safetensors\n{_offer(listing)}"
+            f"no {CONFIG} with safetensors\n{_offer(listing)}"
         )
-    folder = fetch_files(hub, listing, set(_SMALL_FILES) & set(listing.names))
+    folder = fetch_files(hub, listing, set(SMALL_FILES) & set(listing.names))
     check(folder)
     shards = _shards(folder, listing.names)
     absent = sorted(set(shards) - set(listing.names))

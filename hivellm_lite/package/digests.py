@@ -17,7 +17,19 @@ from ..storage.whole_files import whole_file
 from .adapter import AdapterFiles
 from .files import MANIFEST, NAMES_SHOWN, file_in, relative_to_root
 
-__all__ = ["check_digests", "check_sidecar", "folder_digest", "folder_members", "write_sidecar"]
+__all__ = [
+    "ChangedPackageError",
+    "check_digests",
+    "check_sidecar",
+    "folder_digest",
+    "folder_members",
+    "write_sidecar",
+]
+
+
+class ChangedPackageError(PackageError):
+    """The files of a package do not have the digests that its manifest gives."""
+
 
 _SIDECAR_BYTES = 4096
 """Longest digest file: one line has 66 bytes and a file name."""
@@ -110,7 +122,7 @@ def check_digests(
         shown = problems[:NAMES_SHOWN]
         if len(problems) > NAMES_SHOWN:
             shown.append(f"  and {len(problems) - NAMES_SHOWN} more")
-        raise PackageError(
+        raise ChangedPackageError(
             "\n".join([f"{source}: not the files that its manifest describes", *shown])
             + "\nThe package was changed or damaged after it was made: get it again."
         )

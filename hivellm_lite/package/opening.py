@@ -318,7 +318,10 @@ def _no_manifest(source: Path, root: Path) -> PackageError:
     names = sorted(path.name for path in root.iterdir())
     listed = ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else "")
     if CONFIG in names:
-        advice = "This is a PEFT adapter: add a manifest.json that names it and its base model."
+        advice = (
+            "This is a PEFT adapter: 'hivellm-lite init FOLDER' writes a manifest.json that names "
+            "it and its base model."
+        )
     elif "config.json" in names:
         advice = "This is a base model: an expert is an adapter with a manifest.json."
     elif experts := [name for name in names if name.endswith(".expert")]:

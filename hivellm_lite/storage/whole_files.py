@@ -10,13 +10,20 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import CacheError
 
-__all__ = ["copy_whole", "flush_file", "temporary_name", "whole_file", "write_text_whole"]
+__all__ = [
+    "copy_whole",
+    "flush_file",
+    "temporary_name",
+    "whole_file",
+    "write_text_whole",
+    "write_together",
+]
 
 _CHUNK = 1 << 20
 
@@ -54,6 +61,20 @@ def write_text_whole(text: str, target: str | os.PathLike[str]) -> None:
     place = Path(target)
     with _named(place), whole_file(place) as file:
         file.write(text.encode())
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write several files. None gets its name before the disk holds all; the last is named last.
+
+    Raises OSError.
+    """
+    with contextlib.ExitStack() as stack:
+        # a stack ends with what began first
+        for place, content in reversed(list(files.items())):
+            file = stack.enter_context(whole_file(place))
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def flush_file(path: Path) -> None:

@@ -10,6 +10,7 @@ from hivellm_lite.storage.whole_files import (
     temporary_name,
     whole_file,
     write_text_whole,
+    write_together,
 )
 
 
@@ -67,3 +68,13 @@ def test_a_temporary_name_is_never_given_twice(tmp_path):
     names_given = {temporary_name(place) for _ in range(100)}
     assert len(names_given) == 100
     assert {name.parent for name in names_given} == {tmp_path}
+
+
+def test_several_files_are_written_together_or_none_is(tmp_path):
+    first, last = tmp_path / "first", tmp_path / "last"
+    write_together({first: b"1", last: b"2"})
+    assert (first.read_bytes(), last.read_bytes()) == (b"1", b"2")
+    with pytest.raises(OSError, match="none"):
+        write_together({first: b"3", tmp_path / "none" / "x": b"", last: b"4"})
+    assert (first.read_bytes(), last.read_bytes()) == (b"1", b"2")
+    assert names(tmp_path) == ["first", "last"]
