@@ -15,7 +15,6 @@ import stat
 from pathlib import Path
 
 from ..errors import SignatureError
-from ..strict_json.parsing import shown
 from . import ed25519
 
 __all__ = [
@@ -48,7 +47,8 @@ def parse_public_key(text: str) -> bytes:
     """The key in ``ed25519:HEX`` or ``HEX``. Raises ValueError that says what is wrong."""
     match = _PUBLIC.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"found {shown(text.strip())}, expected ed25519: and 64 hex digits")
+        # the text is not repeated: it may be a private key, taken for the public one
+        raise ValueError("no public key, which is ed25519: and 64 hex digits")
     key = bytes.fromhex(match[1])
     ed25519.check_public_key(key)
     return key

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ..support.packages import write_package
-from ..support.signed_packages import KEY, PUBLIC, hivellm_signed, signed, unsigned
+from ..support.signed_packages import PUBLIC, hivellm_signed, signed, unsigned
 
 
 def test_from_a_new_key_to_a_trusted_package(tool, tmp_path):
@@ -103,17 +103,22 @@ def test_every_command_that_opens_packages_can_require_a_signature(
     assert refusal in tool(*words)[2]
 
 
-def test_a_private_key_in_the_wrong_place_is_not_shown(tool, tmp_path):
+@pytest.mark.parametrize("secret", [b"a key of 32 readable characters!", bytes(range(160, 192))])
+def test_a_private_key_in_the_wrong_place_is_not_shown(tool, tmp_path, secret):
     key = tmp_path / "me"
-    key.write_bytes(KEY)
+    key.write_bytes(secret)
     package = write_package(tmp_path / "p.expert", unsigned())
-    for words in (
-        ("trust", "add", key),
-        ("sign", package, "--key", package),
-        ("sign", package, "--key", tmp_path / "gone"),
+    (tmp_path / "experts" / "trusted").mkdir(parents=True)
+    (tmp_path / "experts" / "trusted" / "me.pub").write_bytes(secret)
+    for code, *words in (
+        (1, "trust", "add", key),
+        (0, "trust", "list"),
+        (0, "sign", package, "--key", key),
+        (1, "sign", package, "--key", package),
+        (1, "sign", package, "--key", tmp_path / "gone"),
     ):
-        code, out, err = tool(*words)
-        assert code == 1
-        assert KEY.hex()[:12] not in out + err
-        assert repr(KEY)[2:12] not in out + err
-        assert len(err.splitlines()) >= 2
+        found, out, err = tool(*words)
+        assert found == code
+        for shown in (secret.hex(), repr(secret)[2:-1], secret.decode("latin-1")):
+            assert shown[:12] not in out + err
+        assert found == 0 or len(err.splitlines()) >= 2

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from hivellm_lite import Expert, ExpertManager
 from hivellm_lite.cache import Cache
 from hivellm_lite.errors import PackageError, SignatureError
 from hivellm_lite.loading.options import LoadSettings
@@ -191,6 +192,18 @@ def test_no_answer_outlives_a_change_of_trust_or_policy(
         open_package(path, cache=cache)
     with pytest.raises(ValueError, match="signatures='never'"):
         LoadSettings.of({"signatures": "never"}, caller="test")
+
+
+def test_every_way_to_load_can_require_a_signature(tmp_path: Path) -> None:
+    path = write_package(tmp_path / "p.expert", unsigned())
+    with ExpertManager(signatures="require") as manager:
+        for load in (
+            lambda: manager.load_expert("x", path),
+            lambda: manager.register_expert("x", path),
+            lambda: Expert.load(path, signatures="require"),
+        ):
+            with pytest.raises(SignatureError, match="a signature is required"):
+                load()
 
 
 def test_a_changed_file_in_the_cache_is_noticed(tmp_path: Path, cache: Cache) -> None:
