@@ -1,4 +1,4 @@
-"""Write ``docs/cli.md`` from the ``--help`` pages of the commands.
+"""Write ``docs/cli.md`` from the ``--help`` pages of the commands, and the table for shells.
 
 Usage: ``python scripts/make_cli_docs.py``
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hivellm_lite.cli import cli
+from hivellm_lite.cli.command_table import TABLE, table_of, written
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 WIDTH = 92
@@ -53,5 +54,10 @@ def render() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def render_table() -> str:
+    return f"{written(table_of(cli))}\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(render(), encoding="utf-8")
+    TABLE.write_text(render_table(), encoding="utf-8")

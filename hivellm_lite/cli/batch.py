@@ -31,6 +31,7 @@ from .options import (
     text_or_file,
 )
 from .output import say, write_output
+from .package_type import PackageType
 from .packages import load_experts, named_packages, open_packages
 
 __all__ = ["batch"]
@@ -60,7 +61,7 @@ class _InputFile(click.File):
 
 
 @click.command()
-@click.argument("package", metavar="[NAME=]PACKAGE", type=click.Path())
+@click.argument("package", metavar="[NAME=]PACKAGE", type=PackageType(named=True))
 @click.argument("file", type=_InputFile("rb"))
 @click.option(
     "-o",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..engine import Model, Sampler
     from ..inference.decoding import Request
     from ..progress import Progress
+from .package_type import PackageType
 
 __all__ = ["bench"]
 
@@ -44,7 +45,7 @@ _FILLER = "Order {} was sent. "
 
 @click.command()
 @package_argument
-@click.argument("other", required=False, type=click.Path())
+@click.argument("other", required=False, type=PackageType())
 @click.option(
     "--tokens",
     type=click.IntRange(2, 1024),

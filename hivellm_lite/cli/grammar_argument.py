@@ -15,6 +15,7 @@ from ..hub import parse_reference
 from ..package.grammar import package_grammar
 from ..user_paths import is_folder, path_exists, user_path
 from .options import checking_options, offline_option
+from .package_type import PackageType
 from .packages import open_one
 
 __all__ = ["grammar_argument", "read_grammar", "refusal_of"]
@@ -34,7 +35,7 @@ def grammar_argument(command: _Command) -> _Command:
     command = click.option(
         "--root", default="root", show_default=True, metavar="RULE", help="The rule to begin with."
     )(command)
-    return click.argument("source", metavar="GRAMMAR")(command)
+    return click.argument("source", metavar="GRAMMAR", type=PackageType(files="file"))(command)
 
 
 def read_grammar(

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -58,6 +59,9 @@ _COMMANDS = {
     "estimate": _Place("estimate", "estimate", "Show how much memory experts will take."),
     "bench": _Place("bench", "bench", "Measure how fast an expert is on this machine."),
     "cache": _Place("cache", "cache", "Show, check and clear the cache."),
+    "completion": _Place(
+        "completion", "completion", "Print the script that completes command lines in a shell."
+    ),
     "doctor": _Place("doctor", "doctor", "Check that llama.cpp works on this machine."),
 }
 
@@ -71,6 +75,10 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
+        if _is_completing():
+            from .command_table import command_from_table
+
+            return command_from_table(cmd_name)
         place = _COMMANDS[cmd_name]
         module = importlib.import_module(f".{place.module}", __package__)
         command = getattr(module, place.attribute)
@@ -140,9 +148,21 @@ class _Messages(logging.Handler):
         say(f"{self._words.format(name=record.name)}{as_options(record.getMessage())}")
 
 
+_COMPLETION = "_HIVELLM_LITE_COMPLETE"
+"""What a shell sets to ask for completions, or for its script."""
+
+
+def _is_completing() -> bool:
+    return os.environ.get(_COMPLETION, "").endswith("_complete")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: every error becomes one message on stderr and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if _COMPLETION in os.environ:
+        from .completing import register
+
+        register()
     gc.set_threshold(_COLLECT_AFTER)
     try:
         code = _run(arguments)

@@ -15,6 +15,7 @@ from ..converters.file_types import QUANTIZATIONS
 from ..progress import Progress
 from ..terminal_text import one_line
 from .input_text import read_text
+from .package_type import PackageType
 
 __all__ = [
     "adapter_options",
@@ -34,7 +35,7 @@ __all__ = [
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-package_argument = click.argument("package", type=click.Path())
+package_argument = click.argument("package", type=PackageType())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 no_verify_option = click.option(
     "--no-verify",

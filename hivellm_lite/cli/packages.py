@@ -20,11 +20,16 @@ from ..progress import Progress
 from ..residency.names import RESERVED
 from ..user_paths import path_exists
 from .options import progress_bar
+from .package_type import PackageType
 
 __all__ = ["load_experts", "named_packages", "open_one", "open_packages", "packages_argument"]
 
 packages_argument = click.argument(
-    "packages", nargs=-1, required=True, metavar="[NAME=]PACKAGE...", type=click.Path()
+    "packages",
+    nargs=-1,
+    required=True,
+    metavar="[NAME=]PACKAGE...",
+    type=PackageType(named=True),
 )
 
 _NAMED = re.compile(r"([\w.-]+)=([^=].*)", re.DOTALL)

@@ -17,6 +17,7 @@ from ..packaging.publishing import Published, publish, wanted_name
 from ..packaging.readme import README, readme_with
 from ..user_paths import is_file
 from .output import print_answer, print_line, say_line
+from .package_type import PackageType
 
 __all__ = ["push"]
 
@@ -32,7 +33,7 @@ def _repository(_ctx: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 @click.command()
-@click.argument("package", metavar="FILE.expert", type=click.Path())
+@click.argument("package", metavar="FILE.expert", type=PackageType(installed=False))
 @click.argument("repository", metavar="OWNER/REPOSITORY", callback=_repository)
 @click.option("--private", is_flag=True, help="Make the repository private, if it is new.")
 @click.option("--revision", metavar="BRANCH", help="The branch to commit to [default: main].")

@@ -16,6 +16,7 @@ from ..terminal_text import one_line
 from ..toml_text import parse_toml
 from .options import load_arguments, model_options, progress_bar
 from .output import say
+from .package_type import PackageType
 from .packages import load_experts, named_packages, open_packages
 
 __all__ = ["serve"]
@@ -53,7 +54,7 @@ def _read_config(ctx: click.Context, _parameter: click.Parameter, value: str | N
 
 
 @click.command()
-@click.argument("packages", nargs=-1, metavar="[NAME=]PACKAGE...", type=click.Path())
+@click.argument("packages", nargs=-1, metavar="[NAME=]PACKAGE...", type=PackageType(named=True))
 @click.option(
     "--config",
     type=click.Path(dir_okay=False),
