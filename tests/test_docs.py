@@ -16,6 +16,8 @@ def test_the_page_of_the_command_line_is_what_help_prints():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text("utf-8") == module.render(), "run scripts/make_cli_docs.py"
+    table = module.TABLE.read_text("utf-8")
+    assert table == module.render_table(), "run scripts/make_cli_docs.py"
 
 
 def test_every_make_target_of_the_readme_exists():

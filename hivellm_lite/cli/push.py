@@ -71,7 +71,7 @@ def push(
             "push takes the .expert file itself, not the name of an installed expert."
         )
     cache = Cache(settings["cache_dir"])
-    opened = open_package(package, cache=cache)
+    opened = open_package(package, cache=cache, signatures="check")
     name = wanted_name(opened)
     facts = card_facts(opened, cache, reference=repository.repository)
     if dry_run:

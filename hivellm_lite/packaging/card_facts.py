@@ -56,4 +56,10 @@ def _grammar(package: Package) -> GrammarFacts | None:
 
 
 def _signature(package: Package) -> tuple[str, ...]:
-    return ("signed, not verified",) if package.manifest.integrity is not None else ()
+    """Which key signed what. Whether this machine trusts the key is no matter of the card."""
+    report = package.signature
+    if report.state == "unsigned":
+        return ()
+    covers = "all files" if "package" in report.kinds else "all files except manifest.json"
+    unsure = "" if report.state == "signed" else ", not verified when it was published"
+    return (f"{report.key}, over {covers}{unsure}", *report.reservations)

@@ -147,10 +147,18 @@ def _contents(facts: CardFacts) -> str:
         ("Licence", prose(manifest.license or "")),
         ("Package", f"{code(facts.archive)}, {facts.size / 1e6:.1f} MB"),
         ("SHA-256", code(facts.digest)),
-        ("Signature", "; ".join(map(prose, facts.signature)) or "none"),
+        ("Signature", _signature(facts)),
     ]
     listed = [f"- **{label}:** {value}" for label, value in lines if value]
     return "\n".join(["## What it is", "", *listed])
+
+
+def _signature(facts: CardFacts) -> str:
+    """Who signed. A card can be changed by everybody who may write it, so it says how to check."""
+    if not facts.signature:
+        return "none"
+    told = "; ".join(map(prose, facts.signature))
+    return f"{told}. Check it with `hivellm-lite verify {facts.reference}`."
 
 
 def _codes(texts: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -104,13 +105,22 @@ def test_a_pull_request_proposes_and_a_branch_must_exist(tool, hub, package):
     assert "other/sql has no revision 'none'" in err
 
 
-def test_a_dry_run_shows_the_card_and_asks_nobody(tool, server, package):
+def test_a_dry_run_shows_the_card_and_asks_nobody(tool, server, package, tmp_path):
     code, out, err = tool("push", package, "me/sql", "--dry-run")
     assert code == 0
     assert out.startswith("---\n# hivellm-lite push")
     assert 'license: "other"\nlicense_name: "my-own"\n' in out
     assert "Would upload sql.expert.sha256 to me/sql" in err
     assert server.asked == []
+    assert "- **Signature:** none" in out
+
+    key = tmp_path / "me.key"
+    assert tool("keygen", key)[0] == tool("sign", package, "--key", key)[0] == 0
+    out = tool("push", package, "me/sql", "--dry-run")[1]
+    signed = (
+        r"- \*\*Signature:\*\* ed25519:[0-9a-f]{64}, over all files\. Check it with `.* me/sql`"
+    )
+    assert re.search(signed, out)
 
 
 @pytest.mark.parametrize(
