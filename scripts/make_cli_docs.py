@@ -48,6 +48,14 @@ def render() -> str:
         "stdout has an encoding without some character of an answer, that is written as an "
         "escape and a warning says so. What the tool reads is UTF-8, with or without a byte "
         "order mark.",
+        "A shell completes commands, options, files, and the names and versions of installed "
+        "experts after this line. It asks the tool at each tab key; nothing of the answer is "
+        "executed, and names that a shell would have to quote are not offered.",
+        "| shell | |\n|---|---|\n"
+        '| bash (4.4 or newer) | `eval "$(hivellm-lite completion bash)"` in `~/.bashrc` |\n'
+        '| zsh | `eval "$(hivellm-lite completion zsh)"` in `~/.zshrc` |\n'
+        "| fish | `hivellm-lite completion fish > ~/.config/fish/completions/hivellm-lite.fish`, "
+        "once |",
     ]
     for path, text in help_pages(cli, "hivellm-lite"):
         parts.append(f"## {path}\n\n```\n{text.rstrip()}\n```")

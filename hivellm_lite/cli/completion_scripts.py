@@ -44,22 +44,22 @@ _ZSH = r"""
 
 _hivellm_lite_complete() {
     local kind value help line="${(j: :)words[1,CURRENT]}"
-    local -a plain described
+    local -a answer plain described told
     [[ $PREFIX == *=* ]] && compset -P '*='
-    local -a answer
     answer=("${(@f)$(COMP_LINE="$line" COMP_CUR="$PREFIX" \
         _HIVELLM_LITE_COMPLETE=zsh_complete "${words[1]/#\~\//$HOME/}" 2>/dev/null)}")
     for kind value help in "${answer[@]}"; do
         case $kind in
             plain)
                 plain+=("$value")
-                described+=("${value//:/\\:}:$help") ;;
+                described+=("${value//:/\\:}:$help")
+                told+=(${help# }) ;;
             expert) _path_files -g '*.expert(-.)'; _path_files -/ ;;
             file) _path_files ;;
             dir) _path_files -/ ;;
         esac
     done
-    if [[ -n ${(j::)${(@)described#*:}} ]]; then
+    if (( $#told )); then
         _describe -V 'hivellm-lite' described
     elif (( $#plain )); then
         compadd -V hivellm-lite -- "${plain[@]}"
@@ -77,7 +77,6 @@ fi
 _FISH = r"""
 # fish completion of hivellm-lite
 function __hivellm_lite_complete
-    set -l command (commandline --tokenize --current-process)[1]
     set -lx COMP_LINE (commandline --cut-at-cursor --current-process | string collect)
     set -lx _HIVELLM_LITE_COMPLETE fish_complete
     command hivellm-lite 2>/dev/null

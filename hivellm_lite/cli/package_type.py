@@ -68,7 +68,11 @@ class PackageType(_ParamType):
 
 def _offered(installed: Mapping[str, Sequence[str]], begun: str) -> list[tuple[str, str]]:
     """Names that continue ``begun``, each with its versions in words; after ``@`` the versions."""
-    known = {name: versions for name, versions in installed.items() if _PLAIN.fullmatch(name)}
+    known = {
+        name: [one for one in versions if _PLAIN.fullmatch(one)]
+        for name, versions in installed.items()
+        if _PLAIN.fullmatch(name)
+    }
     short = {
         name.removeprefix(_PREFIX): versions
         for name, versions in known.items()
@@ -77,7 +81,7 @@ def _offered(installed: Mapping[str, Sequence[str]], begun: str) -> list[tuple[s
     known = {**known, **{name: one for name, one in short.items() if begun and name not in known}}
     name, at, _ = begun.partition("@")
     if at:
-        versions = [one for one in known.get(name, ()) if _PLAIN.fullmatch(one)]
-        return [(f"{name}@{one}", "") for one in versions if f"{name}@{one}".startswith(begun)]
+        whole = [f"{name}@{version}" for version in known.get(name, ())]
+        return [(one, "") for one in whole if one.startswith(begun)]
     found = [(name, versions) for name, versions in known.items() if name.startswith(begun)]
     return [(name, ", ".join(versions)) for name, versions in sorted(found)]
