@@ -62,9 +62,12 @@ class _Line(ShellComplete):
 
     def complete(self) -> str:
         try:
-            return super().complete()
+            text = super().complete()
         except Exception:  # a shell shows errors in the middle of the line that is typed
-            return ""
+            text = ""
+        if not text:  # click would print an empty line, which fish takes for a completion
+            raise SystemExit(0)
+        return text
 
     def _cut(self, incomplete: str) -> str | None:
         """The begin of the last word that stays, because the shell replaces only what follows;

@@ -17,12 +17,13 @@ from ..installation.locking import wanted_of
 from ..sources.settings import read_settings
 from .options import checking_options, json_option, offline_option, progress_bar
 from .output import print_json, print_line, say_line
+from .package_type import PackageType
 
 __all__ = ["install", "outcome_facts"]
 
 
 @click.command()
-@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="SOURCE...", type=PackageType(installed=False))
 @click.option("--link", is_flag=True, help="Register a folder in place, instead of copying it.")
 @click.option(
     "--locked",

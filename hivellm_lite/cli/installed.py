@@ -18,6 +18,7 @@ from ..installation.removal import uninstall as uninstall_matching
 from ..manifest.requirements import parse_requirement
 from .options import json_option
 from .output import print_json, print_line, say
+from .package_type import PackageType
 
 __all__ = ["list_experts", "show", "uninstall"]
 
@@ -62,7 +63,7 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", type=PackageType(files=""))
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show what is known of the installed expert NAME: its versions, and where it comes from.
@@ -142,7 +143,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=PackageType(files=""))
 @click.option("--force", is_flag=True, help="Even if another installed expert requires it.")
 def uninstall(names: tuple[str, ...], force: bool) -> None:
     """Uninstall the experts NAME...: all versions, or those that fit, as in sql@0.2.

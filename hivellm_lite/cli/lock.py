@@ -19,13 +19,14 @@ from ..installation.removal import installed_manifest
 from ..storage.whole_files import write_text_whole
 from .options import offline_option
 from .output import print_line, say_line
+from .package_type import PackageType
 
 __all__ = ["lock"]
 
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False), metavar="FILE.toml")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", type=PackageType(files=""))
 @offline_option
 @click.pass_obj
 def lock(settings: dict[str, Any], file: str, names: tuple[str, ...], offline: bool) -> None:

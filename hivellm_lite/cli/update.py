@@ -13,12 +13,13 @@ from ..installation.updates import Update
 from ..sources.settings import read_settings
 from .options import checking_options, json_option, offline_option, progress_bar
 from .output import print_json, print_line, say, say_line
+from .package_type import PackageType
 
 __all__ = ["update"]
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", type=PackageType(files=""))
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option(
     "--force",

@@ -30,7 +30,7 @@ _READY = {
     "zsh": "unset zle_bracketed_paste; bindkey -e; PS1='> '",
     "fish": "function fish_prompt; echo -n '> '; end; set -g fish_greeting",
 }
-_LONGEST_WAIT_S = 60.0
+_LONGEST_WAIT_S = 30.0
 
 
 class Shell:
@@ -77,8 +77,11 @@ class Shell:
         return re.findall(r"<(.*?)>", found)
 
     def listed(self, line: str, wanted: str) -> str:
-        """What the shell shows after pressing tab twice, up to ``wanted``."""
-        self._type(f"{line}\t\t")
+        """What the shell shows after pressing tab twice, up to ``wanted``.
+
+        On a simple terminal fish shows no list, so it is asked by a command.
+        """
+        self._type(f"complete -C '{line}'\r" if self._name == "fish" else f"{line}\t\t")
         shown = self._wait_for(wanted)
         self._type("\x15\x03")
         return shown
