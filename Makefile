@@ -75,6 +75,7 @@ bench-grammars: $(VENV)/.ready $(BASE)
 train: $(BASE)
 	$(PYTHON) -m venv .training-venv
 	.training-venv/bin/python -m pip install --quiet -r examples/training/requirements.txt
+	.training-venv/bin/python -m pip install --quiet --no-deps .  # packs what was trained
 	cd examples && for expert in sql json cypher; do \
 		../.training-venv/bin/python -m training.train --expert $$expert \
 			--base-gguf ../$(BASE) --out experts || exit 1; done

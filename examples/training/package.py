@@ -1,20 +1,22 @@
 """Pack an adapter as an ``.expert`` package, or write measured numbers into an existing one.
 
 ``python -m training.package experts/sql.expert --measured results.json`` takes what
-``evaluate.py --json`` printed. The bytes depend only on the contents: no times, no users.
+``evaluate.py --json`` printed. The bytes depend on the contents and on the build of zlib: no times,
+no users.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
-import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from hivellm_lite import Cache
+from hivellm_lite.packaging.making import make_package
 from training.settings import SETTINGS, Settings
 
 _LICENSE = """\
@@ -135,35 +137,22 @@ def _card(manifest: Manifest, settings: Settings) -> str:
     )
 
 
-def archive(members: dict[str, bytes]) -> bytes:
-    """A gzip-compressed tar: ``manifest.json`` first, the others sorted by name."""
-    names = ["manifest.json", *sorted(name for name in members if name != "manifest.json")]
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name in names:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(members[name])
-            entry.mode = 0o644
-            tar.addfile(entry, io.BytesIO(members[name]))
-    return gzip.compress(plain.getvalue(), compresslevel=9, mtime=0)
-
-
 def _write(
     path: Path, manifest: Manifest, settings: Settings, config: bytes, adapter: bytes
 ) -> Path:
-    data = archive(
-        {
-            "manifest.json": (json.dumps(manifest, indent=2) + "\n").encode(),
-            "adapter_config.json": config,
-            "adapter_model.safetensors": adapter,
-            "README.md": _card(manifest, settings).encode(),
-            "LICENSE": _LICENSE.encode(),
-        }
-    )
+    """Write the package with everything checked that loading checks. It is compressed for git."""
+    members = {
+        "manifest.json": (json.dumps(manifest, indent=2) + "\n").encode(),
+        "adapter_config.json": config,
+        "adapter_model.safetensors": adapter,
+        "README.md": _card(manifest, settings).encode(),
+        "LICENSE": _LICENSE.encode(),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    digest = hashlib.sha256(data).hexdigest()
-    path.with_name(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in members.items():
+            Path(folder, name).write_bytes(data)
+        make_package(folder, path, cache=Cache(), compress=True, force=True)
     return path
 
 
