@@ -73,7 +73,7 @@ converters.gguf          : converters.architectures errors
 converters.architectures : converters.safetensors errors
 converters.checkpoints   : converters.json_file converters.safetensors errors
 converters.peft          : converters.json_file converters.safetensors errors lazy
-converters.torch_zip     : converters.safetensors errors
+converters.torch_zip     : converters.safetensors errors storage
 package                  : archive cache errors gbnf manifest signing storage strict_json
                            user_paths
 converters.safetensors   : converters.json_file errors

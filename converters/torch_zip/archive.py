@@ -18,6 +18,7 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 
 from ...errors import ConversionError
+from ...storage.bounded_reads import BoundedReads
 from ..safetensors import DTYPES, Float32Array, to_float32
 from .instructions import RefusedPickle, StoredTensor, interpret
 
@@ -72,13 +73,17 @@ def _fail(path: Path, what: str) -> NoReturn:
     )
 
 
+def _large_directory() -> ValueError:
+    return ValueError(f"a table of contents of over {MAX_DIRECTORY_BYTES >> 10} KiB")
+
+
 class _TorchFile:
     """One open file, while it is read."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path = path
         try:
-            self._zip = zipfile.ZipFile(_ZipBytes(file))
+            self._zip = zipfile.ZipFile(BoundedReads(file, MAX_DIRECTORY_BYTES, _large_directory))
         except _DAMAGE as error:
             _fail(path, f"is a damaged zip ({error})")
         names = [info.orig_filename for info in self._zip.infolist()]
@@ -171,26 +176,3 @@ class _TorchFile:
 def _shown(number: int) -> str:
     """A number of a stranger, which may have a thousand digits."""
     return str(number) if abs(number) < 1 << 63 else "more than 2⁶³"
-
-
-class _ZipBytes(io.RawIOBase):
-    """The file below a ZipFile, which cannot be made to read much at once."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def read(self, size: int = -1) -> bytes:
-        limit = MAX_DIRECTORY_BYTES + 1
-        data = self._file.read(min(size, limit) if size >= 0 else limit)
-        if len(data) == limit:
-            raise ValueError(f"a table of contents of over {MAX_DIRECTORY_BYTES >> 10} KiB")
-        return data

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from ..errors import PackageError
+from ..storage.bounded_reads import BadOffset, BoundedReads
 from .gzip_stream import GzipStream
 from .limits import Budget, Limits, Refused
 
@@ -64,12 +65,8 @@ _NOT_AN_ARCHIVE = (
 )
 
 
-class _BadOffset(OSError):
-    """A zip points outside itself; an OSError because zipfile expects one."""
-
-
 DAMAGE = (
-    *(EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, _BadOffset),
+    *(EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, BadOffset),
     # What tarfile and zipfile let escape on malformed headers, RecursionError included.
     *(ValueError, LookupError, ArithmeticError, RuntimeError, struct.error),
 )
@@ -84,13 +81,18 @@ def members(name: str, file: BinaryIO, limits: Limits) -> Iterator[tuple[str, It
     if head.startswith(b"\x1f\x8b"):
         return _tar_members(_TarBytes(GzipStream(file), budget), budget)
     if head.startswith(b"PK"):
-        return _zip_members(zipfile.ZipFile(_ZipBytes(file)), budget)
+        bounded = BoundedReads(file, _ZIP_DIRECTORY_BYTES, _large_directory)
+        return _zip_members(zipfile.ZipFile(bounded), budget)
     if head[257:262] == b"ustar":
         return _tar_members(_TarBytes(file, budget), budget)
     found, advice = next(
         entry[1:] for entry in _NOT_AN_ARCHIVE if re.match(entry[0], head, re.I | re.S)
     )
     raise PackageError(f"{name}: not a package archive but {found}\n{advice}")
+
+
+def _large_directory() -> Refused:
+    return Refused(f"a table of contents of over {_ZIP_DIRECTORY_BYTES >> 20} MiB")
 
 
 def _tar_members(stream: _TarBytes, budget: Budget) -> Iterator[tuple[str, Iterator[bytes]]]:
@@ -204,29 +206,3 @@ def _zip_chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget)
         while chunk := file.read(_CHUNK):
             budget.spend(len(chunk))
             yield chunk
-
-
-class _ZipBytes(io.RawIOBase):
-    """The file below a ZipFile, which cannot be made to read much at once."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, ValueError) as error:
-            raise _BadOffset("it points outside itself") from error
-
-    def read(self, size: int = -1) -> bytes:
-        limit = _ZIP_DIRECTORY_BYTES + 1
-        data = self._file.read(min(size, limit) if size >= 0 else limit)
-        if len(data) == limit:
-            raise Refused("a table of contents of over 2 MiB")
-        return data

@@ -21,7 +21,7 @@ from ..cache.store import Cache
 from ..converters.json_file import read_json
 from ..converters.peft.config import MAX_CONFIG_BYTES, MAX_CONFIG_MEMORY
 from ..errors import ExpertError, PackageError
-from ..package.digests import ChangedPackageError, write_sidecar
+from ..package.digests import ChangedPackageError
 from ..package.files import MANIFEST
 from ..package.opening import Package, open_package
 from ..signing.messages import SIGNATURE_MEMBERS
@@ -30,6 +30,7 @@ from ..user_paths import is_folder, path_exists, shown_path, user_path
 from .checks import check_on_base, check_parts
 from .contents import choose_contents
 from .final_manifest import final_manifest, manifest_text
+from .placing import put_in_place
 
 __all__ = ["MadePackage", "make_package"]
 
@@ -100,7 +101,7 @@ def make_package(
         except ExpertError as error:
             raise _renamed(error, names) from error
         size = archive.stat().st_size
-        sidecar = _put_in_place(archive, place, digest)
+        sidecar = put_in_place(archive, place, digest)
     return MadePackage(
         path=place,
         sidecar=sidecar,
@@ -191,13 +192,3 @@ def _compare(made: Package, files: Mapping[str, Path | bytes], manifest: Mapping
             f"{made.source.name}: {odd[0]} was unpacked otherwise than it was packed\n"
             "The folder was changed meanwhile: try again. Otherwise the disk is faulty."
         )
-
-
-def _put_in_place(archive: Path, place: Path, digest: str) -> Path:
-    """Give the archive its name. At no moment is there a digest file of another archive."""
-    try:
-        place.with_name(f"{place.name}.sha256").unlink(missing_ok=True)
-        archive.replace(place)
-    except OSError as error:
-        raise PackageError(f"cannot write {place}: {error.strerror or error}") from error
-    return write_sidecar(place, digest)

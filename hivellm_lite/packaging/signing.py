@@ -25,7 +25,7 @@ from ..archive.unpack import unpack
 from ..cache.digests import digest_file
 from ..errors import ManifestError, PackageError, SignatureError
 from ..manifest.parsing import parse_manifest
-from ..package.digests import check_sidecar, folder_members, write_sidecar
+from ..package.digests import check_sidecar, folder_members
 from ..package.files import file_in, read_in
 from ..signing import ed25519
 from ..signing.hivellm_signature import ALGORITHM
@@ -45,6 +45,7 @@ from ..signing.verification import SignedContents, verify_signatures
 from ..storage.whole_files import temporary_name
 from ..strict_json.parsing import MAX_BYTES
 from ..user_paths import is_file, is_folder, shown_path, user_path
+from .placing import put_in_place
 
 __all__ = ["SignedPackage", "sign_package"]
 
@@ -237,18 +238,12 @@ def _now() -> str:
 
 
 def _write(files: Mapping[str, Path | bytes], place: Path) -> str:
-    """Write the archive and its digest file. At no moment does a digest file say something else."""
+    """Write the archive and its digest file."""
     temporary = temporary_name(place)
     try:
         digest = pack(files, temporary)
-        place.with_name(f"{place.name}.sha256").unlink(missing_ok=True)
-        temporary.replace(place)
-    except OSError as error:
-        raise PackageError(
-            f"cannot write {place}: {error.strerror or error}\nCheck the folder and its space."
-        ) from error
+        put_in_place(temporary, place, digest)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-    write_sidecar(place, digest)
     return digest
