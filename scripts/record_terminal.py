@@ -1,14 +1,15 @@
 """Records commands in a terminal: what they print and when, as an asciicast and a moving SVG.
 
     pip install pyte
-    python scripts/record_terminal.py scripts/recordings/packages.sh docs/packages
+    python scripts/record_terminal.py scripts/recordings/from-adapter-to-answer.sh docs
 
-writes ``docs/packages.cast`` (asciicast v2, for asciinema) and ``docs/packages.svg``. A scenario is
-a list of shell commands: each is shown as if it were typed, and runs in a real pseudo-terminal.
+writes ``docs/from-adapter-to-answer.cast`` (asciicast v2, for asciinema), and ``….svg``. A scenario
+is a list of shell commands: each is shown as if it were typed, and runs in a real pseudo-terminal.
 Lines that begin with ``#:`` prepare the stage and are not shown; other comments are. ``$STAGE`` is
 an empty folder where everything happens, ``$PROJECT`` the root of the project.
 
-Nothing is edited but time: a pause of more than a second is shown as one second.
+Nothing is edited but time and paths: a pause of more than a second is shown as one second, and
+the folders of this machine as ``~``.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ import time
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyte
+if TYPE_CHECKING:
+    import pyte
 
 COLUMNS, ROWS = 100, 28
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,12 +67,13 @@ class Frame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scenario", type=Path)
-    parser.add_argument("output", type=Path, help="without its suffix")
+    parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as stage:
         events = record(arguments.scenario.read_text("utf-8").splitlines(), Path(stage))
-    arguments.output.with_suffix(".cast").write_text(asciicast(events), "utf-8")
-    arguments.output.with_suffix(".svg").write_text(svg(frames(events)), "utf-8")
+    place = arguments.folder / arguments.scenario.stem
+    place.with_suffix(".cast").write_text(asciicast(events), "utf-8")
+    place.with_suffix(".svg").write_text(svg(frames(events)), "utf-8")
 
 
 def record(lines: list[str], stage: Path) -> list[Event]:
@@ -155,6 +159,7 @@ def run(
             before = now
             text = data.decode("utf-8", "replace").replace(str(stage / "home"), "~")
             text = text.replace(f"{stage}/work/", "").replace(str(stage), "~")
+            text = text.replace(str(ROOT), "~/hivellm-lite")
             shown += text
             events.append(Event(clock, text))
         elif child.poll() is not None:
@@ -178,6 +183,8 @@ def asciicast(events: list[Event]) -> str:
 
 def frames(events: list[Event]) -> list[Frame]:
     """The screens, each where something new is seen; at most twenty a second."""
+    import pyte  # not needed to record
+
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.Stream(screen)
     found: list[Frame] = []

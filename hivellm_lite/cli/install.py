@@ -18,6 +18,7 @@ from ..sources.settings import read_settings
 from .options import checking_options, json_option, offline_option, progress_bar
 from .output import print_json, print_line, say_line
 from .package_type import PackageType
+from .signature_lines import signature_facts
 
 __all__ = ["install", "outcome_facts"]
 
@@ -84,6 +85,10 @@ def install(
             say_line(f"note: {one.identity}: {note}")
         what = "is installed already, unchanged" if one.change == "unchanged" else one.change
         print_line(f"{one.identity} {what}: {one.path}")
+        if one.signature.trusted_as is not None:
+            print_line(f"  signed by {one.signature.trusted_as}")
+        for reservation in one.signature.reservations:
+            print_line(f"  but {reservation}")
 
 
 def _locked(path: Path) -> list[Any]:
@@ -105,5 +110,6 @@ def outcome_facts(one: Outcome) -> dict[str, Any]:
         "version": one.version,
         "change": one.change,
         "path": str(one.path),
+        "signature": signature_facts(one.signature),
         "notes": list(one.notes),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from ..signing.keys import key_text, read_public_key
@@ -22,10 +24,12 @@ def trust() -> None:
 
 @trust.command("add")
 @click.argument("key", metavar="KEY|FILE.pub")
-@click.option("--name", help="What to call the key [default: its first 16 digits].")
+@click.option("--name", help="What to call it [default: as the file, or its first 16 digits].")
 def add(key: str, name: str | None) -> None:
     """Trust a public key: ed25519:HEX, or the .pub file that holds it."""
     public = read_public_key(key)
+    if name is None and key.endswith(".pub"):
+        name = Path(key).stem
     called, is_new = add_trusted(public, name)
     print_line(f"{'trusted' if is_new else 'trusted already'} as {called}: {key_text(public)}")
 

@@ -21,6 +21,7 @@ from ..hub import Hub
 from ..manifest.records import Manifest
 from ..package.opening import Package, open_package
 from ..progress import Progress
+from ..signing.verification import SignatureReport
 from ..sources.fetching import fetch
 from ..sources.source import Folder, Source, parse_source
 from .files import (
@@ -93,6 +94,7 @@ class Outcome:
     version: str
     path: Path
     change: str
+    signature: SignatureReport
     notes: tuple[str, ...] = ()
 
     @property
@@ -219,7 +221,14 @@ class Installer:
         if before is not None and before.path != place:
             change.later.append(partial(self.home.forget_files, before.path, folder))
         change.later.append(partial(write_current, folder / manifest.name, manifest.version))
-        return Outcome(manifest.name, manifest.version, place, what, one.package.notes)
+        return Outcome(
+            manifest.name,
+            manifest.version,
+            place,
+            what,
+            one.package.signature,
+            one.package.notes,
+        )
 
     def _has(self, path: Path, one: Prepared, folder: Path) -> bool:
         """Whether an installed folder has exactly these files."""

@@ -1,0 +1,41 @@
+"""The recorded terminal sessions: what they show still happens."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from .support.paths import ROOT
+
+SCENARIO = ROOT / "scripts" / "recordings" / "from-adapter-to-answer.sh"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="records a pseudo-terminal")
+def test_a_trained_adapter_becomes_a_signed_installed_expert_that_answers(
+    real_base: Path, tmp_path: Path
+):
+    pytest.importorskip("cryptography", reason="signs a package")
+    spec = importlib.util.spec_from_file_location(
+        "record_terminal", ROOT / "scripts" / "record_terminal.py"
+    )
+    recorder = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = recorder
+    try:
+        spec.loader.exec_module(recorder)
+        lines = SCENARIO.read_text("utf-8").splitlines()
+        shown = "".join(event.text for event in recorder.record(lines, tmp_path))
+    finally:
+        del sys.modules[spec.name]
+    assert "signed by ann" in shown
+    cast = (ROOT / "docs" / "from-adapter-to-answer.cast").read_text("utf-8").splitlines()[1:]
+    assert without_chance("".join(json.loads(line)[2] for line in cast)) == without_chance(shown)
+
+
+def without_chance(text: str) -> str:
+    """The text without keys, digests and times."""
+    return re.sub(r"[0-9a-f]{64}|[0-9-]{10}T[0-9:]{8}Z", "…", text)
