@@ -60,7 +60,7 @@ def verify_conversion(
     Prints the relative error of every adapted tensor. With --prompts, also prints the
     divergence of the served logits from the logits of an exact model, next to the
     divergence that the base's quantisation causes by itself. The result is kept with
-    the converted adapter.
+    the converted adapter. (Who signed PACKAGE, 'verify' tells.)
     """
     lines = read_text(str(prompts)).splitlines() if prompts else []
     questions = [line for line in lines if line.strip()]
