@@ -214,6 +214,7 @@ def test_a_template_that_fails_is_an_error_with_its_place(source, problem):
         ChatTemplate(source).render([USER])
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "source",
     [

@@ -22,6 +22,8 @@ from ..support.paths import ADAPTERS
 
 ODD: tuple[Any, ...] = (None, True, -1, 1e300, 10**400, 2**24, "x", [], [[]], {"type": []}, [{}, 1])
 
+pytestmark = pytest.mark.unmeasured
+
 MANY = {"vocab", "merges"}
 """Of their thousands of entries only the first is replaced."""
 
@@ -68,7 +70,7 @@ def test_a_model_folder(model: str, file: str, odd: Any, tmp_path: Path) -> None
         with contextlib.suppress(ConversionError), warnings.catch_warnings():
             warnings.simplefilter("error")
             estimate_size(folder, "f16")
-            convert_base(folder, tmp_path / "model.gguf", quant="f16")
+            convert_base(folder, tmp_path / "model.gguf", quant="f16", threads=1)
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:12])

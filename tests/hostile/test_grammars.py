@@ -119,7 +119,8 @@ def use(grammar: Grammar) -> str:
     problems = check_grammar(grammar)
     follow(compile_grammar(grammar))
     repaired = repair_grammar(grammar).grammar
-    follow(compile_grammar(repaired))
+    if repaired.rules != grammar.rules:
+        follow(compile_grammar(repaired))
     assert [problem for problem in problems if problem.severity == "error"] == []
     assert parse_grammar(print_grammar(repaired)).rules
     return "used"

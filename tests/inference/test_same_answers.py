@@ -157,6 +157,7 @@ def test_an_answer_that_others_interrupt_goes_on_as_it_was(
         assert scheduler.counters.preempted > 0
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", ["sql", "json"])
 def test_the_example_experts_answer_once_and_for_all(real_base, example_cache, name):
     options = {"cache_dir": example_cache, "n_ctx": 512, "n_threads": 1}

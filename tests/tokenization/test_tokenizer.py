@@ -82,6 +82,7 @@ class TestSplitting:
             assert "".join(split(text)) == text
             assert "" not in split(text)
 
+    @pytest.mark.unmeasured
     @pytest.mark.parametrize("name", sorted(EXPRESSIONS))
     def test_of_a_hundred_thousand_like_characters_comes_to_an_end(self, name: str) -> None:
         split = splitter_for(name)
@@ -226,6 +227,7 @@ class TestSpacesInFront:
         assert b"".join(map(model.piece, tokens)) == b"SELECT 1"
 
 
+@pytest.mark.unmeasured
 class TestLongTexts:
     @pytest.mark.parametrize("name", SENTENCEPIECE)
     def test_have_the_tokens_of_llama_cpp_s_one_call(
