@@ -11,6 +11,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: FORCE test demo check wheel fuzz-server evaluate bench bench-device bench-experts bench-real-size bench-serving bench-grammars train clean
 
+# The tests start hundreds of programs, each of which would compile the package again.
+test: export PYTHONDONTWRITEBYTECODE =
+
 # worksteal: where a worker process crashes, other modes lose the other tests of its file.
 test: $(VENV)/.ready $(BASE)
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered

@@ -6,14 +6,20 @@ a decision about the design: does the room need to know the other one?
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from graphlib import TopologicalSorter
+
+import pytest
 
 from .support.paths import ROOT
 
 _spec = importlib.util.spec_from_file_location("draw_rooms", ROOT / "scripts" / "draw_rooms.py")
 draw_rooms = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(draw_rooms)
+draw_rooms.rooms = functools.cache(draw_rooms.rooms)  # reads every module of the package
+
+pytestmark = pytest.mark.unmeasured
 
 # Each room, from the top floor down, and the rooms that it may import.
 TABLE = """

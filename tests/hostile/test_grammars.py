@@ -8,6 +8,7 @@ A signal, an exhausted limit or an exception of another kind fails the test.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -168,6 +169,7 @@ def work(connection: Connection) -> None:
     """Run the cases that come, and send what became of each."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    gc.set_threshold(50_000, 20, 100)  # a quarter of the time would go into looking for cycles
     while True:
         kind, name, cpu_seconds = connection.recv()
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,19 +17,32 @@ from ..support.devices import MEMORY
 MB = 1 << 20
 
 GENERATES = """
-import resource, sys
+import json, os, resource, sys
 from hivellm_lite import Expert, OutOfMemoryError
 import hivellm_lite.engine, hivellm_lite.converters.forms.decomposition
-package, base, megabytes, kind, n = sys.argv[1:]
-used = int(open("/proc/self/statm").read().split()[0 if kind == "AS" else 5]) * 4096
-limit = used + (int(megabytes) << 20)
-resource.setrlimit(getattr(resource, "RLIMIT_" + kind), (limit, limit))
-try:
-    with Expert.load(package, base=base, n_ctx=2048, n_threads=2) as expert:
-        prompts = [f"Question number {i}" for i in range(int(n))]
-        print(len(expert.generate_batch(prompts, max_tokens=3, grammar="off")))
-except OutOfMemoryError as error:
-    print("refused:", error)
+package, base, kind, n, *limits = sys.argv[1:]
+
+def answer(megabytes):
+    used = int(open("/proc/self/statm").read().split()[0 if kind == "AS" else 5]) * 4096
+    limit = used + (megabytes << 20)
+    resource.setrlimit(getattr(resource, "RLIMIT_" + kind), (limit, limit))
+    try:
+        with Expert.load(package, base=base, n_ctx=2048, n_threads=2) as expert:
+            prompts = [f"Question number {i}" for i in range(int(n))]
+            return str(len(expert.generate_batch(prompts, max_tokens=3, grammar="off")))
+    except OutOfMemoryError as error:
+        return f"refused: {error}"
+
+for megabytes in map(int, limits):
+    reading, writing = os.pipe()
+    if not (pid := os.fork()):
+        os.write(writing, answer(megabytes).encode())
+        sys.exit()
+    os.close(writing)
+    with open(reading) as said:
+        text = said.read()
+    status = os.waitpid(pid, 0)[1]
+    print(json.dumps([megabytes, os.waitstatus_to_exitcode(status), text]), flush=True)
 """
 
 
@@ -93,20 +107,24 @@ def test_a_low_limit_is_an_error_with_numbers_and_never_a_signal(
 ):
     package = tiny_package("a")
     refused = answered = 0
-    n = str(n_prompts)
-    for megabytes in (8, 64, 128, 224, 320, 640):
-        done = subprocess.run(
-            [sys.executable, "-c", GENERATES, *map(str, (package, tiny_base, megabytes, kind)), n],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, (megabytes, done.stderr[-2000:])
-        if done.stdout.startswith("refused:"):
-            assert re.search(r"needs .*; \d+ MB .*RLIMIT_", done.stdout)
+    limits = (8, 64, 128, 224, 320, 640)
+    done = subprocess.run(
+        [sys.executable, "-c", GENERATES]
+        + [str(argument) for argument in (package, tiny_base, kind, n_prompts, *limits)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [megabytes for megabytes, _, _ in outcomes] == list(limits)
+    for megabytes, status, said in outcomes:
+        assert status == 0, (megabytes, done.stderr[-2000:])
+        if said.startswith("refused:"):
+            assert re.search(r"needs .*; \d+ MB .*RLIMIT_", said)
             refused += 1
         else:
-            assert done.stdout == f"{n_prompts}\n"
+            assert said == str(n_prompts)
             answered += 1
     assert refused
     assert answered
