@@ -153,6 +153,7 @@ def names_any(annotation, module: str, seen: frozenset[str] = frozenset()) -> bo
     return False
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("module", "name"), PUBLIC)
 def test_no_public_signature_says_any(module, name):
     definition = api.find(module, name)
@@ -166,6 +167,7 @@ PASSED_ON = {"Applied", "CacheEntry", "Hub", "Node", "Options", "Session", "Upda
 """Private classes in public signatures: users pass their objects on and need nothing of them."""
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("module", "name"), PUBLIC)
 def test_the_types_of_public_signatures_are_public(module, name):
     definition = api.find(module, name)
@@ -260,6 +262,7 @@ def docstrings(definition):
             yield ast.get_docstring(one) or ""
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("module", "name"), PUBLIC)
 def test_public_docstrings_name_what_is_public(module, name):
     definition = api.find(module, name)
@@ -287,6 +290,7 @@ def test_a_name_that_leads_nowhere_is_found(text, expected):
     assert unknown_names([text], own) == expected
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("module", "name"), PUBLIC)
 def test_every_public_name_is_documented(module, name):
     definition = api.find(module, name)

@@ -64,6 +64,7 @@ def test_a_corpus_is_large_and_says_nothing_twice(name):
     assert len({*valid, *invalid}) == len(valid) + len(invalid)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", CORPORA)
 def test_no_grammar_needs_a_repair(name):
     assert check_grammar(load_grammar(name)) == []
@@ -74,6 +75,7 @@ def test_a_grammar_begins_with_what_it_describes(name):
     assert grammar_text(name).startswith("# ")
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", CORPORA)
 def test_the_automaton_agrees_with_the_judge(name):
     accepts = automaton(name).accepts
@@ -81,6 +83,7 @@ def test_the_automaton_agrees_with_the_judge(name):
     assert [text for text in texts(name, "invalid") if accepts(text.encode())] == []
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", CORPORA)
 def test_the_recogniser_agrees_with_the_judge(name):
     grammar = load_grammar(name)

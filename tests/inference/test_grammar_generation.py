@@ -92,6 +92,7 @@ def is_utf8(data: bytes) -> bool:
 
 class TestChoosing:
     @pytest.mark.parametrize("rules", [RECORDS, ANSWER, 'root ::= [a-c]{3} | [0-9é]+ "." [^a-z]*'])
+    @pytest.mark.unmeasured
     def test_greedy_takes_the_most_probable_token_that_the_grammar_allows(
         self, expert, rules, monkeypatch
     ):

@@ -70,6 +70,7 @@ class TestTextThatIsHeldBack:
 
 
 class TestReadersThatLeave:
+    @pytest.mark.unmeasured
     def test_may_be_collected_on_the_thread_that_computes(self, expert):
         for _ in range(12):
             stream = expert.generate_stream("Hello", **ENDLESS)
@@ -81,6 +82,7 @@ class TestReadersThatLeave:
         assert len(expert.generate("Hello", **GREEDY).text) > 0
         wait_until(lambda: expert.session.scheduler.counters.cancelled == 12)
 
+    @pytest.mark.unmeasured
     def test_of_async_streams_too(self, expert):
         async def leave():
             async for _ in expert.agenerate_stream("Hello", **ENDLESS):

@@ -108,6 +108,7 @@ def check(response: httpx.Response, what: object) -> None:
         assert error["message"], what
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("path", VALID)
 @pytest.mark.parametrize("name", RAW)
 def test_what_is_no_json_object_is_refused(app, path, name):
@@ -116,6 +117,7 @@ def test_what_is_no_json_object_is_refused(app, path, name):
     check(response, name)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("path", VALID)
 def test_no_value_of_any_field_is_more_than_a_clients_error(app, path):
     bodies = [
@@ -126,6 +128,7 @@ def test_no_value_of_any_field_is_more_than_a_clients_error(app, path):
         check(response, body)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("seed", range(3))
 def test_random_changes_deep_inside_are_no_more_than_that(app, seed):
     chance = random.Random(seed)

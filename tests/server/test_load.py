@@ -43,6 +43,7 @@ def body(name: str, question: str) -> dict:
     return {"model": name, "messages": messages, "temperature": 0, "max_tokens": 16, "stop": []}
 
 
+@pytest.mark.unmeasured
 @pytest.mark.usefixtures("watchdog")
 def test_kept_answers_are_those_of_a_lone_request(loaded):
     app = create_server(loaded, ServerOptions(queue=2 * N_CLIENTS))

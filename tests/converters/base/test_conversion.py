@@ -104,6 +104,7 @@ def test_every_model_was_converted_by_llama_cpp_too() -> None:
     assert {case.split("/")[0] for case in DIGESTS} == set(NAMES) - {"tiny-smolvlm"}
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("prompt", [0, 1])
 @pytest.mark.parametrize("name", NAMES)
 def test_logits_are_those_of_pytorch(name: str, prompt: int, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ PATTERNS = [
 TEXTS = ["".join(chars) for n in range(6) for chars in product("ab1 ", repeat=n)]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_same_strings_as_a_search(pattern):
     # Python's "$" also matches in front of a line end that ends the text.
@@ -111,6 +112,7 @@ def test_unknown_properties_are_unknown():
     assert property_named("Nonsense", wide=True) is None
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_text_of_a_format_is_one_of_the_whole_format(name):
     # Two formats are alike if none of one is outside of the other.
