@@ -38,7 +38,10 @@ def explain_upload(
             f"{_WHOLE} Check HF_ENDPOINT, and whether a proxy stands between."
         )
     if isinstance(error, RuntimeError | ValueError):
-        return LoadError(f"nothing was uploaded to {reference}: {reason}\nSee {endpoint}.")
+        return LoadError(
+            f"the upload to {reference} failed: {reason}\n"
+            f"{_WHOLE} Push again; if the package is there, push says so."
+        )
     return LoadError(
         f"the upload to {reference} broke off: {reason}\n"
         f"{_WHOLE} Check the network (and HTTPS_PROXY, HF_ENDPOINT), then push again."

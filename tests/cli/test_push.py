@@ -16,6 +16,7 @@ TOKEN = "hf_right"
 def hub(server, monkeypatch):
     """The Hub of a signed-in user who may write what is below ``me/``."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)  # read at its import
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr("time.sleep", lambda _: None)
     server.uploads.tokens[TOKEN] = ("me",)
