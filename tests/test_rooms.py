@@ -57,8 +57,8 @@ converters.base          : converters.architectures converters.checkpoints conve
                            converters.tokenizers engine errors hardware lazy
 converters.forms         : converters.architectures converters.checkpoints converters.gguf
                            converters.peft converters.quantization converters.safetensors errors
-installation             : archive cache errors expert_home hub manifest package progress sources
-                           storage strict_json toml_text user_paths
+installation             : archive cache errors expert_home hub manifest package progress signing
+                           sources storage strict_json toml_text user_paths
 memory_estimate          : converters.gguf engine errors inference process
 requests                 : engine errors gbnf inference json_schema manifest process prompts
                            sampling
