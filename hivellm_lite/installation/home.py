@@ -45,6 +45,9 @@ LOCK_TIMEOUT_S = 600.0
 """How long another process may hold the registry. It does so for a rename or two, not while
 anything is downloaded."""
 
+MAX_TOLD = 100
+"""Warnings that are remembered, so as not to repeat them."""
+
 MAX_FOLDERS = 10_000
 """Folders of experts that are looked at for a registry that cannot be read."""
 
@@ -103,14 +106,13 @@ class ExpertHome:
         try:
             registry = parse_registry(data, source=str(self.registry_path))
         except RegistryError as error:
-            _log.warning(
-                "%s\nThe registry is not changed, and what the folders hold is used instead. "
-                "The next install puts the file aside and writes a new one.",
-                error,
+            _warn_once(
+                f"{error}\nThe registry is not changed, and what the folders hold is used instead. "
+                "The next install puts the file aside and writes a new one."
             )
             return self._recovered()
         for note in registry.notes:
-            _log.warning("%s", note)
+            _warn_once(note)
         return registry
 
     def _bytes(self) -> bytes | None:
@@ -155,7 +157,14 @@ class ExpertHome:
             if change.registry is not before:
                 self._write(change.registry)
             for call in change.later:
-                call()
+                self._tidy(call)
+
+    def _tidy(self, call: Callable[[], object]) -> None:
+        """Do what may fail without harm: the registry is right already."""
+        try:
+            call()
+        except (OSError, RegistryError) as error:
+            _log.warning("the registry was changed, but tidying up failed: %s", error)
 
     def _write(self, registry: Registry) -> None:
         place = self.registry_path
@@ -299,6 +308,18 @@ class ExpertHome:
             f"cannot use {where}: {reason}\n"
             "Installed experts are kept there; set HIVELLM_EXPERTS to use another folder."
         )
+
+
+_told: set[str] = set()
+
+
+def _warn_once(text: str) -> None:
+    """Log a warning unless this process has logged it: one command reads the file several times."""
+    if text not in _told:
+        if len(_told) > MAX_TOLD:
+            _told.clear()
+        _told.add(text)
+        _log.warning("%s", text)
 
 
 def _lock_of(work: Path) -> Path:

@@ -125,9 +125,15 @@ class Installer:
     def prepare(self, wanted: Wanted) -> Prepared:
         """Bring and check one package.
 
-        Raises PackageError, also where it is not what is ``wanted``, and what `fetch` and
-        `open_package` raise.
+        Raises PackageError, also where it is not what is ``wanted``, RegistryError if the disk
+        fails, and what `fetch` and `open_package` raise.
         """
+        try:
+            return self._prepare(wanted)
+        except OSError as error:
+            raise self.home.explain(error) from error
+
+    def _prepare(self, wanted: Wanted) -> Prepared:
         source = parse_source(wanted.source)
         if wanted.link:
             return self._linked(wanted, source)

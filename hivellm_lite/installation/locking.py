@@ -52,25 +52,24 @@ def _locked(
             "Install it from a package, then lock it."
         )
     record = read_record(one.path)
-    found = files_digest(one.path)
-    if record is not None and record.files != found:
+    if record is None:
+        raise RegistryError(
+            f"{one.identity} was installed by another tool, which did not note its bytes\n"
+            f"Install it again: hivellm-lite install {one.source or 'SOURCE'}"
+        )
+    if record.files != files_digest(one.path):
         raise RegistryError(
             f"{one.identity} was changed after it was installed: {one.path}\n"
             f"Install it again: hivellm-lite install {one.source}"
         )
-    source = (record and (record.pinned or record.source)) or one.source
-    if not source:
-        raise RegistryError(
-            f"the registry does not say where {one.identity} comes from\nInstall it again."
-        )
     return LockedExpert(
         name=one.name,
         version=one.version,
-        source=_relative(source, beside),
-        files=found,
-        sha256=record.sha256 if record else None,
-        key=record.key if record else None,
-        base=(record and record.base) or pin_base(one),
+        source=_relative(record.pinned or record.source, beside),
+        files=record.files,
+        sha256=record.sha256,
+        key=record.key,
+        base=record.base or pin_base(one),
     )
 
 

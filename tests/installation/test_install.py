@@ -373,6 +373,18 @@ def test_what_was_changed_after_it_was_installed_cannot_be_locked(tmp_path: Path
         lock(tmp_path, "nobody")
 
 
+def test_what_another_tool_installed_cannot_be_locked_but_used_and_updated(tmp_path: Path):
+    source = package(tmp_path / "a.expert")
+    (outcome,) = put(source)
+    outcome.path.with_name("1.0.0.install.json").unlink()
+    with pytest.raises(RegistryError, match="installed by another tool"):
+        lock(tmp_path)
+    assert installed_folder("a") == outcome.path
+    package(source, version="1.1.0")
+    assert renew() == [("expert-a", "newer", "1.1.0")]
+    assert lock(tmp_path)
+
+
 def test_a_record_elsewhere_names_no_base(tmp_path: Path):
     (outcome,) = put(package(tmp_path / "a.expert"), base="o/r@1")
     assert locked_base(outcome.path) == "o/r@1"
@@ -455,6 +467,27 @@ def test_killed_at_any_moment_the_registry_and_all_that_it_names_are_whole(tmp_p
     assert moments >= 50
     put(tmp_path / "b.expert")
     assert {path.name for path in (home.root / "experts").iterdir()} == {"expert-b"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits a forked child")
+def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path):
+    import resource
+
+    put(package(tmp_path / "b.expert", "expert-b"))
+    before = ExpertHome().registry_path.read_bytes()
+    files = expert_files(manifest_v2(name="expert-a", version="1.0.0"))
+    folder = write_package(tmp_path / "a", {**files, "LICENSE": b"x" * 200_000})
+
+    def install_with_little_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        with pytest.raises(RegistryError, match="is full"):
+            put(folder)
+
+    assert in_child(install_with_little_room) == 0
+    assert ExpertHome().registry_path.read_bytes() == before
+    assert {path.name for path in (ExpertHome().root / "experts").iterdir()} == {"expert-b"}
+    assert_whole()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="works in forked children")
