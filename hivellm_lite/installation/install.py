@@ -158,6 +158,8 @@ class Installer:
                 raise PackageError(f"{package.source} was changed while it was copied\nTry again.")
         else:
             folder, sha256 = package.root, package.digest
+            if package.signature.state == "signed":
+                self._open(folder, work)  # as it will be loaded: some members are not unpacked
         record = InstallRecord(
             source=fetched.source,
             files=files_digest(folder),

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from hivellm_lite.errors import ExpertError, PackageError, RegistryError
+from hivellm_lite import Cache, open_package
+from hivellm_lite.errors import ExpertError, PackageError, RegistryError, SignatureError
 from hivellm_lite.installation.files import files_digest
 from hivellm_lite.installation.home import ExpertHome
 from hivellm_lite.installation.install import Checks, Outcome, Wanted
@@ -23,6 +24,9 @@ from hivellm_lite.installation.locking import lock_experts, wanted_of
 from hivellm_lite.installation.names import find_installed, installed_folder, locked_base
 from hivellm_lite.installation.records import read_record
 from hivellm_lite.installation.removal import uninstall
+from hivellm_lite.packaging.signing import sign_package
+from hivellm_lite.signing.keys import make_key_files, read_private_key
+from hivellm_lite.signing.trusted import add_trusted
 from hivellm_lite.sources.settings import Settings
 
 from ..support.packages import expert_files, manifest_v2, write_package
@@ -511,3 +515,73 @@ def test_processes_that_install_the_same_expert_do_not_disturb_each_other(tmp_pa
     assert {path.name for path in parent.iterdir()} == {
         *("1.0.0", "1.0.0.install.json", "current.txt")
     }
+
+
+# --- signatures ----------------------------------------------------------------------
+
+
+def signed(path: Path, key: Path, **facts: Any) -> Path:
+    sign_package(package(path, **facts), read_private_key(key), verify=False)
+    return path
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    """Two private keys; only the first is trusted."""
+    pytest.importorskip("cryptography", reason="signs packages")
+    ann, eve = tmp_path / "ann.key", tmp_path / "eve.key"
+    add_trusted(make_key_files(ann), "ann")
+    make_key_files(eve)
+    return ann, eve
+
+
+def test_a_signature_is_demanded_remembered_and_demanded_of_updates(
+    tmp_path: Path, keys: tuple[Path, Path]
+):
+    ann, eve = keys
+    source = package(tmp_path / "a.expert")
+    required = Checks(signatures="require")
+
+    def put_required() -> tuple[Outcome, ...]:
+        return install(ExpertHome(), [Wanted(str(source))], NO_INDEX, checks=required)
+
+    with pytest.raises(SignatureError, match="not signed"):
+        put_required()
+    signed(source, eve)
+    with pytest.raises(SignatureError, match="not trusted"):
+        put_required()
+    signed(source, ann)
+    (outcome,) = put_required()
+    assert outcome.signature.trusted_as == "ann"
+    opened = open_package(outcome.path, cache=Cache(), signatures="require")
+    assert opened.signature.trusted_as == "ann"
+    assert b'key = "ed25519:' in lock(tmp_path)
+
+    for other, says in ((eve, "is signed by nobody who is trusted"), (None, "by nobody")):
+        if other is not None:
+            signed(source, other, version="1.1.0")
+        else:
+            package(source, version="1.1.0")
+            source.with_name("a.expert.sha256").unlink()
+        (one,) = update(ExpertHome(), (), NO_INDEX, checks=Checks())
+        assert one.kind == "refused"
+        assert says in one.reason
+    assert installed() == ["expert-a@1.0.0"]
+    signed(source, ann, version="1.1.0")
+    assert renew() == [("expert-a", "newer", "1.1.0")]
+    folder = find_installed("a").path
+    (folder / "README.md").write_bytes(b"changed")
+    with pytest.raises(SignatureError, match="README"):
+        open_package(folder, cache=Cache())
+
+
+def test_a_lock_file_demands_the_key_that_signed(tmp_path: Path, keys: tuple[Path, Path]):
+    ann, eve = keys
+    source = signed(tmp_path / "a.expert", ann)
+    put(source)
+    data = lock(tmp_path)
+    put_locked(tmp_path, data)
+    signed(source, eve)
+    wanted = Wanted(str(source), key=parse_lock(data, source="x")[0].key)
+    with pytest.raises(PackageError, match="its signing key differs"):
+        install(ExpertHome(), [wanted], NO_INDEX, checks=Checks())
