@@ -11,7 +11,7 @@ import click
 
 from ..cache.store import Cache
 from ..hub import Hub
-from ..installation.names import asked_name
+from ..installation.asked import asked_name
 from ..loading.files import find_package
 from ..manager import ExpertManager
 from ..manifest.compatibility import sort_by_load_order

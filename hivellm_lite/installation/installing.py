@@ -9,9 +9,9 @@ from ..errors import PackageError
 from ..progress import Progress
 from ..sources.settings import Settings
 from ..user_paths import path_exists
+from .asked import asked_name
 from .home import ExpertHome
 from .install import Checks, Installer, Outcome, Wanted
-from .names import asked_name
 from .requires import find_source, with_required
 from .updates import Update, apply_updates, plan_updates
 

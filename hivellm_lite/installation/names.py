@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import RegistryError
 from ..manifest.requirements import Requirement, parse_requirement
+from .asked import asked_name
 from .home import ExpertHome
 from .records import read_record
 from .registry import InstalledVersion
 
 __all__ = [
-    "asked_name",
     "find_installed",
     "installed_experts",
     "installed_folder",
@@ -28,15 +27,6 @@ PREFIX = "expert-"
 
 NAMES_SHOWN = 10
 """Installed experts that one error lists."""
-
-
-def asked_name(text: str | os.PathLike[str]) -> Requirement | None:
-    """The name and versions that ``text`` asks for; None if it can only be a path or address."""
-    if not isinstance(text, str) or re.search(r"[/\\:]", text) or text.startswith((".", "~", "-")):
-        return None
-    if text.lower().endswith((".expert", ".zip", ".gz", ".tar", ".json")):
-        return None
-    return parse_requirement(text)
 
 
 def installed_experts(home: ExpertHome | None = None) -> tuple[InstalledVersion, ...]:

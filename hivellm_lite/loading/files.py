@@ -19,7 +19,7 @@ from ..bases.search import find_base
 from ..cache.store import Cache
 from ..errors import PackageError
 from ..hub import Hub, locate_package
-from ..installation.names import asked_name, installed_folder, locked_base
+from ..installation.asked import asked_name
 from ..package.files import MANIFEST
 from ..package.opening import Package, open_package
 from ..progress import Progress
@@ -73,6 +73,8 @@ def _installed(path: str | os.PathLike[str]) -> Path | None:
     here = user_path(path)
     if is_file(here) or is_file(here / MANIFEST):
         return None
+    from ..installation.names import installed_folder  # reads the registry
+
     folder = installed_folder(path)
     if folder is None and not path_exists(here):
         raise PackageError(
@@ -80,6 +82,15 @@ def _installed(path: str | os.PathLike[str]) -> Path | None:
             "'hivellm-lite list' shows what is installed, 'hivellm-lite search' what could be."
         )
     return folder
+
+
+def _locked_base(package: Package) -> str | None:
+    """The base that a lock file asked for, if the package is an installed expert."""
+    if package.root != package.source:
+        return None
+    from ..installation.names import locked_base  # reads the registry
+
+    return locked_base(package.source)
 
 
 def prepare_files(
@@ -100,7 +111,7 @@ def prepare_files(
         progress=settings.progress,
     )
     opened = time.perf_counter()
-    given = settings.base if settings.base is not None else locked_base(package.source)
+    given = settings.base if settings.base is not None else _locked_base(package)
     base = find_base(
         package,
         given=given,

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hivellm_lite.errors import RegistryError
+from hivellm_lite.installation.asked import asked_name
 from hivellm_lite.installation.home import ExpertHome
-from hivellm_lite.installation.names import asked_name, find_installed, installed_folder
+from hivellm_lite.installation.names import find_installed, installed_folder
 
 from .test_registry import entry
 
