@@ -18,13 +18,24 @@ from ..storage.disk_space import free_bytes, is_disk_full
 from ..user_paths import user_path
 from .entries import CacheEntry, EntryDamaged, find_damage, read_entry
 
-__all__ = ["FINGERPRINTS", "KINDS", "LOCK_TIMEOUT_S", "CacheFolder", "default_root", "delete"]
+__all__ = [
+    "FINGERPRINTS",
+    "INDEXES",
+    "KINDS",
+    "LOCK_TIMEOUT_S",
+    "CacheFolder",
+    "default_root",
+    "delete",
+]
 
 KINDS = ("packages", "adapters", "prompts", "bases", "splits")
 """Kinds of entries: unpacked packages, converted adapters and bases, bases in parts."""
 
 FINGERPRINTS = "fingerprints"
 """Folder below the root with the digests of large files, by path, size and time."""
+
+INDEXES = "indexes"
+"""Folder below the root with copies of indexes on the web, by address."""
 
 LOCK_TIMEOUT_S = 3600.0
 """How long to wait for another process that builds the same entry."""

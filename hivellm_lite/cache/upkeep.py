@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..errors import CacheError, LoadError
 from .entries import ENTRY, CacheEntry, EntryDamaged, find_damage, read_entry, size_of
-from .folder import FINGERPRINTS, KINDS, CacheFolder, delete
+from .folder import FINGERPRINTS, INDEXES, KINDS, CacheFolder, delete
 from .sources import is_unchanged
 
 __all__ = ["CacheItem", "Removal", "clear", "prune", "remove", "survey", "verify"]
@@ -109,13 +109,13 @@ def prune(cache: CacheFolder) -> Removal:
 
 
 def clear(cache: CacheFolder) -> Removal:
-    """Remove every entry, and what is remembered of the users' files."""
+    """Remove every entry, and what is remembered of the users' files and of indexes."""
     removal = _remove(cache, lambda _: True)
-    folder = cache.root / FINGERPRINTS
-    with contextlib.suppress(OSError):
-        for path in list(folder.iterdir()):
-            if _KEY.match(path.name.removeprefix(".")):
-                delete(path)
+    for name in (FINGERPRINTS, INDEXES):
+        with contextlib.suppress(OSError):
+            for path in list((cache.root / name).iterdir()):
+                if _KEY.match(path.name.removeprefix(".")):
+                    delete(path)
     return removal
 
 

@@ -48,6 +48,8 @@ _COMMANDS = {
     "sign": _Place("sign", "sign", "Sign a package."),
     "keygen": _Place("keygen", "keygen", "Make a key that signs packages."),
     "trust": _Place("trust", "trust", "Choose the keys whose signatures you trust."),
+    "search": _Place("search", "search", "Look for experts in indexes."),
+    "index": _Place("index", "index", "Make an index of packages."),
     "grammar": _Place("grammar", "grammar", "Check, repair, try and make grammars."),
     "convert": _Place("convert", "convert", "Convert a package ahead of its first use."),
     "verify-conversion": _Place(

@@ -17,7 +17,8 @@ from ..storage.disk_space import is_disk_full, require_space
 from ..storage.whole_files import flush_file
 from .cache import RepositoryCache
 from .connection import TIMEOUT_S, Hub, HubFile, Listing, request_headers
-from .failures import explain, is_transient, transport_errors
+from .failures import explain
+from .resuming import append_body, resume, size_of
 
 __all__ = ["difference", "fetch_files"]
 
@@ -83,7 +84,7 @@ def _download(
 ) -> None:
     partial = cache.partial(file)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    resumed = _size(partial) > 0
+    resumed = size_of(partial) > 0
     while True:
         _receive(hub, listing, partial, file, report)
         problem = difference(partial, file)
@@ -107,19 +108,17 @@ def _receive(
 ) -> None:
     """Download into ``partial``, after the bytes that are there already."""
     url = hub.file_url(listing.reference.repository, listing.commit, file.name)
-    failures = 0
-    if _size(partial) > file.size:
+    if size_of(partial) > file.size:
         partial.unlink()
-    while (start := _size(partial)) < file.size or not partial.exists():
-        try:
+
+    def request(start: int) -> None:
+        if start < file.size or not partial.exists():
             _append(url, partial, start, file.size, report)
-        except transport_errors() as error:  # noqa: PERF203 - this loop is for errors
-            failures = 1 if _size(partial) > start else failures + 1
-            if failures > hub.retries or not is_transient(error, connecting=True):
-                raise explain(error, hub.endpoint, listing.reference, file.name) from error
-            hub.pause(failures)
-        else:
-            return
+
+    def explained(error: Exception) -> LoadError:
+        return explain(error, hub.endpoint, listing.reference, file.name)
+
+    resume(hub, partial, request, explained)
 
 
 def _append(url: str, partial: Path, start: int, size: int, report: Callable[[int], None]) -> None:
@@ -133,20 +132,13 @@ def _append(url: str, partial: Path, start: int, size: int, report: Callable[[in
     ) as response:
         hf_raise_for_status(response)
         # 200 instead of 206: the server knows no ranges and sends everything.
-        done = start if response.status_code == 206 else 0
-        with partial.open("ab" if done else "wb") as out:
-            report(done)
-            for chunk in response.iter_bytes():
-                out.write(chunk)
-                done += len(chunk)
-                report(min(done, size))
-                if done > size:
-                    return
+        start = start if response.status_code == 206 else 0
+        append_body(response.iter_bytes(), partial, start, size, report)
 
 
 def difference(path: Path, file: HubFile) -> str | None:
     """What is wrong with the received file; None if it is as the Hub lists it."""
-    size = _size(path)
+    size = size_of(path)
     if size != file.size:
         found = f"over {file.size}" if size > file.size else f"{size}"
         return f"found {found} bytes, expected {file.size}"
@@ -163,12 +155,8 @@ def difference(path: Path, file: HubFile) -> str | None:
     )
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
 def _check_disk(cache: RepositoryCache, files: list[HubFile]) -> None:
-    needed = sum(file.size - min(file.size, _size(cache.partial(file))) for file in files)
+    needed = sum(file.size - min(file.size, size_of(cache.partial(file))) for file in files)
     advice = "Make room, or set HF_HOME to a folder on another disk."
     require_space(cache.hub_cache, needed, "the download", advice)
 

@@ -108,7 +108,10 @@ def _answered(
 
 
 def seconds_to_wait(headers: Any) -> str | None:
-    """From ``Retry-After: 30``, or the Hub's own ``RateLimit: "api";r=0;t=30``."""
+    """When a server that refuses with 429 may be asked again, if it says so.
+
+    From ``Retry-After: 30``, or the Hub's own ``RateLimit: "api";r=0;t=30``.
+    """
     if (value := headers.get("retry-after", "")).isdigit():
         return str(value)
     parts = [part.strip() for part in headers.get("ratelimit", "").split(";")]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..archive.limits import LIMITS
 from ..errors import PackageError
 from ..hub import Hub, fetch_package
 from ..hub.cache import commit_of
 from ..progress import Progress
+from .git import fetch_commit
 from .source import ArchiveFile, Folder, HubRepository, Source, WebFile
+from .web import fetch_file
 
 __all__ = ["Fetched", "fetch"]
 
@@ -55,7 +58,13 @@ def fetch(
             "Add #sha256=DIGEST. The author publishes the digest; 'sha256sum FILE' prints that of "
             "a file that you have checked. --no-verify (verify=False) does without."
         )
-    raise PackageError(f"{source.text}: cannot be fetched into {folder} yet")
+    if isinstance(source, WebFile):
+        path, sha256 = fetch_file(
+            source, folder, hub=hub, progress=progress, max_bytes=LIMITS.archive_bytes
+        )
+        return Fetched(path, source.text, replace(source, sha256=sha256).text)
+    path, commit = fetch_commit(source, folder, hub=hub, progress=progress)
+    return Fetched(path, source.text, source.at(commit).text, commit)
 
 
 def _from_hub(source: HubRepository, hub: Hub, progress: Progress | None) -> Fetched:

@@ -99,7 +99,9 @@ class JsonObject:
         return [0, *(match.end() for match in re.finditer(_NEWLINE, self.text))]
 
 
-def parse_object(data: bytes, *, source: str, max_bytes: int = MAX_BYTES) -> JsonObject:
+def parse_object(
+    data: bytes, *, source: str, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALUES
+) -> JsonObject:
     """Parse UTF-8 JSON whose root is an object; ``source`` names it in errors.
 
     As in other tools, a byte order mark is accepted, and the last value of a repeated key
@@ -116,7 +118,7 @@ def parse_object(data: bytes, *, source: str, max_bytes: int = MAX_BYTES) -> Jso
             f"{source}: line {line}: byte 0x{data[error.start]:02x} is not UTF-8\n"
             "Save the file as UTF-8."
         ) from None
-    _check_tokens(text, source)
+    _check_tokens(text, source, max_values)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -148,7 +150,7 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 
-def _check_tokens(text: str, source: str) -> None:
+def _check_tokens(text: str, source: str, max_values: int) -> None:
     """Refuse, with the position, what json.loads would accept or crash on.
 
     Stops silently at the first thing that is no token: json.loads explains it.
@@ -159,8 +161,8 @@ def _check_tokens(text: str, source: str) -> None:
         kind, start = token.lastgroup, token.start(token.lastgroup or 0)
         word = text[start:position]
         n_values += kind in ("open", "string", "scalar")
-        if n_values > MAX_VALUES:
-            raise _syntax_error(text, start, source, f"More than {MAX_VALUES} values")
+        if n_values > max_values:
+            raise _syntax_error(text, start, source, f"More than {max_values} values")
         if kind == "open":
             depth += 1
             if depth > MAX_DEPTH:
