@@ -68,7 +68,8 @@ inference                : engine errors gbnf lazy process sampling storage
 prompts                  : chat_templates converters.gguf converters.json_file
                            converters.tokenizers errors lazy manifest package tokenization
                            user_paths
-sources                  : errors expert_home hub progress toml_text user_paths
+sources                  : archive cache errors expert_home hub manifest package progress storage
+                           strict_json terminal_text toml_text user_paths
 converters.soft_prompts  : converters.architectures converters.gguf converters.peft
                            converters.safetensors converters.torch_zip errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization

@@ -162,7 +162,7 @@ def _source(text: str, sha256: str | None, place: str) -> str:
     """
     on_web = "://" in place
     if _SCHEME.match(text) is None:
-        if parse_reference(text) is not None and not text.endswith(".expert"):
+        if parse_reference(text) is not None:
             return text
         if on_web:
             raise PackageError(f"{shown(text)} is a path, which an index on the web cannot name")

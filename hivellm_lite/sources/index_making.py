@@ -90,4 +90,4 @@ def _checked(url: str | None) -> str | None:
         raise LoadError(str(error)) from None
     if address.scheme != "https" and not (address.scheme == "http" and address.is_loopback):
         raise LoadError(f"{address}: no https address\nOthers install from it.")
-    return address.url.rstrip("/") + "/"
+    return str(address).rstrip("/") + "/"
