@@ -29,7 +29,7 @@ from ..converters.base.config import read_model_config
 from ..converters.gguf.published_parts import published_parts
 from ..converters.tokenizers.pre_tokenizer_names import checked_pre_tokenizer
 from ..errors import BaseNotFoundError, LoadError
-from ..hub import Hub, HubReference
+from ..hub import Hub, HubReference, parse_reference
 from ..hub.cache import commit_of, digest_of_blob
 from ..hub.models import is_complete
 from ..hub.search import BaseSource, cached_model, fetch_model
@@ -59,10 +59,12 @@ def find_base(
     pre_tokenizer: str | None = None,
     progress: Progress | None = None,
     hub: Hub | None = None,
+    locked: str | None = None,
 ) -> BaseFile:
     """The base of ``package``; the module's docstring lists the places that are searched.
 
-    ``hub`` says which Hub is asked; by default the environment decides. ``pre_tokenizer`` is
+    ``locked``, ``owner/repository@commit``, takes the place of the search by name. ``hub`` says
+    which Hub is asked; by default the environment decides. ``pre_tokenizer`` is
     llama.cpp's name for the splitting of text, for a base that is converted. Raises
     BaseNotFoundError, which lists every place that was searched; ConversionError for a folder
     that cannot be converted; LoadError for a download that fails.
@@ -77,6 +79,8 @@ def find_base(
         return search.given(given)
     if package.base_folder is not None:
         return search.convert(package.base_folder)
+    if locked is not None and (reference := parse_reference(locked)) is not None:
+        return search.locked(package, reference)
     return search.by_name(package)
 
 
@@ -115,6 +119,16 @@ class _Search:
             return found
         source = read_known_bases(self.cache.root).of_reference(reference)
         return self.from_hub(source, f"no base model {given}")
+
+    def locked(self, package: Package, reference: HubReference) -> BaseFile:
+        """The base at a commit. A .gguf file of it is loaded only where `by_name` would."""
+        if (found := self.converted(reference=reference)) is not None:
+            return found
+        known = read_known_bases(self.cache.root).of_manifest(package.manifest.base.name)
+        same = {one.repository.lower() for one in known.references} if known else set()
+        trusted = known is not None and known.trusted and reference.repository.lower() in same
+        problem = f"{package.manifest.identity} needs the base {reference}, which was not found"
+        return self.from_hub(BaseSource(reference, trusted=trusted), problem)
 
     def by_name(self, package: Package) -> BaseFile:
         base = package.manifest.base

@@ -111,10 +111,10 @@ def prepare_files(
         progress=settings.progress,
     )
     opened = time.perf_counter()
-    given = settings.base if settings.base is not None else _locked_base(package)
     base = find_base(
         package,
-        given=given,
+        given=settings.base,
+        locked=_locked_base(package),
         cache=cache,
         quantization=settings.quantization,
         pre_tokenizer=settings.pre_tokenizer,
@@ -126,7 +126,7 @@ def prepare_files(
     def find_weights() -> Path | None:
         if settings.float_weights is not None:
             return user_path(settings.float_weights)
-        return find_float_weights(package, given=given, cache=cache, hub=hub)
+        return find_float_weights(package, given=settings.base, cache=cache, hub=hub)
 
     adapter = prepare_adapter(
         package,

@@ -12,6 +12,8 @@ from hivellm_lite import Expert, ExpertManager
 from hivellm_lite.errors import PackageError
 from hivellm_lite.installation.home import ExpertHome
 
+from ..support.hub_server import HubServer
+
 Tool = Callable[..., tuple[int, str, str]]
 
 
@@ -144,3 +146,30 @@ def test_an_update_says_what_it_would_change(tool: Tool, tiny_package: Callable[
     code, out, _ = tool("update", "tiny")
     assert (code, out) == (0, "expert-tiny@0.3.0 updated to 0.4.0\n")
     assert json.loads(tool("update", "tiny", "--json")[1])[0]["kind"] == "current"
+
+
+def test_an_expert_from_a_lock_file_loads_the_base_of_the_lock(
+    tool: Tool,
+    tiny_package: Callable[..., Path],
+    tiny_base: Path,
+    server: HubServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    server.add("me/tiny-base", {"tiny-base-Q8_0.gguf": tiny_base.read_bytes()})
+    bases = tmp_path / "bases.json"
+    bases.write_text('{"tiny-base": {"gguf": "me/tiny-base"}}')
+    monkeypatch.setenv("HIVELLM_BASES", str(bases))
+    tool("install", tiny_package("expert-tiny"))
+    tool("lock", tmp_path / "team.toml")
+    commit = server.repositories["me/tiny-base"].commit
+    assert f'base = "me/tiny-base@{commit}"' in (tmp_path / "team.toml").read_text()
+    tool("install", "--locked", tmp_path / "team.toml")
+    assert f"locked to me/tiny-base@{commit}" in tool("show", "tiny")[1]
+    ask = ("run", "tiny", "abc", "--n-ctx", 256, "--template", "raw", "--max-tokens", 2)
+    code, first, err = tool(*ask, "--temperature", 0)
+    assert code == 0, err
+    server.add("me/tiny-base", {"tiny-base-Q8_0.gguf": b"GGUF of another day"})
+    server.asked.clear()
+    assert tool(*ask, "--temperature", 0)[1] == first
+    assert server.asked == []
