@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..errors import LoadError
+from ..hub import Hub
 from ..installation.home import ExpertHome
 from ..installation.install import Checks, Outcome
 from ..installation.installing import install as install_all
@@ -67,12 +68,15 @@ def install(
     if bool(sources) == (locked is not None):
         raise click.UsageError("name at least one SOURCE, or give --locked FILE.toml, not both")
     settings = read_settings()
+    hub = Hub.from_environment(offline=offline)
     if locked is None:
-        wanted = [wanted_of_text(text, settings, offline=offline, link=link) for text in sources]
+        wanted = [
+            wanted_of_text(text, settings, offline=hub.offline, link=link) for text in sources
+        ]
     else:
         wanted = _locked(Path(locked))
         requires = False
-    checks = Checks(not no_verify, context.get("signatures"), offline)
+    checks = Checks(not no_verify, context.get("signatures"), hub)
     with progress_bar() as progress:
         outcomes = install_all(
             ExpertHome(), wanted, settings, checks=checks, requires=requires, progress=progress

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..hub import Hub
 from ..installation.home import ExpertHome
 from ..installation.install import Checks
 from ..installation.installing import update as update_all
@@ -45,7 +46,7 @@ def update(
     Linked folders and sources that are pinned to a commit or a digest are left alone. The exit
     code is 1 if an expert could not be updated; the others are.
     """
-    checks = Checks(not no_verify, context.get("signatures"), offline)
+    checks = Checks(not no_verify, context.get("signatures"), Hub.from_environment(offline=offline))
     with progress_bar() as progress:
         updates = update_all(
             ExpertHome(),

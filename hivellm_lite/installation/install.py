@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -40,14 +40,15 @@ __all__ = ["Checks", "Installer", "Outcome", "Prepared", "Wanted"]
 
 @dataclass(frozen=True)
 class Checks:
-    """What a package must pass, and which networks are asked.
+    """What a package must pass, and which Hub is asked how patiently, if any network is.
 
-    ``verify`` and ``signatures`` are the options of `SourceOptions`.
+    ``verify`` and ``signatures`` are the options of `SourceOptions`. By default the environment
+    decides about the Hub.
     """
 
     verify: bool = True
     signatures: str | None = None
-    offline: bool = False
+    hub: Hub = field(default_factory=Hub.from_environment)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Wanted:
     the archive (``sha256``) and of all files, and the public ``key`` that signed it.
 
     ``link`` registers a folder in place. ``base`` is the base that the expert is to use by
-    default: ``owner/repository@commit``.
+    default: ``owner/repository@commit``. ``index`` is the index that named the source.
     """
 
     source: str
@@ -67,6 +68,7 @@ class Wanted:
     files: str | None = None
     key: str | None = None
     base: str | None = None
+    index: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,6 @@ class Installer:
         self.home = home
         self.checks = checks or Checks()
         self._workplace = workplace
-        self._hub = Hub.from_environment(offline=self.checks.offline)
         self._progress = progress
         self._count = 0
 
@@ -144,7 +145,7 @@ class Installer:
         fetched = fetch(
             source,
             fetched_into,
-            hub=self._hub,
+            hub=self.checks.hub,
             progress=self._progress,
             verify=self.checks.verify,
         )
@@ -168,6 +169,7 @@ class Installer:
             sha256=sha256,
             key=_trusted_key(package),
             base=wanted.base,
+            index=wanted.index,
         )
         _check_wanted(wanted, package, record)
         return Prepared(package, folder, False, record)

@@ -76,7 +76,7 @@ def update(
     registry = home.read()
     with home.workplace(registry) as work:
         installer = Installer(home, work, checks, progress)
-        updates = plan_updates(home, installer, names, force=force)
+        updates = plan_updates(home, installer, names, settings, force=force)
         ready = [one.prepared for one in updates if one.prepared and one.kind != "refused"]
         if ready and not dry_run:
             needed = with_required(installer, ready, registry.versions(), settings)

@@ -30,7 +30,8 @@ class InstallRecord:
     of a branch. ``revision`` is that commit. ``sha256`` is the digest of the archive, None if
     it was no archive; ``files`` is one over all installed files. ``key`` is the public key of a
     signature that was valid, and trusted when it was installed. ``base`` is the base model's
-    repository and commit that a lock file asked for.
+    repository and commit that a lock file asked for. ``index`` is the index that named the
+    source, if the expert was installed by its name: updates are looked for there.
     """
 
     source: str
@@ -40,6 +41,7 @@ class InstallRecord:
     sha256: str | None = None
     key: str | None = None
     base: str | None = None
+    index: str | None = None
 
 
 def record_of(folder: Path) -> Path:

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from ..errors import ExpertError, PackageError
 from ..manifest.records import Manifest
 from ..manifest.requirements import Requirement, parse_requirement
+from ..sources.index import candidates
 from ..sources.settings import Settings
 from .install import Installer, Prepared, Wanted
+from .names import PREFIX
 from .registry import InstalledVersion
 
 __all__ = ["find_source", "with_required"]
@@ -22,11 +24,29 @@ _TOO_MANY = f"{MAX_TRIED} others were tried"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def find_source(asked: Requirement, settings: Settings, *, offline: bool) -> Wanted | None:  # noqa: ARG001 - indexes come next
-    """Where the indexes say that the newest fitting version of an expert is.
+def find_source(
+    asked: Requirement, settings: Settings, *, offline: bool, index: str | None = None
+) -> Wanted | None:
+    """Where the indexes, or just ``index``, say that the newest fitting version of an expert is.
 
     ``sql`` is ``expert-sql`` unless an index has an expert called ``sql``.
     """
+    for name in (asked.name, PREFIX + asked.name):
+        fitting = [
+            one
+            for one in candidates(name, settings, offline=offline)
+            if asked.allows(one.version, unknown=False) and index in (None, one.index)
+        ]
+        fitting.sort(key=lambda one: (one.order.release, one.order), reverse=True)
+        for one in fitting[:1]:
+            return Wanted(
+                one.source,
+                name=one.name,
+                version=one.version,
+                sha256=one.sha256,
+                key=one.publisher_key,
+                index=one.index,
+            )
     return None
 
 
@@ -64,7 +84,7 @@ def with_required(
 def _bring(installer: Installer, asked: Requirement, settings: Settings) -> Prepared | str:
     """What was fetched and checked, or why that failed."""
     try:
-        found = installer.prepare(_source_of(asked, settings, installer.checks.offline))
+        found = installer.prepare(_source_of(asked, settings, installer.checks.hub.offline))
     except ExpertError as error:
         return str(error).splitlines()[0]
     if not asked.names(found.manifest.name) or not asked.allows(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import ExpertError, RegistryError
-from ..manifest.requirements import parse_requirement
+from ..manifest.requirements import Requirement, parse_requirement
 from ..manifest.version_ranges import parse_version
+from ..sources.settings import Settings
 from .home import Change, ExpertHome
 from .install import Installer, Outcome, Prepared, Wanted
 from .names import matching, not_installed
 from .records import InstallRecord, read_record
 from .registry import InstalledVersion
 from .removal import dependants_of, remove
+from .requires import find_source
 
 __all__ = ["Update", "apply_updates", "plan_updates"]
 
@@ -39,9 +41,16 @@ class Update:
 
 
 def plan_updates(
-    home: ExpertHome, installer: Installer, names: Sequence[str], *, force: bool = False
+    home: ExpertHome,
+    installer: Installer,
+    names: Sequence[str],
+    settings: Settings,
+    *,
+    force: bool = False,
 ) -> tuple[Update, ...]:
     """Look at the sources of the newest version of every expert, or of those that are named.
+
+    For an expert that was installed by its name, the index that named its source is asked.
 
     ``force`` allows an older version than the installed one, and a package that is signed by
     somebody else, or no longer. Raises RegistryError for a name that is not installed.
@@ -59,22 +68,31 @@ def plan_updates(
         wanted = list({one.name: one for one in reversed(versions)}.values())
     folder = home.folder(home.read())
     return tuple(
-        _look(one, installer, force=force, linked=not home.is_inside(one.path, folder))
+        _look(one, installer, settings, force=force, linked=not home.is_inside(one.path, folder))
         for one in dict.fromkeys(wanted)
     )
 
 
-def _look(one: InstalledVersion, installer: Installer, *, force: bool, linked: bool) -> Update:
+def _look(
+    one: InstalledVersion, installer: Installer, settings: Settings, *, force: bool, linked: bool
+) -> Update:
     record = read_record(one.path)
     if linked:
         return Update(one, "linked")
     if not one.source:
         return Update(one, "refused", "the registry does not say where it comes from")
-    if record is not None and record.pinned == record.source:
+    wanted = Wanted(one.source, name=one.name, base=record.base if record else None)
+    if record is not None and record.index is not None:
+        listed = _listed(one, record.index, installer, settings)
+        if listed is None:
+            return Update(one, "refused", f"{record.index} does not list it, or is not configured")
+        if listed.version == one.version:
+            return Update(one, "current")
+        wanted = replace(listed, base=wanted.base)
+    elif record is not None and record.pinned == record.source:
         return Update(one, "pinned")
     try:
-        base = record.base if record is not None else None
-        found = installer.prepare(Wanted(one.source, name=one.name, base=base))
+        found = installer.prepare(wanted)
     except ExpertError as error:
         return Update(one, "refused", str(error))
     if record is not None and record.files == found.record.files:
@@ -84,6 +102,14 @@ def _look(one: InstalledVersion, installer: Installer, *, force: bool, linked: b
         return Update(one, "refused", reason, found)
     same = found.manifest.version == one.version
     return Update(one, "other bytes" if same else "newer", "", found)
+
+
+def _listed(
+    one: InstalledVersion, index: str, installer: Installer, settings: Settings
+) -> Wanted | None:
+    """The newest version that the index has of this expert."""
+    asked = Requirement(one.name, one.name, ())
+    return find_source(asked, settings, offline=installer.checks.hub.offline, index=index)
 
 
 def _objection(one: InstalledVersion, record: InstallRecord | None, found: Prepared) -> str:
