@@ -31,41 +31,53 @@ class _Place(NamedTuple):
     summary: str
 
 
-_COMMANDS = {
-    "run": _Place("run", "run", "Ask an expert one question."),
-    "chat": _Place("chat", "chat", "Talk to one expert or to several."),
-    "batch": _Place("batch", "batch", "Answer every line of a file."),
-    "serve": _Place("serve", "serve", "Serve experts with OpenAI's API, and a page."),
-    "route": _Place("route", "route", "Show which of several experts a prompt would go to."),
-    "inspect": _Place("inspect", "inspect", "Show what a package holds."),
-    "install": _Place("install", "install", "Install experts, to use them by their names."),
-    "list": _Place("installed", "list_experts", "List the installed experts."),
-    "show": _Place("installed", "show", "Show what is known of an installed expert."),
-    "update": _Place("update", "update", "Update installed experts from their sources."),
-    "uninstall": _Place("installed", "uninstall", "Uninstall experts."),
-    "lock": _Place("lock", "lock", "Write down which experts a team uses, with their bytes."),
-    "verify": _Place("verify", "verify", "Verify who signed a package."),
-    "sign": _Place("sign", "sign", "Sign a package."),
-    "keygen": _Place("keygen", "keygen", "Make a key that signs packages."),
-    "trust": _Place("trust", "trust", "Choose the keys whose signatures you trust."),
-    "search": _Place("search", "search", "Look for experts in indexes."),
-    "index": _Place("index", "index", "Make an index of packages."),
-    "grammar": _Place("grammar", "grammar", "Check, repair, try and make grammars."),
-    "convert": _Place("convert", "convert", "Convert a package ahead of its first use."),
-    "verify-conversion": _Place(
-        "verify_conversion", "verify_conversion", "Measure how exact a converted expert is."
-    ),
-    "init": _Place("init", "init", "Write the manifest of an adapter that PEFT saved."),
-    "package": _Place("package", "package", "Make a package of a folder."),
-    "push": _Place("push", "push", "Publish a package on the Hub."),
-    "estimate": _Place("estimate", "estimate", "Show how much memory experts will take."),
-    "bench": _Place("bench", "bench", "Measure how fast an expert is on this machine."),
-    "cache": _Place("cache", "cache", "Show, check and clear the cache."),
-    "completion": _Place(
-        "completion", "completion", "Print the script that completes command lines in a shell."
-    ),
-    "doctor": _Place("doctor", "doctor", "Check that llama.cpp works on this machine."),
+_SECTIONS = {
+    "Ask": {
+        "run": _Place("run", "run", "Ask an expert one question."),
+        "chat": _Place("chat", "chat", "Talk to one expert or to several."),
+        "batch": _Place("batch", "batch", "Answer every line of a file."),
+        "serve": _Place("serve", "serve", "Serve experts with OpenAI's API, and a page."),
+        "route": _Place("route", "route", "Show which of several experts a prompt would go to."),
+    },
+    "Find and install": {
+        "search": _Place("search", "search", "Look for experts in indexes."),
+        "install": _Place("install", "install", "Install experts, to use them by their names."),
+        "list": _Place("installed", "list_experts", "List the installed experts."),
+        "show": _Place("installed", "show", "Show what is known of an installed expert."),
+        "update": _Place("update", "update", "Update installed experts from their sources."),
+        "uninstall": _Place("installed", "uninstall", "Uninstall experts."),
+        "lock": _Place("lock", "lock", "Write down which experts a team uses, with their bytes."),
+    },
+    "Look closer": {
+        "inspect": _Place("inspect", "inspect", "Show what a package holds."),
+        "verify": _Place("verify", "verify", "Verify who signed a package."),
+        "trust": _Place("trust", "trust", "Choose the keys whose signatures you trust."),
+        "convert": _Place("convert", "convert", "Convert a package ahead of its first use."),
+        "verify-conversion": _Place(
+            "verify_conversion", "verify_conversion", "Measure how exact a converted expert is."
+        ),
+        "estimate": _Place("estimate", "estimate", "Show how much memory experts will take."),
+        "bench": _Place("bench", "bench", "Measure how fast an expert is on this machine."),
+    },
+    "Make and publish": {
+        "init": _Place("init", "init", "Write the manifest of an adapter that PEFT saved."),
+        "grammar": _Place("grammar", "grammar", "Check, repair, try and make grammars."),
+        "package": _Place("package", "package", "Make a package of a folder."),
+        "keygen": _Place("keygen", "keygen", "Make a key that signs packages."),
+        "sign": _Place("sign", "sign", "Sign a package."),
+        "push": _Place("push", "push", "Publish a package on the Hub."),
+        "index": _Place("index", "index", "Make an index of packages."),
+    },
+    "This machine": {
+        "doctor": _Place("doctor", "doctor", "Check that llama.cpp works on this machine."),
+        "cache": _Place("cache", "cache", "Show, check and clear the cache."),
+        "completion": _Place(
+            "completion", "completion", "Print the script that completes command lines in a shell."
+        ),
+    },
 }
+
+_COMMANDS = {name: place for section in _SECTIONS.values() for name, place in section.items()}
 
 
 class _LazyGroup(click.Group):
@@ -88,8 +100,12 @@ class _LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, place.summary) for name, place in _COMMANDS.items()])
+        width = max(map(len, _COMMANDS))  # the summaries of all sections in one column
+        for title, section in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name.ljust(width), place.summary) for name, place in section.items()]
+                )
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

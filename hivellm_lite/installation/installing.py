@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import PackageError
+from ..expert_home import expert_home
 from ..progress import Progress
 from ..sources.settings import Settings
 from ..user_paths import path_exists
@@ -32,7 +33,8 @@ def wanted_of_text(text: str, settings: Settings, *, offline: bool, link: bool =
     raise PackageError(
         f"{text}: no such file or folder here, and no index has an expert of this name\n"
         f"Indexes: {where}\n"
-        "Give a file, a folder, owner/repository on the Hub, git+https://… or an index."
+        f"Give a file, a folder, owner/repository on the Hub or git+https://…, or name an index in "
+        f"{expert_home() / 'config.toml'} (or HIVELLM_INDEXES)."
     )
 
 
