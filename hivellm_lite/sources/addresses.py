@@ -55,6 +55,11 @@ class Address:
             return False
 
     @property
+    def is_trustworthy(self) -> bool:
+        """Whether files may be had from there: over https, or over http from this machine."""
+        return self.scheme == "https" or (self.scheme == "http" and self.is_loopback)
+
+    @property
     def url(self) -> str:
         """The address without credentials and fragment."""
         return urlunsplit(self.parts._replace(netloc=self._place(), fragment=""))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..archive.limits import LIMITS, Limits, Refused
+from ..archive.limits import LIMITS, Refused
 from ..archive.names import TakenNames, member_path, never_unpacked
 from ..errors import LoadError, ManifestError, PackageError
 from ..manifest.parsing import parse_manifest
@@ -205,19 +205,17 @@ def _is_safe(path: str) -> bool:
         return False
 
 
-def _check(
-    wanted: list[str], blobs: Mapping[str, _Blob], shown: str, limits: Limits = LIMITS
-) -> None:
-    if len(wanted) > limits.members:
+def _check(wanted: list[str], blobs: Mapping[str, _Blob], shown: str) -> None:
+    if len(wanted) > LIMITS.members:
         raise PackageError(
-            f"{shown}: {len(wanted)} files; a package may have {limits.members}\n"
+            f"{shown}: {len(wanted)} files; a package may have {LIMITS.members}\n"
             "Ask its author for the packed package, or clone it and install its folder."
         )
     size = sum(blobs[path].size for path in wanted)
-    if size > limits.total_bytes:
+    if size > LIMITS.total_bytes:
         raise PackageError(
             f"{shown}: {size / 1e6:.0f} MB of files; a package may have "
-            f"{limits.total_bytes / 1e6:.0f} MB\n"
+            f"{LIMITS.total_bytes / 1e6:.0f} MB\n"
             "If you trust it, clone it with git and load the folder."
         )
     names = TakenNames()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..manifest.version_ranges import Version
 from .index_entries import Index, IndexedExpert
 from .index_files import read_indexes
 from .settings import Settings
@@ -20,7 +21,7 @@ _EXACT, _IN_NAME, _IN_CAPABILITIES, _IN_DESCRIPTION = 100, 10, 3, 1
 def candidates(
     name: str, settings: Settings, *, offline: bool, cache_root: Path | None = None
 ) -> tuple[IndexedExpert, ...]:
-    """All versions of the expert of this name, the newest first.
+    """All versions of the expert of this name: releases before pre-releases, the newest first.
 
     An index that cannot be read is left out, with a warning in the log.
     """
@@ -28,7 +29,7 @@ def candidates(
     for warning in (*warnings, *(note for index in indexes for note in index.notes)):
         _logger.warning("%s", warning)
     found = [expert for expert in _merged(indexes) if expert.name == name]
-    return tuple(sorted(found, key=lambda expert: expert.order, reverse=True))
+    return tuple(sorted(found, key=_age, reverse=True))
 
 
 def search(words: Sequence[str], indexes: Iterable[Index]) -> tuple[IndexedExpert, ...]:
@@ -40,7 +41,7 @@ def search(words: Sequence[str], indexes: Iterable[Index]) -> tuple[IndexedExper
     newest: dict[str, IndexedExpert] = {}
     for expert in _merged(indexes):
         known = newest.get(expert.name)
-        if known is None or expert.order > known.order:
+        if known is None or _age(expert) > _age(known):
             newest[expert.name] = expert
     wanted = [word.casefold() for text in words for word in text.split()]
     ranked = []
@@ -58,6 +59,11 @@ def _merged(indexes: Iterable[Index]) -> list[IndexedExpert]:
         for expert in index.experts:
             found.setdefault((expert.name, expert.version), expert)
     return list(found.values())
+
+
+def _age(expert: IndexedExpert) -> tuple[bool, Version]:
+    """Pre-releases are older than all releases."""
+    return (expert.order.release, expert.order)
 
 
 def _points(word: str, expert: IndexedExpert) -> int:

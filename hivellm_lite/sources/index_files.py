@@ -68,7 +68,7 @@ def read_index(place: str, *, offline: bool, cache_root: Path | None = None) -> 
         address = parse_address(place)
     except AddressError as error:
         raise LoadError(f"index {error}") from None
-    if address.scheme != "https" and not (address.scheme == "http" and address.is_loopback):
+    if not address.is_trustworthy:
         raise LoadError(f"index {address}: no https address\nGive a path or an https address.")
     kept = (cache_root or default_root()) / INDEXES / f"{digest_of('index', address.url)}.json"
     copy = _read_copy(kept)

@@ -88,6 +88,6 @@ def _checked(url: str | None) -> str | None:
         address = parse_address(url)
     except AddressError as error:
         raise LoadError(str(error)) from None
-    if address.scheme != "https" and not (address.scheme == "http" and address.is_loopback):
+    if not address.is_trustworthy:
         raise LoadError(f"{address}: no https address\nOthers install from it.")
     return str(address).rstrip("/") + "/"

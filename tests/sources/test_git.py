@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from hivellm_lite import Cache, LoadError, PackageError
+from hivellm_lite.archive.limits import Limits
 from hivellm_lite.package.opening import open_package
-from hivellm_lite.sources import GitRepository, fetch
+from hivellm_lite.sources import GitRepository, fetch, git_files
 from hivellm_lite.sources.git import fetch_commit
 
 from ..support.hub_server import Answer
@@ -135,6 +136,39 @@ def test_names_that_no_archive_may_have_are_refused(repository, git, bring):
     assert paths(bring(f"git+{folder.as_uri()}#names").path) == set(FILES)
 
 
+def test_a_repository_cannot_hold_more_than_a_package_may(repository, git, bring, monkeypatch):
+    folder = repository(FILES)
+    blob = git(folder, "rev-parse", "HEAD:manifest.json")
+    lines = git(folder, "ls-tree", "HEAD")
+
+    def branch(name: str, tree: str) -> None:
+        made = git(folder, "mktree", data=f"{lines}\n{tree}".encode())
+        git(folder, "branch", name, git(folder, "commit-tree", made, "-m", "x"))
+
+    bomb = git(
+        folder, "mktree", data="".join(f"100644 blob {blob}\t{n}\n" for n in range(16)).encode()
+    )
+    for _ in range(9):  # 16 to the power of 10 files
+        entries = "".join(f"040000 tree {bomb}\t{n}\n" for n in range(16))
+        bomb = git(folder, "mktree", data=entries.encode())
+    branch("bomb", f"040000 tree {bomb}\tx\n")
+    with pytest.raises(PackageError, match="too many files for a package"):
+        bring(f"git+{folder.as_uri()}#bomb")
+    branch("many", "".join(f"100644 blob {blob}\t{n}\n" for n in range(5000)))
+    with pytest.raises(PackageError, match="5003 files; a package may have 4096"):
+        bring(f"git+{folder.as_uri()}#many")
+    monkeypatch.setattr(git_files, "LIMITS", Limits(total_bytes=100))
+    with pytest.raises(PackageError, match="MB of files; a package may have"):
+        bring(f"git+{folder.as_uri()}")
+
+
+def test_a_soft_prompt_that_the_manifest_lists_is_taken(repository, bring):
+    listed = manifest_v2(soft_prompts=[{"name": "a", "path": "soft/a.pt"}])
+    files = {**expert_files(listed), "soft/a.pt": b"x", "soft/b.pt": b"x"}
+    fetched = bring(f"git+{repository(files).as_uri()}")
+    assert paths(fetched.path) == {*expert_files(listed), "soft/a.pt"}
+
+
 def test_what_is_no_package_is_named(repository, bring):
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     folder = repository({"README.md": b"x", "src/a.txt": b"x"})
@@ -153,6 +187,7 @@ def test_what_is_no_package_is_named(repository, bring):
         (Answer(404), PackageError, "no such repository"),
         (Answer(429), LoadError, r"too many requests \(429\)"),
         (Answer(503), LoadError, r"problem of its own \(HTTP 503\)"),
+        (Answer(418), LoadError, "git cannot fetch"),
         (Answer(302, {"Location": "file:///etc/"}), LoadError, "cannot fetch"),
     ],
 )

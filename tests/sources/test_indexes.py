@@ -16,6 +16,7 @@ from hivellm_lite.sources.index_making import make_index
 from hivellm_lite.sources.settings import Settings
 
 from ..support.hub_server import Answer
+from ..support.packages import expert_files, manifest_v2, write_package
 from ..support.paths import ROOT
 from ..support.web_server import ENDLESS
 
@@ -145,11 +146,19 @@ def test_every_word_must_fit_and_names_count_most():
 
 def test_candidates_are_the_newest_first_and_a_broken_index_is_a_warning(tmp_path, caplog):
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
-    good.write_bytes(index_bytes(entry("x", "0.9.0"), entry("x", "0.10.0"), entry("y"), {}))
+    good.write_bytes(
+        index_bytes(
+            entry("x", "0.9.0"),
+            entry("x", "2.0.0-rc.1"),
+            entry("x", "odd"),
+            entry("x", "0.10.0"),
+            {},
+        )
+    )
     bad.write_bytes(b"{")
     settings = Settings((str(bad), str(good), str(tmp_path / "none.json")))
     found = candidates("x", settings, offline=True)
-    assert [one.version for one in found] == ["0.10.0", "0.9.0"]
+    assert [one.version for one in found] == ["0.10.0", "0.9.0", "2.0.0-rc.1", "odd"]
     assert "bad.json" in caplog.text
     assert "cannot read the index" in caplog.text
     assert "left out" in caplog.text
@@ -269,3 +278,26 @@ def test_search_shows_strangers_texts_harmlessly(tool, tmp_path, monkeypatch):
     assert "None of 1 indexed experts fits nothing." in err
     monkeypatch.setenv("HIVELLM_INDEXES", "")
     assert "no index is configured" in tool("search", "x")[2]
+
+
+def test_an_index_on_the_web_promises_a_digest(tool, web, tmp_path, monkeypatch):
+    packages = []
+    for name, requires in (("expert-a", ["expert-b@>=0.3"]), ("expert-b", [])):
+        manifest = manifest_v2(name=name, constraints={"requires": requires})
+        path = write_package(tmp_path / f"{name}.expert", expert_files(manifest))
+        packages.append(path)
+        web.files[f"/{path.name}"] = path.read_bytes()
+    index = make_index(packages, cache=Cache(), place=tmp_path / "i.json", url=web.url)
+    web.files["/index.json"] = index.encode()
+    monkeypatch.setenv("HIVELLM_INDEXES", f"{web.url}/index.json")
+    assert tool("search", "a", "tiny")[1] == ""
+    assert tool("search", "expert-a")[1].startswith("expert-a 0.3.0\n")
+    code, out, err = tool("install", "a")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["expert-b@0.3.0", "expert-a@0.3.0"]
+    # the index promises a digest
+    web.files["/expert-b.expert"] += b"x"
+    tool("uninstall", "--force", "expert-b")
+    code, _, err = tool("install", "b@0.3")
+    assert code == 1
+    assert "not the file of this digest" in err

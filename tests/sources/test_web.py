@@ -9,8 +9,9 @@ import pytest
 from huggingface_hub import constants
 
 from hivellm_lite import LoadError, PackageError
-from hivellm_lite.sources import WebFile, fetch
+from hivellm_lite.sources import WebFile, fetch, web_requests
 from hivellm_lite.sources import web as web_room
+from hivellm_lite.sources.addresses import parse_address
 from hivellm_lite.sources.web import fetch_file
 
 from ..support.hub_server import Answer
@@ -128,4 +129,27 @@ def test_offline_nothing_is_asked(web, address, bring, hub, tmp_path, monkeypatc
     "path", ["/", "/x.tar.gz", "/con.expert", "/a%2Fb/..%5C.expert", "/%00.expert"]
 )
 def test_a_name_that_cannot_be_stored_is_not_used(path):
-    assert web_room._name(web_room.parse_address(f"https://h{path}")) == "package.expert"
+    assert web_room._name(parse_address(f"https://h{path}")) == "package.expert"
+
+
+@pytest.mark.parametrize(
+    ("origin", "location", "allowed"),
+    [
+        ("https://h/a", "/b", "https://h/b"),
+        ("https://h/a", "//g/b", "https://g/b"),
+        ("https://h/a", "https://me:secret@g/b c", "https://g/b%20c"),
+        ("https://h/a", "http://h/a", None),
+        ("https://h/a", "http://127.0.0.1/a", None),
+        ("https://h/a", "ftp://h/a", None),
+        ("https://h/a", "https://[::1", None),
+        ("http://127.0.0.1/a", "https://h/b", "https://h/b"),
+        ("http://127.0.0.1/a", "http://[::1]/b", "http://[::1]/b"),
+    ],
+)
+def test_a_redirect_leads_to_https_or_from_this_machine_to_itself(origin, location, allowed):
+    address = parse_address(origin)
+    if allowed is None:
+        with pytest.raises(PackageError, match="no https address"):
+            web_requests._redirected(address, address, location)
+    else:
+        assert web_requests._redirected(address, address, location).url == allowed

@@ -44,7 +44,7 @@ class WebServer:
         self.password: str | None = None
         self.asked: list[tuple[str, dict[str, str]]] = []
         self._rules: list[list[object]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def misbehave(self, part: str, answer: Answer, *, times: int = 1_000_000) -> None:
@@ -79,6 +79,11 @@ class WebServer:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: clients that break off are what the tests are about."""
 
 
 def _handler(web: WebServer) -> type[BaseHTTPRequestHandler]:
