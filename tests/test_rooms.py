@@ -24,11 +24,11 @@ pytestmark = pytest.mark.unmeasured
 # Each room, from the top floor down, and the rooms that it may import.
 TABLE = """
 cli                      : adapters bases cache converters.file_types converters.forms
-                           converters.gguf converters.soft_prompts doctor engine errors expert gbnf
-                           hardware hub inference installation json_schema loading manager manifest
-                           memory_estimate package packaging process progress prompts residency
-                           routing server signing sources storage terminal_text toml_text
-                           user_paths verification
+                           converters.gguf converters.soft_prompts doctor engine errors expert
+                           expert_home gbnf hardware hub inference installation json_schema loading
+                           manager manifest memory_estimate package packaging process progress
+                           prompts residency routing server signing sources storage terminal_text
+                           toml_text user_paths verification
 server                   : errors gbnf inference json_schema manager manifest prompts requests
                            residency strict_json
 manager                  : expert inference loading manifest process requests residency routing

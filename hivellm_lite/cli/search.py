@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..expert_home import expert_home
 from ..sources.index import search as find
 from ..sources.index_files import read_indexes
 from ..sources.settings import FILE, VARIABLE, read_settings
@@ -51,7 +52,7 @@ def search(
     if not places:
         raise click.UsageError(
             f"no index is configured\nGive one with --index, set {VARIABLE}, or write "
-            f'indexes = ["https://…"] into {FILE} in the folder of installed experts.'
+            f'indexes = ["https://…"] into {expert_home() / FILE}.'
         )
     root = Path(settings["cache_dir"]) if settings["cache_dir"] else None
     indexes, warnings = read_indexes(places, offline=offline, cache_root=root)

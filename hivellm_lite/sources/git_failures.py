@@ -32,6 +32,12 @@ _MISSING = re.compile(
 )
 _NO_REF = re.compile(r"couldn't find remote ref|unadvertised object|not our ref|no such ref")
 
+_VAGUE = re.compile(
+    r"Could not read from remote repository|make sure you have the correct access"
+    r"|^and the repository exists"
+)
+"""What git says after ssh has said more."""
+
 
 def is_broken_connection(message: str) -> bool:
     """Whether another try may help."""
@@ -97,6 +103,7 @@ def _status(message: str) -> int:
 def _last_line(message: str) -> str:
     """The line that says what is wrong, without credentials."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", message) if line.strip()]
+    lines = [line for line in lines if not _VAGUE.search(line)] or lines
     fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
     line = (fatal or lines or ["nothing"])[-1]
     return one_line(without_secrets(line), 300)

@@ -15,6 +15,7 @@ from hivellm_lite.archive.limits import Limits
 from hivellm_lite.package.opening import open_package
 from hivellm_lite.sources import GitRepository, fetch, git_files
 from hivellm_lite.sources.git import fetch_commit
+from hivellm_lite.sources.git_failures import explain_git
 
 from ..support.hub_server import Answer
 from ..support.packages import expert_files, manifest_v2
@@ -198,6 +199,31 @@ def test_refusals_say_what_to_do(web, served, bring, answer, kind, said):
     assert type(refused.value) is kind
     assert "\n  git: " in str(refused.value)
     assert "s3cret" not in str(refused.value)
+
+
+VAGUE = "fatal: Could not read from remote repository.\n\nand the repository exists.\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "said", "last"),
+    [
+        (f"git@h: Permission denied (publickey).\n{VAGUE}", "needs a sign-in", "Permission denied"),
+        (
+            f"ssh: connect to host h port 22: Connection refused\r\n{VAGUE}",
+            "reached",
+            "ssh: connect",
+        ),
+        ("fatal: dumb http transport does not support shallow", "only offers files", "dumb http"),
+        ("fatal: could not read Username for 'https://me:x@h'", "sign-in", "'https://h'"),
+        ("fatal: unable to access: SSL certificate problem", "cannot be reached", "SSL"),
+        ("remote: \x1b[2J\nfatal: a\x1b]0;b\x07", "cannot fetch", "fatal: a\\x1b]0;b\\x07"),
+        ("", "cannot fetch", "nothing"),
+    ],
+)
+def test_the_words_of_git_and_ssh_are_passed_on(message, said, last):
+    text = str(explain_git(message, GitRepository("ssh://git@h/x")))
+    assert said in text
+    assert last in text.partition("\n  git: ")[2].partition("\n")[0]
 
 
 def test_a_password_is_used_and_seen_by_nobody(web, served, bring, monkeypatch):
