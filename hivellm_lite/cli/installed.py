@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from ..errors import RegistryError
+from ..installation.asked import asked_for
 from ..installation.files import folder_size
 from ..installation.home import ExpertHome
 from ..installation.names import matching, not_installed
-from ..installation.records import InstallRecord, read_record
+from ..installation.records import InstallRecord
 from ..installation.registry import InstalledVersion, Registry
 from ..installation.removal import dependants_of, installed_manifest
 from ..installation.removal import uninstall as uninstall_matching
-from ..manifest.requirements import parse_requirement
+from ..terminal_text import one_line
 from .options import json_option
 from .output import print_json, print_line, say
 from .package_type import PackageType
 
 __all__ = ["list_experts", "show", "uninstall"]
+
+MAX_CELL = 40
+"""Characters of a cell of the table."""
 
 
 @click.command("list")
@@ -45,7 +50,7 @@ def list_experts(as_json: bool) -> None:
             fact["name"],
             fact["version"],
             fact["base"],
-            f"{fact['bytes'] / 1e6:.1f} MB",
+            _size(fact["bytes"]),
             fact["state"],
             fact["source"],
         )
@@ -54,11 +59,16 @@ def list_experts(as_json: bool) -> None:
     _print_table(rows)
 
 
+def _size(n_bytes: int | None) -> str:
+    return "?" if n_bytes is None else f"{n_bytes / 1e6:.1f} MB"
+
+
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their longest cell, the last one as it is."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = [cell.ljust(min(width, 40)) for cell, width in zip(row[:-1], widths, strict=True)]
+    short = [[one_line(cell, MAX_CELL) for cell in row[:-1]] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*short, strict=True)]
+    for row, shown in zip(rows, short, strict=True):
+        cells = [cell.ljust(width) for cell, width in zip(shown, widths, strict=True)]
         print_line("  ".join([*cells, row[-1]]).rstrip())
 
 
@@ -72,12 +82,12 @@ def show(name: str, as_json: bool) -> None:
     """
     home = ExpertHome()
     registry = home.read()
-    asked = parse_requirement(name)
-    found = matching(asked, registry.versions()) if asked else ()
+    asked = asked_for(name)
+    found = matching(asked, registry.versions())
     if not found:
         raise RegistryError(not_installed(name, asked, registry.versions()))
     one = found[0]
-    facts = {**_facts(one, home, registry), **_more_facts(one, registry)}
+    facts = {**_facts(one, home, registry), **_more_facts(one, home, registry)}
     if as_json:
         print_json(facts)
         return
@@ -87,7 +97,7 @@ def show(name: str, as_json: bool) -> None:
 
 def _facts(one: InstalledVersion, home: ExpertHome, registry: Registry) -> dict[str, Any]:
     inside = home.is_inside(one.path, home.folder(registry))
-    there = one.path.is_dir()
+    there = os.path.isdir(one.path)  # noqa: PTH112 - False, too, where nobody may look
     return {
         "name": one.name,
         "version": one.version,
@@ -100,9 +110,9 @@ def _facts(one: InstalledVersion, home: ExpertHome, registry: Registry) -> dict[
     }
 
 
-def _more_facts(one: InstalledVersion, registry: Registry) -> dict[str, Any]:
+def _more_facts(one: InstalledVersion, home: ExpertHome, registry: Registry) -> dict[str, Any]:
     manifest = installed_manifest(one)
-    record = read_record(one.path) or InstallRecord(one.source, "")
+    record = home.record(one, home.folder(registry)) or InstallRecord(one.source, "")
     others = [other for other in registry.versions() if other != one]
     return {
         "description": manifest.description if manifest else None,
@@ -127,7 +137,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("description", facts["description"] or ""),
         ("license", facts["license"] or ""),
         ("base", facts["base"] + locked),
-        ("state", f"{facts['state']}, {facts['bytes'] / 1e6:.1f} MB"),
+        ("state", f"{facts['state']}, {_size(facts['bytes'])}"),
         ("folder", facts["path"]),
         ("source", facts["source"]),
         ("pinned", facts["pinned"] if facts["pinned"] != facts["source"] else ""),
@@ -148,9 +158,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def uninstall(names: tuple[str, ...], force: bool) -> None:
     """Uninstall the experts NAME...: all versions, or those that fit, as in sql@0.2.
 
-    The files of a linked folder stay.
+    All are uninstalled, or none. The files of a linked folder stay.
     """
-    home = ExpertHome()
-    for name in names:
-        for one in uninstall_matching(home, name, force=force):
-            print_line(f"{one.identity} uninstalled")
+    for one in uninstall_matching(ExpertHome(), *names, force=force):
+        print_line(f"{one.identity} uninstalled")

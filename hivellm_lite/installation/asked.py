@@ -10,7 +10,7 @@ import re
 
 from ..manifest.requirements import Requirement, parse_requirement
 
-__all__ = ["asked_name"]
+__all__ = ["asked_for", "asked_name"]
 
 
 def asked_name(text: str | os.PathLike[str]) -> Requirement | None:
@@ -19,4 +19,12 @@ def asked_name(text: str | os.PathLike[str]) -> Requirement | None:
         return None
     if text.lower().endswith((".expert", ".zip", ".gz", ".tar", ".json")):
         return None
-    return parse_requirement(text)
+    return asked_for(text) if text.strip() else None
+
+
+def asked_for(text: str) -> Requirement:
+    """What a text that is a name asks for.
+
+    A name that is no requirement, such as ``SQL expert`` or ``a@b``, stands for itself.
+    """
+    return parse_requirement(text) or Requirement(text, text.strip(), ())

@@ -16,6 +16,8 @@ from ..package.files import file_in, relative_to_root
 from ..package.opening import MAX_WEIGHTS_BYTES, Package
 from ..storage.disk_space import require_space
 from ..storage.whole_files import flush_file
+from ..strict_json.parsing import shown
+from .asked import asked_name
 from .records import RECORD_SUFFIX
 
 __all__ = [
@@ -30,22 +32,36 @@ __all__ = [
 CURRENT = "current.txt"
 """Beside the versions of an expert: the version that was installed last, as HiveLLM writes it."""
 
+MAX_NAME_BYTES = 150
+"""Of a name or version in UTF-8: names of files are made of it, which have at most 255 bytes."""
+
+MAX_SIZED = 10_000
+"""Files and folders whose size is added up. A package has fifteen; a link may lead anywhere."""
+
 MAX_FOLDER_BYTES = MAX_WEIGHTS_BYTES + LIMITS.total_bytes
 """The most that is copied: what `open_package` accepts of a folder."""
 
 
 def check_identity(manifest: Manifest) -> None:
-    """Raise PackageError unless name and version can be the names of folders on any system."""
+    """Raise PackageError unless name and version can be the names of folders on any system, and
+    the name is one that commands do not take for a path or an option.
+    """
     for what, name in (("name", manifest.name), ("version", manifest.version)):
         try:
             fits = member_path(name) == name and not name.startswith(".")
         except Refused:
             fits = False
+        fits = fits and len(name.encode()) <= MAX_NAME_BYTES
         if not fits or name.lower().endswith(RECORD_SUFFIX) or name.lower() == CURRENT:
-            raise PackageError(
-                f"{manifest.identity}: the {what} {name!r} cannot be the name of a folder\n"
-                "Such a package can be loaded from its file, but not installed."
-            )
+            raise _no_name(f"the {what} {shown(name)} cannot be the name of a folder everywhere")
+    if asked_name(manifest.name) is None:
+        raise _no_name(f"the name {shown(manifest.name)} would be taken for a path or an option")
+
+
+def _no_name(problem: str) -> PackageError:
+    return PackageError(
+        f"{problem}\nSuch a package can be loaded from its file, but not installed."
+    )
 
 
 def copy_package(package: Package, target: Path) -> None:
@@ -85,10 +101,14 @@ def copy_package(package: Package, target: Path) -> None:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """All files below ``root``, in a fixed order, without git's."""
-    for folder, folders, names in os.walk(root):
+    """All files below ``root``, in a fixed order, without git's. Raises OSError."""
+    for folder, folders, names in os.walk(root, onerror=_raise):
         folders[:] = sorted(name for name in folders if name != ".git")
         yield from (Path(folder, name) for name in sorted(names))
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def files_digest(folder: Path) -> str:
@@ -98,9 +118,29 @@ def files_digest(folder: Path) -> str:
     )
 
 
-def folder_size(folder: Path) -> int:
-    """Bytes of all files; 0 if the folder is gone."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def folder_size(folder: Path) -> int | None:
+    """Bytes of all files, without those of linked folders; None if they cannot be counted.
+
+    0 if the folder is gone. A folder that is linked may be anything, and of anybody.
+    """
+    total = count = 0
+    pending = [folder]
+    try:
+        while pending:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    if count > MAX_SIZED:
+                        return None
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+                    elif entry.is_file():
+                        total += entry.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError:
+        return None
+    return total
 
 
 def flush_files(folder: Path) -> None:

@@ -31,11 +31,20 @@ from pathlib import Path
 from ..errors import ManifestError, RegistryError
 from ..expert_home import expert_home
 from ..manifest.parsing import parse_manifest
+from ..package.files import MANIFEST
 from ..storage.disk_space import is_disk_full
 from ..storage.whole_files import whole_file
 from ..strict_json.parsing import MAX_BYTES as MANIFEST_BYTES
-from .records import read_record, record_of
-from .registry import MAX_BYTES, Registry, new_registry, parse_registry, version_entry
+from .files import CURRENT
+from .records import InstallRecord, read_record, record_of
+from .registry import (
+    MAX_BYTES,
+    InstalledVersion,
+    Registry,
+    new_registry,
+    parse_registry,
+    version_entry,
+)
 
 __all__ = ["ExpertHome", "now"]
 
@@ -44,6 +53,9 @@ _log = logging.getLogger(__name__)
 LOCK_TIMEOUT_S = 600.0
 """How long another process may hold the registry. It does so for a rename or two, not while
 anything is downloaded."""
+
+QUIET_S = 2.0
+"""How long a lock is waited for without a word."""
 
 MAX_TOLD = 100
 """Warnings that are remembered, so as not to repeat them."""
@@ -169,7 +181,7 @@ class ExpertHome:
     def _write(self, registry: Registry) -> None:
         place = self.registry_path
         try:
-            data = registry.to_bytes(now=now())
+            data = registry.to_bytes(now=now(), like=self._new())
             parse_registry(data, source=str(place))  # what we write, we must be able to read
             self._put_aside_if_broken(place)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -205,7 +217,11 @@ class ExpertHome:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(place, timeout=LOCK_TIMEOUT_S)
-            lock.acquire()
+            try:
+                lock.acquire(timeout=min(QUIET_S, LOCK_TIMEOUT_S))
+            except filelock.Timeout:
+                _log.warning("waiting for another process that changes %s", self.root)
+                lock.acquire()
         except filelock.Timeout:
             raise RegistryError(
                 f"another process has held {place} for over {LOCK_TIMEOUT_S / 60:.0f} minutes\n"
@@ -262,20 +278,49 @@ class ExpertHome:
             raise self.explain(error) from error
         shutil.rmtree(grave, ignore_errors=True)
 
-    def forget_files(self, path: Path, folder: Path) -> None:
+    def record(self, one: InstalledVersion, folder: Path) -> InstallRecord | None:
+        """What is remembered of an installation, if nobody has installed something else there.
+
+        A file beside a linked folder is its owner's, and proves nothing.
+        """
+        found = read_record(one.path) if self.is_inside(one.path, folder) else None
+        return found if found is not None and found.source == one.source else None
+
+    def forget_files(self, one: InstalledVersion, folder: Path) -> None:
         """Remove the files of an expert that no entry names any more, if they are ours to remove.
 
-        They are if they are below ``folder``; a linked folder is not. The lock must be held.
+        They are if they are a package where installing puts one: in ``NAME/VERSION`` below
+        ``folder``, or in ``NAME``, as older tools did. So neither a linked folder nor a registry
+        that says strange things can make us remove anything else. The lock must be held.
         """
-        real = Path(os.path.realpath(path))
-        if not self.is_inside(path, folder):
+        real, place = Path(os.path.realpath(one.path)), _place_of(one.name, folder)
+        if one.path.is_symlink() or place not in (real, real.parent):
             return
-        if any(real in (one.path, *one.path.parents) for one in self.read().versions()):
+        others = (Path(os.path.realpath(other.path)) for other in self.read().versions())
+        if any(real in (other, *other.parents) for other in others):
             return  # another expert is there, or below
-        self.bury(path, folder)
-        record_of(path).unlink(missing_ok=True)
+        if (real / MANIFEST).is_file():
+            self.bury(real, folder)
+        elif os.path.lexists(real):
+            _log.warning("%s holds no package, so it was not removed", real)
+            return
+        record_of(real).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # other versions are there
-            path.parent.rmdir()
+            place.rmdir()
+
+    def write_current(self, name: str, version: str | None, folder: Path) -> None:
+        """Note in ``current.txt`` which version was installed last; None removes the note.
+
+        The lock must be held. Raises OSError.
+        """
+        place = _place_of(name, folder)
+        if Path(os.path.realpath(place)).parent != place.parent:  # a link to elsewhere
+            return
+        if version is None:
+            (place / CURRENT).unlink(missing_ok=True)
+        elif place.is_dir():
+            with whole_file(place / CURRENT) as file:
+                file.write(version.encode())
 
     def remove_leftovers(self, registry: Registry) -> None:
         """Delete what killed processes left. The lock must be held.
@@ -320,6 +365,11 @@ def _warn_once(text: str) -> None:
             _told.clear()
         _told.add(text)
         _log.warning("%s", text)
+
+
+def _place_of(name: str, folder: Path) -> Path:
+    """Where the versions of an expert are; ``name`` leads nowhere else."""
+    return Path(os.path.realpath(folder), name)
 
 
 def _lock_of(work: Path) -> Path:

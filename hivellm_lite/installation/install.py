@@ -33,7 +33,6 @@ from .files import (
 from .home import Change, ExpertHome, now
 from .records import InstallRecord, read_record, write_record
 from .registry import InstalledVersion, Registry, version_entry
-from .removal import write_current
 
 __all__ = ["Checks", "Installer", "Outcome", "Prepared", "Wanted"]
 
@@ -58,10 +57,13 @@ class Wanted:
 
     ``link`` registers a folder in place. ``base`` is the base that the expert is to use by
     default: ``owner/repository@commit``. ``index`` is the index that named the source.
+    ``recorded``: the source was noted earlier, so a relative path in it means nothing, and
+    ``owner/repository`` is on the Hub, whatever is here.
     """
 
     source: str
     link: bool = False
+    recorded: bool = False
     name: str | None = None
     version: str | None = None
     sha256: str | None = None
@@ -135,7 +137,8 @@ class Installer:
             raise self.home.explain(error) from error
 
     def _prepare(self, wanted: Wanted) -> Prepared:
-        source = parse_source(wanted.source)
+        nowhere = self._workplace / "nowhere"
+        source = parse_source(wanted.source, relative_to=nowhere if wanted.recorded else None)
         if wanted.link:
             return self._linked(wanted, source)
         self._count += 1
@@ -179,6 +182,12 @@ class Installer:
             raise PackageError(f"{wanted.source} is no folder here\nOnly a folder can be linked.")
         package = self._open(source.path, self._workplace)
         check_identity(package.manifest)
+        experts = self._workplace.parent
+        if Path(os.path.realpath(source.path)).is_relative_to(os.path.realpath(experts)):
+            raise PackageError(
+                f"{source.path} is in the folder of installed experts, where uninstalling removes "
+                "files\nMove it elsewhere, then link it."
+            )
         record = InstallRecord(source=source.text, files="", key=_trusted_key(package))
         return Prepared(package, Path(os.path.realpath(source.path)), True, record)
 
@@ -229,8 +238,10 @@ class Installer:
         )
         change.registry = change.registry.with_version(manifest.name, entry)
         if before is not None and before.path != place:
-            change.later.append(partial(self.home.forget_files, before.path, folder))
-        change.later.append(partial(write_current, folder / manifest.name, manifest.version))
+            change.later.append(partial(self.home.forget_files, before, folder))
+        change.later.append(
+            partial(self.home.write_current, manifest.name, manifest.version, folder)
+        )
         return Outcome(
             manifest.name,
             manifest.version,
@@ -255,12 +266,27 @@ class Installer:
         """
         parent, version = folder / one.manifest.name, one.manifest.version
         parent.mkdir(parents=True, exist_ok=True)
+        if not self.home.is_inside(parent, folder):
+            raise RegistryError(
+                f"{parent} is a link to a folder elsewhere\n"
+                "Experts are installed, and removed, only below the folder of installed experts. "
+                "Remove the link."
+            )
         named = {os.path.realpath(installed.path) for installed in registry.versions()}
         names = (version, f"{version}+{one.record.files[:12]}", f"{version}+{os.urandom(6).hex()}")
-        place = next(path for name in names if os.path.realpath(path := parent / name) not in named)
+        place = next(
+            path
+            for name in names
+            if os.path.realpath(path := parent / name) not in named and _is_free(path)
+        )
         if os.path.lexists(place):
             self.home.bury(place, folder)
         return place
+
+
+def _is_free(place: Path) -> bool:
+    """Whether nothing is there, or a package or a link, which may go."""
+    return not os.path.lexists(place) or place.is_symlink() or (place / "manifest.json").is_file()
 
 
 def _check_wanted(wanted: Wanted, package: Package, record: InstallRecord) -> None:

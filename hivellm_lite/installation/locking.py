@@ -13,7 +13,7 @@ from .home import ExpertHome
 from .install import Wanted
 from .lock_file import LockedExpert
 from .names import find_installed
-from .records import read_record
+from .records import InstallRecord
 from .registry import InstalledVersion
 
 __all__ = ["lock_experts", "wanted_of"]
@@ -38,20 +38,30 @@ def lock_experts(
     folder = home.folder(registry)
     chosen.sort(key=lambda one: one.name)
     return tuple(
-        _locked(one, beside, pin_base, linked=not home.is_inside(one.path, folder))
+        _locked(
+            one,
+            home.record(one, folder),
+            beside,
+            pin_base,
+            linked=not home.is_inside(one.path, folder),
+        )
         for one in dict.fromkeys(chosen)
     )
 
 
 def _locked(
-    one: InstalledVersion, beside: Path, pin_base: PinBase, *, linked: bool
+    one: InstalledVersion,
+    record: InstallRecord | None,
+    beside: Path,
+    pin_base: PinBase,
+    *,
+    linked: bool,
 ) -> LockedExpert:
     if linked:
         raise RegistryError(
             f"{one.identity} is linked to {one.path}: its bytes may change at any time\n"
             "Install it from a package, then lock it."
         )
-    record = read_record(one.path)
     if record is None:
         raise RegistryError(
             f"{one.identity} was installed by another tool, which did not note its bytes\n"
@@ -91,6 +101,7 @@ def wanted_of(locked: Sequence[LockedExpert], *, beside: Path) -> tuple[Wanted, 
     return tuple(
         Wanted(
             str(beside / one.source) if one.source.startswith("./") else one.source,
+            recorded=True,
             name=one.name,
             version=one.version,
             sha256=one.sha256,

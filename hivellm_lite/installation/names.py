@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import RegistryError
-from ..manifest.requirements import Requirement, parse_requirement
-from .asked import asked_name
+from ..manifest.requirements import Requirement
+from ..user_paths import path_exists
+from .asked import asked_for, asked_name
 from .home import ExpertHome
 from .records import read_record
 from .registry import InstalledVersion
@@ -40,16 +41,20 @@ def matching(
     """The installed versions that fit, the newest first; releases before pre-releases.
 
     ``sql`` is ``expert-sql`` unless an expert is called ``sql``. Names that differ only in case
-    are the same name, unless one is spelled exactly as asked.
+    are the same name, unless one is spelled exactly as asked. Names and versions that no
+    requirement can tell, such as ``a@b`` and ``expert-sql@latest``, are compared as texts.
     """
+    fit: list[InstalledVersion] = []
     for name in (asked.name, PREFIX + asked.name):
         same = [one for one in versions if one.name.casefold() == name.casefold()]
         found = [one for one in same if one.name == name] or same
         if found:
             fit = [one for one in found if asked.allows(one.version, unknown=False)]
-            fit.sort(key=lambda one: (one.place[0].release, one.place), reverse=True)
-            return tuple(fit)
-    return ()
+            break
+    if not fit:
+        texts = [asked.text.strip(), PREFIX + asked.text.strip()]
+        fit = [one for one in versions if one.name in texts or one.identity in texts]
+    return tuple(sorted(fit, key=lambda one: (one.place[0].release, one.place), reverse=True))
 
 
 def find_installed(text: str, home: ExpertHome | None = None) -> InstalledVersion:
@@ -57,9 +62,9 @@ def find_installed(text: str, home: ExpertHome | None = None) -> InstalledVersio
 
     Raises RegistryError if none does, with what is installed.
     """
-    asked = parse_requirement(text)
+    asked = asked_for(text)
     versions = installed_experts(home)
-    if asked is not None and (found := matching(asked, versions)):
+    if found := matching(asked, versions):
         return found[0]
     raise RegistryError(not_installed(text, asked, versions))
 
@@ -75,7 +80,7 @@ def installed_folder(text: str | os.PathLike[str], home: ExpertHome | None = Non
         return None
     versions = installed_experts(home)
     if found := matching(asked, versions):
-        if not found[0].path.exists():
+        if not path_exists(found[0].path):
             raise RegistryError(
                 f"{found[0].identity} is installed, but {found[0].path} is gone\n"
                 f"Install it again: hivellm-lite install {found[0].source or 'SOURCE'}"
@@ -94,14 +99,15 @@ def locked_base(folder: Path, home: ExpertHome | None = None) -> str | None:
     if record is None or record.base is None:
         return None
     home = home or ExpertHome()
-    return record.base if home.is_inside(folder, home.folder(home.read())) else None
+    registry = home.read()
+    one = next((one for one in registry.versions() if one.path == folder), None)
+    known = home.record(one, home.folder(registry)) if one is not None else None
+    return known.base if known is not None else None
 
 
-def not_installed(
-    text: str, asked: Requirement | None, versions: Sequence[InstalledVersion]
-) -> str:
+def not_installed(text: str, asked: Requirement, versions: Sequence[InstalledVersion]) -> str:
     """What to say where no installed version fits ``text``."""
-    same = matching(Requirement(text, asked.name, ()), versions) if asked else ()
+    same = matching(Requirement(text, asked.name, ()), versions)
     shown = same or versions
     listed = ", ".join(one.identity for one in shown[:NAMES_SHOWN])
     more = f" and {len(shown) - NAMES_SHOWN} more" if len(shown) > NAMES_SHOWN else ""

@@ -57,6 +57,8 @@ def write_record(folder: Path, record: InstallRecord) -> None:
 
 def read_record(folder: Path) -> InstallRecord | None:
     """The record of an installed folder; None if there is none that can be understood."""
+    if not folder.name:  # of a disk itself
+        return None
     path = record_of(folder)
     try:
         with path.open("rb") as file:

@@ -20,6 +20,7 @@ understood are kept, too, and named in `Registry.notes`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -129,9 +130,14 @@ class Registry:
         kept = [one for one in experts if not _names(one, name) or one["versions"]]
         return replace(self, document={**self.document, "experts": kept})
 
-    def to_bytes(self, *, now: str) -> bytes:
-        """The file, at the time ``now``."""
-        document = {**self.document, "last_updated": now}
+    def to_bytes(self, *, now: str, like: Registry | None = None) -> bytes:
+        """The file, at the time ``now``. Fields that are missing are those of ``like``."""
+        missing = {
+            key: value
+            for key, value in (like.document if like else {}).items()
+            if self.document.get(key) is None
+        }
+        document = {**self.document, **missing, "last_updated": now}
         return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
     def _entry(self, name: str, version: str) -> Mapping[str, Any] | None:
@@ -170,7 +176,7 @@ def parse_registry(data: bytes, *, source: str) -> Registry:
     notes = []
     for index, one in enumerate(experts):
         for key, problem in _problems(one):
-            where = parsed.where(("experts", index, key))
+            where = parsed.where(("experts", index, key) if key else ("experts", index))
             notes.append(f"{source}: {where}: {problem}; the entry is kept and not used")
     return Registry({**document, "experts": _upgraded(experts)}, tuple(notes[:MAX_NOTES]))
 
@@ -242,8 +248,8 @@ def _problem(one: Any) -> str | None:
     """Why an entry of ``experts`` is not understood."""
     if not isinstance(one, dict):
         return f"found {shown(one)}, expected an object"
-    if not isinstance(one.get("name"), str):
-        return f"found the name {shown(one.get('name'))}, expected text"
+    if not _is_name(one.get("name")):
+        return f"found the name {shown(one.get('name'))}, expected one that a folder can have"
     if not isinstance(one.get("versions", []), list):
         return f"found versions {shown(one['versions'])}, expected a list"
     return None
@@ -256,7 +262,10 @@ def _problems(one: Any) -> Iterator[tuple[str, str]]:
         return
     for entry in one.get("versions", [one]):
         if not _is_version(entry):
-            yield "versions", f"found {shown(entry)}, expected an object with version and path"
+            yield (
+                "versions",
+                f"found {shown(entry)}, expected an object with a version and an absolute path",
+            )
 
 
 def _is_version(entry: Any, version: str | None = None) -> bool:
@@ -264,10 +273,24 @@ def _is_version(entry: Any, version: str | None = None) -> bool:
     return (
         isinstance(entry, dict)
         and isinstance(entry.get("version"), str)
-        and isinstance(entry.get("path"), str)
-        and bool(entry["path"])
+        and _is_place(entry.get("path"))
         and version in (None, entry["version"])
     )
+
+
+def _is_name(value: object) -> bool:
+    """Whether a folder can have this name: it leads nowhere else."""
+    return (
+        isinstance(value, str)
+        and value.isprintable()
+        and not re.search(r"[/\\]", value)
+        and bool(value.strip(". "))
+    )
+
+
+def _is_place(value: object) -> bool:
+    """Whether this is a path that means the same folder wherever the program runs."""
+    return isinstance(value, str) and "\0" not in value and Path(value).is_absolute()
 
 
 def _records(experts: list[Any]) -> Iterator[tuple[str, list[Any]]]:
@@ -316,5 +339,4 @@ def _installed(name: str, entry: Mapping[str, Any]) -> InstalledVersion:
 
 
 def _folder(value: object) -> Path | None:
-    path = Path(value) if isinstance(value, str) and value else None
-    return path if path is not None and path.is_absolute() else None
+    return Path(value) if isinstance(value, str) and _is_place(value) else None

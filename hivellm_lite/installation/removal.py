@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from ..errors import ManifestError, RegistryError
 from ..manifest.compatibility import dependants
 from ..manifest.parsing import parse_manifest
 from ..manifest.records import Manifest
-from ..manifest.requirements import parse_requirement
-from ..storage.whole_files import whole_file
 from ..strict_json.parsing import MAX_BYTES
-from .files import CURRENT
+from .asked import asked_for
 from .home import Change, ExpertHome
 from .names import matching, not_installed
 from .registry import InstalledVersion
 
-__all__ = ["dependants_of", "installed_manifest", "remove", "uninstall", "write_current"]
+__all__ = ["dependants_of", "installed_manifest", "remove", "uninstall"]
 
 
-def uninstall(home: ExpertHome, text: str, *, force: bool = False) -> tuple[InstalledVersion, ...]:
-    """Uninstall every version that fits ``text``; returns them.
+def uninstall(home: ExpertHome, *texts: str, force: bool = False) -> tuple[InstalledVersion, ...]:
+    """Uninstall every version that fits one of ``texts``, or nothing; returns them.
 
-    Linked folders stay on the disk. Raises RegistryError if nothing fits, or if another installed
-    expert requires one of these, unless ``force``.
+    Linked folders stay on the disk. Raises RegistryError if nothing fits one of them, or if an
+    expert that stays requires one of these, unless ``force``.
     """
-    asked = parse_requirement(text)
     with home.changing() as change:
         versions = change.registry.versions()
-        leaving = matching(asked, versions) if asked is not None else ()
-        if not leaving:
-            raise RegistryError(not_installed(text, asked, versions))
-        remaining = [one for one in versions if one not in leaving]
+        found: dict[InstalledVersion, None] = {}
+        for text in texts:
+            asked = asked_for(text)
+            if not (fitting := matching(asked, versions)):
+                raise RegistryError(not_installed(text, asked, versions))
+            found.update(dict.fromkeys(fitting))
+        leaving = tuple(found)
+        remaining = [one for one in versions if one not in found]
         if not force and (needed := dependants_of(leaving, remaining)):
             raise RegistryError(
-                f"cannot uninstall {text}: {', '.join(needed)} needs it (constraints.requires)\n"
-                "Uninstall that first, or use --force."
+                f"cannot uninstall {', '.join(texts)}: {', '.join(needed)} needs it "
+                "(constraints.requires)\nUninstall that first, or use --force."
             )
         remove(home, change, leaving)
         home.remove_leftovers(change.registry)
@@ -52,18 +52,8 @@ def remove(home: ExpertHome, change: Change, leaving: Sequence[InstalledVersion]
     for name in dict.fromkeys(one.name for one in leaving):
         left = [one for one in change.registry.versions() if one.name == name]
         newest = left[0].version if left else None
-        change.later.append(partial(write_current, folder / name, newest))
-    change.later += [partial(home.forget_files, one.path, folder) for one in leaving]
-
-
-def write_current(parent: Path, version: str | None) -> None:
-    """Note in ``current.txt`` which version was installed last; None removes the note."""
-    place = parent / CURRENT
-    if version is None:
-        place.unlink(missing_ok=True)
-    elif parent.is_dir():
-        with whole_file(place) as file:
-            file.write(version.encode())
+        change.later.append(partial(home.write_current, name, newest, folder))
+    change.later += [partial(home.forget_files, one, folder) for one in leaving]
 
 
 def dependants_of(

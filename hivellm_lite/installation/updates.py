@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import ExpertError, RegistryError
-from ..manifest.requirements import Requirement, parse_requirement
+from ..manifest.requirements import Requirement
 from ..manifest.version_ranges import parse_version
 from ..sources.settings import Settings
+from .asked import asked_for
 from .home import Change, ExpertHome
 from .install import Installer, Outcome, Prepared, Wanted
 from .names import matching, not_installed
-from .records import InstallRecord, read_record
+from .records import InstallRecord
 from .registry import InstalledVersion
 from .removal import dependants_of, remove
 from .requires import find_source
@@ -59,8 +60,8 @@ def plan_updates(
     if names:
         wanted = []
         for text in names:
-            asked = parse_requirement(text)
-            found = matching(asked, versions) if asked else ()
+            asked = asked_for(text)
+            found = matching(asked, versions)
             if not found:
                 raise RegistryError(not_installed(text, asked, versions))
             wanted.append(found[0])
@@ -68,20 +69,24 @@ def plan_updates(
         wanted = list({one.name: one for one in reversed(versions)}.values())
     folder = home.folder(home.read())
     return tuple(
-        _look(one, installer, settings, force=force, linked=not home.is_inside(one.path, folder))
+        Update(one, "linked")
+        if not home.is_inside(one.path, folder)
+        else _look(one, home.record(one, folder), installer, settings, force=force)
         for one in dict.fromkeys(wanted)
     )
 
 
 def _look(
-    one: InstalledVersion, installer: Installer, settings: Settings, *, force: bool, linked: bool
+    one: InstalledVersion,
+    record: InstallRecord | None,
+    installer: Installer,
+    settings: Settings,
+    *,
+    force: bool,
 ) -> Update:
-    record = read_record(one.path)
-    if linked:
-        return Update(one, "linked")
     if not one.source:
         return Update(one, "refused", "the registry does not say where it comes from")
-    wanted = Wanted(one.source, name=one.name, base=record.base if record else None)
+    wanted = Wanted(one.source, recorded=True, name=one.name, base=record.base if record else None)
     if record is not None and record.index is not None:
         listed = _listed(one, record.index, installer, settings)
         if listed is None:

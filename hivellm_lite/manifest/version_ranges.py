@@ -47,6 +47,9 @@ class Version(NamedTuple):
         return self._replace(release=False)
 
 
+MAX_LENGTH = 256
+"""Characters of a version. A manifest's has 128; a registry may hold anything."""
+
 _LOWEST = Version(0, 0, 0, False)
 _HIGHEST = Version(10**9, 0, 0, False)
 
@@ -95,7 +98,7 @@ def _above(numbers: Sequence[int], place: int) -> Version:
 
 def parse_version(text: str) -> Version | None:
     """The place of a version; None if the text is not a semantic version."""
-    match = _VERSION.fullmatch(text.strip())
+    match = _VERSION.fullmatch(text.strip()) if len(text) <= MAX_LENGTH else None
     if match is None:
         return None
     return Version.of([int(number) for number in match["numbers"].split(".")], match["labels"])

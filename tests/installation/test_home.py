@@ -14,6 +14,7 @@ from hivellm_lite.expert_home import expert_home
 from hivellm_lite.installation import home as home_module
 from hivellm_lite.installation.home import ExpertHome
 from hivellm_lite.installation.records import InstallRecord, read_record, write_record
+from hivellm_lite.installation.registry import InstalledVersion
 
 from ..support.packages import expert_files, manifest_v2, write_package
 from .test_registry import document, entry
@@ -36,6 +37,10 @@ def write(home: ExpertHome, value: object) -> bytes:
 def add(home: ExpertHome, name: str, version: str) -> None:
     with home.changing() as change:
         change.registry = change.registry.with_version(name, entry(version))
+
+
+def one_at(path: Path, name: str = "a") -> InstalledVersion:
+    return InstalledVersion(name, "1", path, "source", "base", "", {})
 
 
 def test_the_home_is_hivellms_unless_a_variable_names_another(monkeypatch: pytest.MonkeyPatch):
@@ -175,22 +180,34 @@ def test_only_files_below_the_folder_of_experts_are_ever_removed(
     for path in (outside, folder / "a" / "1"):
         path.mkdir(parents=True)
     (folder / "a" / "link").symlink_to(outside)
+    for path in (outside, folder / "a" / "1"):
+        (path / "manifest.json").write_bytes(b"{}")
     for path in (outside, folder, home.root, folder / "..", folder / "a" / "link", Path("/")):
-        home.forget_files(path, folder)
-    assert outside.is_dir()
+        home.forget_files(one_at(path), folder)
+    home.forget_files(one_at(folder / "a" / "1", name="another"), folder)
+    home.forget_files(one_at(outside), tmp_path)  # a registry whose install_dir is too large
+    assert (outside / "manifest.json").is_file()
     assert (folder / "a" / "1").is_dir()
-    home.forget_files(folder / "a" / "1", folder)
+    home.forget_files(one_at(folder / "a" / "1"), folder)
     assert not (folder / "a" / "1").exists()
     assert not any(path.name.startswith(".removed") for path in folder.rglob("*"))
 
 
-def test_a_folder_that_another_expert_uses_stays(expert_folder: ExpertHome):
+def test_a_folder_that_another_expert_uses_stays(expert_folder: ExpertHome, tmp_path: Path):
     home = expert_folder
     used = home.root / "experts" / "a" / "1"
     used.mkdir(parents=True)
     with home.changing() as change:
         change.registry = change.registry.with_version("a", entry("1", path=str(used)))
-    home.forget_files(used.parent, home.root / "experts")
+    (used.parent / "manifest.json").write_bytes(b"{}")
+    home.forget_files(one_at(used.parent), home.root / "experts")
+    assert used.is_dir()
+    through = tmp_path / "link"
+    through.symlink_to(home.root)
+    with home.changing() as change:
+        path = str(through / "experts" / "a" / "1")
+        change.registry = change.registry.with_version("a", entry("1", path=path))
+    home.forget_files(one_at(used.parent), home.root / "experts")
     assert used.is_dir()
 
 

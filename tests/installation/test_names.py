@@ -75,7 +75,7 @@ def test_what_is_not_installed_is_an_error_that_says_what_is(
     "text",
     [
         *("./sql", "owner/sql", "C:\\sql", "~sql", "sql.expert", "SQL.EXPERT", ".", "-sql"),
-        *("https://example.org/x", "x.tar", "model.gz", Path("sql"), "sql@main"),
+        *("https://example.org/x", "x.tar", "model.gz", Path("sql"), ""),
     ],
 )
 def test_a_path_or_an_address_is_never_the_name_of_an_installed_expert(
@@ -83,6 +83,25 @@ def test_a_path_or_an_address_is_never_the_name_of_an_installed_expert(
 ):
     assert asked_name(text) is None
     assert installed_folder(text) is None
+
+
+def test_a_name_that_is_no_requirement_stands_for_itself(tmp_path: Path):
+    names = [
+        ("a@b", "1"),
+        ("a=b", "1"),
+        ("SQL expert", "1"),
+        ("a@1", "1.0"),
+        ("expert-v", "latest"),
+    ]
+    with ExpertHome().changing() as change:
+        for name, version in names:
+            change.registry = change.registry.with_version(name, entry(version, path=str(tmp_path)))
+    for text in ("a@b", "a=b", "SQL expert", "a@1", "a@1@1.0", "expert-v@latest", "v@latest"):
+        assert installed_folder(text) == tmp_path, text
+    assert installed_folder("sql@main") is None
+    with ExpertHome().changing() as change:
+        change.registry = change.registry.with_version("a", entry("1.2", path=str(tmp_path)))
+    assert find_installed("a@1").identity == "a@1.2"
 
 
 def test_the_folder_of_an_installed_expert(installed: ExpertHome, tmp_path: Path):
