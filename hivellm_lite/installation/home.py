@@ -246,8 +246,9 @@ class ExpertHome:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(_lock_of(work), timeout=0)
-            lock.acquire()  # shows other processes that this one is alive
-            work.mkdir()
+            with self._locked():  # who clears up must not find it before it is held
+                lock.acquire()  # shows other processes that this one is alive
+                work.mkdir()
         except (OSError, NotImplementedError) as error:
             raise self.explain(error) from error
         try:

@@ -32,13 +32,9 @@ def find_source(
     ``sql`` is ``expert-sql`` unless an index has an expert called ``sql``.
     """
     for name in (asked.name, PREFIX + asked.name):
-        fitting = [
-            one
-            for one in candidates(name, settings, offline=offline)
-            if asked.allows(one.version, unknown=False) and index in (None, one.index)
-        ]
-        fitting.sort(key=lambda one: (one.order.release, one.order), reverse=True)
-        for one in fitting[:1]:
+        for one in candidates(name, settings, offline=offline):  # the newest first
+            if not asked.allows(one.version, unknown=False) or index not in (None, one.index):
+                continue
             return Wanted(
                 one.source,
                 name=one.name,
