@@ -24,6 +24,7 @@ from ..support.packages import (
     manifest_v2,
     write_package,
 )
+from ..support.terminal import shown_on_terminal
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs pseudo-terminals")
 
@@ -110,38 +111,38 @@ def dictating(tmp_path):
 class TestATerminal:
     @pytest.mark.parametrize("field", ["description", "author", "license"])
     def test_gets_no_escape_of_a_manifest(self, package, field):
-        seen = on_terminal("inspect", package(**{field: ATTACK}))
+        seen = shown_on_terminal("inspect", package(**{field: ATTACK}))
         assert harmless(seen)
         assert b"\\x1b[31mRED" in seen
 
     def test_is_not_told_another_line_by_a_manifest(self, package):
-        seen = on_terminal("inspect", package(description=ATTACK)).decode()
+        seen = shown_on_terminal("inspect", package(description=ATTACK)).decode()
         signed = [line for line in seen.splitlines() if line.startswith("signed")]
         assert signed == ["signed        no"]
 
     def test_gets_none_of_nested_fields_and_of_errors(self, package, tiny_base):
         base = {**manifest_v2()["base_models"][0], "prompt_template": ATTACK, "name": ATTACK}
         capable = package(capabilities=[ATTACK, "a:b"], base_models=[base])
-        assert harmless(on_terminal("inspect", capable))
-        assert harmless(on_terminal("run", capable, "x"))
-        assert harmless(on_terminal("run", capable, "x", "--base", tiny_base))
+        assert harmless(shown_on_terminal("inspect", capable))
+        assert harmless(shown_on_terminal("run", capable, "x"))
+        assert harmless(shown_on_terminal("run", capable, "x", "--base", tiny_base))
         unknown = package(config={"peft_type": ATTACK})
         for how in (("inspect",), ("convert",), ("--debug", "convert")):
             given = ("--base", tiny_base) if "convert" in how else ()
-            assert harmless(on_terminal(*how, unknown, *given))
+            assert harmless(shown_on_terminal(*how, unknown, *given))
 
     def test_gets_none_of_names_of_files(self, package, tiny_base):
         named = package(folder=True, more={f"base/{ATTACK[:20]}": b"x", "base/config.json": b"{}"})
-        assert harmless(on_terminal("inspect", named))
-        assert harmless(on_terminal("run", named, "x"))
+        assert harmless(shown_on_terminal("inspect", named))
+        assert harmless(shown_on_terminal("run", named, "x"))
         odd = named.with_name("\x1b[31mRED\u202e")
         named.rename(odd)
-        assert harmless(on_terminal("inspect", odd))
-        assert harmless(on_terminal("inspect", f"{odd}-missing"))
-        assert harmless(on_terminal("route", "x", odd))
-        assert harmless(on_terminal("convert", odd, "--base", tiny_base))
-        assert harmless(on_terminal("cache", "list"))
-        assert harmless(on_terminal("estimate", odd, "--base", tiny_base))
+        assert harmless(shown_on_terminal("inspect", odd))
+        assert harmless(shown_on_terminal("inspect", f"{odd}-missing"))
+        assert harmless(shown_on_terminal("route", "x", odd))
+        assert harmless(shown_on_terminal("convert", odd, "--base", tiny_base))
+        assert harmless(shown_on_terminal("cache", "list"))
+        assert harmless(shown_on_terminal("estimate", odd, "--base", tiny_base))
 
     def test_gets_an_answer_without_escapes_but_with_its_lines(self, dictating, tiny_base):
         seen = on_terminal("run", dictating("a\n\tb" + ATTACK), "x", "--base", tiny_base, *QUICK)
@@ -160,10 +161,10 @@ class TestATerminal:
         path.write_text(f'root ::= "a" gone # {ATTACK[:-20]}\n')
         for how in (("check",), ("repair",), ("test",)):
             texts = (ATTACK,) if how == ("test",) else ()
-            assert harmless(on_terminal("grammar", *how, path, *texts))
+            assert harmless(shown_on_terminal("grammar", *how, path, *texts))
         path.write_text('root ::= "\u202e\x9b" | "b"\n')
-        assert harmless(on_terminal("grammar", "repair", path))
-        assert harmless(on_terminal("grammar", "test", path, "c\x1b[31m"))
+        assert harmless(shown_on_terminal("grammar", "repair", path))
+        assert harmless(shown_on_terminal("grammar", "test", path, "c\x1b[31m"))
 
     def test_gets_wrong_usage_without_escapes(self):
         for arguments in (
@@ -173,7 +174,7 @@ class TestATerminal:
             ("batch", "p", ATTACK),
             ("cache", ATTACK),
         ):
-            assert harmless(on_terminal(*arguments))
+            assert harmless(shown_on_terminal(*arguments))
 
 
 def test_what_a_hub_says_is_harmless(tool, server):
@@ -253,26 +254,26 @@ class TestAPipe:
 
 
 class TestBounds:
-    def test_a_huge_name_makes_no_huge_message(self, package, tiny_base):
+    def test_a_huge_name_makes_no_huge_message(self, tool, package, tiny_base):
         huge = package(config={"peft_type": "x" * 1_000_000})
-        done = piped("convert", huge, "--base", tiny_base)
-        assert done.returncode == 1
-        assert len(done.stderr) < 5_000
-        shown = piped("inspect", package(description="x" * 100_000, author="y" * 100_000))
-        assert len(shown.stdout) < 20_000
+        code, _, err = tool("convert", huge, "--base", tiny_base)
+        assert code == 1
+        assert len(err) < 5_000
+        described = package(description="x" * 100_000, author="y" * 100_000)
+        assert len(tool("inspect", described)[1]) < 20_000
 
-    def test_a_thousand_problems_are_counted(self, package):
+    def test_a_thousand_problems_are_counted(self, tool, package):
         wrong = package(**{f"field{n}": n for n in range(3)}, routing=["x"] * 5000, name=5)
-        done = piped("inspect", wrong)
-        assert done.returncode == 1
-        assert len(done.stderr) < 50_000
+        code, _, err = tool("inspect", wrong)
+        assert code == 1
+        assert len(err) < 50_000
 
-    def test_a_grammar_of_ten_thousand_mistakes_does_not_flood(self, tmp_path):
+    def test_a_grammar_of_ten_thousand_mistakes_does_not_flood(self, tool, tmp_path):
         path = tmp_path / "g.gbnf"
         path.write_text('root ::= "a"\n' + "".join(f'unused{n} ::= "a"\n' for n in range(2_000)))
-        lines = piped("grammar", "check", path).stdout.splitlines()
+        lines = tool("grammar", "check", path)[1].splitlines()
         assert len(lines) < 250
-        assert any(b"more, which --json lists" in line for line in lines)
+        assert any("more, which --json lists" in line for line in lines)
 
 
 COMMANDS = [
