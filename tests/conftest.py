@@ -26,10 +26,6 @@ from .support.paths import FIXTURES, REAL_BASE
 if TYPE_CHECKING:
     from hivellm_lite.engine import Model
 
-# Tests run beside each other and beside other programs; spinning threads would
-# make both crawl. Read by OpenMP when llama.cpp is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 # What "auto" means in every test and in the programs that tests start.
 os.environ["HIVELLM_DEVICE"] = TEST_DEVICE
 
