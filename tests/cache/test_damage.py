@@ -147,7 +147,6 @@ def test_a_damaged_file_is_made_again(used, kind, pattern, mode, damage):
     assert all(item.problem is None for item in verify(used.cache))
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("damage", ENTRY_DAMAGE)
 def test_a_damaged_description_of_any_kind_is_made_again(used, damage):
     wanted = used.answer("exact")

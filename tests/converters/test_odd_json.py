@@ -22,8 +22,6 @@ from ..support.paths import ADAPTERS
 
 ODD: tuple[Any, ...] = (None, True, -1, 1e300, 10**400, 2**24, "x", [], [[]], {"type": []}, [{}, 1])
 
-pytestmark = pytest.mark.unmeasured
-
 MANY = {"vocab", "merges"}
 """Of their thousands of entries only the first is replaced."""
 
@@ -57,7 +55,7 @@ def with_value(original: str, path: tuple[Any, ...], odd: Any) -> str:
         ("tiny-llama", "generation_config.json"),
         ("tiny-llama", "tokenizer_config.json"),
         ("tiny-llama3", "tokenizer.json"),
-        ("tiny-mistral", "tokenizer.json"),
+        pytest.param("tiny-mistral", "tokenizer.json", marks=pytest.mark.unmeasured),
         ("tiny-llama3", "model.safetensors.index.json"),
     ],
 )

@@ -49,7 +49,6 @@ AT_THE_LIMIT = {
 }
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("what", AT_THE_LIMIT)
 def test_at_the_limit_a_grammar_is_read_and_one_more_is_refused(what):
     assert parse_grammar(AT_THE_LIMIT[what](0)).rules

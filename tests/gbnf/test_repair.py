@@ -72,7 +72,6 @@ ws ::= "" | " " ws | "\n" ws
 """
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", NASTY)
 def test_repair_keeps_every_short_text_and_random_long_ones(name):
     grammar = parse_grammar(NASTY[name])
@@ -90,7 +89,6 @@ def test_repairing_twice_changes_nothing_more(name):
     assert repair_grammar(repaired).changes == ()
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("text", [QUERIES, DOCUMENTS], ids=["queries", "documents"])
 def test_repair_keeps_the_language_of_real_formats(text):
     grammar = parse_grammar(text)
@@ -113,7 +111,6 @@ def random_node(rng: Random, depth: int) -> Node:
     return repeat(parts[0], *rng.choice([(0, None), (1, None), (0, 1), (2, 3), (2, None)]))
 
 
-@pytest.mark.unmeasured
 def test_repair_keeps_the_language_of_random_grammars():
     texts = ["".join(chars) for n in range(5) for chars in itertools.product("ab", repeat=n)]
     repaired_grammars = 0

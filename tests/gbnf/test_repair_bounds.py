@@ -23,14 +23,12 @@ def every_pair(count: int) -> Grammar:
     return Grammar(rules, source="pairs.gbnf")
 
 
-@pytest.mark.unmeasured
 def test_rules_that_all_begin_with_one_another_are_untangled_up_to_a_size():
     assert_runnable(repair_grammar(every_pair(6)).grammar)
     with pytest.raises(GrammarError, match=r"^pairs\.gbnf: rule '\w+' grows beyond"):
         repair_grammar(every_pair(40))
 
 
-@pytest.mark.unmeasured
 def test_too_many_rules_that_begin_with_one_another_are_refused():
     rules = {
         f"x{n}": alternation(sequence(RuleRef(f"x{(n + 1) % 600}"), Literal("a")), Literal("b"))

@@ -78,7 +78,6 @@ UNENFORCED = [
 ]
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(("schema", "keyword", "pointer"), UNENFORCED)
 def test_keyword_is_named_with_its_pointer(schema, keyword, pointer):
     with pytest.raises(GrammarError) as caught:

@@ -227,7 +227,6 @@ class TestSpacesInFront:
         assert b"".join(map(model.piece, tokens)) == b"SELECT 1"
 
 
-@pytest.mark.unmeasured
 class TestLongTexts:
     @pytest.mark.parametrize("name", SENTENCEPIECE)
     def test_have_the_tokens_of_llama_cpp_s_one_call(

@@ -99,7 +99,6 @@ def test_a_variant_has_the_logits_of_peft(
     assert_same(split_logits(loading_order(parts, tmp_path), tokens, report.n_tensors), name)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", COVERED)
 def test_the_low_rank_form_of_full_rank_has_the_logits_of_peft(
     name: str, split_base: Callable[[str], list[Path]], tmp_path: Path

@@ -92,7 +92,6 @@ def test_a_pattern_that_backtracks_for_ever_is_matched_at_once(
     assert options.rank_of(Q0) == 7
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("pattern", "rule"),
     [

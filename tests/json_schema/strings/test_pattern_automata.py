@@ -40,7 +40,6 @@ PATTERNS = [
 TEXTS = ["".join(chars) for n in range(6) for chars in product("ab1 ", repeat=n)]
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_same_strings_as_a_search(pattern):
     # Python's "$" also matches in front of a line end that ends the text.

@@ -68,7 +68,6 @@ def test_same_strings_as_a_search(pattern):
         assert recogniser.recognise(text) == bool(searched.search(text)), text
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "pattern",
     ["^a*$", "^ab*$", "^(ab){1,3}$", "^a{2,}|b$", "^[ab]$", "^1(a|ab)$", "^(|){2}a$", "a1"],
