@@ -80,7 +80,6 @@ def test_a_base_in_parts_gives_the_same_bits(
     np.testing.assert_array_equal(split_logits(parts, tokens), split_logits([whole], tokens))
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", COVERED)
 def test_a_variant_has_the_logits_of_peft(
     name: str, split_base: Callable[[str], list[Path]], tmp_path: Path

@@ -105,6 +105,11 @@ def test_properties_of_unicode(name, inside, outside):
     assert admitted(rf"^\P{{{name}}}$", inside) == ""
 
 
+def test_escapes_of_controls():
+    assert admitted(r"^[\b\t]$", "\b\t\nbt") == "\b\t"
+    assert admitted(r"^\n$", "\b\t\nbn") == "\n"
+
+
 def test_unknown_properties_are_unknown():
     assert property_named("Script=Latin", wide=False) is None
     assert property_named("gc=Nonsense", wide=False) is None
