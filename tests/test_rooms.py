@@ -29,8 +29,8 @@ cli                      : adapters bases cache converters.file_types converters
                            manager manifest memory_estimate package packaging process progress
                            prompts residency routing server signing sources storage terminal_text
                            toml_text user_paths verification
-server                   : errors gbnf inference json_schema manager manifest prompts requests
-                           residency strict_json
+server                   : errors gbnf inference json_schema loopback manager manifest prompts
+                           requests residency strict_json
 manager                  : expert inference loading manifest process requests residency routing
 verification             : adapters converters.forms converters.gguf converters.peft
                            converters.safetensors converters.soft_prompts engine expert inference
@@ -68,8 +68,8 @@ inference                : engine errors gbnf lazy process sampling storage
 prompts                  : chat_templates converters.gguf converters.json_file
                            converters.tokenizers errors lazy manifest package tokenization
                            user_paths
-sources                  : archive cache errors expert_home hub manifest package progress storage
-                           strict_json terminal_text toml_text user_paths
+sources                  : archive cache errors expert_home hub loopback manifest package progress
+                           storage strict_json terminal_text toml_text user_paths
 converters.soft_prompts  : converters.architectures converters.gguf converters.peft
                            converters.safetensors converters.torch_zip errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization
@@ -103,6 +103,7 @@ converters.file_types    :
 errors                   :
 hardware                 :
 lazy                     :
+loopback                 :
 progress                 :
 sampling                 :
 terminal_text            :

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..loopback import is_loopback
 
 __all__ = ["DEFAULT_PORT", "APIKey", "ServerOptions"]
 
@@ -82,12 +83,7 @@ class ServerOptions:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def _check_reach(self) -> None:
         if not (self.keys or self.is_loopback or self.insecure):

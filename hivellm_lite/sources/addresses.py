@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+from ..loopback import is_loopback
 
 __all__ = ["Address", "AddressError", "parse_address", "without_secrets"]
 
@@ -47,12 +48,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether the host is this machine, by its number or as ``localhost``."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def is_trustworthy(self) -> bool:
