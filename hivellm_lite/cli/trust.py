@@ -9,7 +9,7 @@ import click
 from ..signing.keys import key_text, read_public_key
 from ..signing.trusted import add_trusted, remove_trusted, trusted_folder, trusted_keys
 from .options import json_option
-from .output import print_json, print_line, say_line
+from .output import print_json, print_line, say, say_line
 
 __all__ = ["trust"]
 
@@ -40,7 +40,7 @@ def list_(as_json: bool) -> None:
     """Show the trusted keys."""
     trusted = trusted_keys()
     for problem in trusted.problems:
-        say_line(f"Warning: {problem}")
+        say(f"Warning: {problem}")
     if as_json:
         keys = [{"name": name, "key": key} for key, name in trusted.names.items()]
         print_json({"keys": keys, "problems": list(trusted.problems)})

@@ -18,6 +18,7 @@ nothing names.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
 import logging
@@ -27,6 +28,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import ManifestError, RegistryError
 from ..expert_home import expert_home
@@ -141,7 +143,7 @@ class ExpertHome:
 
     def _recovered(self) -> Registry:
         """A registry of the packages in the folder of installed experts."""
-        registry = self._new()
+        found: dict[str, list[dict[str, Any]]] = {}
         with contextlib.suppress(OSError):
             manifests = sorted((self.root / "experts").glob("*/*/manifest.json"))
             for path in manifests[:MAX_FOLDERS]:
@@ -150,8 +152,11 @@ class ExpertHome:
                     record = read_record(path.parent)
                     source = record.source if record else str(path.parent)
                     entry = version_entry(manifest, path.parent, source, size=0, now=now())
-                    registry = registry.with_version(manifest.name, entry)
-        return registry
+                    found.setdefault(manifest.name, []).append(entry)
+        experts = [{"name": name, "versions": entries} for name, entries in found.items()]
+        return dataclasses.replace(
+            new := self._new(), document={**new.document, "experts": experts}
+        )
 
     # --- changing ----------------------------------------------------------------------
 
@@ -189,8 +194,8 @@ class ExpertHome:
                 file.write(data)
         except UnicodeEncodeError:
             raise RegistryError(
-                f"{place}: a path in it cannot be written as UTF-8\n"
-                "Set HIVELLM_EXPERTS to a folder with another name."
+                f"{place}: the path of a folder in it is not UTF-8\n"
+                "Rename that folder, or set HIVELLM_EXPERTS to one with another name."
             ) from None
         except OSError as error:
             raise self.explain(error) from error
@@ -261,7 +266,8 @@ class ExpertHome:
     def is_inside(self, path: Path, folder: Path) -> bool:
         """Whether ``path`` is a real folder below ``folder``, that of the installed experts."""
         inside, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
-        return not path.is_symlink() and real != inside and real.is_relative_to(inside)
+        is_link = os.path.islink(path)  # noqa: PTH114 - False, too, where nobody may look
+        return not is_link and real != inside and real.is_relative_to(inside)
 
     def bury(self, path: Path, folder: Path) -> None:
         """Remove a folder below ``folder`` at once: it is renamed first, then deleted. The lock
@@ -295,7 +301,7 @@ class ExpertHome:
         that says strange things can make us remove anything else. The lock must be held.
         """
         real, place = Path(os.path.realpath(one.path)), _place_of(one.name, folder)
-        if one.path.is_symlink() or place not in (real, real.parent):
+        if not self.is_inside(one.path, folder) or place not in (real, real.parent):
             return
         others = (Path(os.path.realpath(other.path)) for other in self.read().versions())
         if any(real in (other, *other.parents) for other in others):

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from ..cache.store import Cache
-from ..errors import LoadError, PackageError, RegistryError
+from ..errors import LoadError, PackageError, RegistryError, SignatureError
 from ..hub import Hub
 from ..manifest.records import Manifest
 from ..package.opening import Package, open_package
@@ -24,6 +24,7 @@ from ..progress import Progress
 from ..signing.verification import SignatureReport
 from ..sources.fetching import fetch
 from ..sources.source import Folder, Source, parse_source
+from ..storage.disk_space import is_disk_full
 from .files import (
     check_identity,
     copy_package,
@@ -139,6 +140,7 @@ class Installer:
     def _prepare(self, wanted: Wanted) -> Prepared:
         nowhere = self._workplace / "nowhere"
         source = parse_source(wanted.source, relative_to=nowhere if wanted.recorded else None)
+        _check_can_be_noted(source.text)
         if wanted.link:
             return self._linked(wanted, source)
         self._count += 1
@@ -192,12 +194,18 @@ class Installer:
         return Prepared(package, Path(os.path.realpath(source.path)), True, record)
 
     def _open(self, path: Path, work: Path) -> Package:
-        return open_package(
-            path,
-            cache=Cache(work / "cache"),
-            verify=self.checks.verify,
-            signatures=self.checks.signatures,
-        )
+        try:
+            return open_package(
+                path,
+                cache=Cache(work / "cache"),
+                verify=self.checks.verify,
+                signatures=self.checks.signatures,
+            )
+        except LoadError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and is_disk_full(cause):  # ours, not that of a cache
+                raise self.home.explain(cause) from cause
+            raise
 
     # --- putting into place ------------------------------------------------------------
 
@@ -284,6 +292,17 @@ class Installer:
         return place
 
 
+def _check_can_be_noted(source: str) -> None:
+    """Raise PackageError for a path that no registry can hold."""
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        raise PackageError(
+            f"{source}: this path is not UTF-8, so the registry cannot hold it\n"
+            "Rename the file or folder, then install it."
+        ) from None
+
+
 def _is_free(place: Path) -> bool:
     """Whether nothing is there, or a package or a link, which may go."""
     return not os.path.lexists(place) or place.is_symlink() or (place / "manifest.json").is_file()
@@ -292,6 +311,12 @@ def _is_free(place: Path) -> bool:
 def _check_wanted(wanted: Wanted, package: Package, record: InstallRecord) -> None:
     """Raise PackageError if the package is not the one that is wanted."""
     manifest = package.manifest
+    is_pinned = wanted.files is not None or wanted.sha256 is not None
+    if wanted.key is not None and not is_pinned and package.signature.state == "not verified":
+        raise SignatureError(
+            f"{wanted.source} must be signed by {wanted.key}, which was not verified\n"
+            "Install cryptography, pip install 'hivellm-lite[signing]', and verify signatures."
+        )
     facts = (
         ("name", wanted.name, manifest.name),
         ("version", wanted.version, manifest.version),

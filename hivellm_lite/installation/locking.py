@@ -72,10 +72,16 @@ def _locked(
             f"{one.identity} was changed after it was installed: {one.path}\n"
             f"Install it again: hivellm-lite install {one.source}"
         )
+    source = _relative(record.pinned or record.source, beside)
+    if not source.isprintable():
+        raise RegistryError(
+            f"{one.identity}: a lock file cannot hold its source, {source!r}\n"
+            "Rename the file or folder, install it again, then lock it."
+        )
     return LockedExpert(
         name=one.name,
         version=one.version,
-        source=_relative(record.pinned or record.source, beside),
+        source=source,
         files=record.files,
         sha256=record.sha256,
         key=record.key,

@@ -19,6 +19,9 @@ __all__ = ["find_source", "with_required"]
 MAX_TRIED = 32
 """Most experts that one installation tries to bring along. Real ones require one or two."""
 
+MAX_TOLD = 20
+"""Requirements that one error lists; a hostile manifest has thousands."""
+
 _TOO_MANY = f"{MAX_TRIED} others were tried"
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -37,6 +40,7 @@ def find_source(
                 continue
             return Wanted(
                 one.source,
+                recorded=True,
                 name=one.name,
                 version=one.version,
                 sha256=one.sha256,
@@ -68,6 +72,8 @@ def with_required(
             else:
                 problems.append(f"  {needing.manifest.identity} requires {asked.text}: {found}")
     if problems:
+        if len(problems) > MAX_TOLD:
+            problems[MAX_TOLD:] = [f"  and {len(problems) - MAX_TOLD} more"]
         raise PackageError(
             "\n".join(["nothing was installed: required experts cannot be had", *problems])
             + "\nInstall them yourself first, or pass --no-requires; then they are missing "
