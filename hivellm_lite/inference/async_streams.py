@@ -53,7 +53,9 @@ class AsyncTextStream(AnswerStream, AsyncIterator[str]):
             self._cancel()
             raise
         if piece is not None:
-            return self._underway.take(submission, piece)
+            if not self._underway.take(submission, piece):  # another task has closed the stream
+                raise StopAsyncIteration
+            return piece
         if not self._leave():  # closed meanwhile
             raise StopAsyncIteration
         self.result = submission.decoding.result()

@@ -57,7 +57,9 @@ class TextStream(AnswerStream, Generator[str, None, InferenceResult]):
             raise
         if piece is None:
             self._end(submission)
-        return self._underway.take(submission, piece)
+        if not self._underway.take(submission, piece):  # closed by another thread
+            raise StopIteration(self._underway.taken())
+        return piece
 
     def throw(self, typ, val=None, tb=None, /):  # type: ignore[no-untyped-def]
         self.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from dataclasses import replace
 from typing import NoReturn, SupportsIndex
@@ -21,6 +22,8 @@ class Underway:
         self.prepared = prepared
         self.submission: Submission | None = None
         self._taken: list[str] = []
+        self._is_left = False
+        self._taking = threading.RLock()  # Ctrl-C may close a stream in the middle of `take`
 
     @property
     def holds(self) -> bool:
@@ -32,11 +35,14 @@ class Underway:
         prepared.submit([submission])
         self.submission = submission
 
-    def take(self, submission: Submission, piece: str) -> str:
-        """The reader takes a piece, which it gets back."""
-        self._taken.append(piece)
+    def take(self, submission: Submission, piece: str) -> bool:
+        """The reader takes a piece; False if the stream was left before, whose result lacks it."""
+        with self._taking:
+            if self._is_left:
+                return False
+            self._taken.append(piece)
         submission.took()
-        return piece
+        return True
 
     def drop(self) -> None:
         """Stop the decoding and give back what is held. Never waits, and runs on any thread."""
@@ -57,8 +63,10 @@ class Underway:
         """
         if self.submission is None:
             return None
-        result = self.submission.decoding.result()
-        return replace(result, text="".join(self._taken), finish_reason="cancelled")
+        with self._taking:
+            self._is_left = True
+            text = "".join(self._taken)
+        return replace(self.submission.decoding.result(), text=text, finish_reason="cancelled")
 
 
 class AnswerStream:

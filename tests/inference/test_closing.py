@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,41 @@ class TestClosing:
         assert stream.result.finish_reason == "cancelled"
         assert stream.result.text == first + "".join(rest)
         assert list(stream) == []
+
+    def test_at_any_moment_leaves_a_result_of_just_what_the_reader_got(self, expert):
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for _ in range(40):
+                stream, got = expert.generate_stream("Hello", **ENDLESS), []
+                reader = threading.Thread(target=lambda s=stream, got=got: got.extend(s))
+                got.append(next(stream))
+                reader.start()
+                stream.close()
+                reader.join()
+                assert stream.result.text == "".join(got)
+        finally:
+            sys.setswitchinterval(interval)
+
+    def test_between_the_arrival_of_a_piece_and_its_reader_loses_nothing(self, expert):
+        async def main():
+            stream, got = expert.agenerate_stream("Hello", **ENDLESS), []
+
+            async def read():
+                async for piece in stream:
+                    got.append(piece)
+                    if len(got) == 2:
+                        asyncio.get_running_loop().call_soon(closing.set)
+
+            closing = asyncio.Event()
+            task = asyncio.create_task(read())
+            await closing.wait()
+            await stream.aclose()
+            await task
+            assert stream.result.text == "".join(got)
+
+        for _ in range(10):
+            asyncio.run(main())
 
     def test_by_many_threads_at_once_is_one_closing(self, expert):
         stream = expert.generate_stream("Hello", **ENDLESS)
