@@ -12,6 +12,7 @@ from ..gbnf.library import grammar_names, load_grammar
 from ..gbnf.matcher import compile_grammar
 from ..gbnf.syntax import Grammar
 from ..hub import parse_reference
+from ..installation.names import installed_folder
 from ..package.grammar import package_grammar
 from ..user_paths import is_folder, path_exists, user_path
 from .options import checking_options, offline_option
@@ -49,11 +50,15 @@ def read_grammar(
 
 
 def _is_package(source: str) -> bool:
-    """Whether ``source`` names an archive, a folder, or what may be a repository on the Hub."""
+    """Whether ``source`` names an archive, a folder, an installed expert, or what may be a
+    repository on the Hub.
+    """
     path = user_path(source)
     if path.suffix.lower() in ARCHIVES or is_folder(path):
         return True
-    return not path_exists(path) and parse_reference(source) is not None
+    if path_exists(path):
+        return False
+    return parse_reference(source) is not None or installed_folder(source) is not None
 
 
 def refusal_of(grammar: Grammar) -> str | None:

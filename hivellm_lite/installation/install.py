@@ -172,7 +172,7 @@ class Installer:
             pinned=fetched.pinned,
             revision=fetched.revision,
             sha256=sha256,
-            key=_trusted_key(package),
+            key=_signer(package),
             base=wanted.base,
             index=wanted.index,
         )
@@ -190,7 +190,7 @@ class Installer:
                 f"{source.path} is in the folder of installed experts, where uninstalling removes "
                 "files\nMove it elsewhere, then link it."
             )
-        record = InstallRecord(source=source.text, files="", key=_trusted_key(package))
+        record = InstallRecord(source=source.text, files="", key=_signer(package))
         return Prepared(package, Path(os.path.realpath(source.path)), True, record)
 
     def _open(self, path: Path, work: Path) -> Package:
@@ -356,10 +356,14 @@ def _differs_in_case(new: str, old: str) -> RegistryError:
 
 
 def _merged(new: InstallRecord, old: InstallRecord | None) -> InstallRecord:
-    """The record of files that are the same: a lock's base stays unless another is given."""
-    return dataclasses.replace(new, base=new.base or (old.base if old else None))
+    """The record of files that are the same: a lock's base stays unless another is given, and a
+    signer who was known stays if nobody has looked now.
+    """
+    if old is None:
+        return new
+    return dataclasses.replace(new, base=new.base or old.base, key=new.key or old.key)
 
 
-def _trusted_key(package: Package) -> str | None:
-    """The key of a valid signature, if it is trusted."""
-    return package.signature.key if package.signature.trusted_as is not None else None
+def _signer(package: Package) -> str | None:
+    """The key of a valid signature, trusted or not: updates must be signed by the same."""
+    return package.signature.key if package.signature.state == "signed" else None

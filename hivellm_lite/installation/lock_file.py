@@ -10,7 +10,7 @@
     source = "owner/expert-sql@4f1c…:expert-sql.expert"
     sha256 = "…"                      # of the archive, if it is one
     files = "…"                       # of all installed files
-    key = "ed25519:…"                 # who signed it, if that was trusted
+    key = "ed25519:…"                 # who signed it
     base = "Qwen/Qwen3-0.6B@c1899de2…"
 
 ``files`` is the SHA-256 of the lines ``<SHA-256 of the file>  <path>``, sorted, each with a line

@@ -29,7 +29,7 @@ class InstallRecord:
     ``source`` is what was asked for; ``pinned`` names the same bytes for ever: a commit in place
     of a branch. ``revision`` is that commit. ``sha256`` is the digest of the archive, None if
     it was no archive; ``files`` is one over all installed files. ``key`` is the public key of a
-    signature that was valid, and trusted when it was installed. ``base`` is the base model's
+    signature that was valid, trusted or not. ``base`` is the base model's
     repository and commit that a lock file asked for. ``index`` is the index that named the
     source, if the expert was installed by its name: updates are looked for there.
     """

@@ -124,7 +124,7 @@ def _objection(one: InstalledVersion, record: InstallRecord | None, found: Prepa
         return f"its source has the older version {found.manifest.version}"
     key = record.key if record else None
     if key is not None and found.record.key != key:
-        by = f"by {found.record.key}" if found.record.key else "by nobody who is trusted"
+        by = f"by {found.record.key}" if found.record.key else "by nobody who could be verified"
         return f"it was signed by {key}, and {found.manifest.identity} is signed {by}"
     return ""
 

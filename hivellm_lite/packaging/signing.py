@@ -160,6 +160,8 @@ def _place(source: Path, output: str | os.PathLike[str] | None) -> Path:
         place = user_path(output).absolute()
         if is_folder(place):
             raise PackageError(f"{place}: a folder\nName the file to write, such as x.expert.")
+        if not is_folder(place.parent):
+            raise PackageError(f"{shown_path(place.parent)}: no such folder\nMake it first.")
         return place
     if is_folder(source):
         raise PackageError(

@@ -87,18 +87,21 @@ def add_trusted(key: bytes, name: str | None) -> tuple[str, bool]:
 
 
 def remove_trusted(given: str) -> tuple[str, ...]:
-    """Trust the key, or the key of this name, no longer; returns the names that are gone.
+    """Trust the key, or the key of this name, no longer; returns all names of it that are gone.
 
     Raises SignatureError if there is none.
     """
     try:
-        key = parse_public_key(given)
+        key: bytes | None = parse_public_key(given)
     except ValueError:
         key = None
     gone = []
     try:
-        for place in _files():
-            name = place.name.removesuffix(_SUFFIX)
+        files = {place: place.name.removesuffix(_SUFFIX) for place in _files()}
+        if key is None:
+            found = (_key_or_problem(place) for place, name in files.items() if name == given)
+            key = next((one for one in found if isinstance(one, bytes)), None)
+        for place, name in files.items():
             if name == given or (key is not None and _key_or_problem(place) == key):
                 place.unlink()
                 gone.append(name)

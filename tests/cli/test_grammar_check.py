@@ -99,6 +99,12 @@ def test_the_grammar_of_a_package_is_checked_in_any_form_of_package(tool, tmp_pa
     assert out.startswith(f"{name}/grammar.gbnf:3: repairable")
 
 
+def test_the_grammar_of_an_installed_expert_is_checked_by_its_name(tool, tmp_path):
+    assert tool("install", grammar_package(tmp_path / "x.expert", SUM))[0] == 0
+    code, out, err = tool("grammar", "check", "tiny")
+    assert (code, "grammar.gbnf:3: repairable" in out) == (0, True), err
+
+
 def test_a_package_without_a_grammar_has_the_librarys_for_its_type(tool, tmp_path):
     typed = grammar_package(tmp_path / "typed", grammar_type="postgres")
     assert tool("grammar", "check", typed)[1].splitlines()[-1].startswith("sql-postgres: ")

@@ -557,7 +557,7 @@ def test_a_signature_is_demanded_remembered_and_demanded_of_updates(
     assert opened.signature.trusted_as == "ann"
     assert b'key = "ed25519:' in lock(tmp_path)
 
-    for other, says in ((eve, "is signed by nobody who is trusted"), (None, "by nobody")):
+    for other, says in ((eve, "is signed by ed25519:"), (None, "by nobody")):
         if other is not None:
             signed(source, other, version="1.1.0")
         else:
@@ -573,6 +573,19 @@ def test_a_signature_is_demanded_remembered_and_demanded_of_updates(
     (folder / "README.md").write_bytes(b"changed")
     with pytest.raises(SignatureError, match="README"):
         open_package(folder, cache=Cache())
+
+
+def test_the_signer_of_an_update_is_the_same_also_if_nobody_trusts_them(
+    tmp_path: Path, keys: tuple[Path, Path]
+):
+    ann, eve = keys
+    source = signed(tmp_path / "a.expert", eve)
+    put(source)
+    install(ExpertHome(), [Wanted(str(source))], NO_INDEX, checks=Checks(signatures="ignore"))
+    signed(source, ann, version="1.1.0")
+    assert renew() == [("expert-a", "refused", "1.1.0")]
+    signed(source, eve, version="1.1.0")
+    assert renew() == [("expert-a", "newer", "1.1.0")]
 
 
 def test_a_lock_file_demands_the_key_that_signed(tmp_path: Path, keys: tuple[Path, Path]):

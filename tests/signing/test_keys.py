@@ -138,6 +138,12 @@ class TestTrust:
         with pytest.raises(SignatureError, match="no trusted key"):
             remove_trusted("Ann @ home")
 
+    def test_a_key_that_is_removed_by_one_name_is_trusted_under_no_other(self) -> None:
+        for key, name in ((RAW, "ann"), (RAW, "zoe"), (OTHER_RAW, "bob")):
+            add_trusted(key, name)
+        assert remove_trusted("zoe") == ("ann", "zoe")
+        assert trusted_keys().names == {OTHER_PUBLIC: "bob"}
+
     @pytest.mark.parametrize(
         "name", ["", ".", "..", "../x", "a/b", "a\\b", "a\nb", "con", "-x", ".x", "x" * 101, "a:b"]
     )
