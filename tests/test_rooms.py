@@ -44,8 +44,8 @@ loading                  : adapters bases cache converters.soft_prompts engine e
                            requests signing user_paths
 packaging                : adapters archive bases cache chat_templates converters.checkpoints
                            converters.gguf converters.json_file converters.peft
-                           converters.soft_prompts errors gbnf hub manifest package prompts signing
-                           storage strict_json terminal_text user_paths
+                           converters.soft_prompts errors gbnf hub installation manifest package
+                           prompts signing storage strict_json terminal_text user_paths
 adapters                 : bases cache converters.forms converters.gguf converters.peft
                            converters.quantization converters.soft_prompts converters.tokenizers
                            engine errors inference lazy package process progress requests storage

@@ -111,7 +111,8 @@ def init(
     for path in written:
         print_line(f"{path}")
     target = f"{answers.name}.expert"
-    print_line(f"Next: hivellm-lite package {shlex.quote(folder)} -o {shlex.quote(target)}")
+    named = f"./{folder}" if folder.startswith("-") else folder  # no option
+    print_line(f"Next: hivellm-lite package {shlex.quote(named)} -o {shlex.quote(target)}")
 
 
 class _Questions:

@@ -67,6 +67,8 @@ def install(
     """  # noqa: D301 - click looks for the control character
     if bool(sources) == (locked is not None):
         raise click.UsageError("name at least one SOURCE, or give --locked FILE.toml, not both")
+    if link and locked is not None:
+        raise click.UsageError("what is locked is installed, and not linked: leave out --link")
     settings = read_settings()
     hub = Hub.from_environment(offline=offline)
     if locked is None:

@@ -12,11 +12,12 @@ from ..cache.store import Cache
 from ..errors import LoadError
 from ..hub import Hub
 from ..installation.home import ExpertHome
-from ..installation.lock_file import write_lock
+from ..installation.lock_file import MAX_BYTES, parse_lock, write_lock
 from ..installation.locking import lock_experts
 from ..installation.registry import InstalledVersion
 from ..installation.removal import installed_manifest
 from ..storage.whole_files import write_text_whole
+from ..user_paths import is_file
 from .options import offline_option
 from .output import print_line, say_line
 from .package_type import PackageType
@@ -50,6 +51,7 @@ def lock(settings: dict[str, Any], file: str, names: tuple[str, ...], offline: b
         return pinned
 
     place = Path(file).absolute()
+    _check_place(place)
     experts = lock_experts(ExpertHome(), names, beside=place.parent, pin_base=pin_base)
     if not experts:
         raise LoadError("no expert is installed\n'hivellm-lite install SOURCE' installs one.")
@@ -58,3 +60,22 @@ def lock(settings: dict[str, Any], file: str, names: tuple[str, ...], offline: b
         print_line(f"{one.name}@{one.version} {one.source}")
         if one.source.startswith(("/", "file:")):
             say_line(f"note: {one.source} is a path of this machine; others do not have it")
+
+
+def _check_place(place: Path) -> None:
+    """Refuse to replace anything but a lock file, as by ``lock sql`` or ``lock pyproject.toml``."""
+    if place.suffix.lower() != ".toml":
+        raise click.UsageError(
+            f"the name of a lock file ends in .toml, unlike {place.name!r:.200}\n"
+            "The first argument is the file to write: hivellm-lite lock team.toml sql"
+        )
+    if not is_file(place):
+        return
+    try:
+        with place.open("rb") as file:
+            parse_lock(file.read(MAX_BYTES + 1), source=str(place))
+    except LoadError as error:
+        raise LoadError(
+            f"{place} is there already, and is no lock file that can be replaced:\n{error}\n"
+            "Name another file."
+        ) from None

@@ -21,6 +21,7 @@ from ..cache.store import Cache
 from ..converters.json_file import read_json
 from ..converters.peft.config import MAX_CONFIG_BYTES, MAX_CONFIG_MEMORY
 from ..errors import ExpertError, PackageError
+from ..installation.files import check_identity
 from ..package.digests import ChangedPackageError
 from ..package.files import MANIFEST
 from ..package.opening import Package, open_package
@@ -88,6 +89,10 @@ def make_package(
     if package.manifest.integrity or not left_out.isdisjoint(SIGNATURE_MEMBERS):
         notes.append("the signature was left out, as it would not fit: sign the new package")
     notes += _private_facts(package)
+    try:
+        check_identity(package.manifest)
+    except PackageError as error:
+        notes.append(" ".join(str(error).splitlines()))
     files: dict[str, Path | bytes] = {MANIFEST: manifest_text(manifest), **contents.files}
     with _temporary(place) as archive, _scratch() as scratch:
         digest = pack(files, archive, compress=compress)

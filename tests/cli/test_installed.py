@@ -128,6 +128,13 @@ def test_a_lock_file_is_written_and_installed_from(
     code, out, err = tool("install", "--locked", file, "--json")
     assert [one["change"] for one in json.loads(out)] == ["installed"]
     assert tool("install")[0] == tool("install", "x", "--locked", file)[0] == 2
+    assert tool("install", "--link", "--locked", file)[0] == 2
+    own = tmp_path / "pyproject.toml"
+    own.write_text("[project]")
+    assert "is no lock file" in tool("lock", own)[2]
+    assert tool("lock", tmp_path / "expert-tiny.expert")[0] == 2
+    assert own.read_text() == "[project]"
+    assert tool("lock", file)[0] == 0, "a lock file is replaced"
     file.write_text(file.read_text().replace("0.3.0", "0.4.0"))
     code, _, err = tool("install", "--locked", file)
     assert (code, "its version differs" in err) == (1, True)

@@ -276,6 +276,13 @@ def test_paths_of_one_machine_are_told(make, tmp_path):
     ]
 
 
+def test_what_others_could_not_install_is_told(make, tmp_path):
+    files = {**adapter_files(), "manifest.json": manifest_bytes(manifest_v2(name="con"))}
+    assert "cannot be the name of a folder" in " ".join(
+        make(write_package(tmp_path / "x", files)).notes
+    )
+
+
 def test_the_tool_goes_from_an_adapter_to_answers(tool, tmp_path, tiny_base, monkeypatch):
     models = tmp_path / "models"
     models.mkdir()
