@@ -111,7 +111,7 @@ def test_what_cannot_be_signed_stays_as_it_is(
         (PackageError, folder, None, "-o NAME.expert"),
         (PackageError, zipped, None, "-o NAME.expert"),
         (PackageError, path, folder, "a folder"),
-        (PackageError, path, tmp_path / "gone" / "x.expert", "cannot write"),
+        (PackageError, path, tmp_path / "gone" / "x.expert", "gone: no such folder"),
         (PackageError, tmp_path / "git", tmp_path / "x.expert", "working tree of git"),
         (PackageError, tmp_path / "gone", None, "no such file or folder"),
         (PackageError, empty, None, "no manifest.json"),
