@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..archive.limits import LIMITS, Refused
@@ -14,6 +13,7 @@ from ..manifest.records import Manifest
 from ..package.digests import folder_digest
 from ..package.files import file_in, relative_to_root
 from ..package.opening import MAX_WEIGHTS_BYTES, Package
+from ..package.walking import entries_below, files_below
 from ..storage.disk_space import require_space
 from ..storage.whole_files import flush_file
 from ..strict_json.parsing import shown
@@ -73,7 +73,7 @@ def copy_package(package: Package, target: Path) -> None:
     kept = {path for one in package.soft_prompts for path in (one.weights, one.config)}
     files = []
     total = 0
-    for path in _walk(root):
+    for path in entries_below(root, without=(".git",)):
         name = relative_to_root(path, root)
         if is_desktop_litter(name) or (never_unpacked(name) and path not in kept):
             continue
@@ -100,22 +100,9 @@ def copy_package(package: Package, target: Path) -> None:
                 left -= len(piece)
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """All files below ``root``, in a fixed order, without git's. Raises OSError."""
-    for folder, folders, names in os.walk(root, onerror=_raise):
-        folders[:] = sorted(name for name in folders if name != ".git")
-        yield from (Path(folder, name) for name in sorted(names))
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
 def files_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of all files of an installed package."""
-    return folder_digest(
-        folder, (path for path in folder.rglob("*") if path.is_file()), digest_file
-    )
+    return folder_digest(folder, files_below(folder), digest_file)
 
 
 def folder_size(folder: Path) -> int | None:
@@ -145,6 +132,5 @@ def folder_size(folder: Path) -> int | None:
 
 def flush_files(folder: Path) -> None:
     """Wait until the disk holds all files. Raises OSError."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            flush_file(path)
+    for path in files_below(folder):
+        flush_file(path)

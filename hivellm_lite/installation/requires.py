@@ -73,7 +73,8 @@ def with_required(
                 problems.append(f"  {needing.manifest.identity} requires {asked.text}: {found}")
     if problems:
         if len(problems) > MAX_TOLD:
-            problems[MAX_TOLD:] = [f"  and {len(problems) - MAX_TOLD} more"]
+            tried = f"; {_TOO_MANY}" if n_tried > MAX_TRIED else ""
+            problems[MAX_TOLD:] = [f"  and {len(problems) - MAX_TOLD} more{tried}"]
         raise PackageError(
             "\n".join(["nothing was installed: required experts cannot be had", *problems])
             + "\nInstall them yourself first, or pass --no-requires; then they are missing "

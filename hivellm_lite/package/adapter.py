@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import PackageError
 from ..manifest.records import AdapterInfo, Manifest
 from .files import CONFIG, MLX_WEIGHTS, NAMES_SHOWN, WEIGHTS, file_in, relative_to_root, safe_path
+from .walking import entries_below
 
 __all__ = ["AdapterFiles", "NoAdapterError", "find_adapter"]
 
@@ -45,7 +46,7 @@ def find_adapter(
     for place, info in places:
         if (weights := _weights_at(root, place)) is not None:
             return _adapter_files(root, weights), info
-    found = sorted(relative_to_root(path, root) for path in root.rglob(WEIGHTS))
+    found = _called(WEIGHTS, root)
     if len(found) == 1 and (weights := file_in(root, found[0])) is not None:
         return _adapter_files(root, weights), only
     if found:
@@ -54,6 +55,10 @@ def find_adapter(
             f"Found {', '.join(found[:NAMES_SHOWN])}\nName one in adapters[0].path."
         )
     raise _no_adapter(source, root, [place for place, _ in places], skipped)
+
+
+def _called(name: str, root: Path) -> list[str]:
+    return sorted(relative_to_root(path, root) for path in entries_below(root) if path.name == name)
 
 
 def _weights_at(root: Path, place: str) -> Path | None:
@@ -76,7 +81,7 @@ def _no_adapter(
     names = [place[:80] or "the top folder" for place in dict.fromkeys(places)]
     looked = ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else "")
     pickles = [name for name in skipped if Path(name).name == "adapter_model.bin"]
-    pickles += [relative_to_root(path, root) for path in root.rglob("adapter_model.bin")]
+    pickles += _called("adapter_model.bin", root)
     if pickles:
         advice = (
             f"{pickles[0]} is a pickle, which can run code and is never opened. Save it again "

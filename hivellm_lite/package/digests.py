@@ -16,6 +16,7 @@ from ..signing.messages import SIGNATURE_FILE
 from ..storage.whole_files import whole_file
 from .adapter import AdapterFiles
 from .files import MANIFEST, NAMES_SHOWN, file_in, relative_to_root
+from .walking import entries_below
 
 __all__ = [
     "ChangedPackageError",
@@ -136,28 +137,20 @@ def folder_members(root: Path, digest_once: Callable[[Path], str]) -> dict[str, 
     not allowed there, or more files than it may have.
     """
     digests: dict[str, str] = {}
-    for folder, folders, names in os.walk(root, onerror=_refuse):
-        for name in (*folders, *names):
-            place = Path(folder, name)
-            path = relative_to_root(place, root)
-            if name in folders:
-                if place.is_symlink():
-                    raise PackageError(f"{place}: a link to a folder, in a package that is signed")
-                continue
-            try:
-                safe = member_path(path) == path
-            except Refused as error:
-                raise PackageError(f"{root}: {error}") from None
-            if not safe or file_in(root, path) is None:
-                raise PackageError(f"{place}: no ordinary file, in a package that is signed")
-            digests[path] = digest_once(place)
-            if len(digests) > LIMITS.members:
-                raise PackageError(f"{root}: over {LIMITS.members} files, in a signed package")
+    for place in entries_below(root):
+        if place.is_dir():
+            raise PackageError(f"{place}: a link to a folder, in a package that is signed")
+        path = relative_to_root(place, root)
+        try:
+            safe = member_path(path) == path
+        except Refused as error:
+            raise PackageError(f"{root}: {error}") from None
+        if not safe or file_in(root, path) is None:
+            raise PackageError(f"{place}: no ordinary file, in a package that is signed")
+        digests[path] = digest_once(place)
+        if len(digests) > LIMITS.members:
+            raise PackageError(f"{root}: over {LIMITS.members} files, in a signed package")
     return digests
-
-
-def _refuse(error: OSError) -> None:
-    raise error
 
 
 def folder_digest(root: Path, paths: Iterable[Path], digest_once: Callable[[Path], str]) -> str:

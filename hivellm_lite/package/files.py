@@ -8,6 +8,7 @@ from pathlib import Path
 from ..archive.limits import LIMITS, Refused
 from ..archive.names import member_path
 from ..errors import PackageError
+from .walking import entries_below
 
 __all__ = [
     "CONFIG",
@@ -49,9 +50,7 @@ def check_folder(root: Path, name: str) -> Path | None:
     if not folder.is_dir():
         return None
     _real_path(root, folder)
-    for count, path in enumerate(folder.rglob("*"), 1):
-        if count > LIMITS.members:
-            raise PackageError(f"{folder}: over {LIMITS.members} files\nA base model has thirty.")
+    for path in entries_below(folder, most=LIMITS.members):
         if path.is_symlink():
             _real_path(root, path)
     return folder

@@ -46,6 +46,7 @@ from .files import (
     safe_path,
 )
 from .soft_prompts import SoftPromptFiles, find_soft_prompts, soft_prompt_paths
+from .walking import files_below
 
 __all__ = [
     "AdapterFiles",
@@ -101,9 +102,11 @@ class Package:
     @property
     def files(self) -> tuple[tuple[str, int], ...]:
         """Path (relative to ``root``, with ``/``) and size in bytes of every file, sorted."""
-        paths = (path for path in self.root.rglob("*") if path.is_file())
         return tuple(
-            sorted((relative_to_root(path, self.root), path.stat().st_size) for path in paths)
+            sorted(
+                (relative_to_root(path, self.root), path.stat().st_size)
+                for path in files_below(self.root)
+            )
         )
 
 

@@ -18,6 +18,7 @@ from ..converters.checkpoints.index import CONFIG, INDEX, SMALL_FILES, weight_fi
 from ..errors import PackageError
 from ..package.files import MANIFEST, check_folder, file_in, read_in, relative_to_root
 from ..package.opening import AdapterFiles, Package, SoftPromptFiles
+from ..package.walking import MAX_DEPTH
 from ..signing.messages import SIGNATURE_MEMBERS
 from .schema import SCHEMA_FILE
 
@@ -106,7 +107,7 @@ def _walk(
         here = Path(place)
         for name in sorted(folders):
             path = relative_to_root(here / name, root)
-            reason = _folder_reason(here / name)
+            reason = _folder_reason(here / name, path.count("/"))
             if reason is not None and not any(file.startswith(f"{path}/") for file in wanted):
                 left_out[f"{path}/"] = reason
                 folders.remove(name)
@@ -115,7 +116,9 @@ def _walk(
             yield relative_to_root(here / name, root), here / name
 
 
-def _folder_reason(folder: Path) -> str | None:
+def _folder_reason(folder: Path, depth: int) -> str | None:
+    if depth > MAX_DEPTH:
+        return f"more than {MAX_DEPTH} folders deep"
     if folder.is_symlink():
         return "a link to a folder"
     if folder.name.startswith("."):
