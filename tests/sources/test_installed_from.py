@@ -180,6 +180,9 @@ def test_an_expert_is_installed_by_its_name_and_updated_from_the_same_index(
     publish("index.json", *versions, entry("1.1.0", sha256="0" * 64))
     kind, reason = renewed(*settings.indexes)
     assert (kind, "SHA-256 of the archive differs" in reason) == ("refused", True)
+    publish("index.json", *versions, entry("1.1.0", publisher_key=f"ed25519:{'0' * 64}"))
+    kind, reason = renewed(*settings.indexes)
+    assert (kind, "its signing key differs" in reason) == ("refused", True)
     publish("index.json", *versions, entry("1.1.0"))
     assert renewed(*settings.indexes)[0] == "newer"
     assert installed(home) == ["expert-tiny@1.1.0"]
