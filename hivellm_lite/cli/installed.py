@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def list_experts(as_json: bool) -> None:
         (
             fact["name"],
             fact["version"],
-            fact["base"],
+            re.split(r"[/\\]", fact["base"])[-1],  # HiveLLM's tool notes an author's path
             _size(fact["bytes"]),
             fact["state"],
             fact["source"],
@@ -97,7 +98,7 @@ def show(name: str, as_json: bool) -> None:
 
 def _facts(one: InstalledVersion, home: ExpertHome, registry: Registry) -> dict[str, Any]:
     inside = home.is_inside(one.path, home.folder(registry))
-    there = os.path.isdir(one.path)  # noqa: PTH112 - False, too, where nobody may look
+    there = os.path.exists(one.path)  # noqa: PTH110 - False, too, where nobody may look
     return {
         "name": one.name,
         "version": one.version,
