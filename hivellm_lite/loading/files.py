@@ -62,6 +62,8 @@ def find_package(
     ``expert-sql@>=0.2``), then the Hub. Raises RegistryError, and what `locate_package` and
     `open_package` raise.
     """
+    if isinstance(path, str) and not path.strip():  # which pathlib takes for the current folder
+        raise PackageError("the name of the package is empty\nGive an .expert file or its folder.")
     located = _installed(path) or locate_package(path, hub=hub, progress=progress)
     return open_package(located, cache=cache, verify=verify, signatures=signatures)
 

@@ -125,6 +125,8 @@ def open_package(
     CacheError.
     """
     policy = signature_policy(signatures)
+    if not os.fspath(path):  # which pathlib takes for the current folder
+        raise PackageError("the name of the package is empty\nGive an .expert file or its folder.")
     source = user_path(path).absolute()
     try:
         if is_folder(source):

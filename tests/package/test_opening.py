@@ -10,7 +10,9 @@ import pytest
 
 from hivellm_lite.cache.digests import digest_file
 from hivellm_lite.cache.store import Cache
-from hivellm_lite.errors import ManifestError
+from hivellm_lite.errors import ManifestError, PackageError
+from hivellm_lite.hub import Hub
+from hivellm_lite.loading.files import find_package
 from hivellm_lite.package import open_package
 from hivellm_lite.strict_json.parsing import MAX_BYTES
 
@@ -151,6 +153,17 @@ class TestErrors:
     def test_a_path_that_the_system_cannot_take(self, tmp_path: Path, cache: Cache) -> None:
         message = failure(tmp_path / ("n" * 300), cache)
         assert message.endswith("no such file or folder\nGive an .expert file or its folder.")
+
+    def test_an_empty_name_is_not_the_current_folder(
+        self, tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(write_package(tmp_path / "x", expert_files()))
+        assert open_package(".", cache=cache).manifest.name == "expert-tiny"
+        for name in ("", " "):
+            with pytest.raises(PackageError):
+                find_package(name, cache=cache, hub=Hub.from_environment(offline=True))
+        with pytest.raises(PackageError, match="is empty"):
+            open_package("", cache=cache)
 
     @pytest.mark.parametrize(
         ("names", "listed", "advice"),
