@@ -145,11 +145,12 @@ def test_changes_of_many_threads_all_arrive(expert_folder: ExpertHome):
 
 
 def test_a_lock_that_is_held_is_an_error_after_a_while(
-    expert_folder: ExpertHome, monkeypatch: pytest.MonkeyPatch
+    expert_folder: ExpertHome, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(home_module, "LOCK_TIMEOUT_S", 0.05)
     with expert_folder.changing(), pytest.raises(RegistryError, match="another process"):
         add(ExpertHome(), "x", "1")
+    assert "waiting for another process" in caplog.text
 
 
 def test_what_killed_processes_left_goes_and_what_others_work_on_stays(expert_folder: ExpertHome):
