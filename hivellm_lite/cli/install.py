@@ -10,11 +10,12 @@ import click
 from ..errors import LoadError
 from ..hub import Hub
 from ..installation.home import ExpertHome
-from ..installation.install import Checks, Outcome
 from ..installation.installing import install as install_all
 from ..installation.installing import wanted_of_text
 from ..installation.lock_file import MAX_BYTES, parse_lock
 from ..installation.locking import wanted_of
+from ..installation.placing import Outcome
+from ..installation.wanted import Checks
 from ..sources.settings import read_settings
 from .options import checking_options, json_option, offline_option, progress_bar
 from .output import print_json, print_line, say_line

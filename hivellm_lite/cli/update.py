@@ -8,9 +8,9 @@ import click
 
 from ..hub import Hub
 from ..installation.home import ExpertHome
-from ..installation.install import Checks
 from ..installation.installing import update as update_all
 from ..installation.updates import Update
+from ..installation.wanted import Checks
 from ..sources.settings import read_settings
 from .options import checking_options, json_option, offline_option, progress_bar
 from .output import print_json, print_line, say, say_line

@@ -12,9 +12,11 @@ from ..sources.settings import Settings
 from ..user_paths import path_exists
 from .asked import asked_name
 from .home import ExpertHome
-from .install import Checks, Installer, Outcome, Wanted
+from .placing import Outcome, place
+from .preparing import Preparer
 from .requires import find_source, with_required
 from .updates import Update, apply_updates, plan_updates
+from .wanted import Checks, Wanted
 
 __all__ = ["install", "update", "wanted_of_text"]
 
@@ -53,11 +55,11 @@ def install(
     """
     registry = home.read()
     with home.workplace(registry) as work:
-        installer = Installer(home, work, checks, progress)
-        prepared = tuple(installer.prepare(one) for one in wanted)
+        preparer = Preparer(home, work, checks, progress)
+        prepared = tuple(preparer.prepare(one) for one in wanted)
         if requires:
-            prepared = with_required(installer, prepared, registry.versions(), settings)
-        return installer.place(prepared)
+            prepared = with_required(preparer, prepared, registry.versions(), settings)
+        return place(home, prepared)
 
 
 def update(
@@ -77,10 +79,10 @@ def update(
     """
     registry = home.read()
     with home.workplace(registry) as work:
-        installer = Installer(home, work, checks, progress)
-        updates = plan_updates(home, installer, names, settings, force=force)
+        preparer = Preparer(home, work, checks, progress)
+        updates = plan_updates(home, preparer, names, settings, force=force)
         ready = [one.prepared for one in updates if one.prepared and one.kind != "refused"]
         if ready and not dry_run:
-            needed = with_required(installer, ready, registry.versions(), settings)
-            apply_updates(home, installer, updates, needed[: len(needed) - len(ready)])
+            needed = with_required(preparer, ready, registry.versions(), settings)
+            apply_updates(home, updates, needed[: len(needed) - len(ready)])
         return updates

@@ -10,11 +10,11 @@ from ..errors import PackageError, RegistryError
 from ..sources.source import ArchiveFile, Folder, parse_source
 from .files import files_digest
 from .home import ExpertHome
-from .install import Wanted
 from .lock_file import LockedExpert
 from .names import find_installed
 from .records import InstallRecord
 from .registry import InstalledVersion
+from .wanted import Wanted
 
 __all__ = ["lock_experts", "wanted_of"]
 

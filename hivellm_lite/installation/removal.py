@@ -11,9 +11,10 @@ from ..manifest.parsing import parse_manifest
 from ..manifest.records import Manifest
 from ..strict_json.parsing import MAX_BYTES
 from .asked import asked_for
-from .home import Change, ExpertHome
+from .home import ExpertHome
 from .names import matching, not_installed
 from .registry import InstalledVersion
+from .registry_file import Change
 
 __all__ = ["dependants_of", "installed_manifest", "remove", "uninstall"]
 

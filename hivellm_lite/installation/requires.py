@@ -10,9 +10,10 @@ from ..manifest.records import Manifest
 from ..manifest.requirements import Requirement, parse_requirement
 from ..sources.index import candidates
 from ..sources.settings import Settings
-from .install import Installer, Prepared, Wanted
 from .names import PREFIX
+from .preparing import Preparer
 from .registry import InstalledVersion
+from .wanted import Prepared, Wanted
 
 __all__ = ["find_source", "with_required"]
 
@@ -51,7 +52,7 @@ def find_source(
 
 
 def with_required(
-    installer: Installer,
+    preparer: Preparer,
     prepared: Sequence[Prepared],
     installed: Sequence[InstalledVersion],
     settings: Settings,
@@ -66,7 +67,7 @@ def with_required(
     for needing in all_of_them:  # which grows
         for asked in _unmet(needing.manifest, [one.manifest for one in all_of_them], installed):
             n_tried += 1
-            found = _bring(installer, asked, settings) if n_tried <= MAX_TRIED else _TOO_MANY
+            found = _bring(preparer, asked, settings) if n_tried <= MAX_TRIED else _TOO_MANY
             if isinstance(found, Prepared):
                 all_of_them.append(found)
             else:
@@ -84,10 +85,10 @@ def with_required(
     return tuple(reversed(all_of_them[len(prepared) :])) + tuple(prepared)
 
 
-def _bring(installer: Installer, asked: Requirement, settings: Settings) -> Prepared | str:
+def _bring(preparer: Preparer, asked: Requirement, settings: Settings) -> Prepared | str:
     """What was fetched and checked, or why that failed."""
     try:
-        found = installer.prepare(_source_of(asked, settings, installer.checks.hub.offline))
+        found = preparer.prepare(_source_of(asked, settings, preparer.checks.hub.offline))
     except ExpertError as error:
         return str(error).splitlines()[0]
     if not asked.names(found.manifest.name) or not asked.allows(

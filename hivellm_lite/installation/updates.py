@@ -10,13 +10,16 @@ from ..manifest.requirements import Requirement
 from ..manifest.version_ranges import parse_version
 from ..sources.settings import Settings
 from .asked import asked_for
-from .home import Change, ExpertHome
-from .install import Installer, Outcome, Prepared, Wanted
+from .home import ExpertHome
 from .names import matching, not_installed
+from .placing import Outcome, place
+from .preparing import Preparer
 from .records import InstallRecord
 from .registry import InstalledVersion
+from .registry_file import Change
 from .removal import dependants_of, remove
 from .requires import find_source
+from .wanted import Prepared, Wanted
 
 __all__ = ["Update", "apply_updates", "plan_updates"]
 
@@ -43,7 +46,7 @@ class Update:
 
 def plan_updates(
     home: ExpertHome,
-    installer: Installer,
+    preparer: Preparer,
     names: Sequence[str],
     settings: Settings,
     *,
@@ -71,7 +74,7 @@ def plan_updates(
     return tuple(
         Update(one, "linked")
         if not home.is_inside(one.path, folder)
-        else _look(one, home.record(one, folder), installer, settings, force=force)
+        else _look(one, home.record(one, folder), preparer, settings, force=force)
         for one in dict.fromkeys(wanted)
     )
 
@@ -79,7 +82,7 @@ def plan_updates(
 def _look(
     one: InstalledVersion,
     record: InstallRecord | None,
-    installer: Installer,
+    preparer: Preparer,
     settings: Settings,
     *,
     force: bool,
@@ -88,7 +91,7 @@ def _look(
         return Update(one, "refused", "the registry does not say where it comes from")
     wanted = Wanted(one.source, recorded=True, name=one.name, base=record.base if record else None)
     if record is not None and record.index is not None:
-        listed = _listed(one, record.index, installer, settings)
+        listed = _listed(one, record.index, preparer, settings)
         if listed is None:
             return Update(one, "refused", f"{record.index} does not list it, or is not configured")
         if listed.version == one.version:
@@ -97,7 +100,7 @@ def _look(
     elif record is not None and record.pinned == record.source:
         return Update(one, "pinned")
     try:
-        found = installer.prepare(wanted)
+        found = preparer.prepare(wanted)
     except ExpertError as error:
         return Update(one, "refused", str(error))
     if record is not None and record.files == found.record.files:
@@ -110,11 +113,11 @@ def _look(
 
 
 def _listed(
-    one: InstalledVersion, index: str, installer: Installer, settings: Settings
+    one: InstalledVersion, index: str, preparer: Preparer, settings: Settings
 ) -> Wanted | None:
     """The newest version that the index has of this expert."""
     asked = Requirement(one.name, one.name, ())
-    return find_source(asked, settings, offline=installer.checks.hub.offline, index=index)
+    return find_source(asked, settings, offline=preparer.checks.hub.offline, index=index)
 
 
 def _objection(one: InstalledVersion, record: InstallRecord | None, found: Prepared) -> str:
@@ -130,7 +133,7 @@ def _objection(one: InstalledVersion, record: InstallRecord | None, found: Prepa
 
 
 def apply_updates(
-    home: ExpertHome, installer: Installer, updates: Sequence[Update], more: Sequence[Prepared]
+    home: ExpertHome, updates: Sequence[Update], more: Sequence[Prepared]
 ) -> tuple[Outcome, ...]:
     """Install what ``updates`` found, and ``more`` that these require.
 
@@ -147,4 +150,5 @@ def apply_updates(
             if not dependants_of([old], remaining):
                 remove(home, change, [old])
 
-    return installer.place([*more, *(one.prepared for one in ready if one.prepared)], remove_old)
+    found = [one.prepared for one in ready if one.prepared]
+    return place(home, [*more, *found], remove_old)

@@ -11,7 +11,7 @@ import pytest
 
 from hivellm_lite.errors import RegistryError
 from hivellm_lite.expert_home import expert_home
-from hivellm_lite.installation import home as home_module
+from hivellm_lite.installation import registry_file
 from hivellm_lite.installation.home import ExpertHome
 from hivellm_lite.installation.records import InstallRecord, read_record, write_record
 from hivellm_lite.installation.registry import InstalledVersion
@@ -97,21 +97,43 @@ def test_a_broken_registry_is_reported_kept_aside_and_made_anew(
     (found / "manifest.json").write_bytes(expert_files()["manifest.json"])
     write_record(found, InstallRecord("owner/tiny", "0" * 64))
     (home.root / "experts" / "not-one").mkdir()
+    older = home.root / "experts" / "expert-older"  # as older tools did
+    older.mkdir()
+    (older / "manifest.json").write_bytes(expert_files(manifest_v2(name="older"))["manifest.json"])
     broken = write(home, b'{"version": "1.0", "experts": [')
     registry = home.read()
     assert "expert-registry.json: line 1" in caplog.text
     assert [(one.identity, one.source) for one in registry.versions()] == [
-        ("expert-tiny@0.3.0", "owner/tiny")
+        ("expert-tiny@0.3.0", "owner/tiny"),
+        ("older@0.3.0", str(older)),
     ]
     assert home.registry_path.read_bytes() == broken, "reading changes nothing"
 
     add(home, "expert-sql", "1.0.0")
     assert (home.root / "expert-registry.broken-1.json").read_bytes() == broken
-    assert [one.name for one in home.read().versions()] == ["expert-sql", "expert-tiny"]
+    assert [one.name for one in home.read().versions()] == ["expert-sql", "expert-tiny", "older"]
     again = write(home, b"\0")
     add(home, "expert-new", "1.0.0")
     assert (home.root / "expert-registry.broken-2.json").read_bytes() == again
     assert (home.root / "expert-registry.broken-1.json").read_bytes() == broken
+
+
+def test_a_registry_that_is_being_written_is_read_again(
+    expert_folder: ExpertHome, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """HiveLLM's tool writes its registry in place."""
+    whole = json.dumps(document({"name": "expert-sql", "versions": [entry("0.3.0")]})).encode()
+    write(expert_folder, whole[:40])
+    waits = []
+
+    def another_tool_goes_on(seconds: float) -> None:
+        waits.append(seconds)
+        write(expert_folder, whole[: 80 * len(waits)] if len(waits) < 3 else whole)
+
+    monkeypatch.setattr(registry_file.time, "sleep", another_tool_goes_on)
+    assert [one.name for one in expert_folder.read().versions()] == ["expert-sql"]
+    assert len(waits) == 3
+    assert not caplog.text
 
 
 def test_a_registry_that_cannot_be_read_is_an_error_and_stays(expert_folder: ExpertHome):
@@ -147,7 +169,7 @@ def test_changes_of_many_threads_all_arrive(expert_folder: ExpertHome):
 def test_a_lock_that_is_held_is_an_error_after_a_while(
     expert_folder: ExpertHome, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(home_module, "LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(registry_file, "LOCK_TIMEOUT_S", 0.05)
     with expert_folder.changing(), pytest.raises(RegistryError, match="another process"):
         add(ExpertHome(), "x", "1")
     assert "waiting for another process" in caplog.text

@@ -17,13 +17,14 @@ from hivellm_lite import Cache, open_package
 from hivellm_lite.errors import ExpertError, PackageError, RegistryError, SignatureError
 from hivellm_lite.installation.files import files_digest
 from hivellm_lite.installation.home import ExpertHome
-from hivellm_lite.installation.install import Checks, Outcome, Wanted
 from hivellm_lite.installation.installing import install, update, wanted_of_text
 from hivellm_lite.installation.lock_file import parse_lock, write_lock
 from hivellm_lite.installation.locking import lock_experts, wanted_of
 from hivellm_lite.installation.names import find_installed, installed_folder, locked_base
+from hivellm_lite.installation.placing import Outcome
 from hivellm_lite.installation.records import read_record
 from hivellm_lite.installation.removal import uninstall
+from hivellm_lite.installation.wanted import Checks, Wanted
 from hivellm_lite.packaging.signing import sign_package
 from hivellm_lite.signing.keys import make_key_files, read_private_key
 from hivellm_lite.signing.trusted import add_trusted

@@ -15,10 +15,10 @@ from hivellm_lite.cli.main import cli
 from hivellm_lite.errors import PackageError, RegistryError
 from hivellm_lite.installation.files import MAX_NAME_BYTES, folder_size
 from hivellm_lite.installation.home import ExpertHome
-from hivellm_lite.installation.install import Checks, Wanted
 from hivellm_lite.installation.installing import install, update
 from hivellm_lite.installation.records import InstallRecord, write_record
 from hivellm_lite.installation.removal import uninstall
+from hivellm_lite.installation.wanted import Checks, Wanted
 from hivellm_lite.sources.settings import Settings
 
 from ..support.packages import expert_files, manifest_v2, write_package

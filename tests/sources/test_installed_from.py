@@ -13,9 +13,9 @@ import pytest
 from hivellm_lite import LoadError
 from hivellm_lite.hub import Hub
 from hivellm_lite.installation.home import ExpertHome
-from hivellm_lite.installation.install import Checks, Wanted
 from hivellm_lite.installation.installing import install, update, wanted_of_text
 from hivellm_lite.installation.records import read_record
+from hivellm_lite.installation.wanted import Checks, Wanted
 from hivellm_lite.sources.settings import Settings
 
 from ..support.hub_server import Answer, HubServer
