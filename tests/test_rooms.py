@@ -58,7 +58,7 @@ converters.base          : converters.architectures converters.checkpoints conve
 converters.forms         : converters.architectures converters.checkpoints converters.gguf
                            converters.peft converters.quantization converters.safetensors errors
 installation             : archive cache errors expert_home hub manifest package progress signing
-                           sources storage strict_json toml_text user_paths
+                           sources storage strict_json toml_text user_paths warn_once
 memory_estimate          : converters.gguf engine errors inference process
 requests                 : engine errors gbnf inference json_schema manifest process prompts
                            sampling
@@ -69,7 +69,7 @@ prompts                  : chat_templates converters.gguf converters.json_file
                            converters.tokenizers errors lazy manifest package tokenization
                            user_paths
 sources                  : archive cache errors expert_home hub loopback manifest package progress
-                           storage strict_json terminal_text toml_text user_paths
+                           storage strict_json terminal_text toml_text user_paths warn_once
 converters.soft_prompts  : converters.architectures converters.gguf converters.peft
                            converters.safetensors converters.torch_zip errors
 converters.tokenizers    : converters.gguf converters.json_file errors tokenization
@@ -108,6 +108,7 @@ progress                 :
 sampling                 :
 terminal_text            :
 toml_text                :
+warn_once                :
 """
 
 

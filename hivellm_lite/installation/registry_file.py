@@ -25,6 +25,7 @@ from ..manifest.parsing import parse_manifest
 from ..storage.disk_space import is_disk_full
 from ..storage.whole_files import whole_file
 from ..strict_json.parsing import MAX_BYTES as MANIFEST_BYTES
+from ..warn_once import warn_once
 from .records import read_record
 from .registry import MAX_BYTES, Registry, new_registry, parse_registry, version_entry
 
@@ -44,9 +45,6 @@ SETTLING_S = 0.1
 
 MAX_READINGS = 20
 """Readings of a registry that changes all the time and is never whole."""
-
-MAX_TOLD = 100
-"""Warnings that are remembered, so as not to repeat them."""
 
 MAX_FOLDERS = 10_000
 """Folders of experts that are looked at for a registry that cannot be read."""
@@ -92,14 +90,15 @@ class RegistryFile:
         if data is None:
             return self._new()
         if problem is not None:
-            _warn_once(
+            warn_once(
+                _log,
                 f"{problem}\nThe registry is not changed, and what the folders hold is used "
-                "instead. The next install puts the file aside and writes a new one."
+                "instead. The next install puts the file aside and writes a new one.",
             )
             return self._recovered()
         registry = parse_registry(data, source=str(self.registry_path))
         for note in registry.notes:
-            _warn_once(note)
+            warn_once(_log, note)
         return registry
 
     def _settled(self) -> tuple[bytes | None, RegistryError | None]:
@@ -243,15 +242,3 @@ class RegistryFile:
             f"cannot use {where}: {reason}\n"
             "Installed experts are kept there; set HIVELLM_EXPERTS to use another folder."
         )
-
-
-_told: set[str] = set()
-
-
-def _warn_once(text: str) -> None:
-    """Log a warning unless this process has logged it: one command reads the file several times."""
-    if text not in _told:
-        if len(_told) > MAX_TOLD:
-            _told.clear()
-        _told.add(text)
-        _log.warning("%s", text)

@@ -35,10 +35,9 @@ def find_source(
 
     ``sql`` is ``expert-sql`` unless an index has an expert called ``sql``.
     """
-    for name in (asked.name, PREFIX + asked.name):
-        for one in candidates(name, settings, offline=offline):  # the newest first
-            if not asked.allows(one.version, unknown=False) or index not in (None, one.index):
-                continue
+    names = (asked.name, PREFIX + asked.name)
+    for one in candidates(names, settings, offline=offline):  # the newest first
+        if asked.allows(one.version, unknown=False) and index in (None, one.index):
             return Wanted(
                 one.source,
                 recorded=True,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..manifest.version_ranges import Version
+from ..warn_once import warn_once
 from .index_entries import Index, IndexedExpert
 from .index_files import read_indexes
 from .settings import Settings
@@ -19,17 +20,21 @@ _EXACT, _IN_NAME, _IN_CAPABILITIES, _IN_DESCRIPTION = 100, 10, 3, 1
 
 
 def candidates(
-    name: str, settings: Settings, *, offline: bool, cache_root: Path | None = None
+    names: Sequence[str], settings: Settings, *, offline: bool, cache_root: Path | None = None
 ) -> tuple[IndexedExpert, ...]:
-    """All versions of the expert of this name: releases before pre-releases, the newest first.
+    """All versions of the expert with the first of ``names`` that any expert has: releases before
+    pre-releases, the newest first.
 
     An index that cannot be read is left out, with a warning in the log.
     """
     indexes, warnings = read_indexes(settings.indexes, offline=offline, cache_root=cache_root)
     for warning in (*warnings, *(note for index in indexes for note in index.notes)):
-        _logger.warning("%s", warning)
-    found = [expert for expert in _merged(indexes) if expert.name == name]
-    return tuple(sorted(found, key=_age, reverse=True))
+        warn_once(_logger, warning)
+    experts = _merged(indexes)
+    for name in names:
+        if found := [expert for expert in experts if expert.name == name]:
+            return tuple(sorted(found, key=_age, reverse=True))
+    return ()
 
 
 def search(words: Sequence[str], indexes: Iterable[Index]) -> tuple[IndexedExpert, ...]:

@@ -157,7 +157,7 @@ def test_candidates_are_the_newest_first_and_a_broken_index_is_a_warning(tmp_pat
     )
     bad.write_bytes(b"{")
     settings = Settings((str(bad), str(good), str(tmp_path / "none.json")))
-    found = candidates("x", settings, offline=True)
+    found = candidates(["x"], settings, offline=True)
     assert [one.version for one in found] == ["0.10.0", "0.9.0", "2.0.0-rc.1", "odd"]
     assert "bad.json" in caplog.text
     assert "cannot read the index" in caplog.text
