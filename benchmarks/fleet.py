@@ -90,7 +90,8 @@ def validation(seed: int) -> Table:
         ("24 clients, 3 experts, 64 tokens: tokens/s (docs/design.md)",
          "2030", H200, three, 24, 96, 0.0),
     ]  # fmt: skip
-    rows, found = [], []
+    rows: list[Row] = []
+    found = []
     for name, known, kind, workload, n_clients, n_requests, hang_up in cases:
         one = simulate_clients(kind, workload, n_clients, n_requests, hang_up, seed)
         is_rate = "requests/s" in name

@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ class Decodes:
 
     def swap(self, adapter: Adapter) -> float:
         """Milliseconds of two decodes after a change of adapters, beyond those of two others."""
-        usual = milliseconds(lambda: (self.step(1), self.step(1)))
+        usual = milliseconds(lambda: self.step(1), 2) * 2
 
         def changed() -> None:
             self.context.apply(((adapter, 1.0),))
@@ -96,7 +97,7 @@ def main() -> None:
             "A prompt of n tokens, and a decode of n answers, ms",
             ("", *map(str, sorted({*PROMPTS, *ROWS}))),
             [
-                (name, *(least(lambda n=n, run=run: run(n)) if n in sizes else ""
+                (name, *(least(partial(run, n)) if n in sizes else ""
                          for n in sorted({*PROMPTS, *ROWS})))
                 for name, run, sizes in (
                     ("prompt", decodes.prompt, PROMPTS), ("decode", decodes.step, ROWS)
@@ -118,7 +119,7 @@ def main() -> None:
 
 def _experts(base: Path, cache: Path) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
     """How long experts take to load, and the tokens of `benchmarks.serving`'s questions."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     with ExpertManager(base=base, n_threads=N_THREADS, cache_dir=cache, keep_base=True) as manager:
         for name, package in PACKAGES.items():
             began, worked = time.perf_counter(), time.process_time()
@@ -139,9 +140,10 @@ def _experts(base: Path, cache: Path) -> tuple[str, tuple[str, ...], list[tuple[
                     " ".join(str(one.completion_tokens) for one in results),
                 )
             )
+    header = ("expert", "load s: wall, CPU", "shared tokens", "own tokens", "answers")
     return (
         "Loading (sql with the base, json with its conversion), and tokens of 16 questions",
-        ("expert", "load s: wall, CPU", "shared tokens", "own tokens", "answers"),
+        header,
         rows,
     )
 

@@ -1,7 +1,8 @@
 """What a machine of each kind takes for its work, and where each number is from.
 
 "Measured here" is `python -m benchmarks.fleet_costs`: CPU time on two shared cores, SmolLM2-135M at
-Q4_1 with the SQL expert's LoRA. All other sources are pages of the documentation.
+Q4_1 with the SQL expert's LoRA. A second run gave 0.92 to 1.03 times these decodes and 0.73 to 1.06
+times these prompts. All other sources are pages of the documentation.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Kind:
 
 
 def interpolated(points: Points, x: float) -> float:
-    """The value at ``x`` on straight lines between the points; the first and the last line go on."""
+    """The value at ``x`` on straight lines between the points, which go on beyond."""
     index = min(max(bisect.bisect_left(points, (x,)), 1), len(points) - 1)
     (x0, y0), (x1, y1) = points[index - 1 : index + 1]
     return y0 + (y1 - y0) / (x1 - x0) * (x - x0)
@@ -72,13 +73,14 @@ SMOLLM2 = Kind(
     # measured here: rows of one expert at position 70
     steps=_ms(
         (1, 19.1), (2, 25.5), (3, 30.1), (4, 33.3), (6, 44.5), (8, 51.8), (12, 67.2), (16, 83.6)
-    ),  # fmt: skip
-    # measured here; below 8 tokens llama.cpp uses other kernels
+    ),
+    # measured here: from position 60 on; a warm prompt has some 14 tokens left to compute
     prompts=_ms((4, 35.3), (8, 63.2), (16, 77.2), (32, 141.7), (64, 269.8), (128, 447.6)),
-    swap=1e-3,  # measured here: 1.3, 7.4, 9.8 and 22.2 ms with 2, 20, 60 and 120 adapters loaded
+    # measured here: 1.3, 7.4, 9.8 and 22.2 ms with 2, 20, 60 and 120 adapters loaded
+    swap=1e-3,
     swap_per_adapter=0.17e-3,
     load=0.02,  # measured here 0.02; README.md: 19 ms for an evicted LoRA
-    convert=30.0,  # measured here 29.9 s of one core for a DoRA; docs/adapters.md: 29 s
+    convert=30.0,  # docs/adapters.md: 29 s of one core for a DoRA; measured here 22 and 30
     download=1.0,  # ASSUMED: 3 MB (the example packages) and some requests to a registry
     cores=2,
     streams=16,  # docs/experts.md: max_streams
@@ -111,7 +113,7 @@ H200 = replace(
     load=0.1,  # ASSUMED: a context of its own, beside the adapter
     cores=16,
     streams=64,  # as measured
-    resident=200,  # ASSUMED: half of the free memory, some 0.35 GB for each context
+    resident=200,  # ASSUMED: half of the memory; three contexts took 0.23 GB each, and they grow
 )
 
 KINDS = {"smollm2": SMOLLM2, "qwen3": QWEN3, "h200": H200}

@@ -13,7 +13,7 @@ from benchmarks.fleet_routing import ROUTINGS
 from benchmarks.fleet_simulation import Measured, Plan, simulate
 
 KIND = replace(SMOLLM2, resident=8)
-WORKLOAD = Workload(n_experts=60)
+WORKLOAD = Workload(n_experts=60, rate=2.5)
 PLAN = Plan(4, warm_up=30.0, measured=60.0, after=20.0)
 
 
