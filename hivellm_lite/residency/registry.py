@@ -323,6 +323,7 @@ class ExpertRegistry:
             return {
                 "experts": {
                     "registered": len(self._entries),
+                    "limit": self._max_experts or len(self._entries),
                     "resident": sum(e.expert is not None for e in self._entries.values()),
                     "loads": self.counters.loads,
                     "reloads": self.counters.reloads,

@@ -20,6 +20,8 @@ class ExpertCounts(TypedDict):
 
     registered: int
     """Experts that have a name now."""
+    limit: int
+    """Experts that may be in memory at once: ``max_loaded_experts``, or all."""
     resident: int
     """Experts that are in memory now."""
     loads: int

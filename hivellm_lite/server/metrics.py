@@ -1,13 +1,13 @@
 """Metrics for Prometheus: requests and tokens by expert, times, and what the models did.
 
-Besides our own names there are those that Kubernetes' inference gateways and vLLM's production
-stack route by (``vllm:…``).
+`gateway_metrics` adds what others route by (``vllm:…``).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from ..inference.results import InferenceResult
 from ..manager import ExpertManager
+from .gateway_metrics import gateway_metrics
 from .observing import Observation
 
 __all__ = ["Metrics"]
@@ -32,14 +33,23 @@ BLEND = "blend"
 """The label of all blends: their number has no bound."""
 
 
+@dataclass
+class _Counts:
+    """What requests did, over all experts; ``running`` has the requests of each name now."""
+
+    running: dict[str, int] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+
+
 class Metrics:
     """An `Observer` that counts, and the page ``/metrics``."""
 
     def __init__(self, manager: ExpertManager, n_busy: Callable[[], int]) -> None:
         """``n_busy`` returns how many answers wait or are computed."""
         self._registry = CollectorRegistry()
-        self._running: dict[str, int] = {}
-        self._registry.register(_Models(manager, n_busy, self._running))
+        self._counts = _Counts()
+        self._registry.register(_Models(manager, n_busy, self._counts))
         self.requests = Counter(
             "hivellm_requests",
             "Requests that have ended",
@@ -83,7 +93,15 @@ class Metrics:
 
     def began(self, expert: str, change: int) -> None:
         """Count the requests of an expert that run now."""
-        self._running[expert] = self._running.get(expert, 0) + change
+        running = self._counts.running
+        running[expert] = running.get(expert, 0) + change
+
+    def prompts_ended(self, expert: str, n_tokens: int, n_cached: int) -> None:
+        """Count the tokens of an expert's prompts, and how many were in a KV cache."""
+        self.prompt_tokens.labels(expert).inc(n_tokens)
+        self.cached_tokens.labels(expert).inc(n_cached)
+        self._counts.prompt_tokens += n_tokens
+        self._counts.cached_tokens += n_cached
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
@@ -120,8 +138,11 @@ class _Counted:
         metrics.began(expert, -1)
         metrics.requests.labels(expert, self._kind, str(status)).inc()
         n_tokens = sum(result.completion_tokens for result in results)
-        metrics.prompt_tokens.labels(expert).inc(sum(one.prompt_tokens for one in results))
-        metrics.cached_tokens.labels(expert).inc(sum(one.cached_prompt_tokens for one in results))
+        metrics.prompts_ended(
+            expert,
+            sum(one.prompt_tokens for one in results),
+            sum(one.cached_prompt_tokens for one in results),
+        )
         metrics.generated_tokens.labels(expert).inc(n_tokens)
         if self._first is not None and n_tokens > len(results):
             seconds = time.perf_counter() - self._first
@@ -131,12 +152,10 @@ class _Counted:
 class _Models(Collector):
     """What the manager counts, read when it is asked for."""
 
-    def __init__(
-        self, manager: ExpertManager, n_busy: Callable[[], int], running: dict[str, int]
-    ) -> None:
+    def __init__(self, manager: ExpertManager, n_busy: Callable[[], int], counts: _Counts) -> None:
         self._manager = manager
         self._n_busy = n_busy
-        self._running = running
+        self._counts = counts
 
     def describe(self) -> list[Metric]:
         return []  # registering must not ask the manager
@@ -154,7 +173,8 @@ class _Models(Collector):
         evictions = CounterMetricFamily(
             "hivellm_expert_evictions", "Times that an expert left memory", labels=["expert"]
         )
-        for status in self._manager.list_loaded_experts():
+        statuses = self._manager.list_loaded_experts()
+        for status in statuses:
             evictions.add_metric([status.name], status.evictions)
         yield evictions
         yield GaugeMetricFamily("hivellm_memory_bytes", "All models and contexts", stats["memory"])
@@ -166,24 +186,12 @@ class _Models(Collector):
         yield CounterMetricFamily("hivellm_prefix_hits", "Prefixes restored or copied", hits)
         kv_bytes = sum(base["memory_bytes"] for base in stats["bases"])
         yield GaugeMetricFamily("hivellm_kv_cache_bytes", "KV caches and parked prefixes", kv_bytes)
-        running = sum(one["active"] for one in counts)
-        waiting = sum(one["queued"] for one in counts)
         own = [context for base in stats["bases"] for context in base["own_contexts"]]
         yield GaugeMetricFamily("hivellm_own_contexts", "Contexts of single experts", len(own))
-        streams = sum(base["streams"] for base in stats["bases"])
-        streams += sum(context["streams"] for context in own)
-        yield GaugeMetricFamily("vllm:num_requests_running", "Requests computed now", running)
-        yield GaugeMetricFamily("vllm:num_requests_waiting", "Requests that wait", waiting)
-        yield GaugeMetricFamily(
-            "vllm:gpu_cache_usage_perc",
-            "Share of the KV cache's sequences in use, 0 to 1",
-            running / streams if streams else 0.0,
+        yield from gateway_metrics(
+            stats,
+            statuses,
+            {name for name, n in self._counts.running.items() if n > 0},
+            prompt_tokens=self._counts.prompt_tokens,
+            cached_tokens=self._counts.cached_tokens,
         )
-        loras = GaugeMetricFamily(
-            "vllm:lora_requests_info",
-            "Experts with requests; the value is the time",
-            labels=["max_lora", "running_lora_adapters", "waiting_lora_adapters"],
-        )
-        names = sorted(name for name, n in self._running.items() if n > 0)
-        loras.add_metric([str(experts["registered"]), ",".join(names), ""], time.time())
-        yield loras

@@ -1,0 +1,99 @@
+"""HAProxy with the configuration of the examples, in front of three servers on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from ..server.running import serving
+from ..support.paths import ROOT
+from ..support.waiting import wait_until
+from .stand_in import StandIn
+
+__all__ = ["CONFIGURATION", "HAPROXY", "Fleet", "fleet"]
+
+HAPROXY = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+CONFIGURATION = ROOT / "examples" / "deploy" / "haproxy.cfg"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Three servers, and the client of the proxy in front of them."""
+
+    client: httpx.Client
+    servers: Mapping[str, StandIn]
+    admin_socket: Path
+    _running: Mapping[str, contextlib.ExitStack]
+
+    def ask(self, model: str, *, padding: int = 0) -> str:
+        """The name of the server that answers; ``model`` stands after so many bytes of text."""
+        body = {"messages": [{"role": "user", "content": "x" * padding}], "model": model}
+        answer = self.client.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["server"]
+
+    def another_client(self) -> httpx.Client:
+        """A client with connections of its own."""
+        return httpx.Client(base_url=self.client.base_url, timeout=30, trust_env=False)
+
+    def stop(self, name: str) -> None:
+        """End a server: nothing listens at its address any more."""
+        self._running[name].close()
+
+    def command(self, line: str) -> str:
+        """What the admin socket says to a command."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.admin_socket))
+            connection.sendall(f"{line}\n".encode())
+            return connection.makefile().read()
+
+    def wait_for_state(self, name: str, state: str) -> None:
+        """Until the proxy believes that a server is ``UP``, ``DOWN``, ``DRAIN``…"""
+
+        def believes() -> bool:
+            rows = [line.split(",") for line in self.command("show stat").splitlines()]
+            return any(row[:2] == ["experts", name] and row[17] == state for row in rows)
+
+        wait_until(believes)
+
+
+@contextlib.contextmanager
+def fleet() -> Iterator[Fleet]:
+    servers = {name: StandIn(name) for name in ("s1", "s2", "s3")}
+    with contextlib.ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="haproxy-")))
+        running = {name: cleanup.enter_context(contextlib.ExitStack()) for name in servers}
+        listener = cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
+        places = {
+            f"SERVER_{name[1:]}": running[name].enter_context(serving(server.app))
+            for name, server in servers.items()
+        }
+        environment = {
+            **os.environ,
+            **{variable: address.removeprefix("http://") for variable, address in places.items()},
+            "LISTEN": f"fd@{listener.fileno()}",
+            "ADMIN_SOCKET": str(folder / "admin.sock"),
+            "CHECK_INTERVAL": "50ms",
+        }
+        process = subprocess.Popen(
+            [str(HAPROXY), "-db", "-q", "-f", CONFIGURATION],
+            env=environment,
+            pass_fds=[listener.fileno()],
+            stderr=subprocess.DEVNULL,
+        )
+        cleanup.callback(process.wait)
+        cleanup.callback(process.kill)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        client = cleanup.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
+        assert client.get("/health").status_code == 200
+        yield Fleet(client, servers, folder / "admin.sock", running)
