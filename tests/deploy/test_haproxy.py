@@ -109,7 +109,9 @@ def test_an_expert_that_is_asked_by_many_takes_a_second_server_and_no_third(prox
         for server in proxied.servers.values():
             server.go_on.set()
         wait([*answers])
-    assert sorted(len(server.asked) for server in proxied.servers.values()) == [0, 3, 6]
+    none, second, first = sorted(len(server.asked) for server in proxied.servers.values())
+    assert (none, second + first) == (0, 9)
+    assert second >= 2  # 3, but for threads of HAProxy that count at the same moment
 
 
 def test_base_auto_and_lists_are_asked_of_all_servers(proxied):
