@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what some tests need beside Python: a browser and Node.js (server), git (packages from
-# repositories), and the shells whose completion is tested. It never fails: those tests are skipped where a tool is missing.
+# Installs what some tests need beside Python: a browser and Node.js (server), HAProxy (several
+# servers), git (packages from repositories), and the shells whose completion is tested. It never fails: those tests are skipped where a tool is missing.
 set -uo pipefail
 
 declare -A packages=([chromium]=chromium [chromedriver]=chromium-driver [node]=nodejs [npm]=npm
-  [git]=git [zsh]=zsh [fish]=fish)
+  [git]=git [haproxy]=haproxy [zsh]=zsh [fish]=fish)
 missing=()
 for tool in "${!packages[@]}"; do
   command -v "$tool" > /dev/null || missing+=("${packages[$tool]}")

@@ -23,6 +23,9 @@ __all__ = ["CONFIGURATION", "HAPROXY", "Fleet", "Proxy", "fleet", "haproxy"]
 
 HAPROXY = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
+TEXT = 'ü "model": "another", \\ {"model": null} '
+"""What a conversation may be about."""
+
 CONFIGURATION = ROOT / "examples" / "deploy" / "haproxy.cfg"
 
 
@@ -63,7 +66,8 @@ class Fleet(Proxy):
 
     def ask(self, model: str, *, padding: int = 0) -> str:
         """The name of the server that answers; ``model`` stands after so many bytes of text."""
-        body = {"messages": [{"role": "user", "content": "x" * padding}], "model": model}
+        content = (TEXT * (padding // len(TEXT) + 1))[:padding]
+        body = {"messages": [{"role": "user", "content": content}], "model": model}
         answer = self.client.post("/v1/chat/completions", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()["server"]

@@ -63,6 +63,17 @@ def test_every_expert_has_one_server_whatever_the_length_of_the_body(proxied):
         assert places(proxied, padding=padding) == before
 
 
+def test_a_model_is_one_however_its_name_is_written(proxied):
+    for name, place in places(proxied).items():
+        escaped = name.replace("-", "\\u002d")
+        for body in (
+            f'{{"model": "{escaped}"}}',
+            f'\n{{ "messages": [{{"model": "sql"}}] ,\t"model"\n:"{name}", "stream": false }}',
+        ):
+            answer = proxied.client.post("/v1/chat/completions", content=body)
+            assert answer.json()["server"] == place
+
+
 def test_a_stopped_server_moves_only_its_own_experts():
     with fleet() as proxied:
         before = places(proxied)
@@ -153,4 +164,7 @@ def test_the_proxy_is_ready_as_long_as_a_server_is(proxied):
         server.draining = True
         proxied.wait_for_state(name, "DOWN")
     assert proxied.client.get("/ready").status_code == 503
+    refused = proxied.client.post("/v1/chat/completions", json={"model": "sql"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "no_server")
+    assert refused.headers["Retry-After"] == "5"
     assert proxied.client.get("/health").status_code == 200
