@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what some tests need beside Python: a browser and Node.js (server), HAProxy (several
-# servers), git (packages from repositories), and the shells whose completion is tested. It never fails: those tests are skipped where a tool is missing.
+# servers), git (packages from repositories), and the shells whose completion is tested. It never
+# fails: those tests are skipped where a tool is missing.
 set -uo pipefail
 
 declare -A packages=([chromium]=chromium [chromedriver]=chromium-driver [node]=nodejs [npm]=npm
