@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .errors import LoadError
 
-__all__ = ["is_file", "is_folder", "path_exists", "shown_path", "user_path"]
+__all__ = ["is_file", "is_folder", "noted_path", "path_exists", "shown_path", "user_path"]
 
 SHOWN = 200
 """Characters of a path in a message."""
@@ -22,6 +22,19 @@ def user_path(given: str | os.PathLike[str]) -> Path:
         raise LoadError(
             f"{shown_path(given)}: {error}\nWrite the whole path, without '~'."
         ) from None
+
+
+def noted_path(path: Path) -> Path:
+    """``path`` as it can be noted for another day: absolute, and without ``..``.
+
+    A link at its end stays, because what it leads to may change.
+    """
+    place = path.absolute()
+    if ".." not in place.parts:
+        return place
+    if place.name == "..":
+        return Path(os.path.realpath(place))
+    return Path(os.path.realpath(place.parent), place.name)
 
 
 def path_exists(path: Path) -> bool:

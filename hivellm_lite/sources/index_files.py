@@ -20,7 +20,7 @@ from ..cache.folder import INDEXES, default_root
 from ..errors import LoadError
 from ..hub.failures import transport_errors
 from ..storage.whole_files import whole_file
-from ..user_paths import user_path
+from ..user_paths import noted_path, user_path
 from .addresses import Address, AddressError, parse_address
 from .index_entries import MAX_BYTES, Index, parse_index
 from .web_requests import explain_web, open_address
@@ -63,7 +63,7 @@ def read_index(place: str, *, offline: bool, cache_root: Path | None = None) -> 
     note. Raises LoadError.
     """
     if "://" not in place:
-        return _read_file(user_path(place).absolute())
+        return _read_file(noted_path(user_path(place)))
     try:
         address = parse_address(place)
     except AddressError as error:

@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from ..errors import PackageError
 from ..hub import HubReference, parse_reference
-from ..user_paths import is_file, is_folder, path_exists, shown_path, user_path
+from ..user_paths import is_file, is_folder, noted_path, path_exists, shown_path, user_path
 from .addresses import Address, AddressError, parse_address, without_secrets
 
 __all__ = [
@@ -198,7 +198,7 @@ def _path_of(text: str) -> Path:
 
 
 def _local(path: Path, relative_to: Path | None) -> ArchiveFile | Folder | None:
-    place = (relative_to / path if relative_to is not None else path).absolute()
+    place = noted_path(relative_to / path if relative_to is not None else path)
     if is_folder(place):
         return Folder(place)
     if is_file(place):
@@ -217,7 +217,7 @@ def _git_address(text: str, scheme: str, relative_to: Path | None) -> GitReposit
         )
     if scheme == "file:":
         path = _path_of(rest)
-        place = (relative_to / path if relative_to is not None else path).absolute()
+        place = noted_path(relative_to / path if relative_to is not None else path)
         if not is_folder(place):
             raise PackageError(f"git+{_shown(rest)}: no such folder: {shown_path(place)}")
         return GitRepository(place.as_uri(), ref or None)

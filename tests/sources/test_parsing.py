@@ -49,6 +49,12 @@ def test_files_and_folders_are_found_in_every_way_to_write_them(tmp_path, monkey
     assert parse_source(f"git+{tmp_path.as_uri()}#v1") == GitRepository(tmp_path.as_uri(), "v1")
     (tmp_path / "owner" / "repo").mkdir(parents=True)
     assert parse_source("owner/repo") == Folder(tmp_path / "owner" / "repo")
+    # what is noted has no "..", and a link at the end may lead elsewhere tomorrow
+    link = tmp_path / "owner" / "newest.expert"
+    link.symlink_to(file)
+    assert parse_source("owner/repo/../../ä b.expert") == archive
+    assert parse_source("owner/repo/..") == Folder(tmp_path / "owner")
+    assert parse_source("owner/repo/../newest.expert") == ArchiveFile(link)
 
 
 @pytest.mark.parametrize(
