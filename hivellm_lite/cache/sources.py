@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import LoadError
 
-__all__ = ["SourceWatch", "is_unchanged", "source_of"]
+__all__ = ["SourceChanged", "SourceWatch", "is_unchanged", "source_of"]
 
 _Build = Callable[[Path], Mapping[str, Any]]
 
@@ -45,6 +45,14 @@ def is_unchanged(source: Mapping[str, Any]) -> bool:
         return True
 
 
+class SourceChanged(LoadError):
+    """A file was changed while something was made from it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} was changed while it was converted\nTry again.")
+        self.path = path
+
+
 class SourceWatch:
     """Notices changes of some files from the moment that it is created."""
 
@@ -57,11 +65,11 @@ class SourceWatch:
         return {path: _state(path) for path in self._files()}
 
     def check(self) -> None:
-        """Raise LoadError that names the first file that has changed."""
+        """Raise SourceChanged, a LoadError, that names the first file that has changed."""
         now = self._read()
         for path in sorted({**self._found, **now}):
             if self._found.get(path) != now.get(path):
-                raise LoadError(f"{path} was changed while it was converted\nTry again.")
+                raise SourceChanged(path)
 
     def checked(self, build: _Build) -> _Build:
         """A ``build`` for `Cache.get_or_build` that fails if the files change meanwhile."""

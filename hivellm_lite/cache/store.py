@@ -33,9 +33,12 @@ from . import upkeep
 from .digests import digest_file, digest_of
 from .entries import CacheEntry, EntryDamaged, find_damage, finish_artefacts, write_entry
 from .folder import FINGERPRINTS, CacheFolder, delete
-from .sources import source_of
+from .sources import SourceChanged, source_of
 
 __all__ = ["Cache"]
+
+_TRIES = 3
+"""How often work is tried that finds damaged entries, or entries that others make again."""
 
 _QUICKLY_READ = 256 << 20
 """Bytes whose digest takes half a second."""
@@ -152,21 +155,30 @@ class Cache(CacheFolder):
     # --- damage and clearing up ----------------------------------------------------------
 
     def heal(self, work: Callable[[], _Result]) -> _Result:
-        """Call ``work``. If it fails and an entry that it used is damaged, call it once more.
+        """Call ``work``. If it fails and an entry that it used is damaged, or was made again by
+        another process meanwhile, call it again, three times in all.
 
         Entries are checked by size and time when they are given out. After a failure their
         digests are compared, too; a damaged entry is removed, so that it is made again. A
         refusal seldom has to do with damage and does not wait for the digest of a large base.
         """
-        try:
-            return work()
-        except (BaseNotFoundError, OutOfMemoryError, MemoryError):
-            raise
-        except Exception as error:  # whatever a reader makes of damaged bytes
-            refused = isinstance(error, PackageError | ManifestError | ConversionError)
-            if not self._remove_damaged(_QUICKLY_READ if refused else None):
+        for _ in range(_TRIES - 1):
+            try:
+                return work()
+            except (BaseNotFoundError, OutOfMemoryError, MemoryError):
                 raise
-            return work()
+            except Exception as error:  # noqa: PERF203 - whatever a reader makes of damaged bytes
+                refused = isinstance(error, PackageError | ManifestError | ConversionError)
+                again = self._made_again(error)
+                if not again and not self._remove_damaged(_QUICKLY_READ if refused else None):
+                    raise
+        return work()
+
+    def _made_again(self, error: Exception) -> bool:
+        """Whether another process has replaced an entry that was being read, as it was damaged."""
+        if not isinstance(error, SourceChanged):
+            return False
+        return Path(os.path.realpath(error.path)).is_relative_to(os.path.realpath(self.root))
 
     def _remove_damaged(self, max_bytes: int | None) -> bool:
         """Whether one of the entries that this object gave out was damaged or is gone."""

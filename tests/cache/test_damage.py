@@ -12,9 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from hivellm_lite import Expert
+from hivellm_lite import Expert, LoadError
 from hivellm_lite.cache.digests import digest_file
 from hivellm_lite.cache.entries import find_damage
+from hivellm_lite.cache.sources import SourceWatch
 from hivellm_lite.cache.store import Cache
 from hivellm_lite.cache.upkeep import survey, verify
 
@@ -409,6 +410,36 @@ def test_something_else_at_the_place_of_a_lock_is_replaced(used, damage):
     assert used.answer() == wanted
 
 
+def test_an_entry_that_another_process_makes_again_meanwhile_is_read_again(cache, tmp_path):
+    def build(folder):
+        (folder / "model.gguf").write_bytes(b"GGUF")
+        return {}
+
+    entry, _ = cache.get_or_build("bases", "0" * 32, build)
+    ours = tmp_path / "ours.gguf"
+    ours.write_bytes(b"GGUF")
+    calls = []
+
+    def read(file, n_changes):
+        watch = SourceWatch(lambda: [file])
+        calls.append(file)
+        if len(calls) <= n_changes:
+            shutil.copyfile(file, tmp_path / "again")
+            (tmp_path / "again").replace(file)
+        watch.check()
+        return len(calls)
+
+    assert cache.heal(lambda: read(entry.path / "model.gguf", 2)) == 3
+    calls.clear()
+    with pytest.raises(LoadError, match=r"ours\.gguf was changed"):
+        cache.heal(lambda: read(ours, 2))
+    assert len(calls) == 1
+    calls.clear()
+    with pytest.raises(LoadError, match=r"model\.gguf was changed"):
+        cache.heal(lambda: read(entry.path / "model.gguf", 9))
+    assert len(calls) == 3
+
+
 def test_processes_that_find_the_same_damage_make_the_entry_again_together(tiny_package, home):
     package = tiny_package()
     given = [
@@ -425,5 +456,5 @@ def test_processes_that_find_the_same_damage_make_the_entry_again_together(tiny_
             for _ in range(4)
         ]
         for process in running:
-            out, _ = process.communicate(timeout=120)
-            assert (process.returncode, out) == (0, wanted.stdout)
+            out, err = process.communicate(timeout=120)
+            assert (process.returncode, out) == (0, wanted.stdout), err.decode()
