@@ -165,9 +165,9 @@ class Cache(CacheFolder):
         for _ in range(_TRIES - 1):
             try:
                 return work()
-            except (BaseNotFoundError, OutOfMemoryError, MemoryError):
+            except (BaseNotFoundError, OutOfMemoryError, MemoryError):  # noqa: PERF203 - is tried thrice
                 raise
-            except Exception as error:  # noqa: PERF203 - whatever a reader makes of damaged bytes
+            except Exception as error:  # whatever a reader makes of damaged bytes
                 refused = isinstance(error, PackageError | ManifestError | ConversionError)
                 again = self._made_again(error)
                 if not again and not self._remove_damaged(_QUICKLY_READ if refused else None):
