@@ -9,11 +9,9 @@ from typing import Any
 
 import click
 
-from ..errors import RegistryError
-from ..installation.asked import asked_for
 from ..installation.files import folder_size
 from ..installation.home import ExpertHome
-from ..installation.names import matching, not_installed
+from ..installation.names import required
 from ..installation.records import InstallRecord
 from ..installation.registry import InstalledVersion, Registry
 from ..installation.removal import dependants_of, installed_manifest
@@ -83,11 +81,7 @@ def show(name: str, as_json: bool) -> None:
     """
     home = ExpertHome()
     registry = home.read()
-    asked = asked_for(name)
-    found = matching(asked, registry.versions())
-    if not found:
-        raise RegistryError(not_installed(name, asked, registry.versions()))
-    one = found[0]
+    one = required(name, registry.versions())[0]
     facts = {**_facts(one, home, registry), **_more_facts(one, home, registry)}
     if as_json:
         print_json(facts)

@@ -11,7 +11,7 @@ from ..sources.source import ArchiveFile, Folder, parse_source
 from .files import files_digest
 from .home import ExpertHome
 from .lock_file import LockedExpert
-from .names import find_installed
+from .names import newest_of_each, required
 from .records import InstallRecord
 from .registry import InstalledVersion
 from .wanted import Wanted
@@ -31,11 +31,8 @@ def lock_experts(
     changed since it was installed, or comes from a place that others cannot reach.
     """
     registry = home.read()
-    if names:
-        chosen = [find_installed(text, home) for text in names]
-    else:
-        chosen = list({one.name: one for one in reversed(registry.versions())}.values())
-    folder = home.folder(registry)
+    versions, folder = registry.versions(), home.folder(registry)
+    chosen = [required(text, versions)[0] for text in names] or newest_of_each(versions)
     chosen.sort(key=lambda one: one.name)
     return tuple(
         _locked(

@@ -20,7 +20,9 @@ __all__ = [
     "installed_folder",
     "locked_base",
     "matching",
+    "newest_of_each",
     "not_installed",
+    "required",
 ]
 
 PREFIX = "expert-"
@@ -62,11 +64,23 @@ def find_installed(text: str, home: ExpertHome | None = None) -> InstalledVersio
 
     Raises RegistryError if none does, with what is installed.
     """
+    return required(text, installed_experts(home))[0]
+
+
+def required(text: str, versions: Sequence[InstalledVersion]) -> tuple[InstalledVersion, ...]:
+    """The versions that fit ``text``, as `matching` orders them.
+
+    Raises RegistryError if none does, with what is installed.
+    """
     asked = asked_for(text)
-    versions = installed_experts(home)
     if found := matching(asked, versions):
-        return found[0]
+        return found
     raise RegistryError(not_installed(text, asked, versions))
+
+
+def newest_of_each(versions: Sequence[InstalledVersion]) -> list[InstalledVersion]:
+    """The first version of each expert in ``versions``, which are as the registry orders them."""
+    return list({one.name: one for one in reversed(versions)}.values())
 
 
 def installed_folder(text: str | os.PathLike[str], home: ExpertHome | None = None) -> Path | None:

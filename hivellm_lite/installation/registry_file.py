@@ -86,43 +86,41 @@ class RegistryFile:
         If it cannot be understood, this is logged as a warning, and the experts in the folder of
         installed experts are taken for it. Raises RegistryError if it cannot be read at all.
         """
-        data, problem = self._settled()
-        if data is None:
+        found = self._settled()
+        if found is None:
             return self._new()
-        if problem is not None:
+        if isinstance(found, RegistryError):
             warn_once(
                 _log,
-                f"{problem}\nThe registry is not changed, and what the folders hold is used "
+                f"{found}\nThe registry is not changed, and what the folders hold is used "
                 "instead. The next install puts the file aside and writes a new one.",
             )
             return self._recovered()
-        registry = parse_registry(data, source=str(self.registry_path))
-        for note in registry.notes:
+        for note in found.notes:
             warn_once(_log, note)
-        return registry
+        return found
 
-    def _settled(self) -> tuple[bytes | None, RegistryError | None]:
-        """The bytes of the file, and why they cannot be understood.
+    def _settled(self) -> Registry | RegistryError | None:
+        """The registry in the file, or why that cannot be understood; None if there is no file.
 
-        Another tool may be writing them just now, so they are read until they stay the same.
+        Another tool may be writing it just now, so it is read until it stays the same.
         """
         data = self._bytes()
         for _ in range(MAX_READINGS):
-            if (problem := self._problem(data)) is None:
+            found = self._parsed(data)
+            if not isinstance(found, RegistryError):
                 break
             time.sleep(SETTLING_S)
             before, data = data, self._bytes()
             if data == before:
                 break
-        return data, problem
+        return found
 
-    def _problem(self, data: bytes | None) -> RegistryError | None:
+    def _parsed(self, data: bytes | None) -> Registry | RegistryError | None:
         try:
-            if data is not None:
-                parse_registry(data, source=str(self.registry_path))
+            return None if data is None else parse_registry(data, source=str(self.registry_path))
         except RegistryError as error:
             return error
-        return None
 
     def _bytes(self) -> bytes | None:
         try:
@@ -196,8 +194,7 @@ class RegistryFile:
 
     def _put_aside_if_broken(self, place: Path) -> None:
         """Copy a registry that cannot be understood to a free name, before it is replaced."""
-        _, problem = self._settled()
-        if problem is not None:
+        if isinstance(self._settled(), RegistryError):
             names = (f"{place.stem}.broken-{n}{place.suffix}" for n in itertools.count(1))
             aside = next(path for name in names if not (path := place.with_name(name)).exists())
             with place.open("rb") as source, whole_file(aside) as file:

@@ -10,9 +10,8 @@ from ..manifest.compatibility import dependants
 from ..manifest.parsing import parse_manifest
 from ..manifest.records import Manifest
 from ..strict_json.parsing import MAX_BYTES
-from .asked import asked_for
 from .home import ExpertHome
-from .names import matching, not_installed
+from .names import required
 from .registry import InstalledVersion
 from .registry_file import Change
 
@@ -29,10 +28,7 @@ def uninstall(home: ExpertHome, *texts: str, force: bool = False) -> tuple[Insta
         versions = change.registry.versions()
         found: dict[InstalledVersion, None] = {}
         for text in texts:
-            asked = asked_for(text)
-            if not (fitting := matching(asked, versions)):
-                raise RegistryError(not_installed(text, asked, versions))
-            found.update(dict.fromkeys(fitting))
+            found.update(dict.fromkeys(required(text, versions)))
         leaving = tuple(found)
         remaining = [one for one in versions if one not in found]
         if not force and (needed := dependants_of(leaving, remaining)):

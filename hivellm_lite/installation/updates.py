@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import ExpertError, RegistryError
+from ..errors import ExpertError
 from ..manifest.requirements import Requirement
 from ..manifest.version_ranges import parse_version
 from ..sources.settings import Settings
-from .asked import asked_for
 from .home import ExpertHome
-from .names import matching, not_installed
+from .names import newest_of_each, required
 from .placing import Outcome, place
 from .preparing import Preparer
 from .records import InstallRecord
@@ -59,18 +58,9 @@ def plan_updates(
     ``force`` allows an older version than the installed one, and a package that is signed by
     somebody else, or no longer. Raises RegistryError for a name that is not installed.
     """
-    versions = home.read().versions()
-    if names:
-        wanted = []
-        for text in names:
-            asked = asked_for(text)
-            found = matching(asked, versions)
-            if not found:
-                raise RegistryError(not_installed(text, asked, versions))
-            wanted.append(found[0])
-    else:
-        wanted = list({one.name: one for one in reversed(versions)}.values())
-    folder = home.folder(home.read())
+    registry = home.read()
+    versions, folder = registry.versions(), home.folder(registry)
+    wanted = [required(text, versions)[0] for text in names] or newest_of_each(versions)
     return tuple(
         Update(one, "linked")
         if not home.is_inside(one.path, folder)
