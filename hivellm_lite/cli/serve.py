@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import importlib.util
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 
 from ..manager import ExpertManager
 from ..memory_estimate import parse_bytes
+from ..server.key_file import read_keys
 from ..server.options import APIKey, ServerOptions
 from ..terminal_text import one_line
 from ..toml_text import parse_toml
@@ -21,15 +23,10 @@ from .packages import load_experts, named_packages, open_packages
 
 __all__ = ["serve"]
 
-_KEY_LINE = re.compile(r"(?:([\w.-]+)[ \t:=]+)?(\S+)")
-
 _SERVER_OPTIONS = (
     *("host", "port", "insecure", "allowed_hosts", "cors", "queue", "timeout", "drain", "ttl"),
     *("allow_loading", "max_tokens", "max_body"),
 )
-
-MIN_KEY = 16
-"""Characters of a key. Shorter keys can be guessed."""
 
 
 def _read_config(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
@@ -64,6 +61,13 @@ def _read_config(ctx: click.Context, _parameter: click.Parameter, value: str | N
     callback=_read_config,
     help="Take options from this file, by their long names; PACKAGEs as packages = […] or "
     "[packages] NAME = PATH.",
+)
+@click.option(
+    "--ray",
+    type=click.Path(dir_okay=False),
+    metavar="FILE.toml",
+    help="Serve a fleet on the machines of a Ray cluster: everything is said in this file, also "
+    "how many replicas compute, in [cluster]. Needs the extra 'ray'.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, default=8000, show_default=True, help="0 for a free one.")
@@ -140,6 +144,7 @@ def serve(
     settings: dict[str, Any],
     /,
     packages: tuple[str, ...],
+    ray: str | None,
     api_key_file: str | None,
     max_loaded_experts: int | None,
     max_memory: str | None,
@@ -162,6 +167,7 @@ def serve(
     """  # noqa: D301 - click looks for the control character
     try:
         from ..server.application import create_server
+        from ..server.run import evict_idle
         from ..server.run import serve as run
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("hivellm_lite"):
@@ -169,11 +175,16 @@ def serve(
         raise click.UsageError(
             f"{error.name} is not installed: run pip install 'hivellm-lite[server]'"
         ) from None
+    if ray is not None:
+        if packages:
+            raise click.UsageError("with --ray, name the packages in its file, under [packages]")
+        _serve_fleet(ray, quiet=quiet)
+        return
     if not packages and options["allow_loading"] is None:
         raise click.UsageError("name at least one package, or give --allow-loading")
     given = {name: options.pop(name) for name in _SERVER_OPTIONS}
     given["max_body"] = parse_bytes(given["max_body"])
-    keys = _read_keys(api_key_file)
+    keys = _keys(api_key_file)
     server_options = ServerOptions(keys=keys, **given)
     arguments = load_arguments(settings, options)
     if own_context_bytes is not None:
@@ -191,7 +202,32 @@ def serve(
         with progress_bar() as progress:
             load_experts(manager, opened, progress, at_once=len(opened) if preload else 1)
         app = create_server(manager, server_options, log=None if quiet else say)
-        run(app, server_options, lambda address: say(_greeting(address, opened)))
+        ttl = server_options.ttl
+        run(
+            app,
+            server_options,
+            app.state.service.admission,
+            lambda address: say(_greeting(address, opened)),
+            beside=[] if ttl is None else [partial(evict_idle, manager, ttl)],
+        )
+
+
+def _serve_fleet(path: str, *, quiet: bool) -> None:
+    """Serve the fleet that the file describes."""
+    if importlib.util.find_spec("ray") is None:
+        raise click.UsageError("Ray is not installed: run pip install 'hivellm-lite[ray]'")
+    from ..cluster.config import read_fleet
+    from ..cluster.options import Fleet
+    from ..cluster.run import run
+
+    def greet(address: str, fleet: Fleet) -> None:
+        say(_greeting(address, fleet.packages))
+
+    try:
+        read_fleet(path)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"--ray: {error}") from None
+    run(lambda: read_fleet(path), greet, say, log=None if quiet else say)
 
 
 def _greeting(address: str, packages: Mapping[str, object]) -> str:
@@ -199,27 +235,10 @@ def _greeting(address: str, packages: Mapping[str, object]) -> str:
     return f"Serving {experts} at {address}/v1, a page at {address}/"
 
 
-def _read_keys(path: str | None) -> tuple[APIKey, ...]:
-    """The keys in a file: one a line, with a name before it or not; ``#`` begins a comment."""
+def _keys(path: str | None) -> tuple[APIKey, ...]:
     if path is None:
         return ()
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--api-key-file: {path}: {error}") from None
-    keys = []
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        found = _KEY_LINE.fullmatch(text)
-        # the key itself is never shown
-        if found is None or len(found[2]) < MIN_KEY:
-            raise click.UsageError(
-                f"{path}, line {number}: write a key of at least {MIN_KEY} characters without "
-                "blanks, or a name and a key"
-            )
-        keys.append(APIKey(found[1] or f"key-{number}", found[2]))
-    if not keys:
-        raise click.UsageError(f"{path} has no key")
-    return tuple(keys)
+        return read_keys(path)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None

@@ -37,12 +37,14 @@ def create_app(
     options: ServerOptions,
     observer: Observer = NOBODY,
     *,
+    admission: Admission | None = None,
     routes: Sequence[BaseRoute] = (),
     middleware: Sequence[Middleware] = (),
 ) -> Starlette:
     """OpenAI's API for the experts of ``manager``.
 
-    ``routes`` are more paths beside the API's. ``middleware`` comes before the check of keys, the
+    ``admission`` counts the answers; without it, `ServerOptions.queue` is the limit. ``routes`` are
+    more paths beside the API's. ``middleware`` comes before the check of keys, the
     first one outermost. The application's ``state.service`` is a `Service`. The caller closes the
     manager.
     """
@@ -52,7 +54,7 @@ def create_app(
         middleware=[Middleware(RequestIds), *middleware, guard],
         exception_handlers={HTTPException: _http_error},
     )
-    app.state.service = Service(manager, options, Admission(options.queue), observer)
+    app.state.service = Service(manager, options, admission or Admission(options.queue), observer)
     return app
 
 

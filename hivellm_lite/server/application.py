@@ -30,19 +30,18 @@ def create_server(
 
     ``log`` writes a line for each request; None writes none.
     """
-    admission: Admission
+    admission = Admission(options.queue)
     metrics = Metrics(manager, lambda: admission.n_busy)
-    app = create_app(
+    return create_app(
         manager,
         options,
         Together(metrics, tracing()),
+        admission=admission,
         routes=[
             Route("/", page, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
-            Route("/ready", ready, methods=["GET"]),
+            Route("/ready", ready(admission), methods=["GET"]),
             Route("/metrics", metrics.page, methods=["GET"]),
         ],
         middleware=[*([Middleware(AccessLog, write=log)] if log else []), *guards(options)],
     )
-    admission = app.state.service.admission
-    return app

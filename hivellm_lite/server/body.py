@@ -10,9 +10,10 @@ from ..inference.off_loop import off_loop
 from ..strict_json.parsing import JsonError, parse_object
 from .errors import APIError
 from .fields import Fields
+from .options import ServerOptions
 from .service import service_of
 
-__all__ = ["read_body"]
+__all__ = ["read_body", "read_bytes"]
 
 PARSED_AT_ONCE = 1 << 16
 """Bytes of a body that is parsed on the event loop; longer ones would hold up other answers."""
@@ -35,14 +36,7 @@ async def read_body(request: Request) -> Fields:
             f"The body's Content-Type is '{kind[:60]}'. Send JSON, as 'application/json'.",
             code="unsupported_media_type",
         )
-    try:
-        data = await asyncio.wait_for(_received(request, max_bytes), options.timeout)
-    except (asyncio.TimeoutError, TimeoutError):
-        message = "The body did not arrive in time."
-        raise APIError(408, message, code="request_timeout") from None
-    except ClientDisconnect:
-        message = "The client closed the connection."
-        raise APIError(499, message, code="client_disconnected") from None
+    data = await read_bytes(request, options)
 
     def parse() -> Fields:
         try:
@@ -51,6 +45,18 @@ async def read_body(request: Request) -> Fields:
             raise APIError(400, str(error), code="invalid_json") from None
 
     return parse() if len(data) <= PARSED_AT_ONCE else await off_loop(parse)
+
+
+async def read_bytes(request: Request, options: ServerOptions) -> bytes:
+    """The body as it is. Raises APIError for one that is too long or does not arrive in time."""
+    try:
+        return await asyncio.wait_for(_received(request, options.max_body), options.timeout)
+    except (asyncio.TimeoutError, TimeoutError):
+        message = "The body did not arrive in time."
+        raise APIError(408, message, code="request_timeout") from None
+    except ClientDisconnect:
+        message = "The client closed the connection."
+        raise APIError(499, message, code="client_disconnected") from None
 
 
 async def _received(request: Request, max_bytes: int) -> bytes:

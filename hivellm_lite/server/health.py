@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .service import service_of
+from .admission import Admission
 
 __all__ = ["health", "ready"]
 
@@ -15,9 +17,12 @@ async def health(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def ready(request: Request) -> Response:
+def ready(admission: Admission) -> Callable[[Request], Awaitable[Response]]:
     """``GET /ready``: 200 if requests are taken, 503 while the server shuts down."""
-    admission = service_of(request).admission
-    status = "draining" if admission.draining else "ready"
-    body = {"status": status, "answers": admission.n_busy, "limit": admission.limit}
-    return JSONResponse(body, 503 if admission.draining else 200)
+
+    async def answer(_request: Request) -> Response:
+        status = "draining" if admission.draining else "ready"
+        body = {"status": status, "answers": admission.n_busy, "limit": admission.limit}
+        return JSONResponse(body, 503 if admission.draining else 200)
+
+    return answer

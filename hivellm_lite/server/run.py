@@ -12,18 +12,19 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from ..inference.off_loop import off_loop
+from ..manager import ExpertManager
 from .admission import Admission
 from .options import ServerOptions
-from .service import Service
 
-__all__ = ["serve"]
+__all__ = ["evict_idle", "serve"]
 
 logger = logging.getLogger("hivellm_lite.server")
 
@@ -41,22 +42,33 @@ KEEP_ALIVE = 75
 
 
 def serve(
-    app: Starlette, options: ServerOptions, on_listening: Callable[[str], object] = lambda _: None
+    app: ASGIApp,
+    options: ServerOptions,
+    admission: Admission,
+    on_listening: Callable[[str], object] = lambda _: None,
+    *,
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    on_hangup: Callable[[], None] | None = None,
 ) -> None:
     """Serve ``app`` until a signal; returns when all answers have ended.
 
-    ``on_listening`` gets the address, such as ``http://127.0.0.1:8000``, once clients can connect.
-    Must be called on the main thread, which receives signals. Raises OSError where the address
-    cannot be used.
+    ``admission`` counts the requests of ``app``. ``on_listening`` gets the address, such as
+    ``http://127.0.0.1:8000``, once clients can connect. ``beside`` are run as tasks meanwhile, and
+    cancelled. ``on_hangup`` is called on the event loop at SIGHUP, where the system has it; without
+    it, the signal keeps its meaning. Must be called on the main thread, which receives signals.
+    Raises OSError where the address cannot be used.
     """
-    asyncio.run(_serve(app, options, on_listening))
+    asyncio.run(_serve(app, options, admission, on_listening, beside, on_hangup))
 
 
 async def _serve(
-    app: Starlette, options: ServerOptions, on_listening: Callable[[str], object]
+    app: ASGIApp,
+    options: ServerOptions,
+    admission: Admission,
+    on_listening: Callable[[str], object],
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    on_hangup: Callable[[], None] | None,
 ) -> None:
-    service = app.state.service
-    assert isinstance(service, Service)  # `create_app` sets it  # noqa: S101
     config = uvicorn.Config(
         app,
         options.host,
@@ -78,10 +90,10 @@ async def _serve(
         nonlocal n_signals
         n_signals += 1
         if n_signals > 1:
-            service.admission.stop_all()
+            admission.stop_all()
         stopping.set()
 
-    with _signals(loop, stop):
+    with _signals(loop, stop, on_hangup):
         running = asyncio.create_task(server.serve())
         while not server.started and not running.done():
             await asyncio.sleep(0.01)
@@ -90,10 +102,11 @@ async def _serve(
             raise OSError(f"cannot listen on {options.host}:{options.port}")
         on_listening(_address(server, options))
         stopped = asyncio.create_task(stopping.wait())
-        tidying = asyncio.create_task(_evict_idle(service))
+        tasks = [asyncio.create_task(work()) for work in beside]
         await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        tidying.cancel()
-        await _drain(service.admission, options.drain)
+        for task in tasks:
+            task.cancel()
+        await _drain(admission, options.drain)
         server.should_exit = True
         stopped.cancel()
         await running
@@ -111,13 +124,12 @@ async def _drain(admission: Admission, seconds: float) -> None:
         await asyncio.wait_for(admission.emptied(), CANCELLED)
 
 
-async def _evict_idle(service: Service) -> None:
-    """Take experts out of memory that nobody has asked for a while, as long as the server runs."""
-    ttl = service.options.ttl
-    while ttl is not None:
+async def evict_idle(manager: ExpertManager, ttl: float) -> None:
+    """Take experts out of memory that nobody has asked for ``ttl`` seconds. Ends when cancelled."""
+    while True:
         await asyncio.sleep(min(ttl / 4, MAX_PAUSE))
         try:
-            await off_loop(partial(service.manager.evict_idle, ttl))
+            await off_loop(partial(manager.evict_idle, ttl))
         except Exception:  # such as a library's error while it frees a model; the next ones count
             logger.exception("idle experts could not be taken out of memory")
 
@@ -131,16 +143,23 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` on SIGTERM and SIGINT inside."""
+def _signals(
+    loop: asyncio.AbstractEventLoop,
+    stop: Callable[[], None],
+    on_hangup: Callable[[], None] | None,
+) -> Iterator[None]:
+    """Call ``stop`` on SIGTERM and SIGINT inside, and ``on_hangup`` on SIGHUP."""
     numbers = (signal.SIGTERM, signal.SIGINT)
     if sys.platform != "win32":
-        for number in numbers:
-            loop.add_signal_handler(number, stop)
+        handlers = dict.fromkeys(numbers, stop)
+        if on_hangup is not None:
+            handlers[signal.SIGHUP] = on_hangup
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
         try:
             yield
         finally:
-            for number in numbers:
+            for number in handlers:
                 loop.remove_signal_handler(number)
         return
     # an event loop on Windows takes no signals
@@ -148,8 +167,8 @@ def _signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Itera
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        for number, old in zip(numbers, before, strict=True):
+            signal.signal(number, old)
 
 
 def _address(server: uvicorn.Server, options: ServerOptions) -> str:

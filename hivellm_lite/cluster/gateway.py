@@ -1,0 +1,158 @@
+"""The front: reads who is asked, and hands the request to a replica that has this expert."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from ..inference.off_loop import off_loop
+from ..residency.names import AUTO, RESERVED
+from ..server.access_log import AccessLog
+from ..server.admission import Admission
+from ..server.body import PARSED_AT_ONCE, read_bytes
+from ..server.connection import ClientGone, attended
+from ..server.errors import APIError, api_error, error_response
+from ..server.experts import read_model
+from ..server.health import health, ready
+from ..server.hosts import guards
+from ..server.keys import KeyGuard
+from ..server.options import ServerOptions
+from ..server.request_ids import RequestIds
+from ..strict_json.parsing import JsonError, parse_object
+from .exchange import portable
+from .front_metrics import FrontMetrics
+from .relay import Relay, Replicas
+
+__all__ = ["create_gateway", "expert_of"]
+
+_ROUTE = "/v1/route"
+
+GRACE = 10.0
+"""Seconds beyond the limit of a request, within which a replica tells of the limit itself."""
+
+
+def create_gateway(
+    options: ServerOptions,
+    names: Collection[str],
+    replicas: Replicas,
+    admission: Admission,
+    *,
+    log: Callable[[str], object] | None = None,
+) -> Starlette:
+    """The application that clients reach. ``names`` are the experts' names.
+
+    The front checks the host, the key and the length of the body, and counts requests in
+    ``admission``. All else is the replica's work, also the refusal of a request that makes no
+    sense. ``log`` writes a line for each request; None writes none.
+    """
+    metrics = FrontMetrics(replicas, admission)
+    return Starlette(
+        routes=[
+            Route("/health", health, methods=["GET"]),
+            Route("/ready", ready(admission), methods=["GET"]),
+            Route("/metrics", metrics.page, methods=["GET"]),
+            Route("/{path:path}", _Forward(options, names, replicas, admission, metrics)),
+        ],
+        middleware=[
+            Middleware(RequestIds),
+            *([Middleware(AccessLog, write=log)] if log else []),
+            *guards(options),
+            Middleware(KeyGuard, keys=options.keys),
+        ],
+    )
+
+
+class _Forward:
+    """An ASGI application that answers every request with a replica's response."""
+
+    def __init__(
+        self,
+        options: ServerOptions,
+        names: Collection[str],
+        replicas: Replicas,
+        admission: Admission,
+        metrics: FrontMetrics,
+    ) -> None:
+        self._options = options
+        self._names = names
+        self._replicas = replicas
+        self._admission = admission
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        relay: Relay | None = None
+        seconds = self._options.timeout
+        limit = None if seconds is None else seconds + GRACE
+        status = 500
+        try:
+            body = await read_bytes(Request(scope, receive), self._options)
+            with self._admission.place() as place:
+                expert = await self._expert(scope, body)
+                relay = Relay(self._replicas.ask(expert, portable(scope), body))
+                await attended(relay.run(send), receive, place, seconds=limit)
+            status = relay.status or status
+        except ClientGone:
+            status = 499
+            if relay is not None and relay.is_complete:  # the end is followed by a disconnect
+                status = relay.status or status
+        except Exception as error:
+            told = api_error(error)
+            status = told.status
+            if relay is None:
+                await error_response(told)(scope, receive, send)
+            else:
+                await relay.fail(told, scope, receive, send)
+        finally:
+            if relay is not None:
+                relay.cancel()
+            self._metrics.ended(status)
+
+    async def _expert(self, scope: Scope, body: bytes) -> str:
+        """The expert whose replica should answer; ``""`` for none in particular."""
+        if not body:
+            return ""
+        if len(body) > PARSED_AT_ONCE:
+            found = await off_loop(lambda: expert_of(body, self._names))
+        else:
+            found = expert_of(body, self._names)
+        if found == AUTO:
+            found = await self._routed(scope, body)
+        return "" if found in RESERVED else found
+
+    async def _routed(self, scope: Scope, body: bytes) -> str:
+        """Whom ``auto`` asks, as any replica says. ``""`` where the replica refuses the body."""
+        asked = {
+            **portable(scope),
+            "path": _ROUTE,
+            "raw_path": _ROUTE.encode(),
+            "query_string": b"",
+        }
+        answer = b""
+        async for batch in self._replicas.ask("", asked, body):
+            for message in batch:
+                if message["type"] == "http.response.body":
+                    answer += message.get("body", b"")
+        found = json.loads(answer).get("model", "")
+        return found if found in self._names else ""
+
+
+def expert_of(body: bytes, names: Collection[str]) -> str:
+    """The ``model`` that a body names: an expert, ``auto`` or ``base``; ``""`` where it names none.
+
+    For a blend, this is the expert of the largest weight. A body that makes no sense goes to any
+    replica, which refuses it.
+    """
+    try:
+        model = parse_object(body, source="the body", max_bytes=len(body)).value.get("model")
+        found = read_model(model, names) if isinstance(model, str) else ""
+    except (JsonError, RecursionError, APIError):
+        return ""
+    if isinstance(found, str):
+        return found
+    return max(found, key=lambda name: abs(found[name]))

@@ -1,0 +1,67 @@
+"""Replicas that are asked through Ray Serve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from ray.exceptions import RayError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+from starlette.types import Message
+
+from ..server.admission import RETRY_AFTER
+from ..server.errors import APIError
+from .relay import Responses, replica_lost
+
+__all__ = ["ServeReplicas"]
+
+ANSWERS_IN = 5.0
+"""Seconds that a replica has for its page of metrics."""
+
+
+class ServeReplicas:
+    """The replicas of a deployment; see `Replicas`."""
+
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._handle = handle
+
+    def ask(self, expert: str, scope: Mapping[str, Any], body: bytes) -> Responses:
+        """See `Replicas`. Serve prefers replicas that hold the expert and have a free place."""
+        chosen = self._handle.options(multiplexed_model_id=expert, stream=True)
+        return _Responses(chosen.answer.remote(scope, body))
+
+    async def metrics(self) -> Mapping[str, bytes]:
+        """See `Replicas`."""
+        asked = self._handle.broadcast("metrics").results_async(return_exceptions=True)
+        try:
+            found = await asyncio.wait_for(asked, ANSWERS_IN)
+        except (RayError, RayServeException, asyncio.TimeoutError, TimeoutError):
+            return {}
+        return dict(one for one in found if isinstance(one, tuple))
+
+
+class _Responses:
+    """The messages of one response. Raises APIError instead of Ray's errors."""
+
+    def __init__(self, generator: DeploymentResponseGenerator) -> None:
+        self._generator = generator
+
+    async def __aiter__(self) -> AsyncIterator[list[Message]]:
+        try:
+            async for batch in self._generator:
+                yield batch
+        except BackPressureError:
+            raise APIError(
+                429,
+                "Too many requests wait already. Try again later.",
+                code="queue_full",
+                headers=RETRY_AFTER,
+            ) from None
+        except (RayError, RayServeException) as error:
+            raise replica_lost() from error
+
+    def cancel(self) -> None:
+        """Stop the replica's work."""
+        self._generator.cancel()

@@ -1,0 +1,167 @@
+"""Running a fleet until a signal: what ``hivellm-lite serve --ray`` does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import LoadError
+from ..inference.off_loop import LOADING, off_loop
+from ..server import run as server
+from ..server.admission import Admission
+from .application import EXPERTS, create_replicas
+from .gateway import create_gateway
+from .options import Fleet
+
+__all__ = ["run"]
+
+POLL = 0.2
+"""Seconds between two looks at how far the replicas are."""
+
+PATIENCE = 15.0
+"""Seconds after which the user is told what the replicas wait for."""
+
+
+def run(
+    read: Callable[[], Fleet],
+    on_ready: Callable[[str, Fleet], object],
+    say: Callable[[str], object],
+    *,
+    log: Callable[[str], object] | None = None,
+) -> None:
+    """Deploy the fleet that ``read`` returns, and hand requests over to it until SIGTERM or Ctrl-C.
+    Answers that run then may end, and the replicas end, too.
+
+    SIGHUP reads the fleet again and replaces the replicas one after the other. A fleet that cannot
+    be used then changes nothing. Ray is the cluster that ``RAY_ADDRESS`` names or that runs on this
+    machine, or else one of this machine alone.
+
+    ``on_ready`` gets the address, once requests are answered; ``say`` gets lines for the operator;
+    ``log`` a line for each request. Must be called on the main thread, which receives signals.
+    Raises ValueError and OSError from ``read``, LoadError where no replica can be made, and OSError
+    where the address cannot be used.
+    """
+    import ray
+    from ray import serve
+
+    fleet = read()
+    ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
+    try:
+        serve.start(proxy_location="Disabled")
+        with _until_told() as told_to_stop:
+            _deploy(fleet, say, told_to_stop)
+        if not told_to_stop.is_set():
+            try:
+                _Front(fleet, read, on_ready, say, log).run()
+            finally:
+                serve.delete(fleet.cluster.name)
+    finally:
+        ray.shutdown()
+
+
+class _Front:
+    """Answers clients. What they reach is replaced when the fleet is read again."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        read: Callable[[], Fleet],
+        on_ready: Callable[[str, Fleet], object],
+        say: Callable[[str], object],
+        log: Callable[[str], object] | None,
+    ) -> None:
+        from ray import serve
+
+        from .handles import ServeReplicas
+
+        self._fleet = fleet
+        self._read, self._on_ready, self._say, self._log = read, on_ready, say, log
+        self._replicas = ServeReplicas(serve.get_deployment_handle(EXPERTS, fleet.cluster.name))
+        self._admission = Admission(fleet.server.queue)
+        self._told_to_stop = threading.Event()
+        self._deploying: asyncio.Task[None] | None = None
+        self._app = self._gateway(fleet)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def run(self) -> None:
+        """Returns when the server has been told to stop and all answers have ended."""
+        fleet = self._fleet
+        server.serve(
+            self,
+            fleet.server,
+            self._admission,
+            lambda address: self._on_ready(address, fleet),
+            on_hangup=self._on_hangup,
+        )
+        self._told_to_stop.set()
+
+    def _gateway(self, fleet: Fleet) -> ASGIApp:
+        names = frozenset(fleet.packages)
+        return create_gateway(fleet.server, names, self._replicas, self._admission, log=self._log)
+
+    def _on_hangup(self) -> None:
+        if self._deploying is None or self._deploying.done():
+            self._deploying = asyncio.get_running_loop().create_task(self._deploy_again())
+        else:
+            self._say("The last change is still being deployed; SIGHUP is ignored.")
+
+    async def _deploy_again(self) -> None:
+        try:
+            fleet = self._read()
+            if fleet.cluster.name != self._fleet.cluster.name:
+                raise ValueError("[cluster] name: cannot change while the fleet runs")
+            work = partial(_deploy, fleet, self._say, self._told_to_stop)
+            await off_loop(work, threads=LOADING)
+        except (ValueError, OSError, LoadError) as error:
+            self._say(f"The fleet stays as it is: {error}")
+            return
+        self._admission.limit = fleet.server.queue
+        self._app = self._gateway(fleet)
+        self._say("The fleet is deployed as the file now says.")
+
+
+def _deploy(fleet: Fleet, say: Callable[[str], object], told_to_stop: threading.Event) -> None:
+    """Return when all replicas answer, or when told to stop.
+
+    Raises LoadError where the replicas cannot be made.
+    """
+    from ray import serve
+
+    name = fleet.cluster.name
+    target = serve.RunTarget(create_replicas(fleet), name=name, route_prefix=None)
+    serve.run_many([target], wait_for_applications_running=False)
+    told, began = "", time.monotonic()
+    while not told_to_stop.wait(POLL):
+        status = serve.status().applications[name]
+        if status.status == "RUNNING":
+            return
+        messages = [one.message for one in status.deployments.values() if one.message]
+        message = "\n".join(messages) or status.message
+        if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            raise LoadError(f"no replica can be made\n{message}")
+        if message != told and time.monotonic() - began > PATIENCE:
+            told = message
+            say(f"Waiting for the replicas: {message}")
+
+
+@contextlib.contextmanager
+def _until_told() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set inside."""
+    told = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: told.set()) for number in numbers]
+    try:
+        yield told
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

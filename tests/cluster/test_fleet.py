@@ -1,0 +1,268 @@
+"""A fleet on three local nodes: who computes what, and what clients see of a node that is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+import pytest
+
+from hivellm_lite import ExpertManager
+from hivellm_lite.server.application import create_server
+from hivellm_lite.server.options import ServerOptions
+
+from ..server.running import serving
+from ..support.paths import EXPERTS
+
+pytestmark = [
+    pytest.mark.unmeasured,
+    pytest.mark.cpu("an answer of the fleet is that of one server to the last bit"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("ray") is None,
+        reason="Ray is not installed: pip install 'hivellm-lite[ray]' (490 MB)",
+    ),
+]
+
+LOAD = {"n_ctx": 512, "n_threads": 1, "device": "cpu", "adapter_mode": "lora"}
+SCALES = {
+    "sql-1": 1.0,
+    "sql-2": 0.9,
+    "sql-3": 0.8,
+    "cypher-1": 1.0,
+    "cypher-2": 0.9,
+    "cypher-3": 0.8,
+}
+QUESTION = "How many users are there?"
+
+
+def scaled(name: str, scale: float, folder: Path) -> Path:
+    """A copy of an example expert whose adapter is applied at another scale."""
+    path = folder / f"{name}.expert"
+    source = EXPERTS / f"{name.partition('-')[0]}.expert"
+    with tarfile.open(source) as old, tarfile.open(path, "w") as new:
+        for member in old.getmembers():
+            file = old.extractfile(member)
+            assert file is not None
+            data = file.read()
+            if member.name == "adapter_config.json":
+                config = json.loads(data)
+                config["lora_alpha"] *= scale
+                data = json.dumps(config).encode()
+                member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    return path
+
+
+def ask(address: str, model: str, **options: Any) -> httpx.Response:
+    body = {
+        "model": model, "messages": [{"role": "user", "content": QUESTION}],
+        "temperature": 0, "max_tokens": 16, **options,
+    }  # fmt: skip
+    return httpx.post(f"{address}/v1/chat/completions", json=body, timeout=60)
+
+
+class Nodes:
+    """The program `three_nodes`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def command(self, line: str) -> str:
+        print(line, file=self._process.stdin, flush=True)
+        return self.said()
+
+    def said(self) -> str:
+        """What the program says next, between the lines of Ray."""
+        for line in self._process.stdout:
+            if line.startswith("> "):
+                return line[2:].strip()
+        raise AssertionError("the cluster has ended")
+
+
+@contextlib.contextmanager
+def three_nodes(environment: dict[str, str], log: IO[str]) -> Iterator[Nodes]:
+    program = [sys.executable, "-m", "tests.cluster.three_nodes"]
+    with subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+        env=environment,
+    ) as process:  # fmt: skip
+        try:
+            yield Nodes(process)
+        finally:
+            process.stdin.close()
+            process.wait(60)
+
+
+class Fleet:
+    """A client of ``hivellm-lite serve --ray``, and the nodes that it runs on."""
+
+    def __init__(self, address: str, nodes: Nodes) -> None:
+        self.address = address
+        self.nodes = nodes
+
+    def ask(self, model: str, **options: Any) -> httpx.Response:
+        return ask(self.address, model, **options)
+
+
+@contextlib.contextmanager
+def running(packages: dict[str, Path], base: Path, folder: Path) -> Iterator[Fleet]:
+    lines = [
+        f'base = "{base}"\nport = 0\ncache-dir = "{folder / "cache"}"',
+        *(f"{name} = {json.dumps(value)}" for name, value in LOAD.items()),
+        "[packages]",
+        *(f'{name} = "{path}"' for name, path in packages.items()),
+        "[cluster]\nreplicas = 3\nongoing = 8",
+    ]
+    config = folder / "fleet.toml"
+    config.write_text("\n".join(lines))
+    environment = {
+        **os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled",
+        "HOME": str(folder),
+    }  # fmt: skip
+    program = [sys.executable, "-m", "hivellm_lite", "serve", "--quiet", "--ray", str(config)]
+    with (folder / "log").open("w") as log, three_nodes(environment, log) as nodes:
+        environment["RAY_ADDRESS"] = nodes.said()
+        with subprocess.Popen(
+            program, stderr=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            try:
+                yield Fleet(_address(process), nodes)
+            finally:
+                process.terminate()
+                assert process.wait(60) == 0
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    for line in process.stderr:
+        if found := re.search(r"at (http://\S+)/v1,", line):
+            return found[1]
+    raise AssertionError("the fleet has ended")
+
+
+def test_three_nodes(tmp_path: Path, real_base: Path) -> None:
+    began = time.monotonic()
+
+    def note(what: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {what}")
+
+    packages = {name: scaled(name, scale, tmp_path) for name, scale in SCALES.items()}
+    with ExpertManager(base=real_base, cache_dir=tmp_path / "cache", **LOAD) as manager:
+        for name, path in packages.items():
+            manager.register_expert(name, path)
+        app = create_server(manager, ServerOptions())
+        with serving(app) as address:
+            answers = {name: _text(ask(address, name)) for name in packages}
+    note("one server")
+    with running(packages, real_base, tmp_path) as fleet:
+        note("ready")
+        with ThreadPoolExecutor(6) as threads:
+            each_stays_on_few_nodes(fleet, answers, threads, note)
+            pieces_come_as_they_are_computed(fleet, answers)
+            note("streamed")
+            a_client_that_leaves_frees_its_slot(fleet)
+            note("left")
+            a_node_is_lost(fleet, answers, threads, note)
+    note("ended")
+
+
+def each_stays_on_few_nodes(fleet, answers, threads, note) -> None:
+    nodes: dict[str, set[str]] = {name: set() for name in answers}
+    for turn in range(6):
+        asked = threads.map(fleet.ask, answers) if turn else map(fleet.ask, answers)
+        for name, response in zip(answers, asked, strict=True):
+            assert response.status_code == 200, response.text
+            assert _text(response) == answers[name]
+            nodes[name].add(_node(response))
+        note(f"asked {nodes and {k: [n[:4] for n in v] for k, v in nodes.items()}}")
+    assert max(map(len, nodes.values())) <= 2
+    assert len(set.union(*nodes.values())) > 1
+
+
+def pieces_come_as_they_are_computed(fleet, answers) -> None:
+    body = {
+        "model": "sql-1", "messages": [{"role": "user", "content": QUESTION}],
+        "temperature": 0, "max_tokens": 16, "stream": True,
+    }  # fmt: skip
+    with httpx.stream("POST", f"{fleet.address}/v1/chat/completions", json=body, timeout=60) as got:
+        assert got.status_code == 200
+        events = [line[6:] for line in got.iter_lines() if line.startswith("data: ")]
+    assert events.pop() == "[DONE]"
+    deltas = [json.loads(one)["choices"][0]["delta"].get("content", "") for one in events]
+    assert len(deltas) > 4
+    assert "".join(deltas) == answers["sql-1"]
+
+
+LONG = {
+    "messages": [{"role": "user", "content": "Tell a long story."}],
+    "temperature": 1, "seed": 1, "max_tokens": 400, "grammar": "off",
+}  # fmt: skip
+"""Asked of an expert at the weight 0, which is the base, but where the expert is."""
+
+
+def a_client_that_leaves_frees_its_slot(fleet) -> None:
+    body = {"model": "cypher-1:0", "stream": True, **LONG}
+    with httpx.stream("POST", f"{fleet.address}/v1/chat/completions", json=body, timeout=60) as got:
+        assert got.status_code == 200
+        chunks = got.iter_raw()  # kept: closing it closes the connection
+        next(chunks)
+        assert _busy(fleet) == 1
+    _wait(lambda: _busy(fleet) == 0)
+
+
+def a_node_is_lost(fleet, answers, threads, note) -> None:
+    head = fleet.nodes.command("head")
+    nodes = {name: _node(fleet.ask(name)) for name in answers}
+    name, lost = next((name, node) for name, node in nodes.items() if node != head)
+    asked = [threads.submit(fleet.ask, f"{name}:0", **LONG) for _ in range(6)]
+    _wait(lambda: _busy(fleet) == 6)
+    assert fleet.nodes.command(f"kill {lost}") == "killed"
+    note(f"killed {lost[:4]}")
+    for response in [one.result() for one in asked]:
+        note((response.status_code, response.text[:100]))
+        assert response.status_code == 503, response.text
+        assert response.json()["error"]["code"] == "replica_lost"
+        assert response.headers["retry-after"] == "1"
+    again = list(threads.map(lambda _: fleet.ask(f"{name}:0", **{**LONG, "max_tokens": 8}), asked))
+    assert {response.status_code for response in again} == {200}
+    note("asked again")
+    for _ in range(3):
+        for name, response in zip(answers, threads.map(fleet.ask, answers), strict=True):
+            assert response.status_code == 200, response.text
+            assert _text(response) == answers[name]
+            assert _node(response) != lost
+        note("asked")
+
+
+def _text(response: httpx.Response) -> str:
+    return response.json()["choices"][0]["message"]["content"]
+
+
+def _node(response: httpx.Response) -> str:
+    """Ray's node that computed an answer."""
+    return response.headers["x-hivellm-replica"].partition("/")[0]
+
+
+def _busy(fleet: Fleet) -> float:
+    """Answers that the replicas compute now."""
+    page = httpx.get(f"{fleet.address}/metrics").text
+    return sum(map(float, re.findall(r"^hivellm_answers\{replica=.*?\} (\S+)$", page, re.M)))
+
+
+def _wait(until, seconds: float = 20) -> None:
+    limit = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
