@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..loading.options import LoadOptions
+from ..residency.names import RESERVED
 from ..server.options import ServerOptions
 
 __all__ = ["ClusterOptions", "Fleet"]
@@ -70,9 +71,12 @@ class Fleet:
     max_memory: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a fleet without experts."""
+        """Refuse a fleet without experts, and names that mean something else."""
         if not self.packages:
             raise ValueError("packages: name at least one package")
+        for name in self.packages:
+            if not name or name in RESERVED:
+                raise ValueError(f"packages: {name!r} cannot be an expert's name")
         if self.server.allow_loading is not None:
             raise ValueError(
                 "allow_loading: a fleet's experts are those of its configuration\n"
