@@ -49,7 +49,8 @@ def create_application(fleet: Fleet) -> Application:
         from .handles import ServeReplicas
 
         replicas = ServeReplicas(serve.get_deployment_handle(EXPERTS))
-        return create_gateway(options, names, replicas, Admission(options.queue))
+        admission = Admission(options.queue)
+        return create_gateway(options, names, replicas, admission, behind_proxy=True)
 
     front = serve.deployment(
         serve.ingress(build)(),

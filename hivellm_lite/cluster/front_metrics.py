@@ -9,6 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -70,6 +71,6 @@ class _Pages(Collector):
         return families.values()
 
 
-def _labelled(family: Metric, replica: str) -> Iterator[object]:
+def _labelled(family: Metric, replica: str) -> Iterator[Sample]:
     for sample in family.samples:
         yield sample._replace(labels={**sample.labels, "replica": replica})

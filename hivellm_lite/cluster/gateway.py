@@ -44,12 +44,14 @@ def create_gateway(
     admission: Admission,
     *,
     log: Callable[[str], object] | None = None,
+    behind_proxy: bool = False,
 ) -> Starlette:
     """The application that clients reach. ``names`` are the experts' names.
 
     The front checks the host, the key and the length of the body, and counts requests in
     ``admission``. All else is the replica's work, also the refusal of a request that makes no
-    sense. ``log`` writes a line for each request; None writes none.
+    sense. ``log`` writes a line for each request; None writes none. ``behind_proxy``: one of
+    Serve's proxies hands requests over, which names them in ``X-Request-Id`` itself.
     """
     metrics = FrontMetrics(replicas, admission)
     return Starlette(
@@ -60,7 +62,7 @@ def create_gateway(
             Route("/{path:path}", _Forward(options, names, replicas, admission, metrics)),
         ],
         middleware=[
-            Middleware(RequestIds),
+            *([] if behind_proxy else [Middleware(RequestIds)]),
             *([Middleware(AccessLog, write=log)] if log else []),
             *guards(options),
             Middleware(KeyGuard, keys=options.keys),

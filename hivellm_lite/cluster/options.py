@@ -18,7 +18,8 @@ class ClusterOptions:
 
     ``replicas``: processes that compute, each with a base model of its own. ``ongoing``: answers
     that one replica takes at once; an expert in more demand spreads to another replica. ``cpus``,
-    ``gpus``: what one replica takes of a machine, by which Ray places it.
+    ``gpus``: what one replica takes of a machine, by which Ray places it. ``cpus`` is also the
+    number of threads that compute, unless `LoadOptions` says another.
 
     ``max_replicas``: Ray starts replicas, up to this number, where each has more than half of
     ``ongoing`` to do; None keeps ``replicas``. ``upscale_delay``, ``downscale_delay``: seconds for

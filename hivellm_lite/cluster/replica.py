@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ REPLICA_HEADER = b"x-hivellm-replica"
 """The response's header that names Ray's node and the replica, as ``NODE/REPLICA``."""
 
 _REQUEST_ID = b"x-request-id"
-"""Serve names every request itself, in this header and in its logs."""
+"""The front, or Serve's proxy before it, has named the request."""
 
 _METRICS: Mapping[str, Any] = {
     "type": "http",
@@ -53,8 +53,11 @@ class Replica:
         node = ray.get_runtime_context().get_node_id()
         replica = serve.get_replica_context().replica_id.unique_id
         self._name = f"{node}/{replica}"
+        threads = max(1, int(fleet.cluster.cpus))
         self._manager = ExpertManager(
-            max_loaded_experts=fleet.max_loaded_experts, max_memory=fleet.max_memory, **fleet.load
+            max_loaded_experts=fleet.max_loaded_experts,
+            max_memory=fleet.max_memory,
+            **{"n_threads": threads, **fleet.load},  # type: ignore[typeddict-item]
         )
         try:
             for place, (name, path) in enumerate(fleet.packages.items()):
@@ -64,13 +67,10 @@ class Replica:
             self._manager.close()
             raise
         self._app = create_server(self._manager, fleet.server)
-        bound = fleet.max_loaded_experts or -1
+        bound = fleet.max_loaded_experts or -1  # all
 
-        @serve.multiplexed(max_num_models_per_replica=bound)
-        async def keep(name: str) -> str:
-            return name
-
-        self._keep = keep
+        keep = serve.multiplexed(_name_of, max_num_models_per_replica=bound)
+        self._keep: Callable[[str], Awaitable[str]] = keep
 
     async def answer(
         self, scope: Mapping[str, Any], body: bytes
@@ -101,3 +101,8 @@ class Replica:
         """Called by Serve when a replica ends, after its requests."""
         if hasattr(self, "_manager"):
             self._manager.close()
+
+
+async def _name_of(expert: str) -> str:
+    """What Serve keeps for an expert. The expert itself is the manager's."""
+    return expert

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import threading
 import time
@@ -18,10 +19,14 @@ from ..inference.off_loop import LOADING, off_loop
 from ..server import run as server
 from ..server.admission import Admission
 from .application import EXPERTS, create_replicas
+from .connection import connected
 from .gateway import create_gateway
 from .options import Fleet
 
 __all__ = ["run"]
+
+_ERROR = re.compile(r"^[\w.]+(?:Error|Exception|Exit): ", re.MULTILINE)
+"""How Python writes an error after its traceback."""
 
 POLL = 0.2
 """Seconds between two looks at how far the replicas are."""
@@ -46,25 +51,22 @@ def run(
 
     ``on_ready`` gets the address, once requests are answered; ``say`` gets lines for the operator;
     ``log`` a line for each request. Must be called on the main thread, which receives signals.
-    Raises ValueError and OSError from ``read``, LoadError where no replica can be made, and OSError
-    where the address cannot be used.
+    Raises ValueError and OSError from ``read``, LoadError where no cluster is reached or no replica
+    can be made, and OSError where the address cannot be used.
     """
-    import ray
     from ray import serve
 
     fleet = read()
-    ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
-    try:
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    with connected(""):
         serve.start(proxy_location="Disabled")
-        with _until_told() as told_to_stop:
-            _deploy(fleet, say, told_to_stop)
-        if not told_to_stop.is_set():
-            try:
+        try:
+            with _until_told() as told_to_stop:
+                _deploy(fleet, say, told_to_stop)
+            if not told_to_stop.is_set():
                 _Front(fleet, read, on_ready, say, log).run()
-            finally:
-                serve.delete(fleet.cluster.name)
-    finally:
-        ray.shutdown()
+        finally:
+            serve.delete(fleet.cluster.name)
 
 
 class _Front:
@@ -148,10 +150,16 @@ def _deploy(fleet: Fleet, say: Callable[[str], object], told_to_stop: threading.
         messages = [one.message for one in status.deployments.values() if one.message]
         message = "\n".join(messages) or status.message
         if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-            raise LoadError(f"no replica can be made\n{message}")
+            raise LoadError(f"no replica can be made: {_cause(message)}")
         if message != told and time.monotonic() - began > PATIENCE:
             told = message
             say(f"Waiting for the replicas: {message}")
+
+
+def _cause(message: str) -> str:
+    """The last error in a message with a traceback, or all of it."""
+    found = list(_ERROR.finditer(message))
+    return message[found[-1].end() :].strip() if found else message
 
 
 @contextlib.contextmanager

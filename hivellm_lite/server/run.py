@@ -94,12 +94,11 @@ async def _serve(
         stopping.set()
 
     with _signals(loop, stop, on_hangup):
-        running = asyncio.create_task(server.serve())
+        running = asyncio.create_task(_running(server, options))
         while not server.started and not running.done():
             await asyncio.sleep(0.01)
         if running.done():
-            running.result()
-            raise OSError(f"cannot listen on {options.host}:{options.port}")
+            running.result()  # raises
         on_listening(_address(server, options))
         stopped = asyncio.create_task(stopping.wait())
         tasks = [asyncio.create_task(work()) for work in beside]
@@ -110,6 +109,13 @@ async def _serve(
         server.should_exit = True
         stopped.cancel()
         await running
+
+
+async def _running(server: uvicorn.Server, options: ServerOptions) -> None:
+    with contextlib.suppress(SystemExit):  # where it cannot listen; its log has said why
+        await server.serve()
+    if not server.started:
+        raise OSError(f"cannot listen on {options.host}:{options.port}")
 
 
 async def _drain(admission: Admission, seconds: float) -> None:
