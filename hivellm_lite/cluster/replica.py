@@ -12,6 +12,7 @@ from ray import serve
 from starlette.types import Message
 
 from ..inference.off_loop import off_loop
+from ..loading.options import LoadOptions
 from ..manager import ExpertManager
 from ..server.application import create_server
 from .exchange import exchange
@@ -53,11 +54,12 @@ class Replica:
         node = ray.get_runtime_context().get_node_id()
         replica = serve.get_replica_context().replica_id.unique_id
         self._name = f"{node}/{replica}"
-        threads = max(1, int(fleet.cluster.cpus))
+        load_options = LoadOptions(n_threads=max(1, int(fleet.cluster.cpus)))
+        load_options.update(fleet.load)
         self._manager = ExpertManager(
             max_loaded_experts=fleet.max_loaded_experts,
             max_memory=fleet.max_memory,
-            **{"n_threads": threads, **fleet.load},  # type: ignore[typeddict-item]
+            **load_options,
         )
         try:
             for place, (name, path) in enumerate(fleet.packages.items()):

@@ -6,16 +6,11 @@ import contextlib
 import importlib.util
 import io
 import json
-import os
-import re
-import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
 
 import httpx
 import pytest
@@ -26,6 +21,17 @@ from hivellm_lite.server.options import ServerOptions
 
 from ..server.running import serving
 from ..support.paths import EXPERTS
+from ..support.waiting import wait_until
+from .running import (
+    QUESTION,
+    Fleet,
+    Nodes,
+    ask,
+    fleet_process,
+    ray_environment,
+    three_nodes,
+    written,
+)
 
 pytestmark = [
     pytest.mark.unmeasured,
@@ -45,7 +51,6 @@ SCALES = {
     "cypher-2": 0.9,
     "cypher-3": 0.8,
 }
-QUESTION = "How many users are there?"
 
 
 def scaled(name: str, scale: float, folder: Path) -> Path:
@@ -66,90 +71,17 @@ def scaled(name: str, scale: float, folder: Path) -> Path:
     return path
 
 
-def ask(address: str, model: str, **options: Any) -> httpx.Response:
-    body = {
-        "model": model, "messages": [{"role": "user", "content": QUESTION}],
-        "temperature": 0, "max_tokens": 16, **options,
-    }  # fmt: skip
-    return httpx.post(f"{address}/v1/chat/completions", json=body, timeout=60)
-
-
-class Nodes:
-    """The program `three_nodes`."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def command(self, line: str) -> str:
-        print(line, file=self._process.stdin, flush=True)
-        return self.said()
-
-    def said(self) -> str:
-        """What the program says next, between the lines of Ray."""
-        for line in self._process.stdout:
-            if line.startswith("> "):
-                return line[2:].strip()
-        raise AssertionError("the cluster has ended")
-
-
 @contextlib.contextmanager
-def three_nodes(environment: dict[str, str], log: IO[str]) -> Iterator[Nodes]:
-    program = [sys.executable, "-m", "tests.cluster.three_nodes"]
-    with subprocess.Popen(
-        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-        env=environment,
-    ) as process:  # fmt: skip
-        try:
-            yield Nodes(process)
-        finally:
-            process.stdin.close()
-            process.wait(60)
-
-
-class Fleet:
-    """A client of ``hivellm-lite serve --ray``, and the nodes that it runs on."""
-
-    def __init__(self, address: str, nodes: Nodes) -> None:
-        self.address = address
-        self.nodes = nodes
-
-    def ask(self, model: str, **options: Any) -> httpx.Response:
-        return ask(self.address, model, **options)
-
-
-@contextlib.contextmanager
-def running(packages: dict[str, Path], base: Path, folder: Path) -> Iterator[Fleet]:
-    lines = [
-        f'base = "{base}"\nport = 0\ncache-dir = "{folder / "cache"}"',
-        *(f"{name} = {json.dumps(value)}" for name, value in LOAD.items()),
-        "[packages]",
-        *(f'{name} = "{path}"' for name, path in packages.items()),
-        "[cluster]\nreplicas = 3\nongoing = 8",
-    ]
-    config = folder / "fleet.toml"
-    config.write_text("\n".join(lines))
-    environment = {
-        **os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled",
-        "HOME": str(folder),
-    }  # fmt: skip
-    program = [sys.executable, "-m", "hivellm_lite", "serve", "--quiet", "--ray", str(config)]
-    with (folder / "log").open("w") as log, three_nodes(environment, log) as nodes:
+def running(packages: dict[str, Path], base: Path, folder: Path) -> Iterator[tuple[Fleet, Nodes]]:
+    config = written(
+        folder / "fleet.toml", packages, base=str(base), port=0, cache_dir=str(folder / "cache"),
+        **LOAD, cluster={"replicas": 3, "ongoing": 8},
+    )  # fmt: skip
+    environment = ray_environment(folder)
+    with (folder / "nodes.log").open("w") as log, three_nodes(environment, log) as nodes:
         environment["RAY_ADDRESS"] = nodes.said()
-        with subprocess.Popen(
-            program, stderr=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            try:
-                yield Fleet(_address(process), nodes)
-            finally:
-                process.terminate()
-                assert process.wait(60) == 0
-
-
-def _address(process: subprocess.Popen[str]) -> str:
-    for line in process.stderr:
-        if found := re.search(r"at (http://\S+)/v1,", line):
-            return found[1]
-    raise AssertionError("the fleet has ended")
+        with fleet_process(config, environment) as fleet:
+            yield fleet, nodes
 
 
 def test_three_nodes(tmp_path: Path, real_base: Path) -> None:
@@ -166,7 +98,7 @@ def test_three_nodes(tmp_path: Path, real_base: Path) -> None:
         with serving(app) as address:
             answers = {name: _text(ask(address, name)) for name in packages}
     note("one server")
-    with running(packages, real_base, tmp_path) as fleet:
+    with running(packages, real_base, tmp_path) as (fleet, nodes):
         note("ready")
         with ThreadPoolExecutor(6) as threads:
             each_stays_on_few_nodes(fleet, answers, threads, note)
@@ -174,7 +106,7 @@ def test_three_nodes(tmp_path: Path, real_base: Path) -> None:
             note("streamed")
             a_client_that_leaves_frees_its_slot(fleet)
             note("left")
-            a_node_is_lost(fleet, answers, threads, note)
+            a_node_is_lost(fleet, nodes, answers, threads, note)
     note("ended")
 
 
@@ -219,16 +151,16 @@ def a_client_that_leaves_frees_its_slot(fleet) -> None:
         chunks = got.iter_raw()  # kept: closing it closes the connection
         next(chunks)
         assert _busy(fleet) == 1
-    _wait(lambda: _busy(fleet) == 0)
+    wait_until(lambda: _busy(fleet) == 0)
 
 
-def a_node_is_lost(fleet, answers, threads, note) -> None:
-    head = fleet.nodes.command("head")
-    nodes = {name: _node(fleet.ask(name)) for name in answers}
-    name, lost = next((name, node) for name, node in nodes.items() if node != head)
+def a_node_is_lost(fleet, nodes, answers, threads, note) -> None:
+    head = nodes.command("head")
+    places = {name: _node(fleet.ask(name)) for name in answers}
+    name, lost = next((name, node) for name, node in places.items() if node != head)
     asked = [threads.submit(fleet.ask, f"{name}:0", **LONG) for _ in range(6)]
-    _wait(lambda: _busy(fleet) == 6)
-    assert fleet.nodes.command(f"kill {lost}") == "killed"
+    wait_until(lambda: _busy(fleet) == 6)
+    assert nodes.command(f"kill {lost}") == "killed"
     note(f"killed {lost[:4]}")
     for response in [one.result() for one in asked]:
         note((response.status_code, response.text[:100]))
@@ -257,12 +189,4 @@ def _node(response: httpx.Response) -> str:
 
 def _busy(fleet: Fleet) -> float:
     """Answers that the replicas compute now."""
-    page = httpx.get(f"{fleet.address}/metrics").text
-    return sum(map(float, re.findall(r"^hivellm_answers\{replica=.*?\} (\S+)$", page, re.M)))
-
-
-def _wait(until, seconds: float = 20) -> None:
-    limit = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    return sum(fleet.metric("hivellm_answers").values())

@@ -170,6 +170,17 @@ def test_the_command_serves_until_it_is_told_to_stop(experts, tiny_base, tmp_pat
             server.kill()
 
 
+def test_a_port_that_is_taken_is_said_in_a_line(tool, experts, tiny_base):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, err = tool("serve", experts("sql"), "--base", tiny_base, "--port", str(port))
+    assert code == 1
+    assert f"Error: cannot listen on 127.0.0.1:{port}" in err
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
