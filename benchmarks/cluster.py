@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -37,7 +38,8 @@ STORY = {
 def serving(*arguments: str) -> Iterator[httpx.Client]:
     """A client of ``hivellm-lite serve`` with these arguments, as soon as it listens."""
     command = [sys.executable, "-m", "hivellm_lite", "serve", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "RAY_ADDRESS": "local"}  # not a cluster that is here already
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stderr is not None
             for line in process.stderr:
@@ -102,7 +104,7 @@ def main() -> None:
         named = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         with (
             serving(f"sql={EXPERT}", "--port", "0", "--quiet", *named) as server,
-            serving("--ray", str(config)) as fleet,
+            serving("--ray", str(config), "--quiet") as fleet,
         ):
             measured = _measured((server, fleet), given.rounds)
     rows = []

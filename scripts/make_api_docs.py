@@ -23,7 +23,7 @@ MODULES = (
     "hivellm_lite",
     *(f"hivellm_lite.{name}" for name in ("errors", "routing", "package", "manifest", "bases")),
     *(f"hivellm_lite.{name}" for name in ("adapters", "json_schema", "archive", "converters")),
-    "hivellm_lite.grammars",
+    *("hivellm_lite.grammars", "hivellm_lite.cluster"),
 )
 """The public modules, in the order of the page."""
 

@@ -29,8 +29,8 @@ cli                      : adapters bases cache cluster converters.file_types co
                            manager manifest memory_estimate package packaging process progress
                            prompts residency routing server signing sources storage terminal_text
                            toml_text user_paths verification
-cluster                  : inference loading manager memory_estimate residency server strict_json
-                           toml_text
+cluster                  : errors inference loading manager memory_estimate residency server
+                           strict_json toml_text
 server                   : errors gbnf inference json_schema loopback manager manifest prompts
                            requests residency strict_json
 manager                  : expert inference loading manifest process requests residency routing

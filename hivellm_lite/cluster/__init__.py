@@ -1,8 +1,8 @@
-"""Experts on several machines, with Ray Serve: ``serve run hivellm_lite.cluster:app config=FILE``.
+"""Experts on the machines of a Ray cluster: ``serve run hivellm_lite.cluster:app config=FILE``.
 
-A front reads ``model`` from a request and hands the request as it is to a replica that has this
-expert in memory. Each replica runs the whole server of `hivellm_lite.server` over an
-`ExpertManager` of its own, so the API is the same. Needs the extra ``ray``.
+A front reads ``model`` from a request and hands the request over to a replica that has this expert
+in memory. Each replica runs the whole server over an `ExpertManager` of its own, so the API is the
+same. Needs the extra ``ray``.
 """
 
 from __future__ import annotations

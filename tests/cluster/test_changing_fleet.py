@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.unmeasured,
     pytest.mark.skipif(
         importlib.util.find_spec("ray") is None,
-        reason="Ray is not installed: pip install 'hivellm-lite[ray]' (490 MB)",
+        reason="Ray is not installed: pip install 'hivellm-lite[ray]' (370 MB)",
     ),
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP"),
 ]

@@ -38,7 +38,7 @@ pytestmark = [
     pytest.mark.cpu("an answer of the fleet is that of one server to the last bit"),
     pytest.mark.skipif(
         importlib.util.find_spec("ray") is None,
-        reason="Ray is not installed: pip install 'hivellm-lite[ray]' (490 MB)",
+        reason="Ray is not installed: pip install 'hivellm-lite[ray]' (370 MB)",
     ),
 ]
 
