@@ -7,7 +7,6 @@ import importlib.util
 import io
 import json
 import tarfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,11 +84,6 @@ def running(packages: dict[str, Path], base: Path, folder: Path) -> Iterator[tup
 
 
 def test_three_nodes(tmp_path: Path, real_base: Path) -> None:
-    began = time.monotonic()
-
-    def note(what: str) -> None:
-        print(f"{time.monotonic() - began:6.1f} s  {what}")
-
     packages = {name: scaled(name, scale, tmp_path) for name, scale in SCALES.items()}
     with ExpertManager(base=real_base, cache_dir=tmp_path / "cache", **LOAD) as manager:
         for name, path in packages.items():
@@ -97,20 +91,17 @@ def test_three_nodes(tmp_path: Path, real_base: Path) -> None:
         app = create_server(manager, ServerOptions())
         with serving(app) as address:
             answers = {name: _text(ask(address, name)) for name in packages}
-    note("one server")
-    with running(packages, real_base, tmp_path) as (fleet, nodes):
-        note("ready")
-        with ThreadPoolExecutor(6) as threads:
-            each_stays_on_few_nodes(fleet, answers, threads, note)
-            pieces_come_as_they_are_computed(fleet, answers)
-            note("streamed")
-            a_client_that_leaves_frees_its_slot(fleet)
-            note("left")
-            a_node_is_lost(fleet, nodes, answers, threads, note)
-    note("ended")
+    with (
+        running(packages, real_base, tmp_path) as (fleet, nodes),
+        ThreadPoolExecutor(6) as threads,
+    ):
+        each_stays_on_few_nodes(fleet, answers, threads)
+        pieces_come_as_they_are_computed(fleet, answers)
+        a_client_that_leaves_frees_its_slot(fleet)
+        a_node_is_lost(fleet, nodes, answers, threads)
 
 
-def each_stays_on_few_nodes(fleet, answers, threads, note) -> None:
+def each_stays_on_few_nodes(fleet, answers, threads) -> None:
     nodes: dict[str, set[str]] = {name: set() for name in answers}
     for turn in range(6):
         asked = threads.map(fleet.ask, answers) if turn else map(fleet.ask, answers)
@@ -118,7 +109,6 @@ def each_stays_on_few_nodes(fleet, answers, threads, note) -> None:
             assert response.status_code == 200, response.text
             assert _text(response) == answers[name]
             nodes[name].add(_node(response))
-        note(f"asked {nodes and {k: [n[:4] for n in v] for k, v in nodes.items()}}")
     assert max(map(len, nodes.values())) <= 2
     assert len(set.union(*nodes.values())) > 1
 
@@ -154,28 +144,24 @@ def a_client_that_leaves_frees_its_slot(fleet) -> None:
     wait_until(lambda: _busy(fleet) == 0)
 
 
-def a_node_is_lost(fleet, nodes, answers, threads, note) -> None:
+def a_node_is_lost(fleet, nodes, answers, threads) -> None:
     head = nodes.command("head")
     places = {name: _node(fleet.ask(name)) for name in answers}
     name, lost = next((name, node) for name, node in places.items() if node != head)
     asked = [threads.submit(fleet.ask, f"{name}:0", **LONG) for _ in range(6)]
     wait_until(lambda: _busy(fleet) == 6)
     assert nodes.command(f"kill {lost}") == "killed"
-    note(f"killed {lost[:4]}")
     for response in [one.result() for one in asked]:
-        note((response.status_code, response.text[:100]))
         assert response.status_code == 503, response.text
         assert response.json()["error"]["code"] == "replica_lost"
         assert response.headers["retry-after"] == "1"
     again = list(threads.map(lambda _: fleet.ask(f"{name}:0", **{**LONG, "max_tokens": 8}), asked))
     assert {response.status_code for response in again} == {200}
-    note("asked again")
     for _ in range(3):
         for name, response in zip(answers, threads.map(fleet.ask, answers), strict=True):
             assert response.status_code == 200, response.text
             assert _text(response) == answers[name]
             assert _node(response) != lost
-        note("asked")
 
 
 def _text(response: httpx.Response) -> str:
