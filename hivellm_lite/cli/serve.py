@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..manager import ExpertManager
 from ..memory_estimate import parse_bytes
@@ -176,8 +177,7 @@ def serve(
             f"{error.name} is not installed: run pip install 'hivellm-lite[server]'"
         ) from None
     if ray is not None:
-        if packages:
-            raise click.UsageError("with --ray, name the packages in its file, under [packages]")
+        _refuse_beside_a_file()
         _serve_fleet(ray, quiet=quiet)
         return
     if not packages and options["allow_loading"] is None:
@@ -210,6 +210,17 @@ def serve(
             lambda address: say(_greeting(address, opened)),
             beside=[] if ttl is None else [partial(evict_idle, manager, ttl)],
         )
+
+
+def _refuse_beside_a_file() -> None:
+    """Options that a fleet's file should say; beside it they would mean nothing."""
+    ctx = click.get_current_context()
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        given = ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
+        if given and name not in ("ray", "quiet"):
+            said = "the packages" if name == "packages" else parameter.opts[0]
+            raise click.UsageError(f"with --ray, say {said} in its file")
 
 
 def _serve_fleet(path: str, *, quiet: bool) -> None:

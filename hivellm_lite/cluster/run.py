@@ -122,14 +122,23 @@ class _Front:
             fleet = self._read()
             if fleet.cluster.name != self._fleet.cluster.name:
                 raise ValueError("[cluster] name: cannot change while the fleet runs")
-            work = partial(_deploy, fleet, self._say, self._told_to_stop)
-            await off_loop(work, threads=LOADING)
-        except (ValueError, OSError, LoadError) as error:
+        except (ValueError, OSError) as error:
             self._say(f"The fleet stays as it is: {error}")
             return
+        try:
+            await self._deploy(fleet)
+        except Exception as error:  # Ray has many; a replica that was replaced is missing now
+            self._say(f"The fleet becomes again what it was: {error}")
+            await self._deploy(self._fleet)
+            return
+        self._fleet = fleet
         self._admission.limit = fleet.server.queue
         self._app = self._gateway(fleet)
         self._say("The fleet is deployed as the file now says.")
+
+    async def _deploy(self, fleet: Fleet) -> None:
+        work = partial(_deploy, fleet, self._say, self._told_to_stop)
+        await off_loop(work, threads=LOADING)
 
 
 def _deploy(fleet: Fleet, say: Callable[[str], object], told_to_stop: threading.Event) -> None:

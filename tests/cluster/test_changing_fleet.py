@@ -65,6 +65,12 @@ def test_a_fleet_grows_and_changes_while_it_answers(experts, tiny_base, tmp_path
         assert "no option 'prot'" in fleet.line("The fleet stays as it is")
         assert fleet.ask("style").status_code == 200
 
+        # nor does one with an expert that cannot be loaded
+        written(config, {"sql": tmp_path / "nothing.expert"}, **dict(options))
+        fleet.process.send_signal(signal.SIGHUP)
+        assert "no such file" in fleet.line("The fleet becomes again what it was")
+        assert {fleet.ask("style").status_code for _ in range(8)} == {200}
+
         # an answer that runs is ended before the fleet is
         with httpx.stream(
             "POST", f"{fleet.address}/v1/chat/completions", timeout=60,
