@@ -23,14 +23,16 @@ pytestmark = pytest.mark.unmeasured
 
 # Each room, from the top floor down, and the rooms that it may import.
 TABLE = """
-cli                      : adapters bases cache cluster converters.file_types converters.forms
-                           converters.gguf converters.soft_prompts doctor engine errors expert
-                           expert_home gbnf hardware hub inference installation json_schema loading
-                           manager manifest memory_estimate package packaging process progress
-                           prompts residency routing server signing sources storage terminal_text
-                           toml_text user_paths verification
-cluster                  : errors inference loading manager memory_estimate residency server
-                           strict_json toml_text
+cli                      : adapters bases batch cache cluster converters.file_types
+                           converters.forms converters.gguf converters.soft_prompts doctor engine
+                           errors expert expert_home gbnf hardware hub inference installation
+                           json_schema loading manager manifest memory_estimate package packaging
+                           process progress prompts residency routing server signing sources
+                           storage terminal_text toml_text user_paths verification
+cluster                  : batch cache errors gbnf hardware hub inference loading manager
+                           memory_estimate requests residency server strict_json terminal_text
+                           toml_text user_paths
+batch                    : errors manager terminal_text
 server                   : errors gbnf inference json_schema loopback manager manifest prompts
                            requests residency strict_json
 manager                  : expert inference loading manifest process requests residency routing

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
+import importlib.util
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
-from ..errors import ExpertError
+from ..batch.answering import BatchLine, Record, answer
 from ..manager import ExpertManager
 from ..package.opening import Package
 from ..progress import Progress
 from ..residency.names import AUTO
-from ..terminal_text import bounded, json_text
-from .batch_lines import BatchLine, LineReader
+from ..terminal_text import json_text
+from .batch_lines import LineReader
 from .option_names import as_options
 from .options import (
     grammar_options,
@@ -32,11 +33,14 @@ from .options import (
 )
 from .output import say, write_output
 from .package_type import PackageType
-from .packages import load_experts, named_packages, open_packages
+from .packages import load_experts, load_order, named_packages, open_packages
+
+if TYPE_CHECKING:
+    from ..cluster.batches import ClusterChoice
 
 __all__ = ["batch"]
 
-_Write = Callable[[Mapping[str, Any]], None]
+_Write = Callable[[Record], None]
 """Writes a result where the user wants it."""
 
 _ANSWERS_DEPEND_ON = (
@@ -58,6 +62,16 @@ class _InputFile(click.File):
             return super().convert(value, param, ctx)
         except ValueError as error:
             self.fail(f"{value}: {error}", param, ctx)
+
+
+def _ray_address(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """``--ray`` alone takes the next word for its address, and that may be PACKAGE."""
+    if value and not re.fullmatch(r"[^\s/]+:\d+", value):
+        raise click.BadParameter(
+            f"{value!r} is no address of a Ray cluster, which is HOST:PORT\n"
+            "Without an address, write --ray after FILE."
+        )
+    return value
 
 
 @click.command()
@@ -94,6 +108,26 @@ class _InputFile(click.File):
     callback=text_or_file,
     help="The schema for lines that have neither a schema nor a system message.",
 )
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="",
+    metavar="[ADDRESS]",
+    callback=_ray_address,
+    help="Answer on the machines of a Ray cluster: HOST:PORT [default: as RAY_ADDRESS says, or the "
+    "cluster that runs on this machine, or else this machine alone]. Needs the extra 'ray'.",
+)
+@click.option(
+    "--ray-workers",
+    type=click.IntRange(1, 10_000),
+    help="Processes that compute on the cluster [default: one for each GPU or, without any, for "
+    "each machine].",
+)
+@click.option(
+    "--ray-cpus",
+    type=click.IntRange(1, 1024),
+    help="CPUs that each of them takes [default: those of the smallest machine].",
+)
 @sampling_options
 @grammar_options
 @model_options
@@ -109,6 +143,9 @@ def batch(
     more: tuple[str, ...],
     auto: bool,
     schema: str | None,
+    ray: str | None,
+    ray_workers: int | None,
+    ray_cpus: int | None,
     stop: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -124,12 +161,19 @@ def batch(
     interruption: it skips the lines that were answered, unless the line, the package
     or the options have changed. If --output has two results of one index, the last one
     counts. Exits with 1 if a line failed.
+
+    With --ray, the results are in the order of the input, and a line that a machine was
+    lost with is computed again. Packages and --base must have the same paths on all
+    machines.
     """
+    cluster = _cluster(ray, ray_workers, ray_cpus)
     named = named_packages([package, *more])
     arguments = load_arguments(settings, options)
     opened = open_packages(
         settings, named, verify=arguments["verify"], offline=arguments["offline"]
     )
+    if isinstance(options["template"], Path):
+        options["template"] = options["template"].absolute()  # workers run in other folders
     defaults = {**options, "stop": list(stop) or None, "schema": schema}
     reader = LineReader(
         {name: value for name, value in defaults.items() if value is not None},
@@ -138,6 +182,7 @@ def batch(
         {name: arguments[name] for name in _ANSWERS_DEPEND_ON},
     )
     lines = reader.read(file)
+    n_read = len(lines)
     with ExitStack() as stack:
         done: frozenset[tuple[int, str]] = frozenset()
         sink, name = _standard_output(), "standard output"
@@ -146,16 +191,56 @@ def batch(
                 raise click.UsageError(f"{output} is both the input and the output")
             sink, name = stack.enter_context(_opened(output, overwrite=overwrite)), str(output)
             done = _done(sink, output)
-        pending = [line for line in lines if (line.index, line.digest) not in done]
+        if done:
+            lines = [raw for raw in lines if (raw.number, reader.line(raw).digest) not in done]
+        progress = stack.enter_context(progress_bar())
+        n_failed = n_written = 0
 
-        def write(record: Mapping[str, Any]) -> None:
+        def write(record: Record) -> None:
+            nonlocal n_failed, n_written
+            if "error" in record:
+                n_failed += 1
+                say(f"line {record['index'] + 1}: {as_options(record['error']['message'])}")
             write_output(sink, json_text(record).encode() + b"\n", name)
+            n_written += 1
+            progress("Answering", n_written, len(lines))
 
-        failed = _run(pending, write, opened, batch_size, arguments) if pending else 0
-    answered, skipped = len(pending) - failed, len(lines) - len(pending)
-    say(f"{answered} answered, {failed} failed, {skipped} were done before")
-    if failed:
+        pending = map(reader.line, lines)
+        if not lines:
+            pass
+        elif cluster is None:
+            _answer_here(pending, write, opened, batch_size, arguments, progress)
+        else:
+            from ..cluster.batches import answer_on_cluster
+
+            answer_on_cluster(
+                pending,
+                len(lines),
+                {name: (named[name], opened[name].digest) for name in load_order(opened)},
+                [one for one in (options["template"],) if isinstance(one, Path)],
+                arguments,
+                cluster=cluster,
+                batch_size=batch_size,
+                write=write,
+                tell=lambda text: say(f"Warning: {text}"),
+            )
+    n_answered, n_skipped = len(lines) - n_failed, n_read - len(lines)
+    say(f"{n_answered} answered, {n_failed} failed, {n_skipped} were done before")
+    if n_failed:
         raise click.exceptions.Exit(1)
+
+
+def _cluster(address: str | None, workers: int | None, cpus: int | None) -> ClusterChoice | None:
+    """What the options say of a cluster; None for this machine alone, without Ray."""
+    if address is None:
+        if workers is not None or cpus is not None:
+            raise click.UsageError("--ray-workers and --ray-cpus need --ray")
+        return None
+    if importlib.util.find_spec("ray") is None:
+        raise click.UsageError("Ray is not installed: run pip install 'hivellm-lite[ray]'")
+    from ..cluster.batches import ClusterChoice
+
+    return ClusterChoice(address, workers, cpus)
 
 
 # --- the output --------------------------------------------------------------------------
@@ -205,48 +290,26 @@ def _done(sink: BinaryIO, path: Path) -> frozenset[tuple[int, str]]:
     return frozenset((index, digest) for index, digest in done.items() if digest is not None)
 
 
-def _run(
-    lines: Iterable[BatchLine],
+# --- answering ---------------------------------------------------------------------------
+
+
+def _answer_here(
+    lines: Iterator[BatchLine],
     write: _Write,
     packages: Mapping[str, Package],
     batch_size: int,
     arguments: Mapping[str, Any],
-) -> int:
-    """Answer all lines, writing each result when it is there; returns how many failed."""
-    with ExpertManager(**arguments, max_streams=batch_size) as manager, progress_bar() as progress:
+    progress: Progress,
+) -> None:
+    """Answer all lines, writing each result when it is there."""
+
+    async def work(manager: ExpertManager) -> None:
+        for line in lines:
+            write(await answer(line, manager))
+
+    async def work_together(manager: ExpertManager) -> None:
+        await asyncio.gather(*(work(manager) for _ in range(batch_size)))
+
+    with ExpertManager(**arguments, max_streams=batch_size) as manager:
         load_experts(manager, packages, progress)
-        return asyncio.run(_answer_all(list(lines), write, manager, batch_size, progress))
-
-
-async def _answer_all(
-    lines: list[BatchLine], write: _Write, manager: ExpertManager, size: int, progress: Progress
-) -> int:
-    failed = ended = 0
-    waiting = iter(lines)
-
-    async def work() -> None:
-        nonlocal failed, ended
-        for line in waiting:
-            record = await _answer(line, manager)
-            failed += "error" in record
-            ended += 1
-            write(record)
-            progress("Answering", ended, len(lines))
-
-    progress("Answering", 0, len(lines))
-    await asyncio.gather(*(work() for _ in range(size)))
-    return failed
-
-
-async def _answer(line: BatchLine, manager: ExpertManager) -> dict[str, Any]:
-    record: dict[str, Any] = {"index": line.index, "input": line.digest}
-    if line.id is not None:
-        record["id"] = line.id
-    try:
-        if line.problem is not None:
-            raise line.problem
-        result = await manager.agenerate(line.expert, **line.options)
-    except (ExpertError, ValueError) as error:
-        say(f"line {line.index + 1}: {as_options(str(error))}")
-        return {**record, "error": {"type": type(error).__name__, "message": bounded(str(error))}}
-    return {**record, **dataclasses.asdict(result)}
+        asyncio.run(work_together(manager))

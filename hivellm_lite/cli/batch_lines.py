@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
+from ..batch.answering import BatchLine
 from ..cache.digests import digest_of
 from ..terminal_text import one_line
 from .input_text import read_text, refuse_other_encoding
 
-__all__ = ["BatchLine", "LineReader"]
+__all__ = ["LineReader", "RawLine"]
 
 MAX_LINE_BYTES = 16 << 20
 """A prompt that fills a context of a million tokens has about 4 MB."""
@@ -47,20 +47,11 @@ _JSON_NAMES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class BatchLine:
-    """One line of the input: its options, or why it cannot be answered.
+class RawLine(NamedTuple):
+    """A line as it is written. ``number`` counts from 0."""
 
-    ``index`` counts all lines from 0. ``digest`` is of the line as it is written, the options
-    of the command line, the model's among them, and the packages of the experts that it names.
-    """
-
-    index: int
-    digest: str
-    id: Any
-    expert: str | dict[str, float]
-    options: dict[str, Any]
-    problem: Exception | None
+    number: int
+    data: bytes
 
 
 class LineReader:
@@ -82,7 +73,7 @@ class LineReader:
         self._packages = packages
         self._expert = expert
 
-    def read(self, file: BinaryIO) -> list[BatchLine]:
+    def read(self, file: BinaryIO) -> list[RawLine]:
         """All lines but blank ones. Raises UsageError for a file in UTF-16 or UTF-32."""
         lines = []
         index = 0
@@ -95,11 +86,13 @@ class LineReader:
                 while rest and not rest.endswith(b"\n"):
                     rest = file.readline(MAX_LINE_BYTES)
             if data.strip():
-                lines.append(self._line(index, data))
+                lines.append(RawLine(index, data))
             index += 1
         return lines
 
-    def _line(self, index: int, data: bytes) -> BatchLine:
+    def line(self, raw: RawLine) -> BatchLine:
+        """What a line says."""
+        index, data = raw
         options: dict[str, Any] = {}
         line_id = problem = None
         try:

@@ -22,7 +22,14 @@ from ..user_paths import path_exists
 from .options import progress_bar
 from .package_type import PackageType
 
-__all__ = ["load_experts", "named_packages", "open_one", "open_packages", "packages_argument"]
+__all__ = [
+    "load_experts",
+    "load_order",
+    "named_packages",
+    "open_one",
+    "open_packages",
+    "packages_argument",
+]
 
 packages_argument = click.argument(
     "packages",
@@ -101,10 +108,14 @@ def load_experts(
     """Load all of them; an expert that others require is loaded before these. ``at_once``: load
     only so many, and the others at their first use.
     """
-    names = {id(package.manifest): name for name, package in packages.items()}
-    ordered = sort_by_load_order([package.manifest for package in packages.values()])
-    for place, manifest in enumerate(ordered):
-        name = names[id(manifest)]
+    for place, name in enumerate(load_order(packages)):
         is_now = at_once is None or place < at_once
         load = manager.load_expert if is_now else manager.register_expert
         load(name, packages[name].source, progress=progress)
+
+
+def load_order(packages: Mapping[str, Package]) -> list[str]:
+    """The names, an expert before those that require it."""
+    names = {id(package.manifest): name for name, package in packages.items()}
+    ordered = sort_by_load_order([package.manifest for package in packages.values()])
+    return [names[id(manifest)] for manifest in ordered]

@@ -10,8 +10,6 @@ import signal
 import socket
 from collections.abc import Iterator
 
-import ray
-
 from ..errors import LoadError
 
 __all__ = ["check_reachable", "connected"]
@@ -28,6 +26,8 @@ def connected(address: str) -> Iterator[None]:
     one of this machine alone, which ends with the context. SIGTERM ends the process as a shell
     expects, but not before the context. Raises LoadError where no cluster is reached.
     """
+    import ray
+
     check_reachable(address or os.environ.get("RAY_ADDRESS", ""))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # this tool reports to nobody
     before = signal.getsignal(signal.SIGTERM)

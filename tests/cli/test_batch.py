@@ -274,6 +274,25 @@ def test_what_was_interrupted_goes_on(how, batch, tiny_package, tiny_base, tmp_p
     assert sorted(record["index"] for record in records(out)) == list(range(len(lines)))
 
 
+class TestCluster:
+    def test_needs_ray(self, batch, tiny_package, monkeypatch):
+        monkeypatch.setitem(sys.modules, "ray", None)
+        done = batch(tiny_package(), ['"one"'], "--ray")
+        assert done.code == 2
+        assert "Ray is not installed: run pip install 'hivellm-lite[ray]'" in done.err
+
+    def test_has_an_address_and_no_package_after_its_option(self, batch, tiny_package):
+        done = batch(tiny_package(), ['"one"'], "--ray", "sql.expert")
+        assert done.code == 2
+        assert "'sql.expert' is no address of a Ray cluster, which is HOST:PORT" in done.err
+
+    def test_is_asked_for_where_its_options_are_given(self, batch, tiny_package):
+        for option in ("--ray-workers", "--ray-cpus"):
+            done = batch(tiny_package(), ['"one"'], option, 2)
+            assert done.code == 2
+            assert "--ray-workers and --ray-cpus need --ray" in done.err
+
+
 class TestEncodings:
     @pytest.fixture
     def of_bytes(self, capsysbinary, tiny_base, tmp_path, tiny_package):
