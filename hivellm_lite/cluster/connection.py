@@ -26,9 +26,9 @@ def connected(address: str) -> Iterator[None]:
     one of this machine alone, which ends with the context. SIGTERM ends the process as a shell
     expects, but not before the context. Raises LoadError where no cluster is reached.
     """
+    check_reachable(address or os.environ.get("RAY_ADDRESS", ""))
     import ray
 
-    check_reachable(address or os.environ.get("RAY_ADDRESS", ""))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # this tool reports to nobody
     before = signal.getsignal(signal.SIGTERM)
     try:
