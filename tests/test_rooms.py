@@ -29,7 +29,7 @@ cli                      : adapters bases batch cache cluster converters.file_ty
                            json_schema loading manager manifest memory_estimate package packaging
                            process progress prompts residency routing server signing sources
                            storage terminal_text toml_text user_paths verification
-cluster                  : batch cache errors gbnf hardware hub inference loading manager
+cluster                  : batch cache engine errors gbnf hardware hub inference loading manager
                            memory_estimate requests residency server strict_json terminal_text
                            toml_text user_paths
 batch                    : errors manager terminal_text

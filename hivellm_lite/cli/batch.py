@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import click
 
@@ -34,9 +34,6 @@ from .options import (
 from .output import say, write_output
 from .package_type import PackageType
 from .packages import load_experts, load_order, named_packages, open_packages
-
-if TYPE_CHECKING:
-    from ..cluster.batches import ClusterChoice
 
 __all__ = ["batch"]
 
@@ -166,7 +163,10 @@ def batch(
     lost with is computed again. Packages and --base must have the same paths on all
     machines.
     """
-    cluster = _cluster(ray, ray_workers, ray_cpus)
+    if ray is None and (ray_workers or ray_cpus):
+        raise click.UsageError("--ray-workers and --ray-cpus need --ray")
+    if ray is not None and importlib.util.find_spec("ray") is None:
+        raise click.UsageError("Ray is not installed: run pip install 'hivellm-lite[ray]'")
     named = named_packages([package, *more])
     arguments = load_arguments(settings, options)
     opened = open_packages(
@@ -208,7 +208,7 @@ def batch(
         pending = map(reader.line, lines)
         if not lines:
             pass
-        elif cluster is None:
+        elif ray is None:
             _answer_here(pending, write, opened, batch_size, arguments, progress)
         else:
             from ..cluster.batches import answer_on_cluster
@@ -219,7 +219,9 @@ def batch(
                 {name: (named[name], opened[name].digest) for name in load_order(opened)},
                 [one for one in (options["template"],) if isinstance(one, Path)],
                 arguments,
-                cluster=cluster,
+                address=ray,
+                workers=ray_workers,
+                cpus=ray_cpus,
                 batch_size=batch_size,
                 write=write,
                 tell=lambda text: say(f"Warning: {text}"),
@@ -228,19 +230,6 @@ def batch(
     say(f"{n_answered} answered, {n_failed} failed, {n_skipped} were done before")
     if n_failed:
         raise click.exceptions.Exit(1)
-
-
-def _cluster(address: str | None, workers: int | None, cpus: int | None) -> ClusterChoice | None:
-    """What the options say of a cluster; None for this machine alone, without Ray."""
-    if address is None:
-        if workers is not None or cpus is not None:
-            raise click.UsageError("--ray-workers and --ray-cpus need --ray")
-        return None
-    if importlib.util.find_spec("ray") is None:
-        raise click.UsageError("Ray is not installed: run pip install 'hivellm-lite[ray]'")
-    from ..cluster.batches import ClusterChoice
-
-    return ClusterChoice(address, workers, cpus)
 
 
 # --- the output --------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from .._version import __version__
 from ..batch.answering import BatchLine, Record
 from ..batch.schedule import Schedule
 from ..cache.digests import digest_file
+from ..engine.options import device_name
 from ..errors import ExpertError, LoadError
 from ..gbnf.library import grammar_names, load_grammar
 from ..gbnf.syntax import Grammar
@@ -31,28 +32,17 @@ from .batch_worker import BatchJob, BatchWorker
 from .connection import connected
 from .placement import Placement, plan
 
-__all__ = ["ClusterChoice", "answer_on_cluster"]
+__all__ = ["answer_on_cluster"]
 
-WINDOW = 64
-"""Lines that are held for each answer that the cluster computes at once: blocks of several
-experts, or the lines that others overtake while one long answer is computed."""
+WINDOW = 32
+"""Lines that are held for each answer that the cluster computes at once: several lines of several
+experts. An interruption loses the answers among them that had to wait for an earlier line."""
 
 MAX_IN_VAIN = 10
 """Workers that may be lost one after the other without an answer in between."""
 
 PATIENCE = 15.0
 """Seconds after which the user is told that no worker has started."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ClusterChoice:
-    """Which cluster, as `connected` takes it, and how much of it. ``workers``: processes that
-    compute; ``cpus``: what Ray reserves for each; see `plan` for None.
-    """
-
-    address: str
-    workers: int | None
-    cpus: int | None
 
 
 def answer_on_cluster(
@@ -62,20 +52,21 @@ def answer_on_cluster(
     files: Iterable[Path],
     load: Mapping[str, Any],
     *,
-    cluster: ClusterChoice,
+    address: str,
+    workers: int | None,
+    cpus: int | None,
     batch_size: int,
     write: Callable[[Record], object],
     tell: Callable[[str], object],
 ) -> None:
     """Answer all lines, and write the records in the order of the lines.
 
-    ``packages``: as `BatchJob` has them. Paths, those of ``files`` among them, must lead to the
+    ``address``: as `connected` takes it; ``workers``, ``cpus``: as `plan` does. ``packages``: as
+    `BatchJob` has them. Paths, those of ``files`` among them, must lead to the
     same bytes on every machine; of packages and files that is checked. ``tell`` gets a sentence on
     every worker that is lost. Raises LoadError where the cluster is not reached, or a worker cannot
     do the work.
     """
-    device = load.get("device") or "auto"
-    device = os.environ.get("HIVELLM_DEVICE", device) if device == "auto" else device
     packages = {name: (_absolute(path), digest) for name, (path, digest) in packages.items()}
     load = {
         **load,
@@ -83,12 +74,11 @@ def answer_on_cluster(
         "cache_dir": load["cache_dir"] and str(Path(load["cache_dir"]).absolute()),
     }
     digests = {path: digest_file(path) for path in files}
-    with _quiet(), connected(cluster.address), ExpertManager(**load) as experts:
+    with _quiet(), connected(address), ExpertManager(**load) as experts:
         for name, (path, _) in packages.items():
             experts.register_expert(name, path)
-        placement = plan(
-            ray.nodes(), workers=cluster.workers, cpus=cluster.cpus, use_gpus=device != "cpu"
-        )
+        use_gpus = device_name(load["device"]) != "cpu"
+        placement = plan(ray.nodes(), workers=workers, cpus=cpus, use_gpus=use_gpus)
         n_workers = min(placement.n_workers, -(-n_lines // batch_size))
         schedule = Schedule(
             (_portable(line, experts) for line in lines),
