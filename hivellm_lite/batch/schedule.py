@@ -16,6 +16,7 @@ This module knows no transport: who the workers are, and how they are asked, is 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -129,14 +130,14 @@ class Schedule:
         """The expert whose lines a worker takes next; None if others should take what there is."""
         if share.current in self._waiting:
             return share.current
-        homes = [expert for other in self._shares.values() for expert in other.experts]
+        homes = Counter(expert for other in self._shares.values() for expert in other.experts)
         own = [one for one in self._waiting if one in share.experts or one not in homes]
         if own:
             return min(own, key=lambda one: self._waiting[one][0])
-        # what the experts' own workers can take at once is not worth loading an expert for
+        # what the experts' own workers will soon take is not worth loading an expert for
+        n_soon = self._n_places if share.out else self._n_block
         surplus = {
-            one: len(waiting) - self._n_places * homes.count(one)
-            for one, waiting in self._waiting.items()
+            one: len(waiting) - n_soon * homes[one] for one, waiting in self._waiting.items()
         }
         chosen = max(surplus, key=lambda one: surplus[one], default=None)
         return None if chosen is None or surplus[chosen] <= 0 else chosen

@@ -61,11 +61,10 @@ def answer_on_cluster(
 ) -> None:
     """Answer all lines, and write the records in the order of the lines.
 
-    ``address``: as `connected` takes it; ``workers``, ``cpus``: as `plan` does. ``packages``: as
-    `BatchJob` has them. Paths, those of ``files`` among them, must lead to the
-    same bytes on every machine; of packages and files that is checked. ``tell`` gets a sentence on
-    every worker that is lost. Raises LoadError where the cluster is not reached, or a worker cannot
-    do the work.
+    ``packages``: as `BatchJob` has them. Paths, those of ``files`` among them, must lead to the
+    same bytes on every machine; of packages and files that is checked. ``address``: as `connected`
+    takes it; ``workers``, ``cpus``: as `plan` does. ``tell`` gets a sentence on every worker that
+    is lost. Raises LoadError where the cluster is not reached, or a worker cannot do the work.
     """
     packages = {name: (_absolute(path), digest) for name, (path, digest) in packages.items()}
     load = {
@@ -206,17 +205,17 @@ def _portable(line: BatchLine, experts: ExpertManager) -> BatchLine:
     try:
         if expert == AUTO:
             expert = experts.name_for(**options)
-        grammar = options.get("grammar")
-        if grammar is not None and grammar not in (*MODES, *grammar_names()):
-            options["grammar"] = _grammar(grammar)
+        if options.get("grammar") not in (None, *MODES):
+            options["grammar"] = _grammar(options["grammar"])
     except (ExpertError, ValueError) as error:
         return dataclasses.replace(line, problem=error)
     return dataclasses.replace(line, expert=expert, options=options)
 
 
 @lru_cache(maxsize=64)
-def _grammar(path: str) -> Grammar:
-    return load_grammar(path)
+def _grammar(name_or_path: str) -> str | Grammar:
+    """A name of the library as it is, or the grammar in a file."""
+    return name_or_path if name_or_path in grammar_names() else load_grammar(name_or_path)
 
 
 def _absolute(given: str) -> str:
