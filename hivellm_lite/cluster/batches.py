@@ -165,7 +165,8 @@ class _Crew:
     def _replace(self, worker: str, reason: str) -> None:
         """Have another worker do what this one leaves, and forget its calls."""
         ray.kill(self._actors.pop(worker))
-        lost = f"a worker on {self._machines.pop(worker, 'a machine')} was lost"
+        machine = self._machines.pop(worker, None)
+        lost = f"a worker {f'on {machine}' if machine else 'that was starting'} was lost"
         self._calls = {call: other for call, other in self._calls.items() if other != worker}
         n_lines = self._schedule.lost(worker)
         self._n_in_vain += 1

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from .running import Nodes, ray_environment, three_nodes
 
 pytestmark = [
     pytest.mark.unmeasured,
+    pytest.mark.cpu("an answer of the cluster is that of one machine to the last bit"),
     pytest.mark.skipif(os.name != "posix", reason="sends signals"),
     pytest.mark.skipif(
         importlib.util.find_spec("ray") is None,
@@ -194,23 +194,19 @@ def test_a_machine_that_cannot_answer_ends_the_command(cluster, folder, tmp_path
 def test_a_worker_and_a_node_are_lost(cluster, folder, tmp_path) -> None:
     source, here, there = (tmp_path / name for name in ("in.jsonl", "here", "there"))
     source.write_text("".join(f"{json.dumps(line(index))}\n" for index in range(2000)))
-    began = time.monotonic()
     code, err = ended(cluster.start(source, here))
     assert (code, err.splitlines()[-1]) == (1, "1940 answered, 60 failed, 0 were done before")
-    print(f"{time.monotonic() - began:6.1f} s  one machine")
     process = cluster.start(source, there, "--ray", cluster.address)
     wait_until(lambda: n_lines(there) > 200)
-    print(f"{time.monotonic() - began:6.1f} s  {cluster.workers()}")
     os.kill(next(iter(cluster.workers())), signal.SIGKILL)
     wait_until(lambda: n_lines(there) > 600)
     head = cluster.nodes.command("head")
-    lost = next(node for node in cluster.workers().values() if node != head)
+    wait_until(lambda: {*cluster.workers().values()} - {head})
+    lost = ({*cluster.workers().values()} - {head}).pop()
     assert cluster.nodes.command(f"kill {lost}") == "killed"
-    print(f"{time.monotonic() - began:6.1f} s  {n_lines(there)}")
     code, err = ended(process)
-    print(f"{time.monotonic() - began:6.1f} s  {err}")
     assert (code, err.splitlines()[-1]) == (1, "1940 answered, 60 failed, 0 were done before")
-    assert len(re.findall(r"Warning: a worker on \S+ was lost, and \d+ lines are", err)) == 2
+    assert len(re.findall(r"Warning: a worker .+ was lost, and \d+ lines are", err)) == 2
     found = records(there)
     assert [record["index"] for record in found] == list(range(2000))
     wanted = sorted(records(here), key=lambda record: record["index"])
