@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 BASE := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: FORCE test demo check wheel fuzz-server evaluate bench bench-device bench-experts bench-real-size bench-serving bench-grammars train clean
+.PHONY: FORCE test demo check wheel docs fuzz-server evaluate bench bench-device bench-experts bench-real-size bench-serving bench-grammars train clean
 
 # The tests start hundreds of programs, each of which would compile the package again.
 test: export PYTHONDONTWRITEBYTECODE =
@@ -40,6 +40,11 @@ wheel: $(VENV)/.ready $(BASE)
 		empty/bin/hivellm-lite $$command --help > /dev/null || exit 1; done
 	cd build && empty/bin/hivellm-lite run ../examples/experts/sql.expert \
 		"How many users are there?" --schema "CREATE TABLE users (id INT)" --base ../$(BASE)
+
+# The documentation as a site, in build/site: open build/site/index.html. It needs no server.
+docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	rm -rf build/site && $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs build/site
 
 evaluate: $(VENV)/.ready $(BASE)
 	$(BIN)/python examples/evaluate.py --base $(BASE)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pygments.lexers.data import JsonLexer
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
 ROOT = Path(__file__).parents[1]
 
 project = "hivellm-lite"
@@ -20,3 +24,9 @@ html_theme = "furo"
 html_title = f"hivellm-lite {release}"
 html_show_sourcelink = False
 html_copy_source = False
+
+
+def setup(app: Sphinx) -> None:
+    """Languages of code blocks that Pygments knows under other names."""
+    app.add_lexer("jsonl", JsonLexer)
+    app.add_lexer("gbnf", TextLexer)

@@ -12,12 +12,14 @@ import pytest
 
 from .support.paths import ROOT
 
-SCENARIO = ROOT / "scripts" / "recordings" / "from-adapter-to-answer.sh"
+FOLDER = ROOT / "scripts" / "recordings"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="records a pseudo-terminal")
-def test_a_trained_adapter_becomes_a_signed_installed_expert_that_answers(
-    real_base: Path, tmp_path: Path
+@pytest.mark.cpu("the answers that are shown were given by a CPU")
+@pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("*.sh"))])
+def test_what_a_recording_shows_still_happens(
+    name: str, real_base: Path, tmp_path: Path, example_cache: Path
 ):
     pytest.importorskip("cryptography", reason="signs a package")
     spec = importlib.util.spec_from_file_location(
@@ -27,12 +29,13 @@ def test_a_trained_adapter_becomes_a_signed_installed_expert_that_answers(
     sys.modules[spec.name] = recorder
     try:
         spec.loader.exec_module(recorder)
-        lines = SCENARIO.read_text("utf-8").splitlines()
+        lines = (FOLDER / f"{name}.sh").read_text("utf-8").splitlines()
+        lines.insert(0, f"#: export HIVELLM_HOME={example_cache}")  # converted once for all tests
         shown = "".join(event.text for event in recorder.record(lines, tmp_path))
     finally:
         del sys.modules[spec.name]
-    assert "signed by ann" in shown
-    cast = (ROOT / "docs" / "from-adapter-to-answer.cast").read_text("utf-8").splitlines()[1:]
+    assert "SELECT" in shown
+    cast = (ROOT / "docs" / f"{name}.cast").read_text("utf-8").splitlines()[1:]
     assert without_chance("".join(json.loads(line)[2] for line in cast)) == without_chance(shown)
 
 
