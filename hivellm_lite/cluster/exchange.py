@@ -20,8 +20,13 @@ MAX_AHEAD = 64
 
 
 def portable(scope: Scope) -> Mapping[str, Any]:
-    """What of ``scope`` describes the request: plain values, which another process understands."""
-    return {name: scope[name] for name in _PORTABLE if name in scope}
+    """What of ``scope`` describes the request: plain values, which another process understands.
+
+    The client's key is not among them: it has been checked, and stays in this process.
+    """
+    found = {name: scope[name] for name in _PORTABLE if name in scope}
+    found["headers"] = [one for one in scope["headers"] if one[0].lower() != b"authorization"]
+    return found
 
 
 async def exchange(

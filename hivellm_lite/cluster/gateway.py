@@ -17,12 +17,13 @@ from ..server.access_log import AccessLog
 from ..server.admission import Admission
 from ..server.body import PARSED_AT_ONCE, read_bytes
 from ..server.connection import ClientGone, attended
-from ..server.errors import APIError, api_error, error_response
+from ..server.errors import APIError, api_error
 from ..server.experts import read_model
 from ..server.health import health, ready
 from ..server.hosts import guards
-from ..server.keys import KeyGuard
+from ..server.keys import OPEN_PATHS, KeyGuard
 from ..server.options import ServerOptions
+from ..server.page import page
 from ..server.request_ids import RequestIds
 from ..strict_json.parsing import JsonError, parse_object
 from .exchange import portable
@@ -56,6 +57,7 @@ def create_gateway(
     metrics = FrontMetrics(replicas, admission)
     return Starlette(
         routes=[
+            Route("/", page, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
             Route("/ready", ready(admission), methods=["GET"]),
             Route("/metrics", metrics.page, methods=["GET"]),
@@ -88,32 +90,32 @@ class _Forward:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        relay: Relay | None = None
+        relay = Relay()
         seconds = self._options.timeout
         limit = None if seconds is None else seconds + GRACE
         status = 500
         try:
+            if scope["path"] in OPEN_PATHS:  # no key was asked for, so no replica works for it
+                raise _no_such_method(scope)
             body = await read_bytes(Request(scope, receive), self._options)
             with self._admission.place() as place:
-                expert = await self._expert(scope, body)
-                relay = Relay(self._replicas.ask(expert, portable(scope), body))
-                await attended(relay.run(send), receive, place, seconds=limit)
+                work = self._answer(relay, scope, body, send)
+                await attended(work, receive, place, seconds=limit)
             status = relay.status or status
         except ClientGone:
             status = 499
-            if relay is not None and relay.is_complete:  # the end is followed by a disconnect
+            if relay.is_complete:  # the end is followed by a disconnect
                 status = relay.status or status
         except Exception as error:
             told = api_error(error)
             status = told.status
-            if relay is None:
-                await error_response(told)(scope, receive, send)
-            else:
-                await relay.fail(told, scope, receive, send)
+            await relay.fail(told, scope, receive, send)
         finally:
-            if relay is not None:
-                relay.cancel()
             self._metrics.ended(status)
+
+    async def _answer(self, relay: Relay, scope: Scope, body: bytes, send: Send) -> None:
+        expert = await self._expert(scope, body)
+        await relay.run(self._replicas.ask(expert, portable(scope), body), send)
 
     async def _expert(self, scope: Scope, body: bytes) -> str:
         """The expert whose replica should answer; ``""`` for none in particular."""
@@ -135,13 +137,26 @@ class _Forward:
             "raw_path": _ROUTE.encode(),
             "query_string": b"",
         }
-        answer = b""
-        async for batch in self._replicas.ask("", asked, body):
-            for message in batch:
-                if message["type"] == "http.response.body":
-                    answer += message.get("body", b"")
-        found = json.loads(answer).get("model", "")
+        responses = self._replicas.ask("", asked, body)
+        status, answer = 0, b""
+        try:
+            async for batch in responses:
+                for message in batch:
+                    if message["type"] == "http.response.start":
+                        status = message["status"]
+                    else:
+                        answer += message.get("body", b"")
+        except BaseException:
+            responses.cancel()
+            raise
+        found = json.loads(answer)["model"] if status == 200 else ""
         return found if found in self._names else ""
+
+
+def _no_such_method(scope: Scope) -> APIError:
+    """What the server says of a path that it has, asked in another way."""
+    message = f"Method Not Allowed: {scope['method']} {scope['path']}"
+    return APIError(405, message, code="http_error", headers={"Allow": "GET, HEAD"})
 
 
 def expert_of(body: bytes, names: Collection[str]) -> str:

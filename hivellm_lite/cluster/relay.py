@@ -41,8 +41,7 @@ class Replicas(Protocol):
 class Relay:
     """Sends a replica's response to a client."""
 
-    def __init__(self, responses: Responses) -> None:
-        self._responses = responses
+    def __init__(self) -> None:
         self._start: Message | None = None
         self._n_events = 0
         self.is_complete = False
@@ -53,19 +52,26 @@ class Relay:
         """The response's status, once there is one."""
         return None if self._start is None else int(self._start["status"])
 
-    async def run(self, send: Send) -> None:
-        """Send everything. Raises what reading raises, and APIError where a response breaks off."""
-        async for batch in self._responses:
-            for message in batch:
-                if message["type"] == "http.response.start":
-                    self._start = message
-                else:
-                    self._n_events += message.get("body", b"").count(b"\n\n")
-                    self.is_complete = not message.get("more_body", False)
-                await send(message)
-            if self.is_complete:
-                return
-        raise replica_lost()
+    async def run(self, responses: Responses, send: Send) -> None:
+        """Send everything. The replica's work is stopped if this ends before it.
+
+        Raises what reading raises, and APIError where a response breaks off.
+        """
+        try:
+            async for batch in responses:
+                for message in batch:
+                    if message["type"] == "http.response.start":
+                        self._start = message
+                    else:
+                        self._n_events += message.get("body", b"").count(b"\n\n")
+                        self.is_complete = not message.get("more_body", False)
+                    await send(message)
+                if self.is_complete:
+                    return
+            raise replica_lost()
+        finally:
+            if not self.is_complete:
+                responses.cancel()
 
     async def fail(self, error: APIError, scope: Scope, receive: Receive, send: Send) -> None:
         """End the response with an error: a stream that has begun, by an event.
@@ -79,11 +85,6 @@ class Relay:
             await send({"type": "http.response.body", "body": data, "more_body": False})
         else:
             raise ConnectionError(error.message)
-
-    def cancel(self) -> None:
-        """Stop the replica's work, unless it is done."""
-        if not self.is_complete:
-            self._responses.cancel()
 
     def _last_event(self, path: str, error: APIError) -> bytes:
         if path != _TYPED:

@@ -11,12 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .errors import APIError, error_response
 from .options import APIKey
 
-__all__ = ["KEY_NAME", "KeyGuard"]
+__all__ = ["KEY_NAME", "OPEN_PATHS", "KeyGuard"]
 
 KEY_NAME = "hivellm_lite.key_name"
 """Where in an ASGI scope the name of the client's key stands, for the log."""
 
-_OPEN = ("/health", "/ready", "/")
+OPEN_PATHS = ("/health", "/ready", "/")
 """Paths that need no key: probes send none, and the page asks for the key itself."""
 
 
@@ -28,7 +28,7 @@ class KeyGuard:
         self._keys = [(key.name, key.key.encode("utf-8")) for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._keys or scope["path"] in _OPEN:
+        if scope["type"] != "http" or not self._keys or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         name = self._name_of(Headers(scope=scope).get("authorization", ""))

@@ -107,3 +107,8 @@ def test_an_applications_error_comes_after_its_messages():
 def test_only_what_another_process_understands_is_handed_over():
     scope = {**SCOPE, "app": object(), "state": {}, "extensions": {}, "client": ("10.0.0.1", 7)}
     assert portable(scope) == {**SCOPE, "client": ("10.0.0.1", 7)}
+
+
+def test_a_clients_key_stays_in_its_process():
+    headers = [(b"authorization", b"Bearer x"), (b"Authorization", b"y"), (b"accept", b"*/*")]
+    assert portable({**SCOPE, "headers": headers})["headers"] == [(b"accept", b"*/*")]

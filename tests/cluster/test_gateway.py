@@ -142,6 +142,12 @@ def test_a_body_that_auto_cannot_read_is_refused_by_any_replica(replicas):
     assert response.json()["error"]["param"] == "messages"
 
 
+def test_a_replica_that_cannot_decide_for_auto_does_not_fail_the_front():
+    inner = NearReplicas(PlainTextResponse("broken", 500))
+    response = ask(front(inner), "POST", CHAT, json=chat("auto"))
+    assert (response.status_code, response.text) == (500, "broken")
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b'{"model":', b"\xff", b'{"model":"a"' * 9])
 def test_what_is_no_object_names_nobody(body):
     assert expert_of(body, NAMES) == ""
@@ -160,6 +166,28 @@ def test_keys_are_checked_before_a_replica_is_asked(replicas):
     assert ask(app, "GET", "/health").status_code == 200
     allowed = ask(app, "POST", CHAT, json=chat(), headers={"Authorization": f"Bearer {KEY}"})
     assert allowed.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE"])
+def test_no_replica_works_for_a_client_without_a_key(replicas, method, path):
+    inner = replicas()
+    app = front(inner, keys=(APIKey("ann", KEY),))
+    response = ask(app, method, path, content=b"x" * 1000)
+    assert not inner.asked
+    direct = ask(inner._app, method, path, content=b"x" * 1000)
+    assert (response.status_code, response.text) == (direct.status_code, direct.text)
+    allowed = [one.headers.get("allow", "").split(", ") for one in (response, direct)]
+    assert set(allowed[0]) == set(allowed[1])
+
+
+def test_the_key_is_not_handed_over(replicas):
+    inner = replicas()
+    app = front(inner, keys=(APIKey("ann", KEY),))
+    headers = {"Authorization": f"Bearer {KEY}"}
+    assert ask(app, "POST", CHAT, json=chat("auto"), headers=headers).status_code == 200
+    assert [scope["path"] for _, scope in inner.asked] == ["/v1/route", CHAT]
+    assert KEY not in str(inner.asked)
 
 
 def test_other_names_and_long_bodies_are_refused(replicas):
@@ -192,10 +220,11 @@ def test_a_front_that_ends_is_not_ready(replicas):
     assert ask(app, "GET", "/health").status_code == 200
 
 
-def test_a_replica_that_never_answers_is_given_up(monkeypatch):
+@pytest.mark.parametrize("model", ["sql", "auto"])
+def test_a_replica_that_never_answers_is_given_up(monkeypatch, model):
     monkeypatch.setattr(gateway, "GRACE", 0.1)
     inner = NearReplicas(_never)
-    response = ask(front(inner, timeout=0.1), "POST", CHAT, json=chat())
+    response = ask(front(inner, timeout=0.1), "POST", CHAT, json=chat(model))
     assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")
     assert inner.cancelled == 1
 
@@ -270,6 +299,15 @@ def test_a_client_that_leaves_ends_the_replicas_work():
         wait_until(lambda: admission.n_busy == 0)
         assert inner.cancelled == 1
         wait_until(ended.is_set)
+
+
+def test_a_client_that_leaves_while_auto_is_decided_frees_its_place():
+    inner, admission = NearReplicas(_never), Admission(4)
+    with serving(front(inner, admission)) as address:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}{CHAT}", json=chat("auto"), timeout=0.2)
+        wait_until(lambda: admission.n_busy == 0)
+        assert inner.cancelled == 1
 
 
 # --- metrics -----------------------------------------------------------------------------
