@@ -21,7 +21,7 @@ _SERVER = without(get_type_hints(ServerOptions), "keys")
 _CLUSTER = get_type_hints(ClusterOptions)
 _LOAD = without(get_type_hints(LoadOptions), "progress")
 _FLEET: Mapping[str, Any] = {"max_loaded_experts": int, "max_memory": str}
-_OWN: Mapping[str, Any] = {"api_key_file": str, "no_verify": bool}
+_OWN: Mapping[str, Any] = {"api_key_file": str, "no_verify": bool, "require_signature": bool}
 _PATHS = ("base", "float_weights")
 _AMOUNTS = ("max_body", "own_context_bytes")
 
@@ -57,6 +57,8 @@ def _fleet(found: dict[str, Any]) -> Fleet:
         found["cache_dir"] = str(Path(found["cache_dir"]).absolute())
     if "no_verify" in found:
         found["verify"] = not found["no_verify"]
+    if found.get("require_signature"):
+        found["signatures"] = "require"
     keys = read_keys(found["api_key_file"]) if "api_key_file" in found else ()
     return Fleet(
         {name: _absolute(path) for name, path in packages.items()},

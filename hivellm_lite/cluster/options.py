@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..loading.options import LoadOptions
+from ..loading.options import LoadOptions, LoadSettings
+from ..memory_estimate import parse_bytes
 from ..residency.names import RESERVED
 from ..server.options import ServerOptions
 
@@ -51,8 +53,10 @@ class ClusterOptions:
                 f"max_replicas={self.max_replicas}: must be replicas={self.replicas} or more"
             )
         for name in ("cpus", "gpus", "upscale_delay", "downscale_delay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: must be 0 or more")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)}: must be 0 or more, and finite")
+        if self.gpus > 1 and self.gpus % 1:
+            raise ValueError(f"gpus={self.gpus}: parts are possible of one GPU only")
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Fleet:
     max_memory: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a fleet without experts, and names that mean something else."""
+        """Refuse what no replica could work with: a fleet that runs would be replaced by none."""
         if not self.packages:
             raise ValueError("packages: name at least one package")
         for name in self.packages:
@@ -83,3 +87,8 @@ class Fleet:
                 "allow_loading: a fleet's experts are those of its configuration\n"
                 "Add the package there and deploy again."
             )
+        if self.max_loaded_experts is not None and self.max_loaded_experts < 1:
+            raise ValueError(f"max_loaded_experts={self.max_loaded_experts}: must be 1 or more")
+        if self.max_memory is not None:
+            parse_bytes(self.max_memory)
+        LoadSettings.of(self.load, caller="Fleet")

@@ -34,6 +34,7 @@ def test_options_of_serve_and_of_the_cluster_stand_in_one_file(tmp_path):
             api-key-file = "{tmp_path / "keys"}"
             n-ctx = 512
             no-verify = true
+            require-signature = true
             max-loaded-experts = 3
             max-memory = "4GB"
             [packages]
@@ -52,7 +53,8 @@ def test_options_of_serve_and_of_the_cluster_stand_in_one_file(tmp_path):
             keys=fleet.server.keys,
         ),
         cluster=ClusterOptions(replicas=2, max_replicas=5, gpus=0.5),
-        load={"base": "owner/model", "own_context_bytes": 2 << 30, "n_ctx": 512, "verify": False},
+        load={"base": "owner/model", "own_context_bytes": 2 << 30, "n_ctx": 512, "verify": False,
+              "signatures": "require"},
         max_loaded_experts=3,
         max_memory="4GB",
     )  # fmt: skip
@@ -84,6 +86,13 @@ def test_paths_are_those_of_this_folder_for_every_process(tmp_path, monkeypatch)
         (f"{PACKAGES}[cluster]\nongoing = 1.5\n", "ongoing=1.5: must be a whole number"),
         (f"{PACKAGES}[cluster]\ncpus = nan\n", "cpus=nan: must be 0 or more"),
         (f'{PACKAGES}[cluster]\ngpus = "one"\n', "gpus='one': must be a number"),
+        (f"{PACKAGES}[cluster]\ncpus = inf\n", "cpus=inf: must be 0 or more, and finite"),
+        (f"{PACKAGES}[cluster]\ngpus = 1.5\n", "gpus=1.5: parts are possible of one GPU only"),
+        (f"n-ctx = -5\n{PACKAGES}", "n_ctx=-5: must be from 1"),
+        (f'adapter-mode = "best"\n{PACKAGES}', "best"),
+        (f"max-streams = 0\n{PACKAGES}", "max_streams=0"),
+        (f"max-loaded-experts = 0\n{PACKAGES}", "max_loaded_experts=0: must be 1 or more"),
+        (f'max-memory = "big"\n{PACKAGES}', "'big' is no amount of memory"),
         (f"{PACKAGES}[cluster]\nreplicas = 4\nmax-replicas = 3\n", "must be replicas=4 or more"),
         (f'{PACKAGES}[cluster]\nname = ""\n', "name: must not be empty"),
         (f"port = 70000\n{PACKAGES}", "port=70000: must be from 0 to 65535"),
