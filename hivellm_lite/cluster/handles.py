@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from starlette.types import Message
@@ -16,6 +18,8 @@ from ..server.errors import APIError
 from .relay import Responses, replica_lost
 
 __all__ = ["ServeReplicas"]
+
+logger = logging.getLogger("hivellm_lite.cluster")
 
 ANSWERS_IN = 5.0
 """Seconds that a replica has for its page of metrics."""
@@ -28,8 +32,11 @@ class ServeReplicas:
         self._handle = handle
 
     def ask(self, expert: str, scope: Mapping[str, Any], body: bytes) -> Responses:
-        """See `Replicas`. Serve prefers replicas that hold the expert and have a free place."""
-        chosen = self._handle.options(multiplexed_model_id=expert, stream=True)
+        """See `Replicas`. Serve prefers replicas that hold the expert and have a free place.
+
+        Ray's metrics break on names that are not ASCII, so Serve gets them escaped.
+        """
+        chosen = self._handle.options(multiplexed_model_id=quote(expert), stream=True)
         return _Responses(chosen.answer.remote(scope, body))
 
     async def metrics(self) -> Mapping[str, bytes]:
@@ -59,7 +66,15 @@ class _Responses:
                 code="queue_full",
                 headers=RETRY_AFTER,
             ) from None
+        except RayTaskError as error:  # the replica is well; its text may quote a prompt
+            logger.error("%s in a replica, whose log says where", type(error.cause).__name__)
+            raise APIError(
+                500,
+                "The server failed at this request. The replica's log says where.",
+                code="internal_error",
+            ) from None
         except (RayError, RayServeException) as error:
+            logger.warning("an answer was lost: %s", type(error).__name__)
             raise replica_lost() from error
 
     def cancel(self) -> None:

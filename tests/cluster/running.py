@@ -46,6 +46,7 @@ class Nodes:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.address = self.said()
 
     def command(self, line: str) -> str:
         print(line, file=self._process.stdin, flush=True)
@@ -128,7 +129,7 @@ def written(config: Path, packages: Mapping[str, Path], **options: Any) -> Path:
     lines = [
         *(f"{name} = {json.dumps(value)}" for name, value in options.items()),
         "[packages]",
-        *(f'{name} = "{path}"' for name, path in packages.items()),
+        *(f'"{name}" = "{path}"' for name, path in packages.items()),
         "[cluster]",
         *(f"{name} = {json.dumps(value)}" for name, value in cluster.items()),
     ]

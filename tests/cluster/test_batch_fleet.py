@@ -68,7 +68,7 @@ class Cluster:
 
     def __init__(self, nodes: Nodes, folder: Path, environment: dict[str, str]) -> None:
         self.nodes = nodes
-        self.address = nodes.said()
+        self.address = nodes.address
         self._folder = folder
         self._environment = environment
 

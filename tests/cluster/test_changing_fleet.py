@@ -6,6 +6,7 @@ import importlib.util
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -23,13 +24,14 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP"),
 ]
 
-KEY = "a-key-of-sixteen-characters"
+STYLE = "größe"
+"""An expert that is forgotten for the other one; Ray's metrics break on its name."""
 
 
 def test_a_fleet_grows_and_changes_while_it_answers(experts, tiny_base, tmp_path):
     options = {
         "base": str(tiny_base), "cache-dir": str(tmp_path / "cache"), "port": 0, "n-ctx": 1024,
-        "device": "cpu", "drain": 20.0,
+        "device": "cpu", "drain": 20.0, "max-loaded-experts": 1,
         "cluster": {
             "replicas": 1, "max-replicas": 2, "ongoing": 2, "cpus": 0.5, "upscale-delay": 0.0,
         },
@@ -50,11 +52,12 @@ def test_a_fleet_grows_and_changes_while_it_answers(experts, tiny_base, tmp_path
 
         # the file changes: the replicas are replaced while requests come
         options["cluster"]["replicas"] = 2
-        written(config, {"sql": experts("sql"), "style": experts("style")}, **dict(options))
-        assert fleet.ask("style").json()["error"]["code"] == "model_not_found"
+        written(config, {"sql": experts("sql"), STYLE: experts("style")}, **dict(options))
+        assert fleet.ask(STYLE).json()["error"]["code"] == "model_not_found"
         fleet.process.send_signal(signal.SIGHUP)
         fleet.line("deployed as the file now says")
-        assert {fleet.ask("style").status_code for _ in range(8)} == {200}
+        names = [STYLE, "sql"] * 4
+        assert {fleet.ask(name).status_code for name in names} == {200}
         enough.set()
         statuses = [status for one in asked for status in one.result()]
         assert set(statuses) == {200}
@@ -63,13 +66,23 @@ def test_a_fleet_grows_and_changes_while_it_answers(experts, tiny_base, tmp_path
         config.write_text("prot = 7\n")
         fleet.process.send_signal(signal.SIGHUP)
         assert "no option 'prot'" in fleet.line("The fleet stays as it is")
-        assert fleet.ask("style").status_code == 200
+        assert fleet.ask(STYLE).status_code == 200
 
-        # nor does one with an expert that cannot be loaded
+        # a change that waits for what the cluster has not is given up for the next one
+        impossible = {**options["cluster"], "cpus": 1000.0}
+        written(config, {"sql": experts("sql")}, **{**options, "cluster": impossible})
+        fleet.process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        written(config, {"sql": experts("sql"), STYLE: experts("style")}, **dict(options))
+        fleet.process.send_signal(signal.SIGHUP)
+        fleet.line("deployed as the file now says")
+        assert fleet.ask(STYLE).status_code == 200
+
+        # one with an expert that cannot be loaded is taken back
         written(config, {"sql": tmp_path / "nothing.expert"}, **dict(options))
         fleet.process.send_signal(signal.SIGHUP)
         assert "no such file" in fleet.line("The fleet becomes again what it was")
-        assert {fleet.ask("style").status_code for _ in range(8)} == {200}
+        assert {fleet.ask(STYLE).status_code for _ in range(8)} == {200}
 
         # an answer that runs is ended before the fleet is
         with httpx.stream(
