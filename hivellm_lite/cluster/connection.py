@@ -1,4 +1,4 @@
-"""Joining a Ray cluster as the program that gives it work."""
+"""Joining a Ray cluster as the program that gives it work, and that alone runs a fleet there."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from collections.abc import Iterator
 
 from ..errors import LoadError
 
-__all__ = ["check_reachable", "connected"]
+__all__ = ["check_reachable", "claimed", "connected"]
 
 REACH_SECONDS = 5.0
 """For the first sign of a cluster. Ray itself tries for two minutes, and ends the process then."""
+
+_CLAIMS = "hivellm-lite"
+"""Ray's namespace of the claims."""
 
 
 @contextlib.contextmanager
@@ -46,6 +49,33 @@ def connected(address: str) -> Iterator[None]:
     finally:
         ray.shutdown()
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def claimed(name: str) -> Iterator[None]:
+    """Inside, no other command runs the fleet ``name`` on the cluster: the first one to end would
+    end the replicas of both. Ray ends the claim with this process, however that ends.
+
+    Raises LoadError where another command runs the fleet.
+    """
+    import ray
+
+    kind = ray.remote(num_cpus=0)(_Claim)
+    try:
+        claim = kind.options(name=name, namespace=_CLAIMS).remote()
+    except ValueError:
+        raise LoadError(
+            f"another command runs the fleet {name!r} on this cluster\n"
+            "End that one, or give this one another name in [cluster]."
+        ) from None
+    try:
+        yield
+    finally:
+        ray.kill(claim)
+
+
+class _Claim:
+    """An actor that does nothing but exist."""
 
 
 def _end(number: int, _frame: object) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from ..inference.off_loop import LOADING, off_loop
 from ..server import run as server
 from ..server.admission import Admission
 from .application import EXPERTS, create_replicas
-from .connection import connected
+from .connection import claimed, connected
 from .gateway import create_gateway
 from .options import Fleet
 
@@ -34,6 +35,9 @@ POLL = 0.2
 PATIENCE = 15.0
 """Seconds after which the user is told what the replicas wait for."""
 
+_DEPLOYING = threading.Lock()
+"""Held while Serve is told what to deploy, which must not come after it is told to delete."""
+
 
 def run(
     read: Callable[[], Fleet],
@@ -46,8 +50,9 @@ def run(
     Answers that run then may end, and the replicas end, too.
 
     SIGHUP reads the fleet again and replaces the replicas one after the other. A fleet that cannot
-    be used then changes nothing. Ray is the cluster that ``RAY_ADDRESS`` names or that runs on this
-    machine, or else one of this machine alone.
+    be used then changes nothing, and a second signal gives up a change that waits for something.
+    Ray is the cluster that ``RAY_ADDRESS`` names or that runs on this machine, or else one of this
+    machine alone.
 
     ``on_ready`` gets the address, once requests are answered; ``say`` gets lines for the operator;
     ``log`` a line for each request. Must be called on the main thread, which receives signals.
@@ -58,7 +63,7 @@ def run(
 
     fleet = read()
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    with connected(""):
+    with _deaf_to_hangups(say), connected(""), claimed(fleet.cluster.name):
         serve.start(proxy_location="Disabled")
         try:
             with _until_told() as told_to_stop:
@@ -88,8 +93,9 @@ class _Front:
         self._read, self._on_ready, self._say, self._log = read, on_ready, say, log
         self._replicas = ServeReplicas(serve.get_deployment_handle(EXPERTS, fleet.cluster.name))
         self._admission = Admission(fleet.server.queue)
-        self._told_to_stop = threading.Event()
-        self._deploying: asyncio.Task[None] | None = None
+        self._wanted: Fleet | None = None
+        self._given_up = threading.Event()
+        self._changing: asyncio.Task[None] | None = None
         self._app = self._gateway(fleet)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,26 +104,26 @@ class _Front:
     def run(self) -> None:
         """Returns when the server has been told to stop and all answers have ended."""
         fleet = self._fleet
-        server.serve(
-            self,
-            fleet.server,
-            self._admission,
-            lambda address: self._on_ready(address, fleet),
-            on_hangup=self._on_hangup,
-        )
-        self._told_to_stop.set()
+        try:
+            server.serve(
+                self,
+                fleet.server,
+                self._admission,
+                lambda address: self._on_ready(address, fleet),
+                on_hangup=self._on_hangup,
+            )
+        finally:
+            self._given_up.set()
+            with _DEPLOYING:  # a thread may be at it
+                pass
 
     def _gateway(self, fleet: Fleet) -> ASGIApp:
         names = frozenset(fleet.packages)
         return create_gateway(fleet.server, names, self._replicas, self._admission, log=self._log)
 
     def _on_hangup(self) -> None:
-        if self._deploying is None or self._deploying.done():
-            self._deploying = asyncio.get_running_loop().create_task(self._deploy_again())
-        else:
-            self._say("The last change is still being deployed; SIGHUP is ignored.")
-
-    async def _deploy_again(self) -> None:
+        if self._admission.draining:
+            return
         try:
             fleet = self._read()
             if fleet.cluster.name != self._fleet.cluster.name:
@@ -125,24 +131,44 @@ class _Front:
         except (ValueError, OSError) as error:
             self._say(f"The fleet stays as it is: {error}")
             return
-        try:
-            await self._deploy(fleet)
-        except Exception as error:  # Ray has many; a replica that was replaced is missing now
-            self._say(f"The fleet becomes again what it was: {error}")
-            await self._deploy(self._fleet)
-            return
+        self._wanted = fleet
+        self._given_up.set()
+        if self._changing is None or self._changing.done():
+            self._changing = asyncio.get_running_loop().create_task(self._change())
+
+    async def _change(self) -> None:
+        while (fleet := self._wanted) is not None:
+            self._wanted = None
+            try:
+                await self._deploy(fleet)
+            except Exception as error:  # Ray has many; a replica that was replaced is missing now
+                if self._wanted is None:
+                    self._say(f"The fleet becomes again what it was: {error}")
+                    await self._return()
+            else:
+                if self._wanted is None:
+                    self._adopt(fleet)
+
+    def _adopt(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._admission.limit = fleet.server.queue
         self._app = self._gateway(fleet)
         self._say("The fleet is deployed as the file now says.")
 
+    async def _return(self) -> None:
+        try:
+            await self._deploy(self._fleet)
+        except Exception as error:
+            self._say(f"The fleet could not become what it was: {error}\nSend SIGHUP to try again.")
+
     async def _deploy(self, fleet: Fleet) -> None:
-        work = partial(_deploy, fleet, self._say, self._told_to_stop)
+        self._given_up.clear()
+        work = partial(_deploy, fleet, self._say, self._given_up)
         await off_loop(work, threads=LOADING)
 
 
-def _deploy(fleet: Fleet, say: Callable[[str], object], told_to_stop: threading.Event) -> None:
-    """Return when all replicas answer, or when told to stop.
+def _deploy(fleet: Fleet, say: Callable[[str], object], given_up: threading.Event) -> None:
+    """Return when all replicas answer, or when this is given up.
 
     Raises LoadError where the replicas cannot be made.
     """
@@ -150,9 +176,12 @@ def _deploy(fleet: Fleet, say: Callable[[str], object], told_to_stop: threading.
 
     name = fleet.cluster.name
     target = serve.RunTarget(create_replicas(fleet), name=name, route_prefix=None)
-    serve.run_many([target], wait_for_applications_running=False)
+    with _DEPLOYING:
+        if given_up.is_set():
+            return
+        serve.run_many([target], wait_for_applications_running=False)
     told, began = "", time.monotonic()
-    while not told_to_stop.wait(POLL):
+    while not given_up.wait(POLL):
         status = serve.status().applications[name]
         if status.status == "RUNNING":
             return
@@ -182,3 +211,20 @@ def _until_told() -> Iterator[threading.Event]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _deaf_to_hangups(say: Callable[[str], object]) -> Iterator[None]:
+    """SIGHUP does nothing inside, but while the front answers: it would end this process and leave
+    the replicas.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.signal(
+        signal.SIGHUP, lambda *_: say("SIGHUP means nothing yet: the fleet does not answer.")
+    )
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

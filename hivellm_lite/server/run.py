@@ -154,19 +154,24 @@ def _signals(
     stop: Callable[[], None],
     on_hangup: Callable[[], None] | None,
 ) -> Iterator[None]:
-    """Call ``stop`` on SIGTERM and SIGINT inside, and ``on_hangup`` on SIGHUP."""
+    """Call ``stop`` on SIGTERM and SIGINT inside, and ``on_hangup`` on SIGHUP.
+
+    Afterwards they mean what they meant before: the event loop itself would reset them.
+    """
     numbers = (signal.SIGTERM, signal.SIGINT)
     if sys.platform != "win32":
         handlers = dict.fromkeys(numbers, stop)
         if on_hangup is not None:
             handlers[signal.SIGHUP] = on_hangup
+        meant = {number: signal.getsignal(number) for number in handlers}
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
         try:
             yield
         finally:
-            for number in handlers:
+            for number, old in meant.items():
                 loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL if old is None else old)
         return
     # an event loop on Windows takes no signals
     before = [signal.signal(one, lambda *_: loop.call_soon_threadsafe(stop)) for one in numbers]

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +79,7 @@ def running(packages: dict[str, Path], base: Path, folder: Path) -> Iterator[tup
     )  # fmt: skip
     environment = ray_environment(folder)
     with (folder / "nodes.log").open("w") as log, three_nodes(environment, log) as nodes:
-        environment["RAY_ADDRESS"] = nodes.said()
+        environment["RAY_ADDRESS"] = nodes.address
         with fleet_process(config, environment) as fleet:
             yield fleet, nodes
 
@@ -95,10 +96,18 @@ def test_three_nodes(tmp_path: Path, real_base: Path) -> None:
         running(packages, real_base, tmp_path) as (fleet, nodes),
         ThreadPoolExecutor(6) as threads,
     ):
+        another_command_is_refused(fleet, nodes, tmp_path)
         each_stays_on_few_nodes(fleet, answers, threads)
         pieces_come_as_they_are_computed(fleet, answers)
         a_client_that_leaves_frees_its_slot(fleet)
         a_node_is_lost(fleet, nodes, answers, threads)
+
+
+def another_command_is_refused(fleet, nodes, folder) -> None:
+    environment = {**ray_environment(folder), "RAY_ADDRESS": nodes.address}
+    done = subprocess.run(fleet.process.args, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert "another command runs the fleet 'hivellm'" in done.stderr
 
 
 def each_stays_on_few_nodes(fleet, answers, threads) -> None:
