@@ -30,12 +30,19 @@ _LOGGING = {"enable_access_log": False}
 def app(args: Mapping[str, str]) -> Application:
     """For ``serve run hivellm_lite.cluster:app config=FILE.toml``.
 
-    Raises ValueError for a configuration that cannot be used, and OSError for one that cannot be
+    Raises ValueError for a configuration that cannot be used, also for one without keys: Serve's
+    proxies may listen for everybody, whatever ``host`` is. Raises OSError for one that cannot be
     read.
     """
     if set(args) != {"config"}:
         raise ValueError("give the configuration, and nothing else: config=FILE.toml")
-    return create_application(read_fleet(args["config"]))
+    fleet = read_fleet(args["config"])
+    if not (fleet.server.keys or fleet.server.insecure):
+        raise ValueError(
+            f"{args['config']}: other machines may reach Serve's proxies, and no API key is set\n"
+            "Give api-key-file, or say insecure = true."
+        )
+    return create_application(fleet)
 
 
 def create_application(fleet: Fleet) -> Application:

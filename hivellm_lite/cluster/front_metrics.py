@@ -13,6 +13,7 @@ from prometheus_client.samples import Sample
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..inference.off_loop import off_loop
 from ..server.admission import Admission
 from .relay import Replicas
 
@@ -43,9 +44,9 @@ class FrontMetrics:
         self._requests.labels(str(status)).inc()
 
     async def page(self, _request: Request) -> Response:
-        """``GET /metrics``. A replica that does not answer in time is left out."""
+        """``GET /metrics``, written in a thread: many replicas with many experts are megabytes."""
         pages = await self._replicas.metrics()
-        text = generate_latest(self._registry) + merged(pages)
+        text = generate_latest(self._registry) + await off_loop(lambda: merged(pages))
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

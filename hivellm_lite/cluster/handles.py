@@ -22,7 +22,7 @@ __all__ = ["ServeReplicas"]
 logger = logging.getLogger("hivellm_lite.cluster")
 
 ANSWERS_IN = 5.0
-"""Seconds that a replica has for its page of metrics."""
+"""Seconds that the replicas have for their pages of metrics. Serve gives all of them or none."""
 
 
 class ServeReplicas:

@@ -35,7 +35,7 @@ class Replicas(Protocol):
         """Hand a request over to a replica that has an expert in memory, or to any for ``""``."""
 
     async def metrics(self) -> Mapping[str, bytes]:
-        """Each replica's page of metrics, by its name."""
+        """Each replica's page of metrics, by its name; none where they do not come in time."""
 
 
 class Relay:
