@@ -93,7 +93,7 @@ class _Forward:
         relay = Relay()
         seconds = self._options.timeout
         limit = None if seconds is None else seconds + GRACE
-        status = 500
+        status = 499  # the client leaves, which Serve's proxies tell by cancelling this
         try:
             if scope["path"] in OPEN_PATHS:  # no key was asked for, so no replica works for it
                 raise _no_such_method(scope)
@@ -101,16 +101,15 @@ class _Forward:
             with self._admission.place() as place:
                 work = self._answer(relay, scope, body, send)
                 await attended(work, receive, place, seconds=limit)
-            status = relay.status or status
         except ClientGone:
-            status = 499
-            if relay.is_complete:  # the end is followed by a disconnect
-                status = relay.status or status
+            pass
         except Exception as error:
             told = api_error(error)
             status = told.status
             await relay.fail(told, scope, receive, send)
         finally:
+            if relay.is_complete and relay.status is not None:
+                status = relay.status
             self._metrics.ended(status)
 
     async def _answer(self, relay: Relay, scope: Scope, body: bytes, send: Send) -> None:

@@ -310,6 +310,26 @@ def test_a_client_that_leaves_while_auto_is_decided_frees_its_place():
         assert inner.cancelled == 1
 
 
+def test_a_request_that_a_proxy_cancels_is_one_whose_client_left():
+    inner, admission = NearReplicas(_never), Admission(4)
+    app = front(inner, admission)
+
+    async def cancelled() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            asked = asyncio.create_task(client.post(CHAT, json=chat()))
+            while not admission.n_busy:
+                await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+
+    asyncio.run(cancelled())
+    assert (admission.n_busy, inner.cancelled) == (0, 1)
+    page = ask(app, "GET", "/metrics").text
+    assert 'hivellm_front_requests_total{status="499"} 1.0' in page
+    assert 'status="500"' not in page
+
+
 # --- metrics -----------------------------------------------------------------------------
 
 PAGE = b"""# HELP hivellm_requests_total Requests
