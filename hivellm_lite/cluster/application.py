@@ -23,6 +23,11 @@ FRONT, EXPERTS = "Front", "Experts"
 ATTEMPTS = 2
 """How often a replica is tried again that cannot load its experts: a download may fail once."""
 
+BACKOFF = 0.05
+"""Seconds between two looks for a free replica, at most. Serve's half a second leaves replicas idle
+while requests wait.
+"""
+
 _LOGGING = {"enable_access_log": False}
 """A front or a proxy logs every request; another line for it would cost a millisecond."""
 
@@ -77,6 +82,7 @@ def create_replicas(fleet: Fleet) -> Application:
     replica after the other, each when its answers have ended.
     """
     from ray import serve
+    from ray.serve.config import RequestRouterConfig
 
     from .replica import Replica
 
@@ -89,6 +95,7 @@ def create_replicas(fleet: Fleet) -> Application:
         max_constructor_retry_count=ATTEMPTS,
         graceful_shutdown_timeout_s=options.drain,
         ray_actor_options={"num_cpus": cluster.cpus, "num_gpus": cluster.gpus},
+        request_router_config=RequestRouterConfig(max_backoff_s=BACKOFF),
         logging_config=_LOGGING,
         **_scaling(cluster),
     )
