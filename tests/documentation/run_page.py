@@ -85,6 +85,7 @@ class Reader:
             )
 
     def _shell(self, text: str, *, ends_well: bool = True) -> str:
+        text = text.replace("\\\n", "")
         if serving := _SERVE.search(text):
             before, after = text[: serving.start()], text[serving.end() :]
             printed = self._shell(before) if before.strip() else ""
