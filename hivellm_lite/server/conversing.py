@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..gbnf.library import load_grammar
-from ..gbnf.syntax import Grammar
-from ..json_schema import schema_to_grammar
 from ..prompts.tags import RAW, system_message
 from ..requests.options import BatchPrompt
 from .asking import Asked, read_options
@@ -14,8 +11,8 @@ from .errors import invalid
 from .fields import Fields
 from .messages import Conversation
 from .service import Service
+from .tools.asking import offer_tools
 from .tools.definitions import Tools
-from .tools.grammar import tools_grammar
 
 __all__ = ["ask_about"]
 
@@ -50,9 +47,7 @@ def ask_about(
     if not talk.has_system:
         ask["system"] = _system(asked, ask)
     if tools is not None:
-        ask["tools"] = [tool.as_dict() for tool in tools.shown]
-        ask["grammar"] = tools_grammar(tools, _instead(ask))
-        ask["json_schema"] = None
+        offer_tools(ask, tools)
     return ask
 
 
@@ -61,16 +56,3 @@ def _system(asked: Asked, ask: BatchPrompt) -> str | None:
     if asked.manifest is None or ask.get("schema") is not None or ask.get("template") == RAW:
         return None
     return system_message(asked.manifest, None)
-
-
-def _instead(ask: BatchPrompt) -> str | None:
-    """GBNF text of an answer without calls; None is free text."""
-    schema, grammar = ask.get("json_schema"), ask.get("grammar")
-    if schema is not None:
-        allowed = ask.get("allow_unenforced", False)
-        return str(schema_to_grammar(schema, allow_unenforced=allowed))
-    if isinstance(grammar, Grammar):
-        return str(grammar)
-    if isinstance(grammar, str) and grammar not in ("auto", "strict", "off"):
-        return str(load_grammar(grammar))
-    return None

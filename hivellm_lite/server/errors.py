@@ -11,10 +11,12 @@ import logging
 import re
 import traceback
 from collections.abc import Mapping
-
-from starlette.responses import JSONResponse
+from typing import TYPE_CHECKING
 
 from ..errors import ContextLengthError, GrammarError, InferenceError, LoadError, OutOfMemoryError
+
+if TYPE_CHECKING:
+    from starlette.responses import JSONResponse
 
 __all__ = ["APIError", "api_error", "error_response", "invalid", "unsupported"]
 
@@ -72,6 +74,8 @@ def unsupported(param: str, advice: str = "Leave it out.") -> APIError:
 
 def error_response(error: APIError) -> JSONResponse:
     """The whole response of an error."""
+    from starlette.responses import JSONResponse  # what reads requests alone does without it
+
     return JSONResponse(error.body, error.status, error.headers)
 
 
