@@ -8,16 +8,17 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
-from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from ...expert import Expert
 from ..conversations import Question, ask
 from .answers import Chunks, message_of
-from .settings import Settings
+from .settings import CONFIG, Settings
 
 __all__ = ["ChatHiveLLM"]
 
@@ -29,6 +30,8 @@ class ChatHiveLLM(Settings, BaseChatModel):
 
     Closing an ``astream`` or cancelling its task stops the decoding.
     """
+
+    model_config = CONFIG
 
     @property
     def _llm_type(self) -> str:
@@ -78,11 +81,10 @@ class ChatHiveLLM(Settings, BaseChatModel):
             )
         kwargs.pop("strict", None)  # the grammar is always strict
         wanted = convert_to_json_schema(schema)
-        kwargs |= {"grammar": "json"} if method == "json_mode" else {"json_schema": wanted}
+        kwargs["json_schema"] = wanted if method == "json_schema" else {"type": "object"}
         told = {"kwargs": {"method": method}, "schema": wanted}
         model = self.bind(ls_structured_output_format=told, **kwargs)
-        is_class = isinstance(schema, type) and hasattr(schema, "__fields__")
-        parser = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()
+        parser = _parser(schema)
         if not include_raw:
             return model | parser
         whole = RunnablePassthrough.assign(
@@ -160,3 +162,9 @@ class ChatHiveLLM(Settings, BaseChatModel):
                     yield chunk
         for chunk in chunks.finish(stream.result):
             yield chunk
+
+
+def _parser(schema: dict[str, Any] | type) -> BaseOutputParser[Any]:
+    if isinstance(schema, type) and is_basemodel_subclass(schema):
+        return PydanticOutputParser(pydantic_object=schema)
+    return JsonOutputParser()

@@ -14,7 +14,10 @@ from ...inference.results import InferenceResult
 from ...server.logprobs import token_logprobs
 from ..experts import LazyExpert
 
-__all__ = ["Settings", "metadata"]
+__all__ = ["CONFIG", "Settings", "metadata"]
+
+CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+"""Of each class, since that of LangChain's base class replaces an inherited one."""
 
 _OPTIONS = ("temperature", "max_tokens", "seed", "stop", "timeout")
 
@@ -22,7 +25,7 @@ _OPTIONS = ("temperature", "max_tokens", "seed", "stop", "timeout")
 class Settings(BaseModel):
     """Which expert answers, and how. Fields that are None keep the expert's own defaults."""
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = CONFIG
 
     model: str | Path | Expert
     """A path or name, as `Expert.load` takes it, loaded at the first question; or an expert."""
@@ -65,7 +68,7 @@ class Settings(BaseModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         found = super()._get_ls_params(stop=stop, **kwargs)  # type: ignore[misc]
-        found.update(ls_provider="hivellm-lite", ls_model_name=self._expert.name)
+        found.update(ls_provider="hivellm-lite", ls_model_name=kwargs.get("model", self._expert.name))
         return found  # type: ignore[no-any-return]
 
 

@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 
 from ...inference.results import InferenceResult
-from .settings import Settings, metadata
+from .settings import CONFIG, Settings, metadata
 
 __all__ = ["HiveLLM"]
 
@@ -20,6 +20,8 @@ class HiveLLM(Settings, BaseLLM):
 
     Several prompts are computed together. ``model_kwargs={"template": "raw"}`` completes texts.
     """
+
+    model_config = CONFIG
 
     @property
     def _llm_type(self) -> str:
