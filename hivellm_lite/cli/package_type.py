@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from .installed_names import installed_names
+from ..installation.installed_names import installed_names
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[str]

@@ -67,9 +67,9 @@ def ask(
         question["tool_form"] = "hermes"
         if talk.has_system and question.get("schema") is not None:
             raise ValueError("schema: the messages have a system message, which replaces it")
-        if not talk.has_system and not question.keys() & {"schema", "system"}:
-            if question.get("template") != RAW:
-                question["system"] = system_message(expert.manifest, None)
+        is_told = talk.has_system or question.keys() & {"schema", "system"}
+        if not is_told and question.get("template") != RAW:
+            question["system"] = system_message(expert.manifest, None)
         if offered is not None:
             offer_tools(question, offered)
     except APIError as error:

@@ -58,7 +58,12 @@ class Settings(BaseModel):
         """The options of a request: those of the call win over the fields."""
         fields = {name: getattr(self, name) for name in _OPTIONS}
         known = {name: value for name, value in fields.items() if value is not None}
-        return {**known, **self.model_kwargs, **({"stop": stop} if stop is not None else {}), **given}
+        return {
+            **known,
+            **self.model_kwargs,
+            **({"stop": stop} if stop is not None else {}),
+            **given,
+        }
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -68,7 +73,9 @@ class Settings(BaseModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         found = super()._get_ls_params(stop=stop, **kwargs)  # type: ignore[misc]
-        found.update(ls_provider="hivellm-lite", ls_model_name=kwargs.get("model", self._expert.name))
+        found.update(
+            ls_provider="hivellm-lite", ls_model_name=kwargs.get("model", self._expert.name)
+        )
         return found  # type: ignore[no-any-return]
 
 

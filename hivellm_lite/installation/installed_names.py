@@ -14,8 +14,8 @@ def installed_names() -> Mapping[str, Sequence[str]]:
 
     `ExpertHome.read` would warn of a broken registry and look through the folders.
     """
-    from ..installation.home import ExpertHome
-    from ..installation.registry import MAX_BYTES, parse_registry
+    from .home import ExpertHome
+    from .registry import MAX_BYTES, parse_registry
 
     found: dict[str, list[str]] = {}
     try:
