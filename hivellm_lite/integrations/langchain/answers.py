@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from ...inference.results import InferenceResult
 from ...server.tools.reader import Arguments, Began, Said, Told
 from ..conversations import Question, arguments, new_call_id, read
-from .settings import metadata
+from .model import metadata
 
 __all__ = ["Chunks", "message_of"]
 

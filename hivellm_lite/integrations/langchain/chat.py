@@ -18,14 +18,14 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from ...expert import Expert
 from ..conversations import Question, ask
 from .answers import Chunks, message_of
-from .settings import CONFIG, Settings
+from .model import CONFIG, LangChainModel
 
 __all__ = ["ChatHiveLLM"]
 
 _TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
-class ChatHiveLLM(Settings, BaseChatModel):
+class ChatHiveLLM(LangChainModel, BaseChatModel):
     """Answers conversations; see `Settings` for the fields.
 
     Closing an ``astream`` or cancelling its task stops the decoding.
@@ -106,7 +106,7 @@ class ChatHiveLLM(Settings, BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's
+        run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
         expert = self._expert.get()
@@ -118,7 +118,7 @@ class ChatHiveLLM(Settings, BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
         expert = await self._expert.aget()

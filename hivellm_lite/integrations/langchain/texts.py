@@ -10,12 +10,12 @@ from langchain_core.language_models import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 
 from ...inference.results import InferenceResult
-from .settings import CONFIG, Settings, metadata
+from .model import CONFIG, LangChainModel, metadata
 
 __all__ = ["HiveLLM"]
 
 
-class HiveLLM(Settings, BaseLLM):
+class HiveLLM(LangChainModel, BaseLLM):
     """Answers each text as `Expert.generate` does: in the expert's prompt format.
 
     Several prompts are computed together. ``model_kwargs={"template": "raw"}`` completes texts.
@@ -31,7 +31,7 @@ class HiveLLM(Settings, BaseLLM):
         self,
         prompts: list[str],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's
+        run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
         expert = self._expert.get()
@@ -41,7 +41,7 @@ class HiveLLM(Settings, BaseLLM):
         self,
         prompts: list[str],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
         expert = await self._expert.aget()

@@ -86,9 +86,9 @@ class ExpertModel(_Model, llm.Model):
     def execute(
         self,
         prompt: llm.Prompt,
-        stream: bool,  # noqa: ARG002 - llm's
+        stream: bool,
         response: Any,
-        conversation: Any,  # noqa: ARG002 - llm's
+        conversation: Any,
     ) -> Iterator[str | StreamEvent]:
         """Answer; ``response`` joins the pieces where nobody streams."""
         expert = self._expert(prompt.options).get()
@@ -107,9 +107,9 @@ class AsyncExpertModel(_Model, llm.AsyncModel):
     async def execute(
         self,
         prompt: llm.Prompt,
-        stream: bool,  # noqa: ARG002 - llm's
+        stream: bool,
         response: Any,
-        conversation: Any,  # noqa: ARG002 - llm's
+        conversation: Any,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """Answer; ``response`` joins the pieces where nobody streams."""
         expert = await self._expert(prompt.options).aget()
