@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..expert import Expert
@@ -47,7 +47,7 @@ class Answer:
 
 def ask(
     expert: Expert,
-    messages: Sequence[Mapping[str, object]],
+    messages: Iterable[Mapping[str, object]],
     options: Mapping[str, object],
     **tools: object,
 ) -> Question:
