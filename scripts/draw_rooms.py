@@ -30,6 +30,8 @@ EVERYWHERE = ("errors", "lazy", "progress")
 COLOURS = {
     "#7a5195": (
         "cli",
+        "gradio",
+        "integrations",
         "server",
         "doctor",
         "verification",

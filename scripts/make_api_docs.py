@@ -43,6 +43,8 @@ has its signature and the first paragraph of its docstring; `help()` shows the r
 
 - The names in `__all__` of the modules on this page: exactly those that are listed here, with the
   methods and fields that have no leading underscore.
+- The models for other libraries and the page of Gradio: the names on
+  [integrations.md](integrations.md).
 - The command `hivellm-lite` with its options and exit codes ([cli.md](cli.md)), also as
   `python -m hivellm_lite` and `hivellm_lite.cli:main`.
 

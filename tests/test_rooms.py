@@ -29,9 +29,11 @@ cli                      : adapters bases batch cache cluster converters.file_ty
                            json_schema loading manager manifest memory_estimate package packaging
                            process progress prompts residency routing server signing sources
                            storage terminal_text toml_text user_paths verification
+gradio                   : errors expert integrations loading requests
 cluster                  : batch cache engine errors gbnf hardware hub inference loading manager
                            memory_estimate requests residency server strict_json terminal_text
                            toml_text user_paths
+integrations             : expert inference installation loading prompts requests server
 batch                    : errors manager terminal_text
 server                   : errors gbnf inference json_schema loopback manager manifest prompts
                            requests residency strict_json

@@ -1,10 +1,8 @@
 """Experts as models of other libraries, in this process and without a server.
 
-Each module or folder here is one library's, and needs an extra of the same name: ``langchain``,
-``llama_index``, ``llm_plugin`` (the extra ``llm``) and ``haystack``. Their public names are in
-``__all__`` and on the page ``docs/integrations.md``; signatures follow those libraries.
+Each folder is one library's and needs an extra: ``haystack``, ``langchain``, ``llama-index`` or
+``llm``. `conversations` reads messages and tools as the server does.
+
+Private: may change in any release. Public are the names on the page ``docs/integrations.md``, whose
+signatures follow those libraries.
 """
-
-from __future__ import annotations
-
-__all__: list[str] = []

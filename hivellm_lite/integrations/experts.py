@@ -48,7 +48,8 @@ class LazyExpert:
 
     async def aget(self) -> Expert:
         """`get`; the event loop runs meanwhile."""
-        return self._expert or await off_loop(self.get, threads=LOADING)
+        loaded = self._expert
+        return loaded if loaded is not None else await off_loop(self.get, threads=LOADING)
 
     def close(self) -> None:
         """Free an expert that was loaded here; the next question loads it again."""

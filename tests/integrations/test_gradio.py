@@ -21,16 +21,15 @@ import httpx
 from hivellm_lite import Grammar
 from hivellm_lite.gradio import _respond
 
-from ..support.paths import EXPERTS
+from ..support.paths import ROOT
 from .conftest import QUESTION, TABLES, cancelled
 
-SERVE = """
-import hivellm_lite.gradio, sys
-hivellm_lite.gradio.launch(
-    sys.argv[1], base=sys.argv[2], n_threads=1, generation={"schema": sys.argv[3]},
-    server={"server_port": None, "ssr_mode": False},
+(SERVE,) = re.findall(
+    r"```python\n(import hivellm_lite\.gradio\n.*?)```",
+    (ROOT / "docs" / "integrations.md").read_text("utf-8"),
+    re.DOTALL,
 )
-"""
+"""The example of the documentation."""
 
 
 def shown(expert, generation=None, history=(), schema="", question=QUESTION):
@@ -91,10 +90,9 @@ def test_errors_are_shown_on_the_page(sql):
 def test_the_page_is_served_until_ctrl_c(sql, real_base, example_cache):
     """In a process of its own: Gradio leaves event loops and sockets to the end of its process."""
     alone = sql.generate(QUESTION, schema=TABLES).text
-    arguments = [str(EXPERTS / "sql.expert"), str(real_base), TABLES]
     environment = {**os.environ, "HIVELLM_HOME": str(example_cache), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE, *arguments], env=environment, encoding="utf-8",
+        [sys.executable, "-c", SERVE], cwd=ROOT, env=environment, encoding="utf-8",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
         try:

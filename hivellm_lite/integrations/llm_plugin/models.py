@@ -32,13 +32,13 @@ class _Model:
     can_stream = True
     supports_schema = True
     supports_tools = True
-    Options = ExpertOptions
 
     def __init__(self, model_id: str, model: str | Expert | None) -> None:
         self.model_id = model_id
         self._model = model
 
-    def _expert(self, options: ExpertOptions) -> LazyExpert:
+    def _expert(self, prompt: llm.Prompt) -> LazyExpert:
+        options = _options(prompt)
         if (self._model is None) == (options.expert is None):
             raise ValueError(
                 f"{self.model_id}: name an expert either with -m, or with -m {ANY} -o expert PATH"
@@ -48,7 +48,7 @@ class _Model:
         return opened(model, frozenset(options.loading().items()))
 
     def _question(self, expert: Expert, prompt: llm.Prompt) -> Question:
-        options = prompt.options.asking()
+        options = _options(prompt).asking()
         if prompt.schema is not None:
             options["json_schema"] = prompt.schema
         functions = [
@@ -83,6 +83,8 @@ class _Model:
 class ExpertModel(_Model, llm.Model):
     """An expert for ``llm``."""
 
+    Options = ExpertOptions  # type: ignore[assignment]  # as llm has it
+
     def execute(
         self,
         prompt: llm.Prompt,
@@ -91,7 +93,7 @@ class ExpertModel(_Model, llm.Model):
         conversation: Any,
     ) -> Iterator[str | StreamEvent]:
         """Answer; ``response`` joins the pieces where nobody streams."""
-        expert = self._expert(prompt.options).get()
+        expert = self._expert(prompt).get()
         question = self._question(expert, prompt)
         reader = question.reader()
         with expert.generate_stream(**question.options) as pieces:
@@ -104,6 +106,8 @@ class ExpertModel(_Model, llm.Model):
 class AsyncExpertModel(_Model, llm.AsyncModel):
     """An expert for coroutines; cancelling the task stops the decoding."""
 
+    Options = ExpertOptions  # type: ignore[assignment]  # as llm has it
+
     async def execute(
         self,
         prompt: llm.Prompt,
@@ -112,7 +116,7 @@ class AsyncExpertModel(_Model, llm.AsyncModel):
         conversation: Any,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """Answer; ``response`` joins the pieces where nobody streams."""
-        expert = await self._expert(prompt.options).aget()
+        expert = await self._expert(prompt).aget()
         question = self._question(expert, prompt)
         reader = question.reader()
         async with expert.agenerate_stream(**question.options) as pieces:
@@ -123,6 +127,11 @@ class AsyncExpertModel(_Model, llm.AsyncModel):
             yield text
         for event in self._finish(response, pieces.result, question):
             yield event
+
+
+def _options(prompt: llm.Prompt) -> ExpertOptions:
+    assert isinstance(prompt.options, ExpertOptions)  # of the model's own class  # noqa: S101
+    return prompt.options
 
 
 def _texts(reader: CallReader | None, piece: str) -> list[str]:
