@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("langchain_core", reason="needs langchain-core")
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ValidationError
 
@@ -84,6 +85,17 @@ class TestChat:
             return [piece async for piece in chat.astream(MESSAGES)]
 
         assert gathered(asyncio.run(collect())).content == alone
+
+    def test_invoke_streams_where_that_is_wanted(self, sql, alone):
+        told = []
+
+        class Pieces(BaseCallbackHandler):
+            def on_llm_new_token(self, token, **_):
+                told.append(token)
+
+        chat = ChatHiveLLM(model=sql, streaming=True, callbacks=[Pieces()])
+        assert chat.invoke(MESSAGES).content == alone == "".join(told)
+        assert len(told) > 3
 
     def test_several_conversations_are_answered_together(self, chat, alone):
         assert [one.content for one in chat.batch([MESSAGES] * 3)] == [alone] * 3
@@ -239,6 +251,21 @@ class TestTexts:
         pieces = list(texts.stream(QUESTION))
         assert len(pieces) > 3
         assert "".join(pieces) == alone
+
+    def test_callbacks_are_told_the_pieces(self, texts, alone):
+        told = []
+
+        class Pieces(BaseCallbackHandler):
+            def on_llm_new_token(self, token, **_):
+                told.append(token)
+
+        async def read():
+            return [piece async for piece in texts.astream(QUESTION, {"callbacks": [Pieces()]})]
+
+        list(texts.stream(QUESTION, {"callbacks": [Pieces()]}))
+        assert "".join(told) == alone
+        asyncio.run(read())
+        assert "".join(told) == alone * 2
 
     def test_a_text_can_be_completed(self, sql, texts):
         options = {"template": "raw", "system": None, "max_tokens": 5}

@@ -82,6 +82,16 @@ class TestChat:
         assert isinstance(answer.blocks[0], ThinkingBlock)
         assert llm.chat([ChatMessage("Is it?"), answer, ChatMessage(QUESTION)]).message.content
 
+    def test_the_result_of_a_call_names_the_call(self, llm):
+        function = {"name": "count", "arguments": "{}"}
+        called = {"tool_calls": [{"id": "a", "type": "function", "function": function}]}
+        messages = [
+            *MESSAGES,
+            ChatMessage("", role=MessageRole.ASSISTANT, additional_kwargs=called),
+            ChatMessage("5", role=MessageRole.TOOL, additional_kwargs={"tool_call_id": "a"}),
+        ]
+        assert llm.chat(messages).message.content
+
     def test_what_no_expert_sees_is_an_error(self, llm):
         with pytest.raises(ValueError, match="reads texts, no ImageBlock"):
             llm.chat([ChatMessage(blocks=[ImageBlock(url="http://localhost/a.png")])])

@@ -14,10 +14,12 @@ import pytest
 llm = pytest.importorskip("llm", reason="needs llm")
 pytest.importorskip("llm.parts", reason="needs a newer llm")
 
+from llm.parts import Message, TextPart, ToolResultPart
 from pydantic import BaseModel
 
 from hivellm_lite.integrations import llm_plugin
 from hivellm_lite.integrations.llm_plugin import models
+from hivellm_lite.integrations.llm_plugin.messages import openai_messages
 
 from ..support.paths import EXPERTS
 from .conftest import QUESTION, TABLES
@@ -157,6 +159,33 @@ class TestPython:
         asked = {"tools": [weather], "schema": CALL_OR_NULL, "max_tokens": 18}
         with pytest.raises(llm.ModelError, match="ended in a call of weather: length"):
             python[0].prompt("Is it nice in Rome?", **asked, **GREEDY).text()
+
+    def test_an_expert_is_named_once(self, sql):
+        model = models.ExpertModel("sql.expert", sql)
+        with pytest.raises(ValueError, match=r"sql\.expert: name an expert either with -m"):
+            model.prompt(QUESTION, expert="graph").text()
+
+    def test_a_thought_is_an_event_of_its_own(self, python, tmp_path):
+        (tmp_path / "thought.gbnf").write_text('root ::= "<think>Hm.</think>yes"')
+        grammar = str(tmp_path / "thought.gbnf")
+        response = python[0].prompt("Is it?", grammar=grammar, **GREEDY)
+        told = [(event.type, event.chunk) for event in response.stream_events()]
+        assert ("reasoning", "Hm.") in told
+        assert response.text() == "yes"
+        assert response.reply("Sure?", options=GREEDY).text()
+
+    def test_a_text_instead_of_a_call_is_told(self, python, alone):
+        response = python[0].prompt(QUESTION, system=TABLES, tools=[weather], **GREEDY)
+        assert response.text().startswith("SELECT")
+        assert response.tool_calls() == []
+
+    def test_results_beside_a_text_are_messages_of_their_own(self):
+        result = ToolResultPart(name="weather", output="sunny", tool_call_id="a")
+        said = openai_messages([Message("user", [TextPart("So?"), result])])
+        assert [one["role"] for one in said] == ["user", "tool"]
+        odd = ToolResultPart(name="web", output="", server_executed=True)
+        with pytest.raises(ValueError, match="no ToolResultPart"):
+            openai_messages([Message("tool", [odd])])
 
     def test_attachments_are_errors(self, python):
         picture = llm.Attachment(type="image/png", content=b"")

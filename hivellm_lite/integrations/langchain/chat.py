@@ -33,6 +33,9 @@ class ChatHiveLLM(LangChainModel, BaseChatModel):
 
     model_config = CONFIG
 
+    streaming: bool = False
+    """Whether ``invoke`` streams as well, for callbacks that want the pieces."""
+
     @property
     def _llm_type(self) -> str:
         return "hivellm-lite-chat"
