@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Installs what some tests need beside the development environment: Ray (clusters), a browser and
-# Node.js (server), HAProxy (several servers), git (packages from repositories), and the shells
-# whose completion is tested. It never fails: those tests are skipped where a tool is missing.
+# Installs what some tests need beside the development environment: Ray (clusters), Gradio, Haystack
+# and LlamaIndex (integrations, 255 MB), a browser and Node.js (server), HAProxy (several servers),
+# git (packages from repositories), and the shells whose completion is tested. It never fails: those
+# tests are skipped where a tool is missing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-.venv/bin/python -m pip install --quiet --editable '.[ray]' ||
-  echo "Cannot install Ray. The tests that need it are skipped."
+for extra in ray gradio,haystack,llama-index; do
+  .venv/bin/python -m pip install --quiet --editable ".[$extra]" ||
+    echo "Cannot install $extra. The tests that need it are skipped."
+done
 
 declare -A packages=([chromium]=chromium [chromedriver]=chromium-driver [node]=nodejs [npm]=npm
   [git]=git [haproxy]=haproxy [zsh]=zsh [fish]=fish)
