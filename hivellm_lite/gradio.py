@@ -67,7 +67,7 @@ def page(expert: Expert, *, generation: GenerationOptions | None = None) -> gr.C
     chosen: dict[str, object] = dict(generation or {})
     schema = gr.Textbox(
         cast("str | None", chosen.pop("schema", None)),
-        label="Schema",
+        show_label=False,
         info="Tables, fields or labels that the answer shall use",
         lines=3,
     )
@@ -80,6 +80,7 @@ def page(expert: Expert, *, generation: GenerationOptions | None = None) -> gr.C
     return gr.ChatInterface(
         answer,
         additional_inputs=[schema],
+        additional_inputs_accordion=gr.Accordion("Schema", open=True, render=False),
         title=f"{expert.name} {expert.version}",
         description=expert.manifest.description,
         api_name="chat",
