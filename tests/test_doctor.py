@@ -52,6 +52,8 @@ def test_a_library_that_kills_the_process_is_reported(tmp_path, monkeypatch):
         (-9, "", "SIGKILL (killed from outside"),
         (-6, "", "SIGABRT (an internal check"),
         (-15, "", "SIGTERM (a signal)"),
+        (0xC000001D, "", "status 0xC000001D (an instruction that this processor"),
+        (0xC0000005, "", "status 0xC0000005 (an access to memory"),
         (3, "a\nlast line\n", "exit status 3: last line"),
         (3, "", "exit status 3: no message"),
     ],

@@ -39,7 +39,11 @@ _PROGRAM_MAGIC = (
 
 _DESKTOP_LITTER = re.compile(r"(^|/)(__MACOSX/|\._[^/]*$|\.DS_Store$|Thumbs\.db$)")
 
-_WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_WINDOWS_DEVICE = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *(\..*)?", re.IGNORECASE
+)
+"""See https://learn.microsoft.com/windows/win32/fileio/naming-a-file, which counts superscripts."""
+
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]$')
 
 

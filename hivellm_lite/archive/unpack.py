@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import PackageError
+from ..storage.held_files import rename
 from .limits import LIMITS, Limits, Refused
 from .members import DAMAGE, members
 from .names import TakenNames, is_desktop_litter, is_program, member_path, never_unpacked
@@ -153,9 +154,9 @@ class _Target:
         if len(tops) == 1 and f"{top}/manifest.json" in self._files:
             content = {path.name for path in (self._folder / top).iterdir()}
             free = next(n for n in map(str, itertools.count()) if n not in content)
-            outer = (self._folder / top).rename(self._folder / free)
+            outer = rename(self._folder / top, self._folder / free)
             for path in outer.iterdir():
-                path.rename(self._folder / path.name)
+                rename(path, self._folder / path.name)
             outer.rmdir()
             start = len(top) + 1
             self._files = {name[start:]: size for name, size in self._files.items()}

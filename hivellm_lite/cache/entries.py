@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..storage.held_files import when_free
 from ..storage.whole_files import flush_file, whole_file
 from .digests import digest_file
 
@@ -100,7 +101,7 @@ def read_entry(kind: str, key: str, path: Path) -> CacheEntry:
     try:
         if not stat.S_ISREG(file.stat().st_mode):  # a pipe would be waited for
             raise EntryDamaged(f"{ENTRY} is no file")
-        with file.open("rb") as opened:
+        with when_free(lambda: file.open("rb")) as opened:
             data = opened.read(MAX_ENTRY_BYTES + 1)
         info = json.loads(data) if len(data) <= MAX_ENTRY_BYTES else None
     except OSError as error:

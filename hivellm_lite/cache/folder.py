@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import CacheError, ExpertError, LoadError
 from ..storage.disk_space import free_bytes, is_disk_full
+from ..storage.held_files import rename
 from ..user_paths import user_path
 from .entries import CacheEntry, EntryDamaged, find_damage, read_entry
 
@@ -123,7 +124,7 @@ class CacheFolder:
         try:
             delete(grave)
             grave.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(grave)
+            rename(path, grave)
             delete(grave)
         except FileNotFoundError:
             pass

@@ -28,6 +28,7 @@ from ..errors import (
     OutOfMemoryError,
     PackageError,
 )
+from ..storage.held_files import rename
 from ..storage.whole_files import whole_file
 from . import upkeep
 from .digests import digest_file, digest_of
@@ -99,7 +100,7 @@ class Cache(CacheFolder):
                 written = write_entry(kind, key, folder, info)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 delete(place)
-                folder.rename(place)
+                rename(folder, place)
             except OSError as error:
                 raise self.explain(error) from error
             finally:

@@ -8,6 +8,7 @@ strangers wrote and is escaped wherever it goes. JSON is the same everywhere, wi
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -103,9 +104,9 @@ def write_output(sink: IO[bytes], data: bytes, name: str) -> None:
     try:
         sink.write(data)
         sink.flush()
-    except BrokenPipeError:
-        raise ReaderGone from None
     except (OSError, ValueError) as error:
+        if _reader_is_gone(error):
+            raise ReaderGone from None
         discard(sink)  # or closing it would fail once more
         raise _failed(name, error) from None
 
@@ -115,9 +116,9 @@ def finish() -> None:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
-        raise ReaderGone from None
     except (OSError, ValueError) as error:
+        if _reader_is_gone(error):
+            raise ReaderGone from None
         raise _failed("standard output", error) from None
 
 
@@ -152,10 +153,17 @@ def _write(text: str) -> None:
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             _warn_of(encoding)
         stream.flush()
-    except BrokenPipeError:
-        raise ReaderGone from None
     except (OSError, ValueError) as error:
+        if _reader_is_gone(error):
+            raise ReaderGone from None
         raise _failed("standard output", error) from None
+
+
+def _reader_is_gone(error: Exception) -> bool:
+    """Whether nobody reads the pipe any more, which Windows calls an invalid argument."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    return os.name == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL
 
 
 def _warn_of(encoding: str) -> None:

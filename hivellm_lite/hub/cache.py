@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..storage.held_files import replace
 from ..storage.whole_files import temporary_name, whole_file
 from .connection import Hub, HubFile
 from .reference import MAIN, HubReference
@@ -78,10 +79,10 @@ class RepositoryCache:
         temporary = temporary_name(place)
         try:
             temporary.symlink_to(os.path.relpath(blob, place.parent))
-            temporary.replace(place)
+            replace(temporary, place)
         except (OSError, NotImplementedError):
             # Windows without the right to make links: the client, too, moves the file.
-            blob.replace(place)
+            replace(blob, place)
         finally:
             temporary.unlink(missing_ok=True)
         return True

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import LoadError
 from ..progress import Progress
 from ..storage.disk_space import is_disk_full, require_space
+from ..storage.held_files import replace
 from ..storage.whole_files import flush_file
 from .cache import RepositoryCache
 from .connection import TIMEOUT_S, Hub, HubFile, Listing, request_headers
@@ -100,7 +101,7 @@ def _download(
             )
         resumed = False
     flush_file(partial)
-    partial.replace(cache.blob(file))
+    replace(partial, cache.blob(file))
 
 
 def _receive(

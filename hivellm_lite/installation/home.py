@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..package.files import MANIFEST
+from ..storage.held_files import rename
 from ..storage.whole_files import whole_file
 from .files import CURRENT
 from .records import InstallRecord, read_record, record_of
@@ -87,7 +88,7 @@ class ExpertHome(RegistryFile):
             if path.is_symlink():
                 path.unlink()
                 return
-            path.rename(grave)
+            rename(path, grave)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -152,9 +153,10 @@ class ExpertHome(RegistryFile):
                 if path.suffix != ".lock":
                     shutil.rmtree(path, ignore_errors=True)
                     continue
-                with contextlib.suppress(filelock.Timeout), filelock.FileLock(path, timeout=0):
-                    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-                    path.unlink(missing_ok=True)
+                with contextlib.suppress(filelock.Timeout):
+                    with filelock.FileLock(path, timeout=0):
+                        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                    path.unlink(missing_ok=True)  # Windows removes no file that is open
 
 
 def _place_of(name: str, folder: Path) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import LoadError, RegistryError
 from ..manifest.records import Manifest
 from ..signing.verification import SignatureReport
+from ..storage.held_files import rename
 from .files import files_digest, flush_files
 from .home import ExpertHome
 from .records import InstallRecord, read_record, write_record
@@ -69,7 +70,7 @@ def _place(home: ExpertHome, change: Change, one: Prepared) -> Outcome:
         place = _free_place(home, change.registry, folder, one)
         flush_files(one.folder)
         write_record(place, one.record)
-        one.folder.rename(place)
+        rename(one.folder, place)
         what = "installed" if before is None else "replaced"
     weights = place / one.package.adapter.weights.relative_to(one.package.root)
     entry = version_entry(

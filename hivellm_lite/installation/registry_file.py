@@ -23,6 +23,7 @@ from ..errors import ManifestError, RegistryError
 from ..expert_home import expert_home
 from ..manifest.parsing import parse_manifest
 from ..storage.disk_space import is_disk_full
+from ..storage.held_files import when_free
 from ..storage.whole_files import whole_file
 from ..strict_json.parsing import MAX_BYTES as MANIFEST_BYTES
 from ..warn_once import warn_once
@@ -124,7 +125,7 @@ class RegistryFile:
 
     def _bytes(self) -> bytes | None:
         try:
-            with self.registry_path.open("rb") as file:
+            with when_free(lambda: self.registry_path.open("rb")) as file:
                 return file.read(MAX_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import PackageError
 from ..package.digests import write_sidecar
+from ..storage.held_files import replace
 
 __all__ = ["put_in_place"]
 
@@ -17,7 +18,7 @@ def put_in_place(archive: Path, place: Path, digest: str) -> Path:
     """
     try:
         place.with_name(f"{place.name}.sha256").unlink(missing_ok=True)
-        archive.replace(place)
+        replace(archive, place)
     except OSError as error:
         raise PackageError(
             f"cannot write {place}: {error.strerror or error}\nCheck the folder and its space."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from ..archive.limits import LIMITS
 from ..errors import LoadError, PackageError
 from ..hub import Hub
 from ..progress import Progress
+from ..storage.held_files import delete_tree
 from .git_failures import explain_git, is_broken_connection
 from .git_files import write_package_files
 from .git_program import STALLED_S, GitFailed, GitTooLarge, run_git
@@ -58,7 +58,7 @@ def fetch_commit(
     except OSError as error:
         raise LoadError(f"cannot write {error.filename or folder}: {error.strerror}") from error
     finally:
-        shutil.rmtree(repository, ignore_errors=True)
+        delete_tree(repository)
     if progress is not None:
         progress(label, 1, 1)
     return path, commit

@@ -13,6 +13,7 @@ from ..hub import Hub
 from ..hub.resuming import append_body, resume, size_of
 from ..progress import Progress
 from ..storage.disk_space import is_disk_full, require_space
+from ..storage.held_files import replace
 from ..storage.whole_files import flush_file
 from .addresses import Address, parse_address
 from .source import WebFile
@@ -56,7 +57,7 @@ def fetch_file(
                 "replaced the file: ask its author."
             )
         flush_file(partial)
-        partial.replace(place)
+        replace(partial, place)
     except OSError as error:
         full = "the disk is full" if is_disk_full(error) else error.strerror or error
         raise LoadError(f"cannot write {partial}: {full}\nMake room, then try again.") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import CacheError
+from .held_files import replace
 
 __all__ = [
     "copy_whole",
@@ -40,7 +41,7 @@ def whole_file(place: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(place)
+        replace(temporary, place)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
