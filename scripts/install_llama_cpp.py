@@ -5,10 +5,12 @@ Usage: ``python scripts/install_llama_cpp.py VENV``
 ``CMAKE_ARGS`` adds to the build's settings, for example ``-DGGML_CUDA=ON``. A CUDA build is for
 the GPUs of this machine; ``-DCMAKE_CUDA_ARCHITECTURES=90`` names others.
 
+``-DGGML_NATIVE=OFF`` is for processors other than this machine's.
+
 The build takes 5 to 15 minutes, with CUDA up to an hour on few cores, so the wheel is kept in the
-user's cache. Its name holds everything that it depends on: version, compiler flags, Python,
-processor and GPUs. pip's cache is not used, because it knows only the version and would reuse a
-wheel that was built with other flags.
+user's cache. Its name holds everything that it depends on: version, compiler flags, processor and
+GPUs. One wheel serves every version of Python. pip's cache is not used, because it knows only the
+version and would reuse a wheel that was built with other flags.
 """
 
 from __future__ import annotations
@@ -37,10 +39,12 @@ def cmake_arguments() -> str:
     return " ".join([*arguments, os.environ.get("CMAKE_ARGS", "")]).strip()
 
 
-def processor() -> str:
-    """The facts about this processor that ``-march=native`` depends on."""
+def processor(flags: str) -> str:
+    """The facts about this processor that ``-march=native`` depends on, if the build is so."""
+    if "GGML_NATIVE=OFF" in flags.upper():
+        return platform.machine()
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     wanted = ("model name", "flags", "Features", "CPU part")
@@ -65,7 +69,7 @@ def graphics(flags: str) -> str:
 def main() -> None:
     python = Path(sys.argv[1]) / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     flags = cmake_arguments()
-    facts = [VERSION, flags, processor()]
+    facts = [VERSION, flags, processor(flags)]
     if graphic := graphics(flags):
         facts.append(graphic)
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
