@@ -97,6 +97,10 @@ def _large_directory() -> Refused:
 
 def _tar_members(stream: _TarBytes, budget: Budget) -> Iterator[tuple[str, Iterator[bytes]]]:
     tar = tarfile.TarFile(fileobj=stream, encoding="utf-8")
+    if tar.firstmember is None:  # type: ignore[attr-defined]
+        # newer versions of tarfile drop a first member of negative size, and read the next one
+        stream.finish()
+        return
     while (member := _next_member(tar, stream)) is not None:
         budget.member()
         if member.issparse() or any(key.startswith("GNU.sparse") for key in member.pax_headers):

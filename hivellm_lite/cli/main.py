@@ -228,6 +228,7 @@ def _run(arguments: list[str]) -> int:
             else f"{type(error).__name__}: {error}\n"
             "This is a defect of hivellm-lite; run again with --debug for the traceback."
         )
+        discard_unwritten()  # such as a help text on a full disk
         return 1
 
 

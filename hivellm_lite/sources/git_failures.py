@@ -16,7 +16,7 @@ _STATUS = re.compile(r"returned error: (\d{3})|HTTP (\d{3})")
 
 _BROKEN = re.compile(
     r"early EOF|RPC failed|unexpected disconnect|hung up|Connection (?:reset|closed)|timed out"
-    r"|transfer closed|invalid index-pack|index-pack (?:died|failed)|Operation too slow"
+    r"|transfer closed|end of response with \d+ bytes missing|invalid index-pack|index-pack (?:died|failed)|Operation too slow"
 )
 _UNREACHABLE = re.compile(
     r"Could not resolve|Failed to connect|Couldn't connect|Connection refused|unreachable"

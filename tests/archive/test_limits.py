@@ -16,6 +16,8 @@ from hivellm_lite.archive import Limits, unpack
 from ..support.packages import member, tar_bytes
 from ..support.refusals import GOOD, refused, zip_bytes
 
+WHO_SAYS_IT = "Python's own check of sizes, which came in 2025, has other words"
+
 
 class TestSizes:
     def test_a_gzip_bomb_stops_at_the_ratio(self, archive: Path) -> None:
@@ -74,13 +76,20 @@ class TestSizes:
 
     def test_a_negative_size_is_refused(self, archive: Path) -> None:
         entry = member("a", pax_headers={"size": "-512"})
-        assert "negative size" in refused(archive, tar_bytes([(entry, b"x")], pax=True))
+        message = refused(archive, tar_bytes([(entry, b"x")], pax=True))
+        assert "negative size" in message or "a header is damaged" in message, WHO_SAYS_IT
+
+    def test_a_negative_size_is_refused_in_the_middle_too(self, archive: Path) -> None:
+        entries = [(member("a"), b"x"), (member("b", pax_headers={"size": "-512"}), b"x")]
+        message = refused(archive, tar_bytes([*entries, GOOD], pax=True))
+        assert "negative size" in message or "a header is damaged" in message, WHO_SAYS_IT
 
     def test_a_negative_header_size_cannot_read_backwards(self, archive: Path) -> None:
         """A long-name header of -512 bytes would make tarfile read all there is."""
         header = bytearray(member("././@LongLink", type=b"L").tobuf(tarfile.GNU_FORMAT))
         header[124:136] = b"\xff" * 10 + struct.pack(">h", -512)
-        assert "header of" in refused(archive, gzip.compress(_with_checksum(header)))
+        message = refused(archive, gzip.compress(_with_checksum(header)))
+        assert "header of" in message or "invalid offset" in message, WHO_SAYS_IT
 
     def test_a_huge_pax_header_is_not_read_into_memory(self, archive: Path) -> None:
         entry = member("a", pax_headers={"comment": "x" * 40_000})

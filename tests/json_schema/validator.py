@@ -16,7 +16,7 @@ __all__ = ["validator_of"]
 
 _FORMATS = FormatChecker(formats=())
 
-_TIME = re.compile(r"(\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
+_TIME = re.compile(r"((?!24)\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 
 
 def validator_of(schema: Any) -> Validator:
