@@ -16,7 +16,8 @@ _STATUS = re.compile(r"returned error: (\d{3})|HTTP (\d{3})")
 
 _BROKEN = re.compile(
     r"early EOF|RPC failed|unexpected disconnect|hung up|Connection (?:reset|closed)|timed out"
-    r"|transfer closed|end of response with \d+ bytes missing|invalid index-pack|index-pack (?:died|failed)|Operation too slow"
+    r"|transfer closed|end of response with \d+ bytes missing|Operation too slow"
+    r"|invalid index-pack|index-pack (?:died|failed)"
 )
 _UNREACHABLE = re.compile(
     r"Could not resolve|Failed to connect|Couldn't connect|Connection refused|unreachable"
