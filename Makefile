@@ -26,7 +26,9 @@ check: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf build/typed build/lib build/bdist* && $(BIN)/python -m pip install --quiet --no-deps --target build/typed .
-	MYPYPATH=build/typed $(BIN)/mypy -p hivellm_lite
+	MYPYPATH=build/typed $(BIN)/python -m mypy -p hivellm_lite
+	MYPYPATH=build/typed $(BIN)/python -m mypy -p hivellm_lite \
+		--platform win32 --cache-dir .mypy_cache/win32  # what Windows lacks
 
 # What GitHub would run. actionlint fetches its program from GitHub when it is installed.
 check-workflows: build/workflow-tools/.ready

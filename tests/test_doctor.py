@@ -11,6 +11,8 @@ import pytest
 from hivellm_lite import doctor
 from hivellm_lite.cli import main
 
+from .support.systems import needs_posix
+
 
 def test_a_working_library_is_healthy(capsys):
     with pytest.raises(SystemExit) as ended:
@@ -34,6 +36,7 @@ def test_a_model_that_cannot_be_decoded_is_reported_with_advice(tmp_path, capsys
     assert "exit status 1: " in out
 
 
+@needs_posix("ends by a signal")
 def test_a_library_that_kills_the_process_is_reported(tmp_path, monkeypatch):
     # A llama_cpp that dies as a build for another processor does.
     fake = tmp_path / "llama_cpp"

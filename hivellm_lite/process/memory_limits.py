@@ -79,10 +79,10 @@ def require_memory(
 
 def stack_bytes() -> int:
     """Bytes of address space that a thread's stack takes."""
-    if sys.platform == "win32":
-        return 1 << 20
-    soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
-    return 8 << 20 if soft == resource.RLIM_INFINITY else int(soft)
+    if sys.platform != "win32":
+        soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
+        return 8 << 20 if soft == resource.RLIM_INFINITY else int(soft)
+    return 1 << 20
 
 
 def memory_is_full(what: str) -> OutOfMemoryError:
@@ -102,23 +102,22 @@ def memory_limits() -> Iterator[MemoryLimit]:
 
 def process_limits() -> Iterator[MemoryLimit]:
     """The limits of this process (``ulimit -v`` and ``-d``)."""
-    if sys.platform == "win32":
-        return
-    address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
-    data = resource.getrlimit(resource.RLIMIT_DATA)[0]
-    if address_space == data == resource.RLIM_INFINITY:
-        return
-    try:
-        pages = Path("/proc/self/statm").read_text().split()
-    except OSError:  # no Linux; others do not hold processes to these limits
-        return
-    size, private = (int(pages[column]) * resource.getpagesize() for column in (0, 5))
-    if address_space != resource.RLIM_INFINITY:
-        where = "of its address space are left to this process (RLIMIT_AS, 'ulimit -v')"
-        yield MemoryLimit(address_space - size, where, counts_reserved=True, counts_mapped=True)
-    if data != resource.RLIM_INFINITY:
-        where = "of data are left to this process (RLIMIT_DATA, 'ulimit -d')"
-        yield MemoryLimit(data - private, where, counts_reserved=True)
+    if sys.platform != "win32":
+        address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
+        data = resource.getrlimit(resource.RLIMIT_DATA)[0]
+        if address_space == data == resource.RLIM_INFINITY:
+            return
+        try:
+            pages = Path("/proc/self/statm").read_text().split()
+        except OSError:  # no Linux; others do not hold processes to these limits
+            return
+        size, private = (int(pages[column]) * resource.getpagesize() for column in (0, 5))
+        if address_space != resource.RLIM_INFINITY:
+            where = "of its address space are left to this process (RLIMIT_AS, 'ulimit -v')"
+            yield MemoryLimit(address_space - size, where, counts_reserved=True, counts_mapped=True)
+        if data != resource.RLIM_INFINITY:
+            where = "of data are left to this process (RLIMIT_DATA, 'ulimit -d')"
+            yield MemoryLimit(data - private, where, counts_reserved=True)
 
 
 def control_groups(

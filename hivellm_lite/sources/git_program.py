@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -165,7 +166,7 @@ def _end(git: subprocess.Popen[bytes]) -> None:
     if git.poll() is not None:
         return
     with contextlib.suppress(OSError):
-        if os.name == "nt":
+        if sys.platform == "win32":
             git.kill()
         else:
             os.killpg(git.pid, signal.SIGKILL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import time
@@ -17,6 +16,8 @@ from hivellm_lite.cache.digests import digest_file, digest_of
 from hivellm_lite.cache.folder import default_root
 from hivellm_lite.cache.store import Cache
 from hivellm_lite.errors import CacheError, LoadError
+
+from ..support.systems import needs_posix
 
 
 def write(text: str):
@@ -68,6 +69,7 @@ def _kill_while_building(root: Path, started) -> None:
     Cache(root).get_or_build("bases", "k", build)
 
 
+@needs_posix("forks, and kills")
 def test_after_a_kill_while_building_the_next_run_starts_clean(tmp_path):
     context = multiprocessing.get_context("fork")
     started = context.Event()
@@ -205,6 +207,8 @@ def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="uses RLIMIT_FSIZE")
 def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path):
+    import resource
+
     cache = Cache(tmp_path)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 

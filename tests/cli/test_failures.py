@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from hivellm_lite.errors import LoadError
 from hivellm_lite.user_paths import path_exists, user_path
 
 from ..support.paths import FIXTURES
+from ..support.systems import needs_posix
 
 LONG = "a" * 100_000
 NOBODY = "~no-such-user-here/x"
@@ -221,6 +221,8 @@ class TestPermissions:
 def test_a_full_disk_while_anything_is_written_is_an_ordinary_error(
     tiny_package, tiny_base, home, limit, what
 ):
+    import resource
+
     base = tiny_base if what == "package" else FIXTURES / "models" / "tiny-llama"
     done = subprocess.run(
         [sys.executable, "-m", "hivellm_lite", "convert", str(tiny_package()), "--base", str(base)],
@@ -235,6 +237,7 @@ def test_a_full_disk_while_anything_is_written_is_an_ordinary_error(
     assert not list((home / "tmp").iterdir())
 
 
+@needs_posix("a shell that closes files")
 @pytest.mark.parametrize("redirection", ["<&-", "</dev/null"])
 def test_a_stdin_that_is_closed_or_empty_is_no_defect(tiny_package, tiny_base, redirection):
     package = tiny_package()

@@ -31,6 +31,7 @@ from hivellm_lite.signing.trusted import add_trusted
 from hivellm_lite.sources.settings import Settings
 
 from ..support.packages import expert_files, manifest_v2, write_package
+from ..support.systems import needs_posix
 
 NO_INDEX = Settings(indexes=(), requires_url="file:///nowhere/{name}.expert")
 
@@ -87,6 +88,7 @@ def test_an_archive_is_installed_where_hivellm_looks_for_it(tmp_path: Path):
     assert not [path for path in (home.root / "experts").iterdir() if path.name[0] == "."]
 
 
+@needs_posix("named pipes")
 def test_a_folder_is_copied_without_what_is_not_of_the_package(tmp_path: Path):
     folder = package(tmp_path / "a")
     (folder / ".git").mkdir()

@@ -18,6 +18,7 @@ from hivellm_lite.strict_json.parsing import MAX_BYTES
 
 from ..support.packages import expert_files, manifest_v1, manifest_v2, write_package
 from ..support.refusals import failure
+from ..support.systems import needs_posix
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -146,6 +147,7 @@ class TestErrors:
     def test_nothing_there(self, tmp_path: Path, cache: Cache) -> None:
         assert failure(tmp_path / "gone", cache).startswith(f"{tmp_path / 'gone'}: no such file")
 
+    @needs_posix("named pipes")
     def test_a_pipe_is_no_package(self, tmp_path: Path, cache: Cache) -> None:
         os.mkfifo(tmp_path / "pipe")
         assert "neither a file nor a folder" in failure(tmp_path / "pipe", cache)

@@ -12,8 +12,10 @@ from hivellm_lite.errors import PackageError
 from hivellm_lite.package.walking import MAX_DEPTH, entries_below, files_below
 
 from ..support.packages import expert_files, write_package
+from ..support.systems import needs_posix
 
 
+@needs_posix("named pipes")
 def test_files_and_links_are_found_in_order_and_no_link_is_followed(tmp_path: Path):
     root = write_package(tmp_path / "x", {"b": b"", "a/2": b"", "a/1": b"", ".git/c": b""})
     (root / "c").symlink_to(root)

@@ -29,6 +29,7 @@ from ..support.packages import (
     write_package,
 )
 from ..support.paths import MODELS
+from ..support.systems import needs_posix
 
 WEIGHTS = "adapter_model.safetensors"
 GRAMMAR = b'root ::= "yes" | "no"\n'
@@ -110,6 +111,7 @@ def test_what_is_packed_and_what_is_left_out(folder, make, cache):
     assert json.loads((folder / "manifest.json").read_bytes())["$schema"] == "./s.json"
 
 
+@needs_posix("a umask")
 def test_one_digest_on_two_machines(folder, make, tmp_path):
     digests = {make(folder).digest}
     program = (

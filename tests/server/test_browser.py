@@ -15,6 +15,7 @@ import pytest
 from hivellm_lite.server.application import create_server
 from hivellm_lite.server.options import APIKey, ServerOptions
 
+from ..support.systems import needs_posix
 from ..support.waiting import LIMIT, wait_until
 from .running import serving
 
@@ -307,6 +308,7 @@ def shown(page) -> Callable[[str], str]:
     return tell
 
 
+@needs_posix("a shell that quotes as POSIX does")
 def test_the_shown_command_of_curl_asks_the_same(shown):
     command = shown("#as-curl")
     if not (shutil.which("curl") and shutil.which("sh")):

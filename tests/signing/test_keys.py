@@ -26,12 +26,14 @@ from hivellm_lite.signing.trusted import (
 )
 
 from ..support.signed_packages import KEY, OTHER_PUBLIC, PUBLIC
+from ..support.systems import needs_posix
 
 PRIME = 2**255 - 19
 RAW, OTHER_RAW = (bytes.fromhex(key[8:]) for key in (PUBLIC, OTHER_PUBLIC))
 
 
 class TestFiles:
+    @needs_posix("the bits of permissions")
     def test_a_new_key_has_hivellms_form(self, tmp_path: Path) -> None:
         before = os.umask(0)  # nobody else may read it, whatever the umask allows
         try:
@@ -61,6 +63,7 @@ class TestFiles:
         with pytest.raises(SignatureError, match="cannot write"):
             make_key_files(tmp_path / "gone" / "me")
 
+    @needs_posix("the bits of permissions")
     def test_a_key_that_others_may_read_is_told(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -152,6 +155,7 @@ class TestTrust:
             add_trusted(RAW, name)
         assert not trusted_folder().exists()
 
+    @needs_posix("named pipes")
     def test_a_damaged_file_is_reported_and_trusts_nothing(self, tmp_path: Path) -> None:
         add_trusted(RAW, "me")
         folder = trusted_folder()

@@ -19,6 +19,7 @@ from hivellm_lite.sources.git_failures import explain_git
 
 from ..support.hub_server import Answer
 from ..support.packages import expert_files, manifest_v2
+from ..support.systems import needs_posix
 from ..support.web_server import HOLD
 
 FILES = expert_files(manifest_v2())
@@ -283,6 +284,7 @@ def test_without_git_the_error_says_so(repository, bring, monkeypatch):
         bring(address)
 
 
+@needs_posix("Ctrl-C for one process")
 def test_ctrl_c_ends_git_and_its_children(web, served, bring, tmp_path):
     web.misbehave("git-upload-pack", Answer(body=HOLD))
     web.on_hold = lambda: os.kill(os.getpid(), signal.SIGINT)

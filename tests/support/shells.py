@@ -9,7 +9,6 @@ Usage::
 from __future__ import annotations
 
 import os
-import pty
 import re
 import select
 import shutil
@@ -41,6 +40,8 @@ class Shell:
     """
 
     def __init__(self, name: str, folder: Path, script: str, tool: Path) -> None:
+        if os.name != "posix":
+            pytest.skip("needs POSIX: pseudo-terminals")
         if shutil.which(name) is None:
             pytest.skip(f"{name} is not installed: scripts/install_test_tools.sh, as root")
         self._place = folder / f"script.{name}"
@@ -48,6 +49,8 @@ class Shell:
         self._name, self._folder, self._tool = name, folder, tool
 
     def __enter__(self) -> Shell:
+        import pty  # not on Windows
+
         self._pid, self._terminal = pty.fork()
         if self._pid == 0:  # the shell
             os.chdir(self._folder)
