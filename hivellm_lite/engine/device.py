@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LoadError
-from .native import llama, start, system_info
+from .ggml import ggml_function
+from .native import start, system_info
 from .options import device_name
 
 __all__ = [
@@ -46,42 +47,30 @@ class Device:
 
 
 @functools.cache
-def _ggml() -> Any:
-    library = llama._lib
-    for name, result, arguments in (
-        ("ggml_backend_dev_count", ctypes.c_size_t, []),
-        ("ggml_backend_dev_get", ctypes.c_void_p, [ctypes.c_size_t]),
-        ("ggml_backend_dev_type", ctypes.c_int, [ctypes.c_void_p]),
-        ("ggml_backend_dev_name", ctypes.c_char_p, [ctypes.c_void_p]),
-        ("ggml_backend_dev_description", ctypes.c_char_p, [ctypes.c_void_p]),
-        (
-            "ggml_backend_dev_memory",
-            None,
-            [ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(ctypes.c_size_t)],
-        ),
-    ):
-        try:
-            function = getattr(library, name)
-        except AttributeError:  # Windows looks a symbol up in one library only
-            from llama_cpp._ggml import libggml
-
-            library = libggml
-            function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
+def _functions() -> dict[str, Any]:
+    size = ctypes.POINTER(ctypes.c_size_t)
+    types: dict[str, tuple[Any, list[Any]]] = {
+        "count": (ctypes.c_size_t, []),
+        "get": (ctypes.c_void_p, [ctypes.c_size_t]),
+        "type": (ctypes.c_int, [ctypes.c_void_p]),
+        "name": (ctypes.c_char_p, [ctypes.c_void_p]),
+        "description": (ctypes.c_char_p, [ctypes.c_void_p]),
+        "memory": (None, [ctypes.c_void_p, size, size]),
+    }
+    return {name: ggml_function(f"ggml_backend_dev_{name}", *of) for name, of in types.items()}
 
 
 def devices() -> list[Device]:
     """All devices of this build, the CPU included."""
     start()
-    ggml = _ggml()
+    of = _functions()
     found = []
-    for index in range(ggml.ggml_backend_dev_count()):
-        handle = ggml.ggml_backend_dev_get(index)
+    for index in range(of["count"]()):
+        handle = of["get"](index)
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        ggml.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
-        name = ggml.ggml_backend_dev_name(handle).decode()
-        text = ggml.ggml_backend_dev_description(handle).decode()
+        of["memory"](handle, ctypes.byref(free), ctypes.byref(total))
+        name = of["name"](handle).decode()
+        text = of["description"](handle).decode()
         found.append(Device(name, text, free.value, total.value, handle))
     return found
 
@@ -119,7 +108,7 @@ def is_cpu(device: str) -> bool:
     """Whether a model on ``device`` (see `select_devices`) is computed by the CPU alone."""
     chosen = select_devices(device)
     if chosen is None:
-        kind_of = _ggml().ggml_backend_dev_type
+        kind_of = _functions()["type"]
         return not any(kind_of(found.handle) in _GPU_TYPES for found in devices())
     return not chosen
 
@@ -128,7 +117,7 @@ def free_memory(device: str) -> int | None:
     """Bytes that are free on the devices that compute a model on ``device``; None for a CPU."""
     chosen = select_devices(device)
     if chosen is None:
-        kind_of = _ggml().ggml_backend_dev_type
+        kind_of = _functions()["type"]
         chosen = [found for found in devices() if kind_of(found.handle) in _GPU_TYPES]
     return sum(one.memory_free for one in chosen) if chosen else None
 

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConversionError
-from .native import fresh_log, library_file, llama, reason, start
+from .ggml import ggml_function
+from .native import fresh_log, llama, reason, start
 
 __all__ = ["quantize_file", "quantize_rows"]
 
@@ -29,31 +30,20 @@ MAX_BUFFER = 256 << 20
 
 
 @functools.cache
-def _ggml() -> Any:
-    """libggml-base, which libllama has loaded already."""
-    file = library_file()
-    library = ctypes.CDLL(str(file.with_name(file.name.replace("llama", "ggml-base"))))
-    library.ggml_quantize_init.argtypes = [ctypes.c_int]
-    library.ggml_quantize_init.restype = None
-    library.ggml_quantize_chunk.argtypes = [
-        ctypes.c_int,
-        ctypes.c_void_p,
-        ctypes.c_void_p,
-        ctypes.c_int64,
-        ctypes.c_int64,
-        ctypes.c_int64,
-        ctypes.c_void_p,
-    ]
-    library.ggml_quantize_chunk.restype = ctypes.c_size_t
-    return library
+def _quantize_chunk() -> Any:
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
+    return ggml_function(
+        "ggml_quantize_chunk",
+        ctypes.c_size_t,
+        [ctypes.c_int, pointer, pointer, size, size, size, pointer],
+    )
 
 
 @functools.cache
 def _prepare(kind: int) -> Any:
-    """The tables of a type are built once, under a lock of the library's own."""
-    library = _ggml()
-    library.ggml_quantize_init(kind)
-    return library
+    """``ggml_quantize_chunk``, once the tables of the type are built, under the library's lock."""
+    ggml_function("ggml_quantize_init", None, [ctypes.c_int])(kind)
+    return _quantize_chunk()
 
 
 def quantize_rows(
@@ -67,9 +57,7 @@ def quantize_rows(
     rows = np.ascontiguousarray(values, np.float32)
     n_rows, n_columns = rows.shape
     out = np.empty((n_rows, n_bytes), np.uint8)
-    written = _prepare(kind).ggml_quantize_chunk(
-        kind, rows.ctypes.data, out.ctypes.data, 0, n_rows, n_columns, None
-    )
+    written = _prepare(kind)(kind, rows.ctypes.data, out.ctypes.data, 0, n_rows, n_columns, None)
     assert written == out.nbytes  # the caller's size of a row  # noqa: S101
     return out
 
