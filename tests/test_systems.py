@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +120,21 @@ def test_what_needs_posix_says_so():
     assert {name: tests for name, tests in found.items() if tests} == {}, (
         "mark them: @needs_posix('…') of tests/support/systems.py"
     )
+
+
+def test_the_places_and_tests_that_the_page_of_platforms_names_exist():
+    page = (ROOT / "docs" / "platforms.md").read_text("utf-8")
+    for name in re.findall(r"`((?:hivellm_lite|tests|\.github)/[\w./-]+?|\.gitattributes)`", page):
+        assert (ROOT / name).exists(), name
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 30
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text("utf-8"), f"{file}::{test}"
+    # a test that the page says is for POSIX alone must say so itself
+    only = re.findall(r"`(tests/[\w/]+\.py)(?:::\w+)?` \((?:POSIX|Linux)\)", page)
+    for file in only:
+        source = (ROOT / file).read_text("utf-8")
+        assert any(guard in source for guard in GUARDS), file
 
 
 def test_an_unmarked_test_is_found(tmp_path: Path):

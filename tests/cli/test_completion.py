@@ -13,6 +13,7 @@ import pytest
 from hivellm_lite.cli.completion_scripts import SCRIPTS
 
 from ..support.shells import Shell
+from ..support.systems import needs_posix
 
 HOSTILE = ("$(touch PWNED)", "`touch PWNED`", "-rf", "a b", "x\x1b[2J", "n\nplain,y", "'", "sp;id")
 
@@ -138,6 +139,7 @@ def test_completing_imports_nothing_that_takes_long(installed):
     assert out.splitlines() == ["plain,neo4j", "expert,ne", "[]"]
 
 
+@needs_posix("pseudo-terminals")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_in_a_real_shell(tool, installed, tmp_path, name):
     folder = tmp_path / "here"
