@@ -118,6 +118,7 @@ def process_limits() -> Iterator[MemoryLimit]:
         if data != resource.RLIM_INFINITY:
             where = "of data are left to this process (RLIMIT_DATA, 'ulimit -d')"
             yield MemoryLimit(data - private, where, counts_reserved=True)
+    yield from ()  # Windows has no such limits
 
 
 def control_groups(
