@@ -74,10 +74,10 @@ def _source(digest: str, path: Path, place: Path, base: str | None) -> str:
         return f"{base}{quote(path.name)}#sha256={digest}"
     folder = place.absolute().parent
     try:
-        relative = os.path.relpath(path, folder)
+        relative = Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive
         return str(path)
-    return f"./{Path(relative).as_posix()}" if not relative.startswith("..") else relative
+    return relative if relative.startswith("..") else f"./{relative}"
 
 
 def _checked(url: str | None) -> str | None:
