@@ -237,7 +237,8 @@ def is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def source(node: ast.AST) -> str:
     """A piece of code, its texts in double quotes as ruff writes them."""
-    return ast.unparse(node).replace("'", '"')
+    # Python 3.10 writes a space after a lambda without arguments
+    return ast.unparse(node).replace("'", '"').replace("lambda :", "lambda:")
 
 
 def first_paragraph(doc: str) -> str:

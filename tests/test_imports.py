@@ -116,8 +116,11 @@ def test_the_headers_of_base_and_adapter_are_each_read_once(tiny_package, tiny_b
 
 
 def test_a_synchronous_answer_does_not_load_asyncio(tiny_package, tiny_base):
+    package = tiny_package()
+    with hivellm_lite.Expert.load(package, base=tiny_base, n_threads=1) as made:
+        made.generate("Hi", max_tokens=2)  # the locks of what is made load asyncio on Python 3.10
     loaded = modules_after(
-        f"import hivellm_lite; e = hivellm_lite.Expert.load({str(tiny_package())!r}, "
+        f"import hivellm_lite; e = hivellm_lite.Expert.load({str(package)!r}, "
         f"base={str(tiny_base)!r}, n_threads=1); e.generate('Hi', max_tokens=2); e.close()"
     )
     assert "numpy" in loaded
