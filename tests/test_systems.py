@@ -92,6 +92,8 @@ def unmarked(path: Path) -> list[str]:
     what it imports that Windows lacks.
     """
     source = path.read_text("utf-8")
+    if not any(name in source for name in [*NAMES, *MODULES, '"sh"']):
+        return []
     tree = ast.parse(source)
     if whole_module_is_guarded(tree, source):
         return []
