@@ -24,6 +24,9 @@ from hivellm_lite.integrations.llm_plugin.messages import openai_messages
 from ..support.paths import EXPERTS
 from .conftest import QUESTION, TABLES
 
+pytestmark = pytest.mark.unmeasured  # programs of their own, or a second way to the same code
+
+
 GREEDY = {"temperature": 0, "seed": 1}
 
 

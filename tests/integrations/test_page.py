@@ -12,6 +12,9 @@ import pytest
 
 from ..support.paths import ROOT
 
+pytestmark = pytest.mark.unmeasured  # programs of their own, or a second way to the same code
+
+
 PAGE = (ROOT / "docs" / "integrations.md").read_text("utf-8")
 LIBRARIES = {
     "LangChain": "langchain_core",
@@ -50,13 +53,13 @@ def run(real_base, example_cache, tmp_path):
 @pytest.mark.parametrize("title", ["LangChain", "LlamaIndex", "Haystack"])
 def test_the_example_prints_what_the_page_says(run, title):
     example, printed = re.search(
-        r"```python\n(.*?)```\n\n```\n(.*?)```", section(title), re.S
+        r"```python\n(.*?)```\n\n```output\n(.*?)```", section(title), re.S
     ).groups()
     assert run(sys.executable, "-c", example) == printed.strip()
 
 
 def test_the_commands_print_what_the_page_says(run):
-    (console,) = re.findall(r"```\n(\$ .*?)```", section("llm"), re.DOTALL)
+    (console,) = re.findall(r"```console\n(\$ .*?)```", section("llm"), re.DOTALL)
     commands = re.findall(r"^\$ ((?:.*\\\n)*.*)", console, re.MULTILINE)
     printed = re.sub(r"^\$ (?:.*\\\n)*.*\n", "", console, flags=re.MULTILINE)
     script = 'llm() { "$PYTHON" -m llm "$@"; }\nset -e\n' + "\n".join(commands)
