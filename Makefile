@@ -7,8 +7,6 @@ PYTHON ?= python3
 VENV := .venv
 SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN := $(VENV)/$(SCRIPTS)
-# One more than there are cores: many tests wait for servers.
-JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 BASE := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -19,7 +17,7 @@ test: export PYTHONDONTWRITEBYTECODE =
 
 # worksteal: where a worker process crashes, other modes lose the other tests of its file.
 test: $(VENV)/.ready $(BASE)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
 
 demo: $(VENV)/.ready $(BASE)
 	@$(BIN)/python examples/demo.py --base $(BASE)

@@ -37,7 +37,7 @@ def ray_environment(folder: Path) -> dict[str, str]:
     found = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return {
         **found, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "HOME": str(folder),
-        "RAY_ADDRESS": "local",
+        "RAY_ADDRESS": "local", "RAY_worker_niceness": "0",  # beside other tests, 15 is too nice
     }  # fmt: skip
 
 

@@ -26,6 +26,8 @@ from hivellm_lite.server.options import APIKey, ServerOptions
 from ..support.paths import EXPERTS
 from .running import serving
 
+pytestmark = pytest.mark.unmeasured  # the time goes into the frameworks
+
 KEY = "a-long-enough-secret"
 TABLES = "CREATE TABLE users (id INT, name TEXT)"
 QUESTION = "How many users are there?"
