@@ -8,7 +8,10 @@ from pathlib import Path
 
 from .errors import LoadError
 
-__all__ = ["is_file", "is_folder", "noted_path", "path_exists", "shown_path", "user_path"]
+__all__ = [
+    *("is_file", "is_folder", "noted_path", "path_exists", "path_from_anywhere"),
+    *("shown_path", "user_path"),
+]
 
 SHOWN = 200
 """Characters of a path in a message."""
@@ -35,6 +38,15 @@ def noted_path(path: Path) -> Path:
     if place.name == "..":
         return Path(os.path.realpath(place))
     return Path(os.path.realpath(place.parent), place.name)
+
+
+def path_from_anywhere(given: str) -> str:
+    """A path for processes in other folders; what is no path here, such as a name, stays as it is.
+
+    Raises what `user_path` raises.
+    """
+    path = user_path(given)
+    return str(path.absolute()) if path_exists(path) else given
 
 
 def path_exists(path: Path) -> bool:

@@ -27,7 +27,7 @@ from ..manager import ExpertManager
 from ..requests.grammars import MODES
 from ..residency.names import AUTO
 from ..terminal_text import one_line
-from ..user_paths import path_exists, user_path
+from ..user_paths import path_from_anywhere
 from .batch_worker import BatchJob, BatchWorker
 from .connection import connected
 from .placement import Placement, plan
@@ -66,10 +66,14 @@ def answer_on_cluster(
     takes it; ``workers``, ``cpus``: as `plan` does. ``tell`` gets a sentence on every worker that
     is lost. Raises LoadError where the cluster is not reached, or a worker cannot do the work.
     """
-    packages = {name: (_absolute(path), digest) for name, (path, digest) in packages.items()}
+    packages = {
+        name: (path_from_anywhere(path), digest) for name, (path, digest) in packages.items()
+    }
     load = {
         **load,
-        **{name: _absolute(load[name]) for name in ("base", "float_weights") if load[name]},
+        **{
+            name: path_from_anywhere(load[name]) for name in ("base", "float_weights") if load[name]
+        },
         "cache_dir": load["cache_dir"] and str(Path(load["cache_dir"]).absolute()),
     }
     digests = {path: digest_file(path) for path in files}
@@ -217,9 +221,3 @@ def _portable(line: BatchLine, experts: ExpertManager) -> BatchLine:
 def _grammar(name_or_path: str) -> str | Grammar:
     """A name of the library as it is, or the grammar in a file."""
     return name_or_path if name_or_path in grammar_names() else load_grammar(name_or_path)
-
-
-def _absolute(given: str) -> str:
-    """A path for processes in other folders; what is no path here stays as it is."""
-    path = user_path(given)
-    return str(path.absolute()) if path_exists(path) else given

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from ..errors import LoadError
 from ..loading.options import LoadOptions
 from ..memory_estimate import parse_bytes
 from ..server.key_file import read_keys
 from ..server.options import ServerOptions
 from ..toml_text import parse_toml
+from ..user_paths import path_from_anywhere, user_path
 from .option_types import check_options, without
 from .options import ClusterOptions, Fleet
 
@@ -34,7 +36,7 @@ def read_fleet(path: str | os.PathLike[str]) -> Fleet:
     """
     try:
         return _fleet(_named(parse_toml(Path(path).read_bytes())))
-    except ValueError as error:
+    except (ValueError, LoadError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
@@ -52,26 +54,21 @@ def _fleet(found: dict[str, Any]) -> Fleet:
     check_options(packages, dict.fromkeys(packages, str), "package")
     for name in _PATHS:
         if name in found:
-            found[name] = _absolute(found[name])
+            found[name] = path_from_anywhere(found[name])
     if "cache_dir" in found:  # made where it is missing
-        found["cache_dir"] = str(Path(found["cache_dir"]).absolute())
+        found["cache_dir"] = str(user_path(found["cache_dir"]).absolute())
     if "no_verify" in found:
         found["verify"] = not found["no_verify"]
     if found.get("require_signature"):
         found["signatures"] = "require"
     keys = read_keys(found["api_key_file"]) if "api_key_file" in found else ()
     return Fleet(
-        {name: _absolute(path) for name, path in packages.items()},
+        {name: path_from_anywhere(path) for name, path in packages.items()},
         server=ServerOptions(keys=keys, **_part(found, _SERVER)),
         cluster=ClusterOptions(**cluster),
         load=LoadOptions(**_part(found, _LOAD)),  # type: ignore[typeddict-item]
         **_part(found, _FLEET),
     )
-
-
-def _absolute(text: str) -> str:
-    """A path for processes that run in another folder; whatever is no path here stays as it is."""
-    return str(Path(text).absolute()) if Path(text).exists() else text
 
 
 def _named(table: Mapping[str, Any]) -> dict[str, Any]:

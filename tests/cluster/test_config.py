@@ -122,3 +122,13 @@ def test_what_cannot_be_used_is_named_with_its_file(tmp_path, text, told):
 def test_a_file_that_is_not_there_is_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_fleet(tmp_path / "no.toml")
+
+
+def test_a_home_is_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "sql.expert").write_bytes(b"")
+    text = 'cache-dir = "~/cache"\n[packages]\nsql = "~/sql.expert"\n'
+    fleet = read_fleet(written(tmp_path, text))
+    assert fleet.packages == {"sql": str(tmp_path / "sql.expert")}
+    assert fleet.load == {"cache_dir": str(tmp_path / "cache")}
